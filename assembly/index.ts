@@ -1,0 +1,14 @@
+/** The kernels, one family a file. The table of their arguments is src/runtime/kernels.ts. */
+export * from './binary';
+export * from './conv';
+export * from './conv_weight_grad';
+export * from './gemm';
+export * from './linear';
+export * from './optim';
+export * from './pool';
+export * from './prune';
+export * from './random';
+export * from './reduce';
+export * from './softmax';
+export * from './strided';
+export * from './unary';

@@ -1,0 +1,50 @@
+/**
+ * Helpers shared by the kernels: the one multiply-add, and loads and stores of partial vectors.
+ *
+ * Partial vectors exist so that the end of a row goes through the very same vector instructions
+ * as its middle: an element's value then never depends on where it lies in a vector, nor on how
+ * a call was split over threads.
+ */
+
+/** a * b + c: fused in the relaxed binary, two roundings in the plain one. */
+// @ts-ignore: decorator
+@inline
+export function madd(a: v128, b: v128, c: v128): v128 {
+  return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
+}
+
+/** Bytes of `count` f32 elements. */
+// @ts-ignore: decorator
+@inline
+export function bytes(count: i32): usize {
+  return (<usize>count) << 2;
+}
+
+/** The first `count` (1, 2 or 3) elements at `p`; the other lanes are zero. */
+// @ts-ignore: decorator
+@inline
+export function load_part(p: usize, count: i32): v128 {
+  if (count == 1) return v128.load32_zero(p);
+  const v = v128.load64_zero(p);
+  return count == 2 ? v : v128.load32_lane(p, v, 2, 8);
+}
+
+/** Writes the first `count` (1, 2 or 3) lanes to `p`. */
+// @ts-ignore: decorator
+@inline
+export function store_part(p: usize, v: v128, count: i32): void {
+  if (count == 1) {
+    v128.store32_lane(p, v, 0);
+    return;
+  }
+  v128.store64_lane(p, v, 0);
+  if (count == 3) v128.store32_lane(p, v, 2, 8);
+}
+
+
+/** 1 where the mask is set, +0 elsewhere. */
+// @ts-ignore: decorator
+@inline
+export function indicator(mask: v128): v128 {
+  return v128.and(mask, f32x4.splat(1));
+}

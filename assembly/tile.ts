@@ -1,0 +1,148 @@
+/**
+ * The register tile under every product and convolution: up to 4 rows of A times a panel of 8
+ * columns of B. Eight accumulators, two vectors of B, one broadcast of A and one product fill
+ * 12 of the 16 xmm registers V8 works with.
+ *
+ * Each element of the result is one chain of multiply-adds over k in increasing order, whatever
+ * the number of rows: a row's bits do not depend on the tile it falls into.
+ *
+ * a: rows a_row bytes apart, elements a_col bytes apart. b: [k][8]. c: rows c_row bytes apart,
+ * 8 contiguous columns. Cost: 64 flops in 8 multiply-adds per step, for 6 loads.
+ */
+import { madd } from './simd';
+
+/** What the chain of an element starts from; flags. */
+export const enum From {
+  ZERO = 0,
+  C = 1,
+  /** bias[column] of 8 columns. */
+  COLUMN_BIAS = 2,
+  /** bias[row] of the tile's rows. */
+  ROW_BIAS = 4,
+}
+
+// @ts-ignore: decorator
+@inline
+function start(from: i32, bias: usize, row: usize, half: usize, c: usize): v128 {
+  let v = from & From.C ? v128.load(c + half) : f32x4.splat(0);
+  if (from & From.COLUMN_BIAS) v = f32x4.add(v, v128.load(bias + half));
+  if (from & From.ROW_BIAS) v = f32x4.add(v, v128.load32_splat(bias + row * 4));
+  return v;
+}
+
+// @ts-ignore: decorator
+@inline
+function tile(
+  rows: i32, a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
+  c: usize, c_row: usize, from: i32, bias: usize,
+): void {
+  const c1 = c + c_row;
+  const c2 = c1 + c_row;
+  const c3 = c2 + c_row;
+  let s00 = start(from, bias, 0, 0, c);
+  let s01 = start(from, bias, 0, 16, c);
+  let s10 = f32x4.splat(0);
+  let s11 = f32x4.splat(0);
+  let s20 = f32x4.splat(0);
+  let s21 = f32x4.splat(0);
+  let s30 = f32x4.splat(0);
+  let s31 = f32x4.splat(0);
+  if (rows > 1) {
+    s10 = start(from, bias, 1, 0, c1);
+    s11 = start(from, bias, 1, 16, c1);
+  }
+  if (rows > 2) {
+    s20 = start(from, bias, 2, 0, c2);
+    s21 = start(from, bias, 2, 16, c2);
+  }
+  if (rows > 3) {
+    s30 = start(from, bias, 3, 0, c3);
+    s31 = start(from, bias, 3, 16, c3);
+  }
+  let a0 = a;
+  let a1 = a0 + a_row;
+  let a2 = a1 + a_row;
+  let a3 = a2 + a_row;
+  const end = b + (<usize>k << 5);
+  for (; b < end; b += 32) {
+    const b0 = v128.load(b);
+    const b1 = v128.load(b, 16);
+    let v = v128.load32_splat(a0);
+    a0 += a_col;
+    s00 = madd(v, b0, s00);
+    s01 = madd(v, b1, s01);
+    if (rows > 1) {
+      v = v128.load32_splat(a1);
+      a1 += a_col;
+      s10 = madd(v, b0, s10);
+      s11 = madd(v, b1, s11);
+    }
+    if (rows > 2) {
+      v = v128.load32_splat(a2);
+      a2 += a_col;
+      s20 = madd(v, b0, s20);
+      s21 = madd(v, b1, s21);
+    }
+    if (rows > 3) {
+      v = v128.load32_splat(a3);
+      a3 += a_col;
+      s30 = madd(v, b0, s30);
+      s31 = madd(v, b1, s31);
+    }
+  }
+  v128.store(c, s00);
+  v128.store(c, s01, 16);
+  if (rows > 1) {
+    v128.store(c1, s10);
+    v128.store(c1, s11, 16);
+  }
+  if (rows > 2) {
+    v128.store(c2, s20);
+    v128.store(c2, s21, 16);
+  }
+  if (rows > 3) {
+    v128.store(c3, s30);
+    v128.store(c3, s31, 16);
+  }
+}
+
+function tile4(
+  a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
+  c: usize, c_row: usize, from: i32, bias: usize,
+): void {
+  tile(4, a, a_row, a_col, b, k, c, c_row, from, bias);
+}
+
+function tile3(
+  a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
+  c: usize, c_row: usize, from: i32, bias: usize,
+): void {
+  tile(3, a, a_row, a_col, b, k, c, c_row, from, bias);
+}
+
+function tile2(
+  a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
+  c: usize, c_row: usize, from: i32, bias: usize,
+): void {
+  tile(2, a, a_row, a_col, b, k, c, c_row, from, bias);
+}
+
+function tile1(
+  a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
+  c: usize, c_row: usize, from: i32, bias: usize,
+): void {
+  tile(1, a, a_row, a_col, b, k, c, c_row, from, bias);
+}
+
+/** C tile [rows <= 4, 8] = start + A [rows, k] B [k, 8]. */
+// @ts-ignore: decorator
+@inline
+export function multiply(
+  rows: i32, a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
+  c: usize, c_row: usize, from: i32, bias: usize,
+): void {
+  if (rows >= 4) tile4(a, a_row, a_col, b, k, c, c_row, from, bias);
+  else if (rows == 3) tile3(a, a_row, a_col, b, k, c, c_row, from, bias);
+  else if (rows == 2) tile2(a, a_row, a_col, b, k, c, c_row, from, bias);
+  else tile1(a, a_row, a_col, b, k, c, c_row, from, bias);
+}

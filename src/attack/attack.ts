@@ -1,0 +1,132 @@
+/**
+ * What an attack is, and the bookkeeping around every attack: the sample must stay inside the ball
+ * and in [0, 1], and counts as broken only when a fresh forward pass of the stored float32 image
+ * says so.
+ */
+import type * as v from 'valibot';
+import { logits, predict } from '../domain/classifier';
+import { EspalierError } from '../errors';
+import type { Model } from '../nn/model';
+import type { OptionsSchema } from '../options';
+import { type Shape, sizeOf } from '../tensor/shape';
+import { input, step, type Tensor } from '../tensor/tensor';
+
+export type Norm = 'linf' | 'l2';
+
+/** A batch under attack. Images are in input space, [0, 1], row-major [n, ...shape]. */
+export interface AttackJob {
+  readonly model: Model;
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+  readonly eps: number;
+  readonly seed: number;
+  /** Position of each sample in its data set: keys the random starts. */
+  readonly index: Int32Array;
+}
+
+export interface Attack<S extends OptionsSchema = OptionsSchema> {
+  readonly about: string;
+  readonly options: S;
+  /** The attack with all its settings, for tables. */
+  describe(o: v.InferOutput<S>, eps: number): string;
+  readonly norm: (o: v.InferOutput<S>) => Norm;
+  /** The strongest images found, [n, ...shape]; unbroken samples may come back as anything inside. */
+  run(job: AttackJob, o: v.InferOutput<S>): Float32Array;
+}
+
+export const attack = <S extends OptionsSchema>(a: Attack<S>): Attack => a as unknown as Attack;
+
+export interface AttackOutcome {
+  /** 1 where the sample is misclassified somewhere in its ball (or without any attack). */
+  readonly broken: Uint8Array;
+  readonly images: Float32Array;
+}
+
+/** Slack of the membership check: float32 roundings of x + delta. */
+const SLACK = 1e-6;
+
+/** Attacks one batch and checks what came back. Correctly classified samples only are attacked. */
+export function runAttack(entry: Attack, options: unknown, job: AttackJob): AttackOutcome {
+  const broken = wrongSamples(job.model, job.images, job.labels);
+  const images = job.images.slice();
+  const todo = [...broken.keys()].filter((i) => broken[i] === 0);
+  if (todo.length === 0) return { broken, images };
+  const part = pick(job, todo);
+  const found = entry.run(part, options as never);
+  checkInside(part, found, entry.norm(options as never));
+  const wrong = wrongSamples(job.model, found, part.labels);
+  const size = found.length / todo.length;
+  todo.forEach((i, at) => {
+    broken[i] = wrong[at]!;
+    images.set(found.subarray(at * size, (at + 1) * size), i * size);
+  });
+  return { broken, images };
+}
+
+/** The job restricted to some of its samples. */
+export function pick(job: AttackJob, rows: readonly number[]): AttackJob {
+  const size = job.images.length / job.labels.length;
+  const images = new Float32Array(rows.length * size);
+  rows.forEach((i, at) => images.set(job.images.subarray(i * size, (i + 1) * size), at * size));
+  return {
+    ...job,
+    images,
+    labels: Int32Array.from(rows, (i) => job.labels[i]!),
+    index: Int32Array.from(rows, (i) => job.index[i]!),
+  };
+}
+
+/** [n, ...input] of a job's model. */
+export function batchShape(job: AttackJob): Shape {
+  return [job.labels.length, ...job.model.graph.network.input];
+}
+
+/** The job's images as a tensor of the current step. */
+export function batchTensor(job: AttackJob): Tensor {
+  return input(job.model.engine, job.images, batchShape(job));
+}
+
+/** 1 where the predicted class is not the label. */
+export function wrongSamples(
+  model: Model,
+  images: Float32Array,
+  labels: ArrayLike<number>,
+): Uint8Array {
+  const shape = [labels.length, ...model.graph.network.input];
+  const classes = step(model.engine, () => predict(model, input(model.engine, images, shape)));
+  return Uint8Array.from(classes, (c, i) => (c === labels[i] ? 0 : 1));
+}
+
+/** Smallest z_y - max z_j of each sample in f64: negative where it is broken. */
+export function margins(model: Model, x: Tensor, labels: ArrayLike<number>): Float64Array {
+  const z = logits(model, x);
+  const k = z.shape[1]!;
+  const values = z.read();
+  return Float64Array.from(labels, (label, i) => {
+    let best = Number.NEGATIVE_INFINITY;
+    for (let j = 0; j < k; j++) if (j !== label) best = Math.max(best, values[i * k + j]!);
+    return values[i * k + label]! - best;
+  });
+}
+
+function checkInside(job: AttackJob, found: Float32Array, norm: Norm): void {
+  const size = sizeOf(job.model.graph.network.input);
+  job.labels.forEach((_, i) => {
+    let [largest, squares] = [0, 0];
+    for (let p = i * size; p < (i + 1) * size; p++) {
+      const value = found[p]!;
+      const delta = Math.abs(value - job.images[p]!);
+      if (!(value >= 0 && value <= 1)) leave(job.index[i]!, `a pixel of ${value}`);
+      largest = Math.max(largest, delta);
+      squares += delta * delta;
+    }
+    const distance = norm === 'linf' ? largest : Math.sqrt(squares);
+    if (distance > job.eps * (1 + SLACK) + SLACK) leave(job.index[i]!, `a distance of ${distance}`);
+  });
+}
+
+function leave(sample: number, got: string): never {
+  throw new EspalierError(
+    `attack on sample ${sample}: expected an image in [0, 1] inside the ball, got ${got}. This is a bug of the attack.`,
+  );
+}

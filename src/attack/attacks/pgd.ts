@@ -1,0 +1,74 @@
+/**
+ * Projected gradient descent (Madry et al. 2018): steps up the cross entropy from random starts. The
+ * best point so far is kept for each sample, and samples already broken are not attacked again.
+ */
+import * as v from 'valibot';
+import { choice, real, whole } from '../../options';
+import { STREAMS } from '../../tensor/philox';
+import { input, step } from '../../tensor/tensor';
+import { ascend, randomStart } from '../ascent';
+import { type AttackJob, attack, batchShape, batchTensor, margins, pick } from '../attack';
+
+const options = v.strictObject({
+  steps: v.optional(whole(1), 50),
+  restarts: v.optional(whole(1), 1),
+  /** Step length as a share of eps; null is 2.5 / steps, at least 1 / 10. */
+  stepSize: v.optional(v.nullable(real(0, 2)), null),
+  norm: v.optional(choice(['linf', 'l2']), 'linf'),
+  randomStart: v.optional(v.boolean(), true),
+});
+type Options = v.InferOutput<typeof options>;
+
+const shareOf = ({ stepSize, steps }: Options): number => stepSize ?? Math.max(2.5 / steps, 0.1);
+
+export const pgd = attack({
+  about: 'projected gradient descent: steps, restarts, stepSize, norm, randomStart',
+  options,
+  describe: (o, eps) =>
+    `PGD-${o.steps}, ${o.restarts} restart${o.restarts > 1 ? 's' : ''}, ${
+      o.norm === 'l2' ? 'L2' : 'L-infinity'
+    }, eps ${eps}, step ${Number((shareOf(o) * eps).toPrecision(4))}`,
+  norm: (o) => o.norm,
+  run(job, o) {
+    const best = job.images.slice();
+    const margin = new Float64Array(job.labels.length).fill(Number.POSITIVE_INFINITY);
+    for (let restart = 0; restart < o.restarts; restart++) {
+      const alive = [...margin.keys()].filter((i) => margin[i]! >= 0);
+      if (alive.length === 0) break;
+      const part = pick(job, alive);
+      climb(part, o, restart, (at, value, image) => {
+        const i = alive[at]!;
+        if (value >= margin[i]!) return;
+        margin[i] = value;
+        best.set(image, i * image.length);
+      });
+    }
+    return best;
+  },
+});
+
+/** One start: `note` sees every point on the way with its margin. */
+function climb(
+  job: AttackJob,
+  o: Options,
+  restart: number,
+  note: (sample: number, margin: number, image: Float32Array) => void,
+): void {
+  const { model, eps, seed, index, labels } = job;
+  const shape = batchShape(job);
+  const size = job.images.length / labels.length;
+  const key = { seed, stream: STREAMS.attack + 16 * (restart + 1), index };
+  let at = job.images;
+  for (let i = 0; i <= o.steps; i++)
+    at = step(model.engine, () => {
+      const ball = { x: batchTensor(job), eps, norm: o.norm };
+      const start = i === 0;
+      const here = start && o.randomStart ? randomStart(ball, key) : input(model.engine, at, shape);
+      const next = start ? here : ascend(model, ball, here, labels, shareOf(o) * eps);
+      const image = next.read();
+      margins(model, next, labels).forEach((m, s) => {
+        note(s, m, image.subarray(s * size, (s + 1) * size));
+      });
+      return image;
+    });
+}

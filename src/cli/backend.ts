@@ -1,0 +1,74 @@
+/**
+ * What the commands ask of the floors below, in terms of files, configs and plain results. The real
+ * one is `wiring.ts`, loaded when a command first needs it; tests hand in their own.
+ */
+import type { BenchRow } from '../recipe/bench';
+import type { Config, PlugIn } from '../recipe/config';
+import type { Evaluation } from '../recipe/evaluate';
+import type { Listener } from '../recipe/events';
+import type { Inspection } from '../recipe/inspect';
+import type { ImageBounds } from '../recipe/phases';
+import type { RunDir } from '../recipe/run-dir';
+import type { Summary } from '../report/types';
+import type { Engine, LoadOptions } from '../runtime/engine';
+
+export type EngineHandle = Pick<Engine, 'info' | 'close'>;
+
+/** How a long job tells how far it is, and is told to stop. */
+export interface Hooks {
+  readonly onEvent: Listener;
+  readonly signal: AbortSignal;
+}
+
+export interface Backend {
+  load(options: Pick<LoadOptions, 'threads' | 'binary'>): Promise<EngineHandle>;
+  compress(config: Config, job: Hooks & RunJob): Promise<Summary>;
+  /** The first phase of a run. */
+  pretrain(config: Config, job: Hooks & RunJob): Promise<void>;
+  prune(engine: EngineHandle, job: Hooks & PruneJob): Promise<Inspection>;
+  finetune(engine: EngineHandle, job: Hooks & FinetuneJob): Promise<Inspection>;
+  evaluate(engine: EngineHandle, job: Hooks & EvaluateJob): Promise<Evaluation>;
+  bounds(engine: EngineHandle, job: BoundsJob): Promise<readonly ImageBounds[]>;
+  inspect(engine: EngineHandle, model: string): Promise<Inspection>;
+  /** The config recorded in a model file, or undefined. */
+  recordedConfig(model: string): Promise<unknown>;
+  benchmark(engine: EngineHandle, options: { seconds: number }): Promise<readonly BenchRow[]>;
+  /** Float32 matrix product in GFLOP/s, measured for about `seconds`. */
+  productSpeed(engine: EngineHandle, seconds: number): Promise<number>;
+  /** Which of the built-in binaries this runtime can compile. */
+  binaries(): Promise<{ simd: boolean; relaxed: boolean }>;
+}
+
+export interface RunJob {
+  readonly dir: RunDir;
+  readonly engine: EngineHandle;
+}
+
+export interface PruneJob {
+  readonly model: string;
+  readonly out: string;
+  readonly strategy: PlugIn;
+  readonly sparsity: number;
+  readonly seed: number;
+}
+
+export interface FinetuneJob {
+  readonly model: string;
+  readonly out: string;
+  readonly config: Config;
+}
+
+export interface EvaluateJob {
+  readonly model: string;
+  /** `data` and `evaluate` count, the latter with its `eps` resolved. */
+  readonly config: Config;
+}
+
+export interface BoundsJob {
+  readonly model: string;
+  readonly data: Config['data'];
+  /** Positions in the test split. */
+  readonly indices: readonly number[];
+  readonly eps: number;
+  readonly method: PlugIn;
+}

@@ -1,0 +1,16 @@
+#!/usr/bin/env node
+/** The executable, dist/cli.js; the only module that does something when it is loaded. */
+import { processIo } from './io';
+import { main } from './main';
+
+// A reader that has seen enough, such as `head`, is no error.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+
+// Set rather than called, so that what was written is flushed first.
+void main(process.argv.slice(2), processIo()).then((code) => {
+  process.exitCode = code;
+});

@@ -1,0 +1,73 @@
+/** `espalier bounds MODEL`: what a method proves of single inputs. */
+import { EspalierError } from '../../errors';
+import { eps, parseOptions, whole } from '../../options';
+import type { ImageBounds } from '../../recipe/phases';
+import { short } from '../../report/format';
+import { renderTable } from '../../report/table';
+import { dataArgs, engineArgs, modelArg, shared } from '../args';
+import { type Command, EXIT } from '../command';
+import { print, printJson } from '../io';
+import { modelConfig, withEngine } from '../job';
+import { verifierSection } from '../registries';
+
+export const command: Command = {
+  args: {
+    ...modelArg,
+    ...dataArgs,
+    index: {
+      type: 'string',
+      valueHint: 'i,j,...',
+      default: '0',
+      description: 'positions in the test split',
+    },
+    eps: {
+      type: 'string',
+      valueHint: 'radius',
+      description: 'such as 0.1 or 8/255 (default: as trained)',
+    },
+    method: { type: 'string', valueHint: 'name', default: 'interval', description: 'how to bound' },
+    ...shared,
+    ...engineArgs,
+  },
+  examples: [
+    ['espalier bounds m.safetensors --index 0,1,2 --eps 0.1', 'three test images'],
+    ['espalier bounds m.safetensors --data mnist --eps 2/255 --json', 'all numbers as JSON'],
+  ],
+  sections: async () => [{ ...(await verifierSection()), title: 'METHODS' }],
+  async run(context) {
+    const { io, values, backend } = context;
+    const { evaluationEps, parseSlot } = await import('../../recipe/config');
+    const method = parseSlot('evaluate.verifier', values.text('method'), '--method');
+    const indices = parseIndices(values.text('index') ?? '0');
+    const given = values.checked('eps', eps());
+    const config = await modelConfig(context, []);
+    const radius = given ?? evaluationEps(config);
+    const model = values.text('model')!;
+    const images = await withEngine(context, ({ engine }) =>
+      backend.bounds(engine, { model, data: config.data, indices, eps: radius, method }),
+    );
+    if (values.on('json')) printJson(io, { model, eps: radius, method: method.name, images });
+    else print(io, images.map((image) => imageText(image, radius)).join('\n\n'));
+    return EXIT.done;
+  },
+};
+
+function parseIndices(text: string): number[] {
+  const parts = text.split(',').map((part) => part.trim());
+  if (parts.some((part) => !/^\d+$/.test(part)))
+    throw new EspalierError(`--index: expected whole numbers like 0,1,2, got "${text}".`);
+  return parts.map((part) => parseOptions(whole(), Number(part), '--index'));
+}
+
+function imageText(image: ImageBounds, radius: number): string {
+  const { index, label, predicted, certified } = image;
+  const verdict = certified ? 'certified' : predicted === label ? 'not certified' : 'misclassified';
+  const titles = ['class', 'logit', 'lower', 'upper', 'margin >='];
+  const rows = image.logits.map((logit, k) => {
+    const margin = image.margins[k];
+    const numbers = [logit, image.lo[k]!, image.hi[k]!].map(short);
+    return [String(k), ...numbers, typeof margin === 'number' ? short(margin) : '(label)'];
+  });
+  const columns = titles.map((title) => ({ title, align: 'right' as const }));
+  return `image ${index}: label ${label}, predicted ${predicted}, eps ${radius}: ${verdict}\n${renderTable({ columns, rows })}`;
+}

@@ -1,0 +1,92 @@
+/** `espalier evaluate MODEL`: the three accuracies on the test split, with 95 % intervals. */
+import { eps, whole } from '../../options';
+import { interval, percent } from '../../report/format';
+import { renderTable } from '../../report/table';
+import { configArgs, dataArgs, engineArgs, modelArg, shared } from '../args';
+import { type Command, EXIT } from '../command';
+import { print, printJson } from '../io';
+import { modelConfig, withEngine } from '../job';
+import { attackSection, dataSection, verifierSection } from '../registries';
+
+export const command: Command = {
+  args: {
+    ...modelArg,
+    ...dataArgs,
+    eps: {
+      type: 'string',
+      valueHint: 'radius',
+      description: 'such as 0.1 or 8/255 (default: as trained)',
+    },
+    attack: {
+      type: 'string',
+      valueHint: 'name',
+      description: 'attack (default: as trained, or pgd)',
+    },
+    verifier: { type: 'string', valueHint: 'name', description: 'verifier (default: interval)' },
+    limit: {
+      type: 'string',
+      valueHint: 'n',
+      description: 'attack and verify only the first n images',
+    },
+    ...configArgs,
+    ...shared,
+    ...engineArgs,
+  },
+  examples: [
+    ['espalier evaluate runs/mnist-ibp/pruned.safetensors', 'as in the run'],
+    [
+      'espalier evaluate m.safetensors --data mnist --eps 8/255 --limit 1000',
+      'another radius, fewer images',
+    ],
+    ['espalier evaluate m.safetensors --set evaluate.attack.steps=100', 'a stronger attack'],
+  ],
+  sections: () => Promise.all([dataSection(), attackSection(), verifierSection()]),
+  async run(context) {
+    const { io, values, backend } = context;
+    const { evaluationEps } = await import('../../recipe/config');
+    const radius = values.checked('eps', eps());
+    const limit = values.number('limit', whole(1));
+    const attack = values.text('attack');
+    const verifier = values.text('verifier');
+    const config = await modelConfig(context, [
+      ...(radius === undefined ? [] : [`evaluate.eps=${radius}`]),
+      ...(attack === undefined ? [] : [`evaluate.attack=${attack}`]),
+      ...(verifier === undefined ? [] : [`evaluate.verifier=${verifier}`]),
+      ...(limit === undefined
+        ? []
+        : [`evaluate.attackLimit=${limit}`, `evaluate.verifyLimit=${limit}`]),
+    ]);
+    const resolved = evaluationEps(config);
+    const evaluate = { ...config.evaluate, eps: resolved };
+    const model = values.text('model')!;
+    const { accuracies, contradictions } = await withEngine(context, (job) =>
+      backend.evaluate(job.engine, { ...job, model, config: { ...config, evaluate } }),
+    );
+    if (values.on('json'))
+      printJson(io, {
+        model,
+        data: config.data.name,
+        eps: resolved,
+        ...accuracies,
+        contradictions,
+      });
+    else {
+      const row = (name: string, { benign, era, vra }: typeof accuracies) => [
+        name,
+        ...[benign, era, vra].map((p) =>
+          p.total ? `${percent(p.value)} ${interval(p)} n=${p.total}` : 'not measured',
+        ),
+      ];
+      const columns = ['model', 'benign', 'ERA', 'VRA'].map((title) => ({
+        title,
+        align: 'left' as const,
+      }));
+      print(io, renderTable({ columns, rows: [row(model, accuracies)] }));
+      print(
+        io,
+        `eps ${resolved}, attack ${evaluate.attack.name}, verifier ${evaluate.verifier.name}, contradictions ${contradictions}`,
+      );
+    }
+    return contradictions > 0 ? EXIT.badNews : EXIT.done;
+  },
+};

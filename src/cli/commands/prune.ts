@@ -1,0 +1,57 @@
+/** `espalier prune MODEL`: one shot, no training. */
+import { sparsity } from '../../options';
+import { engineArgs, modelArg, outFile, shared } from '../args';
+import { type Command, EXIT } from '../command';
+import { besides, freeOutput, withEngine } from '../job';
+import { strategySection } from '../registries';
+import { showModel } from './inspect';
+
+export const command: Command = {
+  args: {
+    ...modelArg,
+    strategy: {
+      type: 'string',
+      valueHint: 'name',
+      default: 'magnitude',
+      description: 'which weights go',
+    },
+    sparsity: {
+      type: 'string',
+      valueHint: 'fraction',
+      default: '0.9',
+      description: 'share of prunable weights removed, in [0, 1)',
+    },
+    scope: {
+      type: 'string',
+      valueHint: 'scope',
+      description: 'layer, global or erk, where it has one',
+    },
+    ...outFile,
+    ...shared,
+    ...engineArgs,
+  },
+  examples: [
+    ['espalier prune dense.safetensors', 'ten times fewer weights, as dense-pruned.safetensors'],
+    [
+      'espalier prune dense.safetensors --sparsity 0.5 --strategy filter -o half.safetensors',
+      'half of each layer’s filters',
+    ],
+  ],
+  sections: async () => [await strategySection()],
+  async run(context) {
+    const { values, backend } = context;
+    const { parseSlot } = await import('../../recipe/config');
+    const scope = values.text('scope');
+    const named = { name: values.text('strategy'), ...(scope !== undefined && { scope }) };
+    const strategy = parseSlot('prune.strategy', named, '--strategy');
+    const removed = values.number('sparsity', sparsity())!;
+    const model = values.text('model')!;
+    const out = await freeOutput(values.text('out') ?? besides(model, 'pruned'), values);
+    const seed = values.seed() ?? 1;
+    const found = await withEngine(context, (job) =>
+      backend.prune(job.engine, { ...job, model, out, strategy, sparsity: removed, seed }),
+    );
+    showModel(context, found, out);
+    return EXIT.done;
+  },
+};

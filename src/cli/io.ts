@@ -1,0 +1,53 @@
+/**
+ * The world as a command sees it: two streams, the environment and Ctrl-C. Tests hand in their own,
+ * so the whole command line runs in-process.
+ */
+import type { Colors } from 'picocolors/types';
+import type { Backend } from './backend';
+
+export interface Output {
+  write(text: string): unknown;
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+}
+
+export interface Io {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Calls `handler` at each Ctrl-C (or SIGTERM) until the returned function is called. */
+  onInterrupt(handler: () => void): () => void;
+  /** Ends the process now, from a second Ctrl-C. */
+  exit(code: number): void;
+  /** What does the work; without it the real one is loaded when first needed. */
+  readonly backend?: Backend;
+}
+
+export function processIo(): Io {
+  return {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    onInterrupt(handler) {
+      process.on('SIGINT', handler).on('SIGTERM', handler);
+      return () => process.off('SIGINT', handler).off('SIGTERM', handler);
+    },
+    exit: (code) => process.exit(code),
+  };
+}
+
+/** Colours of a stream: none unless it is a terminal, and as NO_COLOR and FORCE_COLOR say. */
+export async function colors(output: Output, env: Io['env']): Promise<Colors> {
+  const { createColors } = (await import('picocolors')).default;
+  if (env.NO_COLOR) return createColors(false);
+  return createColors(Boolean(env.FORCE_COLOR) || (output.isTTY === true && env.TERM !== 'dumb'));
+}
+
+/** Writes `value` as the one JSON document of a command's standard output. */
+export function printJson(io: Io, value: unknown): void {
+  io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+export function print(io: Io, text: string): void {
+  io.stdout.write(`${text}\n`);
+}

@@ -1,0 +1,97 @@
+/**
+ * What every long command does around its work: the engine, the bar, Ctrl-C, and the config that
+ * its arguments stand for.
+ */
+import { EspalierError } from '../errors';
+import type { Config } from '../recipe/config';
+import type { Values } from './args';
+import type { EngineHandle, Hooks } from './backend';
+import { type Context, EXIT } from './command';
+import { createProgress } from './progress';
+
+export interface Job extends Hooks {
+  readonly engine: EngineHandle;
+}
+
+/** Runs `work` with an engine and hooks; everything is given back afterwards. */
+export async function withEngine<T>(
+  { io, values, backend }: Context,
+  work: (job: Job) => Promise<T>,
+): Promise<T> {
+  const options = values.engine();
+  const progress = await createProgress(io, values.on('json'));
+  const controller = new AbortController();
+  const unhook = io.onInterrupt(() => {
+    if (controller.signal.aborted) {
+      progress.stop();
+      io.exit(EXIT.interrupted);
+      return;
+    }
+    controller.abort();
+    progress.listener({
+      type: 'note',
+      text: 'Stopping after this step; Ctrl-C again ends at once.',
+    });
+  });
+  let engine: EngineHandle | undefined;
+  try {
+    engine = await backend.load(options);
+    return await work({ engine, onEvent: progress.listener, signal: controller.signal });
+  } finally {
+    progress.stop();
+    unhook();
+    engine?.close();
+  }
+}
+
+/** The config file named (or the default), changed by --set and --seed. */
+export async function readConfig(path: string | undefined, values: Values): Promise<Config> {
+  const { applySet, DEFAULT_CONFIG, loadConfig } = await import('../recipe/config');
+  const seed = values.seed();
+  const sets = [...values.all('set'), ...(seed === undefined ? [] : [`seed=${seed}`])];
+  return path === undefined
+    ? applySet(DEFAULT_CONFIG, sets, 'the default config')
+    : loadConfig(path, sets);
+}
+
+/**
+ * The config recorded in a model, with the data set, radius and plug-ins that the options name.
+ * Without a record the options must name the data set.
+ */
+export async function modelConfig(context: Context, sets: readonly string[]): Promise<Config> {
+  const { applySet } = await import('../recipe/config');
+  const { values, backend } = context;
+  const model = values.text('model')!;
+  const recorded = await backend.recordedConfig(model);
+  const data = values.text('data');
+  if (recorded === undefined && data === undefined)
+    throw new EspalierError(`--data: expected a data set, as ${model} records none, got nothing.`);
+  const seed = values.seed();
+  const path = values.text('path');
+  return applySet(
+    recorded ?? {},
+    [
+      ...(data === undefined ? [] : [`data=${JSON.stringify({ name: data })}`]),
+      ...(path === undefined ? [] : [`data.path=${JSON.stringify(path)}`]),
+      ...(seed === undefined ? [] : [`seed=${seed}`]),
+      ...sets,
+      ...values.all('set'),
+    ],
+    model,
+  );
+}
+
+/** Raises an error where the output file exists and --force was not given. */
+export async function freeOutput(out: string, values: Values): Promise<string> {
+  const { kindOf } = await import('../io/files');
+  if (!values.on('force') && (await kindOf(out)) !== undefined)
+    throw new EspalierError(
+      `${out}: expected no such file yet, got one. Give another --out, or --force to replace it.`,
+    );
+  return out;
+}
+
+/** "runs/a/dense.safetensors", "pruned" -> "runs/a/dense-pruned.safetensors". */
+export function besides(model: string, suffix: string): string {
+  return `${model.replace(/\.safetensors$/, '')}-${suffix}.safetensors`;
+}

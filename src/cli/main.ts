@@ -1,0 +1,172 @@
+/**
+ * The `espalier` command: finds the command, checks its arguments, runs it, and turns whatever is
+ * raised into a message and an exit code. Commands are loaded only when named, so help is quick.
+ */
+import { EspalierError, suggest } from '../errors';
+import { Interrupted } from '../recipe/events';
+import { VERSION } from '../version';
+import { checkArgs, shared, UsageError, Values } from './args';
+import { type Command, commandHelp, EXIT, renderSection } from './command';
+import { colors, type Io, print, printJson } from './io';
+
+interface Entry {
+  readonly args: string;
+  readonly about: string;
+  load(): Promise<{ readonly command: Command }>;
+}
+
+/** Every command, in the order of the help. */
+export const COMMANDS: Readonly<Record<string, Entry>> = {
+  compress: {
+    args: '[CONFIG]',
+    about: 'pre-train, prune, fine-tune, evaluate: the main job',
+    load: () => import('./commands/compress'),
+  },
+  train: {
+    args: 'CONFIG',
+    about: 'only the pre-training of a config',
+    load: () => import('./commands/train'),
+  },
+  prune: {
+    args: 'MODEL',
+    about: 'remove weights of a trained model',
+    load: () => import('./commands/prune'),
+  },
+  finetune: {
+    args: 'MODEL',
+    about: 'train on what pruning left, zeros staying zero',
+    load: () => import('./commands/finetune'),
+  },
+  evaluate: {
+    args: 'MODEL',
+    about: 'benign, attacked and certified accuracy on a data set',
+    load: () => import('./commands/evaluate'),
+  },
+  bounds: {
+    args: 'MODEL',
+    about: 'output and margin bounds of given inputs, by a named method',
+    load: () => import('./commands/bounds'),
+  },
+  inspect: {
+    args: 'MODEL',
+    about: 'layers, shapes, density, bytes, multiply-adds',
+    load: () => import('./commands/inspect'),
+  },
+  bench: { args: '', about: 'the speed of this machine', load: () => import('./commands/bench') },
+  doctor: {
+    args: '',
+    about: 'what the runtime found here, and why',
+    load: () => import('./commands/doctor'),
+  },
+};
+
+/** Runs one command line (without node and script) and returns the exit code. */
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  try {
+    return await dispatch(argv, io);
+  } catch (error) {
+    return explain(error, argv, io);
+  }
+}
+
+async function dispatch(argv: readonly string[], io: Io): Promise<number> {
+  const [first, ...rest] = argv;
+  if (first === undefined || first === '--help' || first === '-h') return rootHelp(io);
+  if (first === '--version' || first === '-V' || first === '-v') {
+    print(io, VERSION);
+    return EXIT.done;
+  }
+  if (first === 'help') return rest[0] === undefined ? rootHelp(io) : dispatch([rest[0], '-h'], io);
+  const names = Object.keys(COMMANDS);
+  if (first.startsWith('-'))
+    throw new UsageError(`espalier: expected a command first (${names.join(', ')}), got ${first}.`);
+  const entry = Object.hasOwn(COMMANDS, first) ? COMMANDS[first] : undefined;
+  if (!entry)
+    throw new UsageError(
+      `espalier: expected one of ${names.join(', ')}, got "${first}". ${suggest(first, names)}`,
+    );
+  const { command } = await entry.load();
+  const every = checkArgs(rest, command.args);
+  if (rest.includes('--help') || rest.includes('-h')) {
+    const paint = await colors(io.stdout, io.env);
+    print(io, await commandHelp(first, entry.about, command, paint));
+    return EXIT.done;
+  }
+  const { defineCommand, runCommand } = await import('citty');
+  const backend = io.backend ?? (await import('./wiring')).backend;
+  const runnable = defineCommand({
+    meta: { name: first, description: entry.about },
+    args: command.args,
+    run: ({ args }) => command.run({ io, values: new Values(args, every), backend, argv }),
+  });
+  const { result } = await runCommand(runnable, { rawArgs: rest });
+  return result as number;
+}
+
+async function rootHelp(io: Io): Promise<number> {
+  const paint = await colors(io.stdout, io.env);
+  const lines = Object.entries(COMMANDS).map(
+    ([name, { args, about }]) => [`${name} ${args}`.trim(), about] as const,
+  );
+  const examples = [
+    ['espalier compress', 'the whole recipe on the embedded digits, in under a minute'],
+    [
+      'espalier compress --set prune.sparsity=0.95 --out runs/twenty',
+      'the same, pruned twenty times',
+    ],
+    ['espalier doctor', 'what this machine can do'],
+  ] as const;
+  const globals = Object.entries(shared).map(
+    ([name, def]) => [`--${name}`, def.description] as const,
+  );
+  print(
+    io,
+    [
+      `${paint.bold('espalier')} ${VERSION}: train, prune and certify neural networks on CPUs`,
+      '',
+      `${paint.bold('USAGE')}  espalier <command> [options]`,
+      '',
+      renderSection({ title: 'COMMANDS', lines }, paint),
+      '',
+      renderSection({ title: 'OPTIONS OF EVERY COMMAND', lines: globals }, paint),
+      '',
+      renderSection({ title: 'EXAMPLES', lines: examples }, paint),
+      '',
+      'Exit code: 0 done, 1 the answer is bad news, 2 wrong use or input, 130 interrupted.',
+      'More: espalier <command> --help',
+    ].join('\n'),
+  );
+  return EXIT.done;
+}
+
+/** Says what went wrong: users' errors as one message, ours with the stack. */
+async function explain(error: unknown, argv: readonly string[], io: Io): Promise<number> {
+  const paint = await colors(io.stderr, io.env);
+  const json = argv.includes('--json');
+  if (error instanceof Interrupted) {
+    io.stderr.write(`${paint.yellow('interrupted.')} ${error.saved}\n`);
+    io.stderr.write(`To go on: ${commandLine(argv)}\n`);
+    if (json) printJson(io, { error: error.message });
+    return EXIT.interrupted;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  if (json) printJson(io, { error: message });
+  if (error instanceof EspalierError) {
+    for (const line of message.split('\n')) io.stderr.write(`${paint.red('error:')} ${line}\n`);
+    if (error instanceof UsageError) io.stderr.write(`See: espalier${helpFor(argv)} --help\n`);
+    return EXIT.wrongUse;
+  }
+  const stack = error instanceof Error ? (error.stack ?? message) : message;
+  io.stderr.write(`${paint.red('error:')} ${stack}\n`);
+  io.stderr.write(`This is a bug in espalier ${VERSION}; please report it with the lines above.\n`);
+  return EXIT.bug;
+}
+
+function helpFor([first = '']: readonly string[]): string {
+  return Object.hasOwn(COMMANDS, first) ? ` ${first}` : '';
+}
+
+function commandLine(argv: readonly string[]): string {
+  const quoted = argv.map((arg) => (/^[\w./=:,@%+-]+$/.test(arg) ? arg : `'${arg}'`));
+  return ['espalier', ...quoted].join(' ');
+}

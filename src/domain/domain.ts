@@ -1,0 +1,92 @@
+/**
+ * A domain says what the three roles do to its kind of element; `propagate` walks the graph. Layers
+ * and domains know nothing of each other, so each new one works with all of the other kind.
+ */
+import type { Graph, GraphNode } from '../nn/graph';
+import type { AffineLayer, JoinLayer, Params, PointwiseLayer } from '../nn/layer';
+import { nodeParams } from '../nn/model';
+import type { RandomKey } from '../tensor/ops/random';
+import type { Tensor } from '../tensor/tensor';
+
+type With<L> = GraphNode & { readonly layer: L };
+
+export interface Domain<E> {
+  affine(node: With<AffineLayer>, params: Params, x: E): E;
+  pointwise(node: With<PointwiseLayer>, x: E): E;
+  join(node: With<JoinLayer>, xs: readonly E[]): E;
+}
+
+/**
+ * One forward computation. While training, layers that depend on the batch (batch norm, dropout)
+ * take what they need from the value pass, which must come first; other domains then see the same
+ * `effective` parameters.
+ */
+export interface Pass {
+  /** Set while training: keys the random draws of this batch. */
+  readonly training?: { readonly key: RandomKey };
+  readonly effective: Map<GraphNode, Params>;
+  /** New running statistics by full parameter name, to be stored after the step. */
+  readonly updates: Map<string, Tensor>;
+}
+
+export function newPass(training?: { readonly key: RandomKey }): Pass {
+  return { ...(training ? { training } : {}), effective: new Map(), updates: new Map() };
+}
+
+export interface PropagateOptions<E> {
+  readonly pass?: Pass;
+  /** Stop in front of this node and return its first input. */
+  readonly before?: GraphNode;
+  /** Sees the first input of every node. */
+  readonly observe?: (node: GraphNode, x: E) => void;
+}
+
+/** The element at the output (or in front of `before`) for an element at the input. */
+export function propagate<E>(
+  graph: Graph,
+  params: ReadonlyMap<string, Tensor>,
+  domain: Domain<E>,
+  input: E,
+  { pass = newPass(), before, observe }: PropagateOptions<E> = {},
+): E {
+  const values: E[] = [];
+  for (const node of graph.nodes) {
+    const xs = node.inputs.map((i) => (i < 0 ? input : values[i]!));
+    if (node === before) return xs[0]!;
+    observe?.(node, xs[0]!);
+    values.push(interpret(node, params, domain, xs, pass));
+  }
+  return values.at(-1)!;
+}
+
+/** Each node draws from its own rows of the stream. */
+function keyOf(key: RandomKey, node: GraphNode): RandomKey {
+  let hash = 0;
+  for (const char of node.name) hash = (Math.imul(hash, 31) + char.charCodeAt(0)) >>> 0;
+  return { ...key, seed: key.seed + hash };
+}
+
+function interpret<E>(
+  node: GraphNode,
+  params: ReadonlyMap<string, Tensor>,
+  domain: Domain<E>,
+  xs: readonly E[],
+  pass: Pass,
+): E {
+  const { layer } = node;
+  if (layer.role === 'pointwise') return domain.pointwise(node as With<PointwiseLayer>, xs[0]!);
+  if (layer.role === 'join') return domain.join(node as With<JoinLayer>, xs);
+  let p = pass.effective.get(node);
+  if (!p) {
+    p = nodeParams(node, params);
+    if (layer.effective) {
+      const x = xs[0] as unknown as Tensor;
+      const batch = pass.training && 'shape' in x ? { x, key: keyOf(pass.training.key, node) } : undefined;
+      const { params: derived, updates } = layer.effective(p, node.options as never, batch);
+      p = derived;
+      for (const [local, t] of Object.entries(updates ?? {})) pass.updates.set(`${node.name}.${local}`, t);
+    }
+    pass.effective.set(node, p);
+  }
+  return domain.affine(node as With<AffineLayer>, p, xs[0]!);
+}

@@ -1,0 +1,213 @@
+/**
+ * Boxes: an upper and a lower bound for every value (interval bound propagation, Gowal et al. 2018).
+ *
+ * Affine layers go through centre and radius: c' = W c + b, r' = |W| r. With `sound` the radius also
+ * carries two roundings of that layer: that of c' itself, and that of the network's own float32
+ * execution from any point of the box; so the box contains what the network computes, in any
+ * summation order, fused or not, and what exact arithmetic would (docs/numerics.md). It costs no
+ * extra product: |W| is applied to r (1 + g) + 2 g |c| instead of r.
+ */
+import type { Graph, GraphNode } from '../nn/graph';
+import type { AffineLayer, Params } from '../nn/layer';
+import { type Model, nodeParams } from '../nn/model';
+import { add, affine, lincomb, mul, reshape, sub } from '../tensor/ops/core';
+import { abs, clamp } from '../tensor/ops/elementwise';
+import { toCentre, toEnds } from '../tensor/ops/interval';
+import { matmul } from '../tensor/ops/product';
+import { takeRows } from '../tensor/ops/shape';
+import { sizeOf } from '../tensor/shape';
+import { filled, input, step, type Tensor } from '../tensor/tensor';
+import { type Domain, type Pass, propagate } from './domain';
+import { gamma, roundUp, tiny, U } from './rounding';
+
+export interface Box {
+  readonly lo: Tensor;
+  readonly hi: Tensor;
+}
+
+export interface IntervalOptions {
+  /** Round outwards. Bounds without it are for training and for comparison with other tools. */
+  readonly sound: boolean;
+}
+
+const EXACT = { grow: 0, tiny: 0 };
+/** Widening that covers the two or three roundings of a change of description. */
+const OUTWARD = { grow: 4 * U, tiny: 2 ** -148 };
+
+/** The L-infinity ball of radius eps around x, cut to the input range [0, 1]. */
+export function ball(x: Tensor, eps: number, { sound }: IntervalOptions): Box {
+  const radius = filled(x.engine, x.shape, sound ? roundUp(eps) : eps);
+  const [lo, hi] = toEnds(x, radius, sound ? OUTWARD : EXACT);
+  return { lo: clamp(lo, 0, 1), hi: clamp(hi, 0, 1) };
+}
+
+export function interval({ sound }: IntervalOptions): Domain<Box> {
+  const way = sound ? OUTWARD : EXACT;
+  return {
+    affine(node, p, { lo, hi }) {
+      const { layer, options } = node;
+      const terms = layer.terms(node.inputShapes[0]!, options as never);
+      if (terms === 0 && !p['keep'])
+        return { lo: layer.apply(lo, p, options as never), hi: layer.apply(hi, p, options as never) };
+      const [c, r] = toCentre(lo, hi, way);
+      const centre = layer.apply(c, p, options as never);
+      const radius = sound
+        ? soundRadius(node, layer, p, c, r, terms)
+        : layer.applyAbs(r, p, options as never);
+      const [l, h] = toEnds(centre, radius, way);
+      return { lo: l, hi: h };
+    },
+    pointwise({ layer, options }, { lo, hi }) {
+      const box = { lo: layer.f(lo, options as never), hi: layer.f(hi, options as never) };
+      return sound && layer.error > 0 ? widen(box, layer.error * U) : box;
+    },
+    join({ layer, options }, boxes) {
+      const lo = layer.combine(boxes.map((b) => b.lo), options as never);
+      const hi = layer.combine(boxes.map((b) => b.hi), options as never);
+      const terms = layer.terms(boxes.length);
+      return sound && terms > 0 ? widen({ lo, hi }, 2 * gamma(terms)) : { lo, hi };
+    },
+  };
+}
+
+/** |W| (r (1 + g) + 2 g |c|) + 2 g |b|, scaled by 1 + g and lifted for underflow. */
+function soundRadius(
+  node: GraphNode,
+  layer: AffineLayer,
+  p: Params,
+  c: Tensor,
+  r: Tensor,
+  terms: number,
+): Tensor {
+  const g = gamma(terms + 2) + 8 * U;
+  const fed = lincomb(roundUp(1 + g), r, roundUp(2 * g), abs(c));
+  const bias = layer.bias?.(p);
+  const extra = bias && affine(abs(bias), roundUp(2 * g), 0);
+  const y = layer.applyAbs(fed, p, node.options as never, extra);
+  return affine(y, roundUp(1 + 2 * g), tiny(2 * terms));
+}
+
+/** Both ends moved outwards by a share of their size. */
+function widen({ lo, hi }: Box, share: number): Box {
+  const zero = filled(lo.engine, lo.shape, 0);
+  const way = { grow: roundUp(share + 4 * U), tiny: 2 ** -148 };
+  return { lo: toEnds(lo, zero, way)[0], hi: toEnds(hi, zero, way)[1] };
+}
+
+export interface MarginOptions extends IntervalOptions {
+  readonly pass?: Pass;
+  readonly observe?: (node: GraphNode, x: Box) => void;
+}
+
+/**
+ * Lower bounds of z_y - z_j for every class j over a box, [n, classes] with 0 at j = y.
+ *
+ * Where the last layer is affine the differences are taken of its rows (as one backward step of
+ * linear bounds), which is tighter than differences of the logits' bounds (Gowal et al. 2018).
+ */
+export function intervalMargins(
+  graph: Graph,
+  params: ReadonlyMap<string, Tensor>,
+  box: Box,
+  labels: ArrayLike<number>,
+  { sound, pass, observe }: MarginOptions,
+): Tensor {
+  const last = graph.nodes.at(-1)!;
+  const [n, k] = [box.lo.shape[0]!, sizeOf(graph.output)];
+  const domain = interval({ sound });
+  const { layer } = last;
+  const options = { ...(pass ? { pass } : {}), ...(observe ? { observe } : {}) };
+  if (layer.role !== 'affine' || layer.effective) {
+    const out = propagate(graph, params, domain, box, options);
+    return marginsOfEnds(out, labels, n, k, sound);
+  }
+  const at = propagate(graph, params, domain, box, { ...options, before: last });
+  observe?.(last, at);
+  const p = nodeParams(last, params);
+  const shape = last.inputShapes[0]!;
+  const rows = layer.transpose(differences(box.lo, k), p, last.options as never, shape);
+  const flat = reshape(rows, [k * k, sizeOf(shape)]);
+  const [c, r] = toCentre(at.lo, at.hi, sound ? OUTWARD : EXACT);
+  const [c2, r2] = [reshape(c, [n, sizeOf(shape)]), reshape(r, [n, sizeOf(shape)])];
+  const bias = layer.bias?.(p);
+  const offsets = bias && reshape(matmul(differences(box.lo, k), reshape(bias, [k, 1])), [k * k]);
+  const centre = matmul(c2, flat, { tb: true, bias: offsets });
+  const all = sub(centre, matmul(r2, abs(flat), { tb: true }));
+  const picked = takeRows(reshape(all, [n * k, k]), rowsOf(labels, k));
+  if (!sound) return picked;
+  const terms = layer.terms(shape, last.options as never);
+  const reach = add(abs(c), r);
+  const sizes = reshape(layer.applyAbs(reach, p, last.options as never, bias && abs(bias)), [n, k]);
+  return lessError(picked, sizes, labels, terms);
+}
+
+/**
+ * Takes off what rounding can do: every sum behind margin (y, j), in these bounds and in the running
+ * network, has terms whose sizes add up to at most S_y + S_j, S = |W| (|c| + r) + |b|.
+ */
+function lessError(margins: Tensor, sizes: Tensor, labels: ArrayLike<number>, terms: number): Tensor {
+  const [n, k] = margins.shape as [number, number];
+  const own = takeRows(reshape(sizes, [n * k, 1]), rowsOf(labels, k));
+  const both = add(sizes, own);
+  const error = affine(both, roundUp(6 * (gamma(terms + 8) + 4 * U)), tiny(8 * terms));
+  const wrong = mul(error, input(margins.engine, others(labels, n, k), [n, k]));
+  const way = { grow: 4 * U, tiny: 2 ** -148 };
+  return toEnds(margins, wrong, way)[0];
+}
+
+/** The least lower bound of z_y - z_j over j != y for each image, given as plain numbers. */
+export function leastMargins(
+  { engine, graph, params }: Model,
+  images: Float32Array,
+  labels: ArrayLike<number>,
+  eps: number,
+  { sound }: IntervalOptions,
+): Float64Array {
+  const lower = step(engine, () => {
+    const x = input(engine, images, [labels.length, ...graph.network.input]);
+    return intervalMargins(graph, params, ball(x, eps, { sound }), labels, { sound }).read();
+  });
+  const k = lower.length / labels.length;
+  return Float64Array.from(labels, (label, i) => {
+    let least = Number.POSITIVE_INFINITY;
+    for (let j = 0; j < k; j++) if (j !== label) least = Math.min(least, lower[i * k + j]!);
+    return least;
+  });
+}
+
+/** Margins from the bounds of the logits alone. */
+function marginsOfEnds(
+  { lo, hi }: Box,
+  labels: ArrayLike<number>,
+  n: number,
+  k: number,
+  sound: boolean,
+): Tensor {
+  const own = takeRows(reshape(lo, [n * k, 1]), rowsOf(labels, k));
+  const other = input(lo.engine, others(labels, n, k), [n, k]);
+  const margins = mul(sub(own, reshape(hi, [n, k])), other);
+  return sound ? widen({ lo: margins, hi: margins }, 2 * U).lo : margins;
+}
+
+/** [k * k, k]: row y k + j is e_y - e_j. */
+function differences(like: Tensor, k: number): Tensor {
+  const rows = new Float32Array(k * k * k);
+  for (let y = 0; y < k; y++)
+    for (let j = 0; j < k; j++) {
+      rows[(y * k + j) * k + y]! += 1;
+      rows[(y * k + j) * k + j]! -= 1;
+    }
+  return input(like.engine, rows, [k * k, k]);
+}
+
+/** Row i of the picked margins is row i k + label of all. */
+function rowsOf(labels: ArrayLike<number>, k: number): Int32Array {
+  return Int32Array.from(labels, (label, i) => i * k + label);
+}
+
+/** 1 for every class but the sample's own. */
+function others(labels: ArrayLike<number>, n: number, k: number): Float32Array {
+  const mask = new Float32Array(n * k).fill(1);
+  for (let i = 0; i < n; i++) mask[i * k + labels[i]!] = 0;
+  return mask;
+}

@@ -1,0 +1,29 @@
+/**
+ * How far float32 arithmetic can be from exact arithmetic, as constants for outward rounding; the
+ * argument is in docs/numerics.md.
+ *
+ * For a sum of n products in any order, fused or not, |fl - exact| <= gamma(n) * sum |w||x| with
+ * gamma(n) = n u / (1 - n u) (Higham 2002, section 3.1), plus n * 2^-150 where products underflow.
+ */
+
+/** Unit roundoff of float32. */
+export const U = 2 ** -24;
+/** Half the smallest denormal: the largest absolute error of one underflowing operation. */
+const UNDERFLOW = 2 ** -150;
+
+/** Higham's gamma for n roundings. */
+export function gamma(n: number): number {
+  return (n * U) / (1 - n * U);
+}
+
+/** Absolute error of n operations that underflow, as a float32 number, at least the smallest one. */
+export function tiny(n: number): number {
+  return Math.max(2 ** -149, roundUp(4 * (n + 4) * UNDERFLOW));
+}
+
+/** The smallest float32 number that is not below x >= 0. */
+export function roundUp(x: number): number {
+  const nearest = Math.fround(x);
+  if (nearest >= x) return nearest;
+  return Math.max(Math.fround(nearest * (1 + 2 * U) + 2 ** -149), 2 ** -149);
+}

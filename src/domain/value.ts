@@ -1,0 +1,9 @@
+/** The domain of plain values: what the network computes. */
+import type { Tensor } from '../tensor/tensor';
+import type { Domain } from './domain';
+
+export const value: Domain<Tensor> = {
+  affine: ({ layer, options }, params, x) => layer.apply(x, params, options as never),
+  pointwise: ({ layer, options }, x) => layer.f(x, options as never),
+  join: ({ layer, options }, xs) => layer.combine(xs, options as never),
+};

@@ -1,0 +1,74 @@
+/**
+ * The one error class of the library and the two helpers that raise it.
+ *
+ * Every message reads `<who>: expected <what>, got <what>. <hint>`, where *who* is the layer's path
+ * in the model, or the file and field.
+ */
+export class EspalierError extends Error {
+  override readonly name = 'EspalierError';
+}
+
+/** Raises `<who>: expected <expected>, got <got>. <hint>`. */
+export function fail(who: string, expected: string, got: unknown, hint = ''): never {
+  throw new EspalierError(`${who}: expected ${expected}, got ${show(got)}.${hint && ` ${hint}`}`);
+}
+
+/** Raises the same sentence unless `condition` holds. */
+export function expect(
+  condition: unknown,
+  who: string,
+  expected: string,
+  got: unknown,
+  hint = '',
+): asserts condition {
+  if (!condition) fail(who, expected, got, hint);
+}
+
+/** `Did you mean "magnitude"?` for the key nearest to `name`, or the list of keys. */
+export function suggest(name: string, keys: readonly string[]): string {
+  const ranked = keys
+    .map((key) => ({ key, distance: editDistance(name.toLowerCase(), key.toLowerCase()) }))
+    .sort((a, b) => a.distance - b.distance);
+  const best = ranked[0];
+  if (best && best.distance <= Math.max(2, Math.floor(name.length / 3)))
+    return `Did you mean "${best.key}"?`;
+  return `Known: ${keys.join(', ')}.`;
+}
+
+/** The entry `name` of a registry, or an error with the nearest right name. */
+export function lookup<T>(registry: Readonly<Record<string, T>>, name: string, who: string): T {
+  const entry = Object.hasOwn(registry, name) ? registry[name] : undefined;
+  if (entry === undefined) {
+    const keys = Object.keys(registry);
+    fail(who, `one of ${keys.join(', ')}`, `"${name}"`, suggest(name, keys));
+  }
+  return entry;
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return value === '' ? '""' : value;
+  if (Array.isArray(value)) return `[${value.join(', ')}]`;
+  if (typeof value === 'object' && value !== null) return JSON.stringify(value);
+  return String(value);
+}
+
+/** Damerau-Levenshtein distance (adjacent swaps count one). */
+function editDistance(a: string, b: string): number {
+  const rows: number[][] = [];
+  for (let i = 0; i <= a.length; i++) {
+    const row: number[] = [];
+    for (let j = 0; j <= b.length; j++) {
+      if (i === 0 || j === 0) {
+        row.push(i + j);
+        continue;
+      }
+      const same = a[i - 1] === b[j - 1] ? 0 : 1;
+      let best = Math.min(rows[i - 1]![j]! + 1, row[j - 1]! + 1, rows[i - 1]![j - 1]! + same);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        best = Math.min(best, rows[i - 2]![j - 2]! + 1);
+      row.push(best);
+    }
+    rows.push(row);
+  }
+  return rows[a.length]![b.length]!;
+}

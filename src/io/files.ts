@@ -1,0 +1,168 @@
+/**
+ * Files on disk: capped reads, atomic writes, gzip, and the folder of an installed package.
+ *
+ * Everything of Node's is imported when called, so importing this module costs nothing and a bundle
+ * for the browser keeps working until a file is really asked for. Every failure is an EspalierError
+ * that names the file and the cause.
+ */
+import { EspalierError, expect, fail } from '../errors';
+
+const CAUSES: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or folder',
+  ENOTDIR: 'a part of the path is not a folder',
+  EISDIR: 'a folder',
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  EROFS: 'a read-only file system',
+  EMFILE: 'too many open files',
+  ENAMETOOLONG: 'a name too long for the file system',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EFBIG: 'a file too big for the file system',
+  EIO: 'an input/output error of the device',
+};
+
+/** `ENOSPC (the disk is full)`, or the error's own message. */
+function cause(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (typeof code === 'string' && Object.hasOwn(CAUSES, code)) return `${code} (${CAUSES[code]})`;
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Whether `path` is a regular file or a folder; undefined if there is nothing to read there. */
+export async function kindOf(path: string): Promise<'file' | 'folder' | undefined> {
+  const fs = await import('node:fs/promises');
+  try {
+    const stat = await fs.stat(path);
+    if (stat.isFile()) return 'file';
+    return stat.isDirectory() ? 'folder' : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The whole of a regular file of at most `maxBytes` bytes.
+ *
+ * Raises EspalierError if it is missing, unreadable, not a regular file, or larger.
+ */
+export async function readFile(path: string, maxBytes: number): Promise<Uint8Array> {
+  const fs = await import('node:fs/promises');
+  let handle: Awaited<ReturnType<typeof fs.open>> | undefined;
+  try {
+    // A pipe would block the open itself, so the kind is asked first.
+    const kind = await fs.stat(path);
+    if (!kind.isFile())
+      fail(path, 'a regular file', kind.isDirectory() ? 'a folder' : 'a special file');
+    handle = await fs.open(path, 'r');
+    const { size } = await handle.stat();
+    if (size > maxBytes) fail(path, `at most ${maxBytes} bytes`, `${size} bytes`);
+    const bytes = new Uint8Array(size);
+    let at = 0;
+    while (at < size) {
+      const { bytesRead } = await handle.read(bytes, at, size - at, at);
+      if (bytesRead === 0)
+        fail(path, `${size} bytes`, `${at}`, 'The file shrank while being read.');
+      at += bytesRead;
+    }
+    return bytes;
+  } catch (error) {
+    if (error instanceof EspalierError) throw error;
+    return fail(path, 'a readable file', cause(error));
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** A file's bytes, decompressed if they are gzip; both sizes are at most `maxBytes`. */
+export async function readPlainOrGzip(path: string, maxBytes: number): Promise<Uint8Array> {
+  const bytes = await readFile(path, maxBytes);
+  const gzip = bytes.length >= 2 && bytes[0] === 0x1f && bytes[1] === 0x8b;
+  return gzip ? gunzip(bytes, maxBytes, path) : bytes;
+}
+
+/** Decompresses gzip; stops at `maxBytes`, so that a small file cannot fill the memory. */
+export async function gunzip(
+  bytes: Uint8Array,
+  maxBytes: number,
+  who: string,
+): Promise<Uint8Array> {
+  const zlib = await import('node:zlib');
+  const { promisify } = await import('node:util');
+  try {
+    const out = await promisify(zlib.gunzip)(bytes, { maxOutputLength: maxBytes });
+    return new Uint8Array(out.buffer, out.byteOffset, out.byteLength);
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE')
+      return fail(who, `at most ${maxBytes} bytes after decompression`, 'more');
+    return fail(who, 'gzip data', cause(error), 'The file may be cut short; fetch it again.');
+  }
+}
+
+/**
+ * Replaces `path` by `content` so that a reader, or a crash at any moment, sees the old file or the
+ * new one and nothing between: a temporary file in the same folder, synced, renamed, and the
+ * folder synced where the system can. A symbolic link is followed, not replaced.
+ *
+ * Raises EspalierError, after removing the temporary file, if anything fails.
+ */
+export async function writeAtomic(path: string, content: Uint8Array | string): Promise<void> {
+  const fs = await import('node:fs/promises');
+  const { dirname, basename, join } = await import('node:path');
+  const { randomBytes } = await import('node:crypto');
+  const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+  const target = await fs.realpath(path).catch(() => path);
+  const folder = dirname(target);
+  const temporary = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
+  let created = false;
+  try {
+    const handle = await fs.open(temporary, 'wx');
+    created = true;
+    try {
+      await handle.writeFile(bytes);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await fs.rename(temporary, target);
+  } catch (error) {
+    if (created) await fs.rm(temporary, { force: true }).catch(() => undefined);
+    fail(path, `to write ${bytes.length} bytes`, `${cause(error)}; nothing was overwritten`);
+  }
+  await syncFolder(folder);
+}
+
+/** Makes the rename itself durable; systems that cannot sync a folder (Windows) are let off. */
+async function syncFolder(folder: string): Promise<void> {
+  const fs = await import('node:fs/promises');
+  try {
+    const handle = await fs.open(folder, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    // The file is complete and in place; only its survival of a power cut is less certain.
+  }
+}
+
+/**
+ * The folder of the installed npm package `name`, seen from the working directory or from this
+ * library; undefined if neither finds it.
+ */
+export async function packageFolder(name: string): Promise<string | undefined> {
+  expect(/^(@[a-z0-9._-]+\/)?[a-z0-9._-]+$/.test(name), 'package name', 'an npm name', name);
+  const { createRequire } = await import('node:module');
+  const { dirname, join } = await import('node:path');
+  // A CommonJS bundle has __filename and an empty import.meta; a module the other way round.
+  const self = typeof __filename === 'string' ? __filename : import.meta.url;
+  for (const from of [join(process.cwd(), 'package.json'), self]) {
+    try {
+      return dirname(createRequire(from).resolve(`${name}/package.json`));
+    } catch {
+      // Not from here; the next place may know it.
+    }
+  }
+  return undefined;
+}

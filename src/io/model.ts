@@ -1,0 +1,146 @@
+/**
+ * Models as safetensors: parameters as float32 tensors by full name, the network as JSON in
+ * `__metadata__`. A checkpoint is the same container with more tensors and more metadata.
+ */
+import { EspalierError, expect, fail } from '../errors';
+import { compile, type Network, paramSpecs } from '../nn/graph';
+import { type Model, modelFrom } from '../nn/model';
+import type { Engine } from '../runtime/engine';
+import { sameShape, type Shape } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import { readFile, writeAtomic } from './files';
+import { type Decoded, decode, encode, type TensorInput, toFloat32 } from './safetensors';
+
+const FORMAT = 'espalier/1';
+const MAX_BYTES = 2 ** 32;
+
+/** JSON values by key; `network` is always there. */
+export type Metadata = Readonly<Record<string, unknown>>;
+
+/** Writes tensors and metadata under the library's format mark; complete or not at all. */
+export async function saveTensors(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Metadata,
+): Promise<void> {
+  await writeAtomic(path, encodeTensors(tensors, metadata));
+}
+
+export function encodeTensors(
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Metadata,
+): Uint8Array {
+  const entries = new Map<string, TensorInput>();
+  for (const [name, t] of tensors)
+    entries.set(name, { dtype: 'F32', shape: [...t.shape], data: t.read() });
+  const json = Object.entries(metadata).map(([key, value]) => [key, JSON.stringify(value)]);
+  return encode(entries, { format: FORMAT, ...Object.fromEntries(json) });
+}
+
+export interface LoadedTensors {
+  readonly metadata: Metadata;
+  /** Values and shape of a tensor; raises an error that names what is missing. */
+  tensor(name: string): { readonly shape: Shape; readonly values: Float32Array };
+  has(name: string): boolean;
+  readonly names: readonly string[];
+}
+
+/** Reads a file written by `saveTensors`. */
+export async function loadTensors(path: string): Promise<LoadedTensors> {
+  const decoded = decode(await readFile(path, MAX_BYTES), path);
+  const metadata = parseMetadata(path, decoded);
+  return {
+    metadata,
+    names: [...decoded.tensors.keys()],
+    has: (name) => decoded.tensors.has(name),
+    tensor(name) {
+      const entry = decoded.tensors.get(name) ?? fail(path, `a tensor ${name}`, 'none');
+      return { shape: entry.shape, values: toFloat32(entry) };
+    },
+  };
+}
+
+function parseMetadata(path: string, { metadata }: Decoded): Metadata {
+  const format = metadata['format'];
+  expect(
+    format === FORMAT,
+    path,
+    `an espalier model (format ${FORMAT})`,
+    format === undefined ? 'safetensors without that mark' : `format ${format}`,
+  );
+  const parsed: [string, unknown][] = [];
+  for (const [key, text] of Object.entries(metadata)) {
+    if (key === 'format') continue;
+    try {
+      parsed.push([key, JSON.parse(text)]);
+    } catch {
+      fail(path, `JSON in the metadata ${key}`, 'a syntax error');
+    }
+  }
+  return Object.fromEntries(parsed);
+}
+
+/** Writes the model alone, with whatever else should be remembered about it. */
+export async function saveModel(path: string, model: Model, extra: Metadata = {}): Promise<void> {
+  await saveTensors(path, model.params, { ...extra, network: model.graph.network });
+}
+
+export async function loadModel(engine: Engine, path: string): Promise<Model> {
+  return modelIn(engine, await loadTensors(path), path, '');
+}
+
+/** The metadata of a model file: network, config, ... */
+export async function readMetadata(path: string): Promise<Metadata> {
+  return (await loadTensors(path)).metadata;
+}
+
+/** The model whose parameters stand in the file under `prefix`. */
+export function modelIn(
+  engine: Engine,
+  file: LoadedTensors,
+  path: string,
+  prefix: string,
+): Model {
+  const network = checkNetwork(file.metadata['network'], path);
+  const problems: string[] = [];
+  const specs = paramSpecs(compile(network));
+  for (const [name, { shape }] of specs) {
+    if (!file.has(prefix + name)) problems.push(`${path}: expected a tensor ${name}, got none.`);
+    else {
+      const found = file.tensor(prefix + name).shape;
+      if (!sameShape(found, shape))
+        problems.push(`${path}: ${name}: expected shape [${shape}], got [${found}].`);
+    }
+  }
+  if (prefix === '')
+    for (const name of file.names)
+      if (!specs.has(name)) problems.push(`${path}: expected tensors of the network, got ${name}.`);
+  if (problems.length > 0) throw new EspalierError(problems.join('\n'));
+  return modelFrom(engine, network, (name) => file.tensor(prefix + name).values);
+}
+
+function checkNetwork(value: unknown, path: string): Network {
+  const network = value as Partial<Network> | undefined;
+  const shaped =
+    typeof network === 'object' &&
+    network !== null &&
+    typeof network.name === 'string' &&
+    Array.isArray(network.input) &&
+    network.input.every((size) => Number.isInteger(size) && size > 0) &&
+    Array.isArray(network.nodes) &&
+    network.nodes.every(isNode);
+  expect(shaped, `${path}: network`, 'a name, an input shape and nodes', typeof value);
+  return network as Network;
+}
+
+function isNode(value: unknown): boolean {
+  const node = value as Record<string, unknown> | null;
+  return (
+    typeof node === 'object' &&
+    node !== null &&
+    typeof node['name'] === 'string' &&
+    typeof node['layer'] === 'string' &&
+    (node['inputs'] === undefined ||
+      (Array.isArray(node['inputs']) && node['inputs'].every((n) => typeof n === 'string')))
+  );
+}

@@ -1,0 +1,94 @@
+/**
+ * What a layer is. A layer declares a role and writes the few facts of that role; every domain
+ * (values, intervals, ...) interprets roles, so no domain and no layer know of each other.
+ *
+ * Tensors carry the batch as their first axis; shapes in `shape()` and `params()` are those of one
+ * sample. `p` holds the layer's own tensors by local name (`weight`, `bias`, ...), `o` its options.
+ */
+import type { InferOutput } from 'valibot';
+import type { OptionsSchema } from '../options';
+import type { RandomKey } from '../tensor/ops/random';
+import type { Shape } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+
+export type Params = Readonly<Record<string, Tensor>>;
+
+/** One tensor of a layer: how it begins and how it is treated. */
+export interface ParamSpec {
+  readonly shape: Shape;
+  /** A weight matrix (drawn by the initialiser), or a constant. */
+  readonly init: 'weight' | number | readonly number[];
+  /** Inputs that one output sums over; scales the initialiser. */
+  readonly fanIn: number;
+  /** Convolution and dense kernels: what pruning ratios count. */
+  readonly prunable: boolean;
+  /** False for statistics, which no optimiser touches. */
+  readonly trainable: boolean;
+}
+
+interface Base<S extends OptionsSchema> {
+  readonly about: string;
+  readonly options: S;
+  /** Shape of the output sample; raises an error for inputs that do not fit. */
+  shape(inputs: readonly Shape[], o: InferOutput<S>, who: string): Shape;
+  params?(inputs: readonly Shape[], o: InferOutput<S>): Readonly<Record<string, ParamSpec>>;
+  /** Multiply-adds a sample. */
+  macs?(input: Shape, output: Shape, o: InferOutput<S>): number;
+}
+
+/** y = W x + b. */
+export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {
+  readonly role: 'affine';
+  /** W x + b. */
+  apply(x: Tensor, p: Params, o: InferOutput<S>): Tensor;
+  /** |W| r (+ extra, shaped like `bias`). */
+  applyAbs(r: Tensor, p: Params, o: InferOutput<S>, extra?: Tensor): Tensor;
+  /** W^T g for g shaped like the output; `input` is the shape of one input sample. */
+  transpose(g: Tensor, p: Params, o: InferOutput<S>, input: Shape): Tensor;
+  /** b, one number a channel (or unit), if there is one. */
+  bias?(p: Params): Tensor | undefined;
+  /** Longest sum behind one output, the bias included; 0 where nothing is rounded. */
+  terms(input: Shape, o: InferOutput<S>): number;
+  /**
+   * The tensors `apply` really uses, where they are derived: statistics folded to a scale and shift,
+   * or, with a `batch`, those of this training batch (and the statistics' new values).
+   */
+  effective?(
+    p: Params,
+    o: InferOutput<S>,
+    batch?: { readonly x: Tensor; readonly key: RandomKey },
+  ): { readonly params: Params; readonly updates?: Params };
+}
+
+/** y_i = f(x_i) with f non-decreasing, as computed too. */
+export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {
+  readonly role: 'pointwise';
+  f(x: Tensor, o: InferOutput<S>): Tensor;
+  /**
+   * Two lines that bound f on [lo, hi]: slope and offset of the lower, then of the upper one. Scalars
+   * in f64; linear bounds vectorise it.
+   */
+  relax(lo: number, hi: number, o: InferOutput<S>): readonly [number, number, number, number];
+  /** f in f64, the reference. */
+  scalar(x: number, o: InferOutput<S>): number;
+  /** Relative error of the float32 kernel, in units of 2^-24; 0 where it is exact. */
+  readonly error: number;
+}
+
+/** Several tensors (or windows of one) to one, non-decreasing in every input. */
+export interface JoinLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {
+  readonly role: 'join';
+  combine(xs: readonly Tensor[], o: InferOutput<S>): Tensor;
+  /** Roundings behind one output: 0 for maxima and concatenation, inputs - 1 for a sum. */
+  terms(inputs: number): number;
+}
+
+export type Layer = AffineLayer | PointwiseLayer | JoinLayer;
+
+// Registries hold layers of different options under one type; each keeps its own inside.
+export const affineLayer = <S extends OptionsSchema>(layer: AffineLayer<S>): Layer =>
+  layer as unknown as Layer;
+export const pointwiseLayer = <S extends OptionsSchema>(layer: PointwiseLayer<S>): Layer =>
+  layer as unknown as Layer;
+export const joinLayer = <S extends OptionsSchema>(layer: JoinLayer<S>): Layer =>
+  layer as unknown as Layer;

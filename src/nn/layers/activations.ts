@@ -1,0 +1,104 @@
+/**
+ * Pointwise non-decreasing functions with their two-line relaxations (Zhang et al. 2018, CROWN,
+ * section 3 and appendix).
+ */
+import * as v from 'valibot';
+import { real } from '../../options';
+import { leakyRelu as leaky, relu as rectify, sigmoid as logistic, tanh as tangent } from '../../tensor/ops/elementwise';
+import type { Shape } from '../../tensor/shape';
+import { type PointwiseLayer, pointwiseLayer } from '../layer';
+
+type Lines = readonly [number, number, number, number];
+const none = v.strictObject({});
+const same = ([input]: readonly Shape[]): Shape => input!;
+
+/** Chord above; below, the steeper or the flatter ray, whichever leaves less area. */
+function rectified(lo: number, hi: number, slope: number): Lines {
+  if (lo >= 0) return [1, 0, 1, 0];
+  if (hi <= 0) return [slope, 0, slope, 0];
+  const chord = (hi - slope * lo) / (hi - lo);
+  return [hi > -lo ? 1 : slope, 0, chord, hi - chord * hi];
+}
+
+export const relu = pointwiseLayer({
+  role: 'pointwise',
+  about: 'max(x, 0)',
+  options: none,
+  shape: same,
+  f: (x) => rectify(x),
+  scalar: (x) => Math.max(x, 0),
+  relax: (lo, hi) => rectified(lo, hi, 0),
+  error: 0,
+});
+
+export const leakyRelu = pointwiseLayer({
+  role: 'pointwise',
+  about: 'x above 0, slope * x below',
+  options: v.strictObject({ slope: v.optional(real(0, 1), 0.01) }),
+  shape: same,
+  f: (x, o) => leaky(x, o.slope),
+  scalar: (x, o) => (x > 0 ? x : o.slope * x),
+  relax: (lo, hi, o) => rectified(lo, hi, o.slope),
+  error: 2,
+});
+
+/** An S-shaped function, convex below 0 and concave above, by tangents and chords. */
+function sigmoidal(
+  f: (x: number) => number,
+  df: (x: number) => number,
+): PointwiseLayer['relax'] {
+  const line = (slope: number, x: number): [number, number] => [slope, f(x) - slope * x];
+  /** Touching point beyond 0 of the tangent through (x, f(x)), x on the other side. */
+  const touch = (x: number, end: number): number => {
+    let [near, far] = [0, end];
+    for (let i = 0; i < 60; i++) {
+      const mid = (near + far) / 2;
+      const above = f(mid) - df(mid) * (mid - x) - f(x);
+      if (x < 0 ? above > 0 : above < 0) far = mid;
+      else near = mid;
+    }
+    return far;
+  };
+  return (lo, hi) => {
+    if (hi - lo < 1e-6) return [0, f(lo), 0, f(hi)];
+    const chord = (f(hi) - f(lo)) / (hi - lo);
+    const middle = (lo + hi) / 2;
+    if (lo >= 0) return [...line(chord, lo), ...line(df(middle), middle)];
+    if (hi <= 0) return [...line(df(middle), middle), ...line(chord, hi)];
+    const up = df(hi) >= chord ? line(chord, lo) : tangentThrough(touch(lo, hi), df, f);
+    const down = df(lo) >= chord ? line(chord, hi) : tangentThrough(touch(hi, lo), df, f);
+    return [...down, ...up];
+  };
+}
+
+function tangentThrough(
+  x: number,
+  df: (x: number) => number,
+  f: (x: number) => number,
+): [number, number] {
+  return [df(x), f(x) - df(x) * x];
+}
+
+const s = (x: number): number => 1 / (1 + Math.exp(-x));
+
+export const sigmoid = pointwiseLayer({
+  role: 'pointwise',
+  about: '1 / (1 + exp(-x))',
+  options: none,
+  shape: same,
+  f: (x) => logistic(x),
+  scalar: s,
+  relax: sigmoidal(s, (x) => s(x) * (1 - s(x))),
+  error: 16,
+});
+
+export const tanh = pointwiseLayer({
+  role: 'pointwise',
+  about: 'hyperbolic tangent',
+  options: none,
+  shape: same,
+  f: (x) => tangent(x),
+  scalar: Math.tanh,
+  relax: sigmoidal(Math.tanh, (x) => 1 - Math.tanh(x) ** 2),
+  error: 16,
+});

@@ -1,0 +1,118 @@
+/**
+ * Layers that are one scale and one shift a channel: `scale` itself (their canonical form), batch
+ * normalisation (Ioffe and Szegedy 2015) and input normalisation. A channel is the first axis of a
+ * sample, so flat inputs have one channel a unit.
+ */
+import * as v from 'valibot';
+import { expect } from '../../errors';
+import { real } from '../../options';
+import { add, affine, div, mul, reshape, sub, sumTo } from '../../tensor/ops/core';
+import { abs, reciprocal, sqrt, square } from '../../tensor/ops/elementwise';
+import type { Shape } from '../../tensor/shape';
+import type { Tensor } from '../../tensor/tensor';
+import { type AffineLayer, affineLayer, type Params, type ParamSpec } from '../layer';
+
+const same = ([input]: readonly Shape[]): Shape => input!;
+
+/** [c] as [c, 1, ..., 1], ready to meet samples of the given rank. */
+const perChannel = (t: Tensor, like: Tensor): Tensor =>
+  reshape(t, [t.size, ...like.shape.slice(2).map(() => 1)]);
+
+/** y = scale x + shift, with the two given by `effective` or stored. */
+const channelwise = {
+  role: 'affine',
+  shape: same,
+  macs: (input: Shape) => input.reduce((a, b) => a * b, 1),
+  apply: (x: Tensor, p: Params) =>
+    add(mul(x, perChannel(p['scale']!, x)), perChannel(p['shift']!, x)),
+  applyAbs(r: Tensor, p: Params, _: unknown, extra?: Tensor) {
+    const y = mul(r, perChannel(abs(p['scale']!), r));
+    return extra ? add(y, perChannel(extra, r)) : y;
+  },
+  transpose: (g: Tensor, p: Params) => mul(g, perChannel(p['scale']!, g)),
+  bias: (p: Params) => p['shift'],
+  terms: () => 2,
+} as const satisfies Partial<AffineLayer>;
+
+const vector = (size: number, init: number | readonly number[], trainable: boolean): ParamSpec => ({
+  shape: [size],
+  init,
+  fanIn: 1,
+  prunable: false,
+  trainable,
+});
+
+export const scale = affineLayer({
+  ...channelwise,
+  about: 'one scale and shift a channel (canonical form of the two below)',
+  options: v.strictObject({}),
+  params: ([input]) => ({
+    scale: vector(input![0]!, 1, true),
+    shift: vector(input![0]!, 0, true),
+  }),
+});
+
+export const batchNorm = affineLayer({
+  ...channelwise,
+  about: 'batch normalisation: momentum (of the running statistics), epsilon',
+  options: v.strictObject({
+    momentum: v.optional(real(0, 1), 0.1),
+    epsilon: v.optional(real(1e-12, 1), 1e-5),
+  }),
+  params([input]) {
+    const c = input![0]!;
+    return {
+      weight: vector(c, 1, true),
+      bias: vector(c, 0, true),
+      mean: vector(c, 0, false),
+      variance: vector(c, 1, false),
+    };
+  },
+  effective(p, o, batch) {
+    if (!batch) return { params: fold(p, p['mean']!, p['variance']!, o.epsilon) };
+    const { x } = batch;
+    const count = x.size / x.shape[1]!;
+    const average = (t: Tensor): Tensor => affine(channelSum(t), 1 / count, 0);
+    const mean = average(x);
+    const variance = average(square(sub(x, perChannel(mean, x))));
+    const blend = (old: Tensor, now: Tensor, factor: number): Tensor =>
+      add(affine(old, 1 - o.momentum, 0), affine(now, o.momentum * factor, 0));
+    return {
+      params: fold(p, mean, variance, o.epsilon),
+      updates: {
+        mean: blend(p['mean']!, mean, 1),
+        variance: blend(p['variance']!, variance, count / Math.max(1, count - 1)),
+      },
+    };
+  },
+});
+
+function fold(p: Params, mean: Tensor, variance: Tensor, epsilon: number): Params {
+  const factor = mul(p['weight']!, reciprocal(sqrt(affine(variance, 1, epsilon))));
+  return { scale: factor, shift: sub(p['bias']!, mul(mean, factor)) };
+}
+
+function channelSum(x: Tensor): Tensor {
+  const [n, c] = x.shape as [number, number];
+  const planes = reshape(x, [n, c, x.size / (n * c)]);
+  return sumTo(reshape(sumTo(planes, [n, c, 1]), [n, c]), [c]);
+}
+
+export const normalise = affineLayer({
+  ...channelwise,
+  about: 'input normalisation (x - mean) / std, one of each a channel: mean, std',
+  options: v.strictObject({ mean: v.array(real()), std: v.array(real(1e-12)) }),
+  shape([input], o, who) {
+    const fits = o.mean.length === input![0] && o.std.length === input![0];
+    expect(fits, who, `one mean and std for each of ${input![0]} channels`, o.mean.length);
+    return input!;
+  },
+  params: (_, o) => ({
+    mean: vector(o.mean.length, o.mean, false),
+    std: vector(o.std.length, o.std, false),
+  }),
+  effective(p) {
+    const factor = reciprocal(p['std']!);
+    return { params: { scale: factor, shift: affine(div(p['mean']!, p['std']!), -1, 0) } };
+  },
+});

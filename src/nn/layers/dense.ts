@@ -1,0 +1,32 @@
+/** Fully connected layer: y = x W^T + b, W [units, features]. */
+import * as v from 'valibot';
+import { expect } from '../../errors';
+import { whole } from '../../options';
+import { abs } from '../../tensor/ops/elementwise';
+import { matmul } from '../../tensor/ops/product';
+import { affineLayer } from '../layer';
+
+export const dense = affineLayer({
+  role: 'affine',
+  about: 'fully connected: units, bias',
+  options: v.strictObject({ units: whole(1), bias: v.optional(v.boolean(), true) }),
+  shape([input], o, who) {
+    expect(input?.length === 1, who, 'a flat input [features]', `[${input}]`, 'Add flatten.');
+    return [o.units];
+  },
+  params([input], o) {
+    const fanIn = input![0]!;
+    const weight = { shape: [o.units, fanIn], init: 'weight', fanIn } as const;
+    const bias = { shape: [o.units], init: 0, fanIn, prunable: false, trainable: true };
+    return {
+      weight: { ...weight, prunable: true, trainable: true },
+      ...(o.bias ? { bias } : {}),
+    };
+  },
+  macs: (input, output) => input[0]! * output[0]!,
+  apply: (x, p) => matmul(x, p['weight']!, { tb: true, bias: p['bias'] }),
+  applyAbs: (r, p, _, extra) => matmul(r, abs(p['weight']!), { tb: true, bias: extra }),
+  transpose: (g, p) => matmul(g, p['weight']!),
+  bias: (p) => p['bias'],
+  terms: (input, o) => input[0]! + (o.bias ? 1 : 0),
+});

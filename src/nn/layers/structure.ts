@@ -1,0 +1,74 @@
+/** Layers that move or join values: flatten, dropout, residual add, concatenation. */
+import * as v from 'valibot';
+import { expect } from '../../errors';
+import { real } from '../../options';
+import { add as plus, affine, greaterEqual, mul, reshape } from '../../tensor/ops/core';
+import { uniform } from '../../tensor/ops/random';
+import { concat as join } from '../../tensor/ops/shape';
+import { type Shape, sameShape, sizeOf } from '../../tensor/shape';
+import { filled, type Tensor } from '../../tensor/tensor';
+import { affineLayer, joinLayer } from '../layer';
+
+const none = v.strictObject({});
+const flat = (x: Tensor): Tensor => reshape(x, [x.shape[0]!, x.size / Math.max(1, x.shape[0]!)]);
+
+export const flatten = affineLayer({
+  role: 'affine',
+  about: '[c, h, w] as [c * h * w]',
+  options: none,
+  shape: ([input]) => [sizeOf(input!)],
+  apply: flat,
+  applyAbs: flat,
+  transpose: (g, _p, _o, input) => reshape(g, [g.shape[0]!, ...input]),
+  terms: () => 0,
+});
+
+/** Inverted dropout (Srivastava et al. 2014): identity outside of training. */
+export const dropout = affineLayer({
+  role: 'affine',
+  about: 'drops each value with probability rate while training',
+  options: v.strictObject({ rate: v.optional(real(0, 0.99), 0.5) }),
+  shape: ([input]) => input!,
+  apply: (x, p) => (p['keep'] ? mul(x, p['keep']) : x),
+  applyAbs: (r, p) => (p['keep'] ? mul(r, p['keep']) : r),
+  transpose: (g, p) => (p['keep'] ? mul(g, p['keep']) : g),
+  terms: () => 0,
+  effective(_, o, batch) {
+    if (!batch || o.rate === 0) return { params: {} };
+    const { x, key } = batch;
+    const u = uniform(x.engine, x.shape, key);
+    const kept = greaterEqual(u, filled(x.engine, [1], o.rate));
+    return { params: { keep: affine(kept, 1 / (1 - o.rate), 0) } };
+  },
+});
+
+export const add = joinLayer({
+  role: 'join',
+  about: 'sum of two or more inputs of one shape (residual connection)',
+  options: none,
+  shape(inputs, _, who) {
+    const equal = inputs.length >= 2 && inputs.every((s) => sameShape(s, inputs[0]!));
+    expect(equal, who, 'two or more inputs of one shape', show(inputs));
+    return inputs[0]!;
+  },
+  combine: (xs) => xs.slice(1).reduce((sum, x) => plus(sum, x), xs[0]!),
+  terms: (inputs) => inputs - 1,
+});
+
+export const concat = joinLayer({
+  role: 'join',
+  about: 'inputs side by side along the channels',
+  options: none,
+  shape(inputs, _, who) {
+    const rest = inputs[0]?.slice(1) ?? [];
+    const equal = inputs.length >= 1 && inputs.every((s) => sameShape(s.slice(1), rest));
+    expect(equal, who, 'inputs that differ in channels only', show(inputs));
+    return [inputs.reduce((sum, s) => sum + s[0]!, 0), ...rest];
+  },
+  combine: (xs) => join(xs, 1),
+  terms: () => 0,
+});
+
+function show(shapes: readonly Shape[]): string {
+  return shapes.map((s) => `[${s.join(', ')}]`).join(' and ');
+}

@@ -1,0 +1,96 @@
+/**
+ * Options of plug-ins and of the config, as valibot schemas: one description gives the type, the
+ * defaults, the range checks and the error sentence.
+ *
+ * Every registry entry (objective, strategy, attack, verifier, ...) carries `options`, a strict
+ * object schema whose keys all have defaults, so `{}` is always valid.
+ */
+import * as v from 'valibot';
+import { EspalierError, suggest } from './errors';
+
+/** A strict object schema: unknown keys are errors. */
+export type OptionsSchema = v.StrictObjectSchema<v.ObjectEntries, undefined>;
+
+/** A perturbation radius in input space, in (0, 1]: a number, or a quotient such as "8/255". */
+export const eps = () =>
+  v.pipe(
+    v.union([v.number(), v.string()], 'a radius in (0, 1], as a number or like "8/255"'),
+    v.transform(parseEps),
+    v.check(
+      (e) => Number.isFinite(e) && e > 0 && e <= 1,
+      'a radius in (0, 1], as a number or like "8/255"',
+    ),
+  );
+
+/** A number in [min, max]. */
+export const real = (min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY) =>
+  v.pipe(
+    v.number(`a number in [${min}, ${max}]`),
+    v.check((x) => x >= min && x <= max, `a number in [${min}, ${max}]`),
+  );
+
+/** A whole number in [min, max]. */
+export const whole = (min = 0, max: number = Number.MAX_SAFE_INTEGER) => {
+  const what = max === Number.MAX_SAFE_INTEGER ? `>= ${min}` : `in [${min}, ${max}]`;
+  return v.pipe(
+    v.number(`a whole number ${what}`),
+    v.check((x) => Number.isInteger(x) && x >= min && x <= max, `a whole number ${what}`),
+  );
+};
+
+/** A fraction removed, in [0, 1). */
+export const sparsity = () =>
+  v.pipe(
+    v.number('a fraction in [0, 1): the share of weights removed'),
+    v.check((x) => x >= 0 && x < 1, 'a fraction in [0, 1): the share of weights removed'),
+  );
+
+/** One of `names`. */
+export const choice = <const T extends readonly string[]>(names: T) =>
+  v.picklist(names, `one of ${names.join(', ')}`);
+
+/** `value` checked and completed by `schema`; every issue is listed, each with its path. */
+export function parseOptions<S extends v.GenericSchema>(
+  schema: S,
+  value: unknown,
+  who: string,
+): v.InferOutput<S> {
+  const result = v.safeParse(schema, value);
+  if (result.success) return result.output;
+  throw new EspalierError(result.issues.map((issue) => sentence(issue, schema, who)).join('\n'));
+}
+
+function sentence(issue: v.BaseIssue<unknown>, schema: v.GenericSchema, who: string): string {
+  const path = issue.path?.map((item) => String(item.key)) ?? [];
+  const where = [who, path.join('.')].filter(Boolean).join(': ');
+  if (issue.type === 'strict_object' && issue.expected === 'never') {
+    const key = path.at(-1) ?? '';
+    const hint = suggest(key, knownKeys(schema, path.slice(0, -1)));
+    return `${where}: expected a known option, got "${key}". ${hint}`;
+  }
+  const what = issue.message.startsWith('Invalid') ? (issue.expected ?? '') : issue.message;
+  return `${where}: expected ${what}, got ${JSON.stringify(issue.input) ?? 'nothing'}.`;
+}
+
+/** The keys of the object schema found at `path` below `schema`. */
+function knownKeys(schema: v.GenericSchema, path: readonly string[]): string[] {
+  let at: unknown = schema;
+  for (const key of [...path, '']) {
+    while (isRecord(at) && 'wrapped' in at) at = at['wrapped'];
+    if (!isRecord(at) || !isRecord(at['entries'])) return [];
+    if (key === '') return Object.keys(at['entries']);
+    at = at['entries'][key];
+  }
+  return [];
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function parseEps(value: number | string): number {
+  if (typeof value === 'number') return value;
+  const match = /^\s*(\d*\.?\d+(?:e[+-]?\d+)?)\s*(?:\/\s*(\d+(?:\.\d+)?)\s*)?$/i.exec(value);
+  if (!match) return Number.NaN;
+  return Number(match[1]) / (match[2] === undefined ? 1 : Number(match[2]));
+}

@@ -1,0 +1,173 @@
+/**
+ * Physical removal of channels: a smaller network that computes what the larger one computes where
+ * nothing reads the removed channels.
+ *
+ * A removed filter takes along its bias, its entries in batch norms and other vectors a channel, the
+ * columns of its consumers' weights, and its residual partners (Li et al. 2016, section 3). That does
+ * not change the function if those columns are zero; zero filters alone would not do, as they still
+ * emit their bias.
+ */
+import { expect } from '../errors';
+import type { Network } from '../nn/graph';
+import { type Model, modelFrom } from '../nn/model';
+import { type Shape, sizeOf } from '../tensor/shape';
+import { keep, type Tensor } from '../tensor/tensor';
+import { type Channels, channelsOf, flowOf } from './channels';
+import type { Masks } from './strategy';
+
+const pick = (list: unknown, at: readonly number[]): number[] =>
+  at.map((i) => (list as readonly number[])[i]!);
+
+/** The positions of `channels` that stay. */
+const staying = (channels: readonly number[], removed: ReadonlySet<number>): number[] =>
+  channels.flatMap((channel, at) => (removed.has(channel) ? [] : [at]));
+
+/**
+ * A new model (kept tensors of its own, caller frees) without the channels `removed`, which go by
+ * their numbers in `channels`. Raises an error where one of them is tied to the network's input or
+ * output, or where a layer would lose all it makes.
+ */
+export function shrink(
+  model: Model,
+  removed: ReadonlySet<number>,
+  channels: Channels = channelsOf(model.graph),
+): Model {
+  const { network, nodes } = model.graph;
+  const who = `shrink ${network.name}`;
+  const fixed = [...removed].filter((channel) => channels.fixed.has(channel));
+  expect(fixed.length === 0, who, 'no channel of the input or output', fixed);
+  const specs = network.nodes.map((spec, at) => {
+    const node = nodes[at]!;
+    const { count, lists = [] } = flowOf(node);
+    const stay = staying(channels.outputs[at]!, removed);
+    expect(stay.length > 0, `${who}.${node.name}`, 'at least one channel to stay', 'none');
+    const options = {
+      ...(count === undefined ? {} : { [count]: stay.length }),
+      ...Object.fromEntries(lists.map((list) => [list, pick(node.options[list], stay)])),
+    };
+    const same = Object.keys(options).length === 0;
+    return same ? spec : { ...spec, options: { ...spec.options, ...options } };
+  });
+  const smaller: Network = { ...network, nodes: specs };
+  const cut = cutTensors(model, channels, removed, model.params);
+  return modelFrom(model.engine, smaller, (name) => cut.get(name)!.values);
+}
+
+/** Masks of the shrunk model (kept tensors) from masks of `model`. */
+export function shrinkMasks(
+  model: Model,
+  removed: ReadonlySet<number>,
+  channels: Channels,
+  masks: Masks,
+): Masks {
+  const cut = cutTensors(model, channels, removed, masks);
+  return new Map(
+    [...cut].map(([name, { shape, values }]) => [name, keep(model.engine, shape, values)]),
+  );
+}
+
+interface Cut {
+  readonly shape: Shape;
+  readonly values: Float32Array;
+}
+
+/** Those parameters that `tensors` holds, without the removed channels. */
+function cutTensors(
+  model: Model,
+  channels: Channels,
+  removed: ReadonlySet<number>,
+  tensors: ReadonlyMap<string, Tensor>,
+): Map<string, Cut> {
+  const cut = new Map<string, Cut>();
+  model.graph.nodes.forEach((node, at) => {
+    const rows = staying(channels.outputs[at]!, removed);
+    const columns = staying(channels.inputs[at]!, removed);
+    for (const local of Object.keys(node.params)) {
+      const tensor = tensors.get(`${node.name}.${local}`);
+      if (tensor) cut.set(`${node.name}.${local}`, cutTensor(tensor, rows, columns));
+    }
+  });
+  return cut;
+}
+
+/** The given rows (axis 0: what the layer makes) and columns (axis 1, if any: what it reads). */
+function cutTensor(tensor: Tensor, rows: readonly number[], columns: readonly number[]): Cut {
+  const [, width = 1, ...window] = tensor.shape;
+  const area = sizeOf(window);
+  const taken = tensor.shape.length > 1 ? columns : [0];
+  const from = tensor.read();
+  const values = new Float32Array(rows.length * taken.length * area);
+  let to = 0;
+  for (const row of rows)
+    for (const column of taken) {
+      const start = (row * width + column) * area;
+      values.set(from.subarray(start, start + area), to);
+      to += area;
+    }
+  const shape = [rows.length, ...(tensor.shape.length > 1 ? [taken.length] : []), ...window];
+  return { shape, values };
+}
+
+/** A prunable weight with the channels of its rows and columns. */
+interface Weight {
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly rows: readonly number[];
+  readonly columns: readonly number[];
+  /** Weights a (row, column) pair. */
+  readonly area: number;
+}
+
+/** The prunable weights of a model, each with its channels. */
+export function weightsOf(model: Model, channels: Channels): Weight[] {
+  return model.graph.nodes.flatMap((node, at) =>
+    Object.entries(node.params)
+      .filter(([, spec]) => spec.prunable)
+      .map(([local, { shape }]) => {
+        const name = `${node.name}.${local}`;
+        const [rows, columns] = [channels.outputs[at]!, channels.inputs[at]!];
+        const tensor = model.params.get(name)!;
+        return { name, tensor, rows, columns, area: sizeOf(shape.slice(2)) };
+      }),
+  );
+}
+
+/** Masks (kept tensors) that are 0 in the rows and columns of `removed`, else 1. */
+export function channelMasks(
+  model: Model,
+  channels: Channels,
+  removed: ReadonlySet<number>,
+): Masks {
+  return new Map(
+    weightsOf(model, channels).map(({ name, tensor, rows, columns, area }) => {
+      const values = new Float32Array(tensor.size);
+      const taken = staying(columns, removed);
+      for (const row of staying(rows, removed))
+        for (const column of taken) {
+          const start = (row * columns.length + column) * area;
+          values.fill(1, start, start + area);
+        }
+      return [name, keep(model.engine, tensor.shape, values)];
+    }),
+  );
+}
+
+/**
+ * The channels that `masks` take out altogether, with all their rows and columns: the inverse of
+ * `channelMasks`.
+ */
+export function maskedChannels(model: Model, channels: Channels, masks: Masks): Set<number> {
+  const removed = new Set(channels.groups.flatMap((group) => group.channels));
+  for (const { name, rows, columns, area } of weightsOf(model, channels)) {
+    const mask = masks.get(name)?.read();
+    for (const [r, row] of rows.entries())
+      for (const [c, column] of columns.entries()) {
+        if (!removed.has(row) && !removed.has(column)) continue;
+        const start = (r * columns.length + c) * area;
+        if (mask?.subarray(start, start + area).every((one) => one === 0)) continue;
+        removed.delete(row);
+        removed.delete(column);
+      }
+  }
+  return removed;
+}

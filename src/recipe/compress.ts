@@ -1,0 +1,213 @@
+/**
+ * The recipe (Sehwag et al. 2019): pre-train, prune, fine-tune, evaluate, each with the objective of
+ * the network that is wanted in the end; the pruning strategy knows nothing of it.
+ *
+ * A run is a sequence of stages: 0 is pre-training, stage r prunes to the r-th sparsity of the
+ * schedule and fine-tunes. The checkpoint says in which stage the run is and holds everything needed
+ * to go on; a stage begins from the best parameters of the one before.
+ */
+import { datasets } from '../data/registry';
+import { holdout } from '../data/holdout';
+import { lookup } from '../errors';
+import { writeAtomic } from '../io/files';
+import { loadModel, saveModel } from '../io/model';
+import { createModel, freeModel, type Model, prunableNames } from '../nn/model';
+import { buildNetwork } from '../nn/zoo';
+import { freeMasks } from '../prune/mask';
+import { prune } from '../prune/prune';
+import { relativeSparsity, sparsityAfter } from '../prune/schedule';
+import { strategies } from '../prune/strategies/registry';
+import { renderReport } from '../report/html';
+import type { EpochRecord, Summary } from '../report/types';
+import type { Engine } from '../runtime/engine';
+import { objectives } from '../train/objectives/registry';
+import { type Checkpoint, loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint';
+import { type Config, evaluationEps } from './config';
+import { Interrupted, type Listener } from './events';
+import { Journal, type JournalRecord } from './journal';
+import type { RunDir } from './run-dir';
+import { exhibits, histograms, summarise } from './summary';
+import { endPhase, type Phase, runPhase, startPhase, type TrainingData } from './training';
+
+export interface CompressOptions {
+  /** Opened by `openRun` and released by the caller. */
+  readonly dir: RunDir;
+  readonly engine: Engine;
+  readonly onEvent?: Listener;
+  readonly signal?: AbortSignal;
+}
+
+interface Run extends CompressOptions {
+  readonly config: Config;
+  readonly data: TrainingData;
+  readonly journal: Journal;
+}
+
+/** Runs or resumes a whole run; its directory then holds models, journal, summary and report. */
+export async function compress(config: Config, options: CompressOptions): Promise<Summary> {
+  const { dir, onEvent } = options;
+  const finished = await readSummary(dir);
+  if (finished) {
+    onEvent?.({ type: 'note', text: `${dir.dir} holds this run, finished: showing its result.` });
+    return finished;
+  }
+  const run = await open(config, options);
+  try {
+    const state = await train(run);
+    return await judge(run, state);
+  } finally {
+    await run.journal.close();
+  }
+}
+
+/** Pre-trains alone; leaves `dense.safetensors` and a checkpoint from which `compress` goes on. */
+export async function pretrain(config: Config, options: CompressOptions): Promise<void> {
+  const run = await open(config, options);
+  try {
+    await train(run, 1);
+  } finally {
+    await run.journal.close();
+  }
+}
+
+async function open(config: Config, options: CompressOptions): Promise<Run> {
+  const { name, path, heldOut } = config.data;
+  const { onEvent } = options;
+  onEvent?.({ type: 'phase', phase: 'data', title: `read ${name}`, total: 1, done: 0 });
+  const set = await lookup(datasets, name, 'data').load(path === null ? {} : { path });
+  const count = heldOut ?? Math.round(set.train.count / 12);
+  const { train, held } = holdout(set.train, set.shape, count, config.seed);
+  const journal = await Journal.open(options.dir.paths.journal);
+  return { ...options, config, data: { set, train, held }, journal };
+}
+
+/** All stages before `end` (default: every one). */
+async function train(run: Run, end = Number.POSITIVE_INFINITY): Promise<RunState> {
+  const { config, dir, engine, journal } = run;
+  const loaded = await loadCheckpoint(engine, dir.paths.checkpoint, dir.hash, (name) =>
+    name === 'pretrain' ? config.pretrain : config.finetune,
+  );
+  if (loaded) run.onEvent?.({ type: 'note', text: 'Going on from the checkpoint.' });
+  let at = loaded ?? begin(run);
+  const last = at.run.overall;
+  await journal.truncateAfter((r) => isEpoch(r) && r.overall <= last);
+  const stages = Math.min(end, 1 + config.prune.rounds);
+  for (;;) {
+    await trainStage(run, at);
+    if (at.run.stage + 1 >= stages) break;
+    at = nextStage(run, at);
+    await saveCheckpoint(dir.paths.checkpoint, dir.hash, at);
+  }
+  endPhase(at.phase);
+  freeModel(at.phase.model);
+  return at.run;
+}
+
+function begin({ config, engine, data }: Run): Checkpoint {
+  const { name, ...options } = config.network;
+  const network = buildNetwork(name, options, data.set.shape, data.set.classes.length);
+  const { init } = lookup(objectives, config.objective.name, 'objective');
+  const model = createModel(engine, network, { seed: config.seed, init });
+  const phase = startPhase('pretrain', 0, model, undefined, config.pretrain);
+  const startedAt = new Date().toISOString();
+  const weights = prunableWeights(model);
+  return { run: { stage: 0, overall: 0, seconds: 0, startedAt, weights }, phase };
+}
+
+/** The phase of one stage to its end; its best model is then in a file and in `at.phase.best`. */
+async function trainStage(run: Run, at: Checkpoint): Promise<void> {
+  const { config, dir, journal, data, onEvent, signal } = run;
+  const { phase } = at;
+  const before = at.run.seconds;
+  const started = performance.now();
+  const save = async (): Promise<void> => {
+    at.run.seconds = before + (performance.now() - started) / 1000;
+    await saveCheckpoint(dir.paths.checkpoint, dir.hash, at);
+  };
+  const training = phase.name === 'pretrain' ? config.pretrain : config.finetune;
+  const complete = await runPhase(phase, config, training, data, {
+    onEvent,
+    signal,
+    save,
+    async epochEnd(record) {
+      at.run.overall++;
+      const counted: EpochRecord = { ...record, overall: at.run.overall };
+      await journal.append(counted);
+      await save();
+    },
+  });
+  if (!complete)
+    throw new Interrupted(`Everything so far is in ${dir.dir}: run the same command to go on.`);
+  await saveBest(run, phase);
+}
+
+/** Writes the phase's best parameters as the dense or the pruned model. */
+async function saveBest({ config, dir }: Run, phase: Phase): Promise<void> {
+  const path = phase.name === 'pretrain' ? dir.paths.dense : dir.paths.pruned;
+  await saveModel(path, { ...phase.model, params: phase.best }, { config });
+}
+
+/** Prunes the best model of the stage that ended and makes the next phase ready. */
+function nextStage({ config, onEvent }: Run, { run, phase }: Checkpoint): Checkpoint {
+  const stage = run.stage + 1;
+  const { sparsity, rounds, strategy } = config.prune;
+  const { name, ...options } = strategy;
+  const original = run.weights;
+  endPhase(phase);
+  const target = sparsityAfter(stage, rounds, sparsity);
+  const title = `prune ${name} to ${(100 * target).toFixed(1)} % zeros`;
+  onEvent?.({ type: 'phase', phase: 'prune', title, total: 1, done: 0 });
+  const { model, masks } = prune(phase.model, lookup(strategies, name, 'strategy'), options, {
+    sparsity: relativeSparsity(target, original, prunableWeights(phase.model)),
+    seed: config.seed,
+    ...(phase.masks ? { previous: phase.masks } : {}),
+  });
+  if (phase.masks) freeMasks(phase.masks);
+  if (model !== phase.model) freeModel(phase.model);
+  const next = startPhase('finetune', stage, model, masks, config.finetune);
+  return { run: { ...run, stage }, phase: next };
+}
+
+function prunableWeights({ graph, params }: Model): number {
+  return prunableNames(graph).reduce((total, name) => total + params.get(name)!.size, 0);
+}
+
+function isEpoch(record: JournalRecord): record is EpochRecord {
+  return record.event === 'epoch';
+}
+
+/** Evaluates the two models of a trained run and writes summary and report. */
+async function judge(run: Run, state: RunState): Promise<Summary> {
+  const { config, dir, engine, data, journal, onEvent } = run;
+  const models: Model[] = [];
+  try {
+    const dense = await loadModel(engine, dir.paths.dense);
+    models.push(dense);
+    const pruned = await loadModel(engine, dir.paths.pruned);
+    models.push(pruned);
+    const resolved = { ...config.evaluate, eps: evaluationEps(config) };
+    const job = { config: { ...config, evaluate: resolved }, data, dense, pruned, state };
+    const summary = await summarise(engine, dir, job, run);
+    onEvent?.({ type: 'phase', phase: 'report', title: 'report', total: 1, done: 0 });
+    const html = await renderReport({
+      summary,
+      epochs: journal.records.filter(isEpoch),
+      histograms: histograms(dense, pruned),
+      exhibits: exhibits(pruned, data.set, resolved, config.seed),
+    });
+    await writeAtomic(dir.paths.report, html);
+    await writeAtomic(dir.paths.summary, `${JSON.stringify(summary, null, 2)}\n`);
+    return summary;
+  } finally {
+    for (const model of models) freeModel(model);
+  }
+}
+
+async function readSummary({ paths }: RunDir): Promise<Summary | undefined> {
+  const { readFile } = await import('node:fs/promises');
+  try {
+    return JSON.parse(await readFile(paths.summary, 'utf8')) as Summary;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * Judges a network by the three accuracies: benign, empirical robust (ERA, under an attack) and
+ * verifiable robust (VRA, under a verifier), sample by sample, and looks for contradictions: a sample
+ * both certified and broken would mean an unsound verifier.
+ */
+import { type AttackOutcome, runAttack, wrongSamples } from '../attack/attack';
+import { attacks } from '../attack/attacks/registry';
+import { fillBatch, fillLabels } from '../data/batches';
+import type { DataSet, Split } from '../data/types';
+import { expect, lookup } from '../errors';
+import { lower } from '../nn/lower';
+import { freeModel, type Model } from '../nn/model';
+import { proportion } from '../report/binomial';
+import type { Accuracies } from '../report/types';
+import { sizeOf } from '../tensor/shape';
+import { verifiers } from '../verify/verifiers/registry';
+import type { EvaluateConfig } from './config';
+import { Interrupted, type Listener } from './events';
+
+export interface Evaluation {
+  readonly accuracies: Accuracies;
+  readonly contradictions: number;
+}
+
+export interface EvaluateHooks {
+  readonly onEvent?: Listener;
+  readonly signal?: AbortSignal;
+  readonly seed?: number;
+  readonly title?: string;
+}
+
+/** `config.eps` must be resolved. Limits take the first images of the split. */
+export async function evaluate(
+  model: Model,
+  set: DataSet,
+  split: Split,
+  config: EvaluateConfig,
+  { onEvent, signal, seed = 0, title = 'evaluate' }: EvaluateHooks = {},
+): Promise<Evaluation> {
+  checkFits(model, set);
+  const eps = config.eps ?? 0.1;
+  const attack = lookup(attacks, config.attack.name, 'attack');
+  const verifier = lookup(verifiers, config.verifier.name, 'verifier');
+  const attackTotal = Math.min(split.count, config.attackLimit ?? split.count);
+  const verifyTotal = Math.min(split.count, config.verifyLimit ?? split.count);
+  const counts = { benign: 0, era: 0, vra: 0, contradictions: 0 };
+  const canonical = lower(model);
+  const started = performance.now();
+  onEvent?.({ type: 'phase', phase: 'evaluate', title, total: split.count, done: 0 });
+  try {
+    for (let from = 0; from < split.count; from += config.batch) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (signal?.aborted) throw new Interrupted('Nothing is lost: evaluation starts again.');
+      const to = Math.min(split.count, from + config.batch);
+      const { images, labels, index } = batchOf(set, split, from, to);
+      const wrong = wrongSamples(canonical, images, labels);
+      counts.benign += wrong.reduce((n, w) => n + 1 - w, 0);
+      const attacked = Math.max(0, Math.min(to, attackTotal) - from);
+      const verified = Math.max(0, Math.min(to, verifyTotal) - from);
+      const head = (n: number) => ({
+        model: canonical,
+        images: images.subarray(0, (images.length / labels.length) * n),
+        labels: labels.subarray(0, n),
+        index: index.subarray(0, n),
+        eps,
+      });
+      const broken =
+        attacked > 0
+          ? runAttack(attack, config.attack, { ...head(attacked), seed }).broken
+          : new Uint8Array();
+      const verdicts =
+        verified > 0 ? verifier.verify(head(verified), config.verifier as never) : [];
+      broken.forEach((b) => (counts.era += 1 - b));
+      verdicts.forEach(({ verdict }, i) => {
+        if (verdict !== 'certified') return;
+        counts.vra++;
+        // `wrong` is the clean image, which lies in every ball: a point that needs no attack.
+        if (wrong[i] === 1 || broken[i] === 1) counts.contradictions++;
+      });
+      const rate = (1000 * to) / (performance.now() - started);
+      const metrics = { benign: counts.benign / to };
+      onEvent?.({ type: 'progress', done: to, total: split.count, rate, unit: 'images', metrics });
+    }
+  } finally {
+    freeModel(canonical);
+  }
+  return {
+    accuracies: {
+      benign: proportion(counts.benign, split.count),
+      era: proportion(counts.era, attackTotal),
+      vra: proportion(counts.vra, verifyTotal),
+    },
+    contradictions: counts.contradictions,
+  };
+}
+
+export function describeMethods(config: EvaluateConfig): { attack: string; verifier: string } {
+  const eps = Number((config.eps ?? 0.1).toPrecision(6));
+  const attack = lookup(attacks, config.attack.name, 'attack');
+  const verifier = lookup(verifiers, config.verifier.name, 'verifier');
+  return {
+    attack: attack.describe(config.attack as never, eps),
+    verifier: verifier.describe(config.verifier as never, eps),
+  };
+}
+
+/** Attacks a few images for the report. */
+export function exhibitAttack(
+  model: Model,
+  images: Float32Array,
+  labels: Int32Array,
+  config: EvaluateConfig,
+  seed: number,
+): AttackOutcome {
+  const attack = lookup(attacks, config.attack.name, 'attack');
+  const index = Int32Array.from(labels, (_, i) => i);
+  const eps = config.eps ?? 0.1;
+  return runAttack(attack, config.attack, { model, images, labels, index, eps, seed });
+}
+
+/** Images [from, to) of a split as floats, with labels and positions. */
+export function batchOf(
+  set: DataSet,
+  split: Split,
+  from: number,
+  to: number,
+): { images: Float32Array; labels: Int32Array; index: Int32Array } {
+  const index = Int32Array.from({ length: to - from }, (_, i) => from + i);
+  const images = new Float32Array(index.length * sizeOf(set.shape));
+  const labels = new Int32Array(index.length);
+  fillBatch(split, set, index, images);
+  fillLabels(split, index, labels);
+  return { images, labels, index };
+}
+
+/** The data must be what the network takes and tells apart. */
+export function checkFits(model: Model, set: DataSet): void {
+  const { input, name } = model.graph.network;
+  const fits =
+    sizeOf(input) === sizeOf(set.shape) &&
+    (input.length === 1 || input.join() === set.shape.join());
+  expect(fits, name, `images [${input}]`, `${set.name} with [${set.shape}]`);
+  const classes = sizeOf(model.graph.output);
+  expect(
+    classes === set.classes.length,
+    name,
+    `${classes} classes`,
+    `${set.name} with ${set.classes.length}`,
+  );
+}

@@ -1,0 +1,49 @@
+/**
+ * What a run tells while it works: the one stream below progress bars, JSONL lines and any other
+ * observer. The recipe emits; it never prints.
+ */
+
+/** The phases of a run, in their order. */
+export type Phase = 'data' | 'pretrain' | 'prune' | 'finetune' | 'evaluate' | 'report';
+
+/** A phase begins, or goes on from `done` after a resume. Units are the phase's own, e.g. images. */
+export interface PhaseEvent {
+  readonly type: 'phase';
+  readonly phase: Phase;
+  readonly title: string;
+  readonly total: number;
+  readonly done: number;
+}
+
+/** Work done so far in the phase that began last; `rate` is units a second. */
+export interface ProgressEvent {
+  readonly type: 'progress';
+  readonly done: number;
+  readonly total: number;
+  readonly rate: number;
+  readonly unit: string;
+  readonly metrics: Readonly<Record<string, number>>;
+}
+
+/** A sentence worth keeping on the screen. */
+export interface MessageEvent {
+  readonly type: 'note' | 'warning';
+  readonly text: string;
+}
+
+export type RunEvent = PhaseEvent | ProgressEvent | MessageEvent;
+
+export type Listener = (event: RunEvent) => void;
+
+/**
+ * Raised by a run whose `signal` was aborted, after its state was saved: no failure, and no bug.
+ * Deliberately not an `EspalierError`, as nothing was wrong.
+ */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+
+  /** `saved` says what was saved and where, as one sentence for the user. */
+  constructor(readonly saved: string) {
+    super(`interrupted. ${saved}`);
+  }
+}

@@ -1,0 +1,51 @@
+/** What a model is made of: layers, shapes, density, bytes, multiply-adds. */
+import type { Model } from '../nn/model';
+import type { LayerSummary } from '../report/types';
+
+export interface Inspection {
+  readonly network: string;
+  readonly input: readonly number[];
+  /** Prunable weight tensors, in order. */
+  readonly layers: readonly LayerSummary[];
+  readonly parameters: number;
+  /** Of the parameters as float32. */
+  readonly bytes: number;
+}
+
+export function inspect({ graph, params }: Model): Inspection {
+  const layers: LayerSummary[] = [];
+  for (const node of graph.nodes)
+    for (const [local, spec] of Object.entries(node.params)) {
+      if (!spec.prunable) continue;
+      const values = params.get(`${node.name}.${local}`)!.read();
+      const nonzero = values.reduce((count, w) => (w === 0 ? count : count + 1), 0);
+      const macs = node.layer.macs?.(node.inputShapes[0]!, node.shape, node.options as never) ?? 0;
+      const density = nonzero / values.length;
+      layers.push({
+        name: `${node.name}.${local}`,
+        shape: spec.shape,
+        weights: values.length,
+        nonzero,
+        density,
+        macs,
+        macsNonzero: Math.round(macs * density),
+      });
+    }
+  const parameters = [...params.values()].reduce((total, t) => total + t.size, 0);
+  const { name, input } = graph.network;
+  return { network: name, input, layers, parameters, bytes: 4 * parameters };
+}
+
+/** Fraction of the prunable weights that are zero. */
+export function sparsityOf(layers: readonly LayerSummary[]): number {
+  const weights = layers.reduce((total, layer) => total + layer.weights, 0);
+  const nonzero = layers.reduce((total, layer) => total + layer.nonzero, 0);
+  return weights === 0 ? 0 : 1 - nonzero / weights;
+}
+
+/** Bytes with the non-zero prunable weights as value and column index, the rest as float32. */
+export function sparseBytes({ layers, parameters }: Inspection): number {
+  const weights = layers.reduce((total, layer) => total + layer.weights, 0);
+  const nonzero = layers.reduce((total, layer) => total + layer.nonzero, 0);
+  return 4 * (parameters - weights) + Math.min(4 * weights, 8 * nonzero);
+}

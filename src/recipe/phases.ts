@@ -1,0 +1,105 @@
+/** Single phases on model files: prune, fine-tune, bounds of given inputs. */
+import { holdout } from '../data/holdout';
+import { datasets } from '../data/registry';
+import type { DataSet } from '../data/types';
+import { logits } from '../domain/classifier';
+import { propagate } from '../domain/domain';
+import { ball, interval, intervalMargins } from '../domain/interval';
+import { expect, lookup } from '../errors';
+import { lower } from '../nn/lower';
+import { freeModel, type Model, prunableNames } from '../nn/model';
+import { prune } from '../prune/prune';
+import { strategies } from '../prune/strategies/registry';
+import type { Masks } from '../prune/strategy';
+import { argmax } from '../tensor/ops/loss';
+import { input, keep, step, type Tensor } from '../tensor/tensor';
+import type { Config, PlugIn } from './config';
+import { batchOf, checkFits } from './evaluate';
+import { Interrupted, type Listener } from './events';
+import { endPhase, runPhase, startPhase } from './training';
+
+/** The pruned model: the same one with zeros, or a smaller one. */
+export function pruneModel(
+  model: Model,
+  { strategy, sparsity, seed }: { strategy: PlugIn; sparsity: number; seed: number },
+): Model {
+  const { name, ...options } = strategy;
+  return prune(model, lookup(strategies, name, 'strategy'), options, { sparsity, seed }).model;
+}
+
+/** Fine-tunes in place; weights that are zero stay zero. */
+export async function trainModel(
+  model: Model,
+  config: Config,
+  { onEvent, signal }: { onEvent?: Listener; signal?: AbortSignal },
+): Promise<void> {
+  const { name, path, heldOut } = config.data;
+  const set = await lookup(datasets, name, 'data').load(path === null ? {} : { path });
+  checkFits(model, set);
+  const count = heldOut ?? Math.round(set.train.count / 12);
+  const { train, held } = holdout(set.train, set.shape, count, config.seed);
+  const phase = startPhase('finetune', 1, model, supportOf(model), config.finetune);
+  const hooks = { onEvent, signal };
+  const complete = await runPhase(phase, config, config.finetune, { set, train, held }, hooks);
+  if (!complete) throw new Interrupted('Nothing was written.');
+  endPhase(phase);
+}
+
+/** Masks of the weights that are not zero. */
+function supportOf({ engine, graph, params }: Model): Masks {
+  const masks = new Map<string, Tensor>();
+  for (const name of prunableNames(graph)) {
+    const t = params.get(name)!;
+    masks.set(name, keep(engine, t.shape, t.read().map((w) => (w === 0 ? 0 : 1))));
+  }
+  return masks;
+}
+
+/** Bounds of one image's outputs over the ball. */
+export interface ImageBounds {
+  readonly index: number;
+  readonly label: number;
+  readonly predicted: number;
+  readonly logits: readonly number[];
+  readonly lo: readonly number[];
+  readonly hi: readonly number[];
+  /** Lower bound of logit[label] - logit[class], by class; null at the label itself. */
+  readonly margins: readonly (number | null)[];
+  readonly certified: boolean;
+}
+
+export function outputBounds(
+  model: Model,
+  set: DataSet,
+  { indices, eps, method }: { indices: readonly number[]; eps: number; method: PlugIn },
+): ImageBounds[] {
+  checkFits(model, set);
+  const sound = method['sound'] !== false;
+  const canonical = lower(model);
+  const { engine, graph, params } = canonical;
+  const result = indices.map((index) => {
+    const inside = Number.isInteger(index) && index >= 0 && index < set.test.count;
+    expect(inside, '--index', `positions in [0, ${set.test.count})`, index);
+    const { images, labels } = batchOf(set, set.test, index, index + 1);
+    return step(engine, () => {
+      const x = input(engine, images, [1, ...graph.network.input]);
+      const box = ball(x, eps, { sound });
+      const z = logits(canonical, x);
+      const out = propagate(graph, params, interval({ sound }), box);
+      const lower = Array.from(intervalMargins(graph, params, box, labels, { sound }).read());
+      const label = labels[0]!;
+      return {
+        index,
+        label,
+        predicted: argmax(z)[0]!,
+        logits: Array.from(z.read()),
+        lo: Array.from(out.lo.read()),
+        hi: Array.from(out.hi.read()),
+        margins: lower.map((m, j) => (j === label ? null : m)),
+        certified: sound && lower.every((m, j) => j === label || m > 0),
+      };
+    });
+  });
+  freeModel(canonical);
+  return result;
+}

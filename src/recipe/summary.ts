@@ -1,0 +1,186 @@
+/** Turns the two models of a run into `summary.json` and into what the report shows beside it. */
+import { predict } from '../domain/classifier';
+import { leastMargins } from '../domain/interval';
+import type { DataSet } from '../data/types';
+import { lower } from '../nn/lower';
+import { freeModel, type Model } from '../nn/model';
+import type { Accuracies, Exhibit, HistogramPair, Summary } from '../report/types';
+import type { Engine } from '../runtime/engine';
+import { input, step } from '../tensor/tensor';
+import { VERSION } from '../version';
+import type { RunState } from './checkpoint';
+import type { Config, EvaluateConfig } from './config';
+import { batchOf, describeMethods, evaluate, exhibitAttack } from './evaluate';
+import type { Listener } from './events';
+import { inspect, sparseBytes, sparsityOf } from './inspect';
+import type { RunDir } from './run-dir';
+import type { TrainingData } from './training';
+
+export interface SummaryJob {
+  /** With `evaluate.eps` resolved. */
+  readonly config: Config;
+  readonly data: TrainingData;
+  readonly dense: Model;
+  readonly pruned: Model;
+  readonly state: RunState;
+}
+
+export async function summarise(
+  engine: Engine,
+  { paths }: RunDir,
+  { config, data, dense, pruned, state }: SummaryJob,
+  hooks: { readonly onEvent?: Listener; readonly signal?: AbortSignal },
+): Promise<Summary> {
+  const { set, train, held } = data;
+  const started = performance.now();
+  const judged = async (model: Model, title: string) => {
+    const seeded = { ...hooks, seed: config.seed, title };
+    return evaluate(model, set, set.test, config.evaluate, seeded);
+  };
+  const before = await judged(dense, 'evaluate dense');
+  const after = await judged(pruned, 'evaluate pruned');
+  const shape = inspect(pruned);
+  const methods = describeMethods(config.evaluate);
+  const { binary, threads } = engine.info();
+  return {
+    schema: 'espalier-summary/1',
+    name: config.name,
+    dense: before.accuracies,
+    pruned: after.accuracies,
+    retained: retained(before.accuracies, after.accuracies),
+    sparsity: prunedShare(dense, pruned),
+    contradictions: before.contradictions + after.contradictions,
+    layers: shape.layers,
+    bytes: {
+      dense: inspect(dense).bytes,
+      pruned: sparseBytes(shape),
+      deflated: await deflatedBytes(paths.pruned),
+    },
+    imagesPerSecond: {
+      dense: imagesPerSecond(dense, set),
+      pruned: imagesPerSecond(pruned, set),
+    },
+    attack: { name: config.evaluate.attack.name, description: methods.attack },
+    verifier: { name: config.evaluate.verifier.name, description: methods.verifier },
+    provenance: {
+      espalier: VERSION,
+      node: process.version,
+      binary,
+      threads,
+      seed: config.seed,
+      data: {
+        name: set.title,
+        source: set.source,
+        sha256: set.sha256,
+        train: train.count,
+        heldOut: held.count,
+        test: set.test.count,
+      },
+      extraData: false,
+      config,
+      startedAt: state.startedAt,
+      finishedAt: new Date().toISOString(),
+      seconds: state.seconds + (performance.now() - started) / 1000,
+    },
+  };
+}
+
+function retained(dense: Accuracies, pruned: Accuracies): Summary['retained'] {
+  const share = (key: keyof Accuracies): number | null =>
+    dense[key].correct === 0 ? null : pruned[key].value / dense[key].value;
+  return { benign: share('benign'), era: share('era'), vra: share('vra') };
+}
+
+/** Share of the dense network's prunable weights that are zero or gone. */
+function prunedShare(dense: Model, pruned: Model): number {
+  const all = inspect(dense).layers.reduce((total, { weights }) => total + weights, 0);
+  const left = inspect(pruned).layers.reduce((total, { nonzero }) => total + nonzero, 0);
+  return all === 0 ? sparsityOf([]) : 1 - left / all;
+}
+
+async function deflatedBytes(path: string): Promise<number> {
+  const { readFile } = await import('node:fs/promises');
+  const { deflateRawSync } = await import('node:zlib');
+  return deflateRawSync(await readFile(path), { level: 9 }).length;
+}
+
+/** Median over nine batches of up to 500 test images, after two for warming up. */
+function imagesPerSecond(model: Model, set: DataSet): number {
+  const canonical = lower(model);
+  const { images, labels } = batchOf(set, set.test, 0, Math.min(500, set.test.count));
+  const shape = [labels.length, ...model.graph.network.input];
+  const seconds: number[] = [];
+  for (let run = 0; run < 11; run++) {
+    const started = performance.now();
+    step(model.engine, () => predict(canonical, input(model.engine, images, shape)));
+    if (run >= 2) seconds.push((performance.now() - started) / 1000);
+  }
+  freeModel(canonical);
+  return labels.length / seconds.sort((a, b) => a - b)[seconds.length >> 1]!;
+}
+
+const BINS = 60;
+
+/** Weights of each prunable layer before and after; pruned zeros are left out. */
+export function histograms(dense: Model, pruned: Model): HistogramPair[] {
+  return inspect(dense).layers.map(({ name }) => {
+    const [before, after] = [dense, pruned].map(({ params }) => params.get(name)?.read());
+    let [min, max] = [0, 0];
+    for (const values of [before, after])
+      for (const w of values ?? []) [min, max] = [Math.min(min, w), Math.max(max, w)];
+    const count = (values: Float32Array | undefined, skipZeros: boolean): number[] => {
+      const bins = new Array<number>(BINS).fill(0);
+      const scale = BINS / (max - min || 1);
+      for (const w of values ?? [])
+        if (!skipZeros || w !== 0) bins[Math.min(BINS - 1, Math.floor((w - min) * scale))]!++;
+      return bins;
+    };
+    return { name, min, max, dense: count(before, false), pruned: count(after, true) };
+  });
+}
+
+const SHOWN = 8;
+
+/** The first test images, attacked, with the largest radius that interval bounds certify. */
+export function exhibits(
+  model: Model,
+  set: DataSet,
+  config: EvaluateConfig,
+  seed: number,
+): Exhibit[] {
+  const canonical = lower(model);
+  const { images, labels } = batchOf(set, set.test, 0, Math.min(SHOWN, set.test.count));
+  const { images: attacked } = exhibitAttack(canonical, images, labels, config, seed);
+  const shape = [labels.length, ...model.graph.network.input];
+  const classes = (of: Float32Array): Int32Array =>
+    step(model.engine, () => predict(canonical, input(model.engine, of, shape)));
+  const [clean, moved] = [classes(images), classes(attacked)];
+  const radii = certifiedRadii(canonical, images, labels);
+  freeModel(canonical);
+  const size = images.length / labels.length;
+  return Array.from(labels, (label, i) => ({
+    index: i,
+    label: set.classes[label]!,
+    shape: set.shape,
+    image: Array.from(images.subarray(i * size, (i + 1) * size)),
+    adversarial: Array.from(attacked.subarray(i * size, (i + 1) * size)),
+    predicted: set.classes[clean[i]!]!,
+    predictedAdversarial: set.classes[moved[i]!]!,
+    certifiedRadius: radii[i]!,
+  }));
+}
+
+/** Largest certified L-infinity radius of each image, by bisection to 1/4096. */
+function certifiedRadii(model: Model, images: Float32Array, labels: Int32Array): number[] {
+  const lo = Array.from(labels, () => 0);
+  for (let width = 0.5; width >= 1 / 4096; width /= 2) {
+    // One radius a call, so every sample is asked on its own.
+    for (let i = 0; i < labels.length; i++) {
+      const size = images.length / labels.length;
+      const one = images.subarray(i * size, (i + 1) * size);
+      const [margin] = leastMargins(model, one, [labels[i]!], lo[i]! + width, { sound: true });
+      if (margin! > 0) lo[i]! += width;
+    }
+  }
+  return lo;
+}

@@ -1,0 +1,138 @@
+/**
+ * What a run leaves behind, as plain JSON: `summary.json` is a `Summary`.
+ *
+ * All accuracies are fractions with their counts and a 95 % Clopper-Pearson interval; nothing here
+ * depends on the engine, so reports can be made from files alone.
+ */
+
+/** A measured proportion. `value = correct / total`, `[lo, hi]` its 95 % confidence interval. */
+export interface Proportion {
+  readonly value: number;
+  readonly correct: number;
+  readonly total: number;
+  readonly lo: number;
+  readonly hi: number;
+}
+
+/** The three accuracies of one network: benign, under attack, under a verifier. */
+export interface Accuracies {
+  readonly benign: Proportion;
+  readonly era: Proportion;
+  readonly vra: Proportion;
+}
+
+/** One prunable weight tensor of the pruned network. */
+export interface LayerSummary {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly weights: number;
+  readonly nonzero: number;
+  /** Fraction kept, in [0, 1]. */
+  readonly density: number;
+  /** Multiply-adds an image, dense and on the non-zeros. */
+  readonly macs: number;
+  readonly macsNonzero: number;
+}
+
+export interface Summary {
+  readonly schema: 'espalier-summary/1';
+  readonly name: string;
+  readonly dense: Accuracies;
+  readonly pruned: Accuracies;
+  /** Pruned over dense, each in [0, ...); NaN-free: null where the dense accuracy is 0. */
+  readonly retained: {
+    readonly benign: number | null;
+    readonly era: number | null;
+    readonly vra: number | null;
+  };
+  /** Fraction of prunable weights (convolution and dense kernels) that are zero. */
+  readonly sparsity: number;
+  /** Samples both certified and successfully attacked, over both networks: must be 0. */
+  readonly contradictions: number;
+  readonly layers: readonly LayerSummary[];
+  readonly bytes: {
+    /** Parameters as float32. */
+    readonly dense: number;
+    /** Non-zero prunable weights as float32 plus 4-byte column indices, plus the rest as float32. */
+    readonly pruned: number;
+    /** The pruned model file, deflated. */
+    readonly deflated: number;
+  };
+  /** Images a second of plain inference on this machine, one call a batch. */
+  readonly imagesPerSecond: { readonly dense: number; readonly pruned: number };
+  readonly attack: { readonly name: string; readonly description: string };
+  readonly verifier: { readonly name: string; readonly description: string };
+  readonly provenance: {
+    readonly espalier: string;
+    readonly node: string;
+    readonly binary: 'simd' | 'relaxed';
+    readonly threads: number;
+    readonly seed: number;
+    readonly data: {
+      readonly name: string;
+      readonly source: string;
+      readonly sha256: string;
+      readonly train: number;
+      readonly heldOut: number;
+      readonly test: number;
+    };
+    readonly extraData: boolean;
+    readonly config: unknown;
+    readonly startedAt: string;
+    readonly finishedAt: string;
+    /** Seconds of computing, without the time the run lay stopped. */
+    readonly seconds: number;
+  };
+}
+
+/** One line of `journal.jsonl` about an epoch of training. */
+export interface EpochRecord {
+  readonly event: 'epoch';
+  readonly phase: 'pretrain' | 'finetune';
+  /** Pruning round, 0 for pre-training. */
+  readonly round: number;
+  /** 1-based epoch within its phase. */
+  readonly epoch: number;
+  /** 1-based epoch over the whole run. */
+  readonly overall: number;
+  readonly loss: number;
+  readonly learningRate: number;
+  /** Objective's own scalars at the end of the epoch: eps, kappa, natural accuracy, ... */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** On the held-out split: accuracy and the objective's robust accuracy, fractions. */
+  readonly heldOut: { readonly benign: number; readonly robust: number };
+  readonly seconds: number;
+  readonly imagesPerSecond: number;
+}
+
+/** Weights of one layer before and after, as counts over equal bins of [min, max]. */
+export interface HistogramPair {
+  readonly name: string;
+  readonly min: number;
+  readonly max: number;
+  readonly dense: readonly number[];
+  /** Non-zero weights only. */
+  readonly pruned: readonly number[];
+}
+
+/** A test image with what the attack and the verifier say of the pruned network. */
+export interface Exhibit {
+  readonly index: number;
+  readonly label: string;
+  readonly shape: readonly [number, number, number];
+  /** Pixels in [0, 1], [C, H, W] row-major. */
+  readonly image: readonly number[];
+  readonly adversarial: readonly number[];
+  readonly predicted: string;
+  readonly predictedAdversarial: string;
+  /** Largest certified L-infinity radius found by bisection, 0 if none. */
+  readonly certifiedRadius: number;
+}
+
+/** Everything `report.html` shows. */
+export interface ReportData {
+  readonly summary: Summary;
+  readonly epochs: readonly EpochRecord[];
+  readonly histograms: readonly HistogramPair[];
+  readonly exhibits: readonly Exhibit[];
+}

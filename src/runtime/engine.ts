@@ -1,0 +1,224 @@
+/**
+ * `load()` finds the best binary and thread count this machine allows and returns an `Engine`: one
+ * linear memory, its scratch arena, and `run()`, which starts kernels. Engines share nothing.
+ */
+import { instantiateSync } from '@assemblyscript/loader';
+import { EspalierError, fail } from '../errors';
+import { Arena } from './arena';
+import { RELAXED_BASE64, SIMD_BASE64 } from './binaries.gen';
+import { KERNELS, type Ptr, type Split } from './kernels';
+import { LinearMemory } from './memory';
+import { type Pool, type Range, startPool } from './pool';
+import { decodeBase64, withSharedMemory } from './wasm';
+
+export type Binary = 'simd' | 'relaxed';
+export type KernelName = keyof typeof KERNELS;
+type KernelArgs<K extends KernelName> = Parameters<(typeof KERNELS)[K]>;
+type Kernels = Record<string, (...args: number[]) => void>;
+
+export interface LoadOptions {
+  /** Threads to use, the calling one included; `'auto'` is the number of processors, at most 8. */
+  readonly threads?: number | 'auto';
+  /** `'relaxed'` has fused multiply-add where the processor does; `'auto'` takes it if it can. */
+  readonly binary?: Binary | 'auto';
+  /** Upper limit of the linear memory in bytes, at most 4 GiB. */
+  readonly maxMemory?: number;
+  /** A compiled `WebAssembly.Module`, or bytes, or where to fetch them, instead of the built-in. */
+  readonly module?: object;
+  readonly bytes?: Uint8Array<ArrayBuffer>;
+  readonly url?: string | URL;
+}
+
+export interface EngineInfo {
+  readonly binary: Binary;
+  readonly threads: number;
+  /** Why not more threads, why not the other binary: one sentence each. */
+  readonly reasons: readonly string[];
+  readonly memory: {
+    readonly shared: boolean;
+    readonly maxBytes: number;
+    readonly totalBytes: number;
+    readonly usedBytes: number;
+    readonly scratchHighWater: number;
+  };
+}
+
+/** Calls with fewer elementary operations than this a thread are not split. */
+const COST_PER_THREAD = 32_768;
+const NAMES = Object.keys(KERNELS) as KernelName[];
+const INDEX = new Map(NAMES.map((name, index) => [name, index]));
+
+export class Engine {
+  readonly memory: LinearMemory;
+  readonly arena: Arena;
+  readonly threads: number;
+  readonly binary: Binary;
+  readonly #kernels: Kernels;
+  readonly #pool: Pool | undefined;
+  readonly #reasons: readonly string[];
+  #closed = false;
+
+  /** @internal Use `load()`. */
+  constructor(parts: {
+    memory: LinearMemory;
+    kernels: Kernels;
+    pool: Pool | undefined;
+    binary: Binary;
+    reasons: readonly string[];
+  }) {
+    this.memory = parts.memory;
+    this.arena = new Arena(parts.memory);
+    this.binary = parts.binary;
+    this.threads = 1 + (parts.pool?.workers ?? 0);
+    this.#kernels = parts.kernels;
+    this.#pool = parts.pool;
+    this.#reasons = parts.reasons;
+  }
+
+  info(): EngineInfo {
+    const { shared, maxBytes, totalBytes, usedBytes } = this.memory;
+    const scratchHighWater = this.arena.highWater;
+    return {
+      binary: this.binary,
+      threads: this.threads,
+      reasons: this.#reasons,
+      memory: { shared, maxBytes, totalBytes, usedBytes, scratchHighWater },
+    };
+  }
+
+  /** Runs one kernel over all its rows, on as many threads as pay. */
+  run<K extends KernelName>(name: K, ...args: KernelArgs<K>): void {
+    if (this.#closed) fail('engine', 'an open engine', 'a closed one');
+    const numbers = args as number[];
+    const split: Split = (KERNELS[name] as (...args: number[]) => Split)(...numbers);
+    if (split.rows <= 0) return;
+    const useful = Math.max(1, Math.floor(split.cost / COST_PER_THREAD));
+    const parts = Math.min(this.threads, useful, split.rows);
+    const ranges = this.#ranges(parts, split);
+    const kernel = this.#kernels[name]!;
+    const mine = ranges[0]!;
+    if (parts > 1) this.#pool!.start(INDEX.get(name)!, numbers, ranges.slice(1));
+    try {
+      if (mine.work < 0) kernel(...numbers, mine.r0, mine.r1);
+      else kernel(...numbers, mine.work, mine.r0, mine.r1);
+    } finally {
+      if (parts > 1) this.#pool!.join();
+    }
+  }
+
+  /** Frees the linear memory and stops the workers. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#pool?.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  #ranges(parts: number, { rows, work }: Split): Range[] {
+    const bytes = work === undefined ? 0 : Math.ceil(work / 64) * 64;
+    const base: Ptr = work === undefined ? -1 : this.arena.alloc(bytes * parts);
+    const ranges: Range[] = [];
+    for (let t = 0; t < parts; t++)
+      ranges.push({
+        work: base < 0 ? -1 : base + t * bytes,
+        r0: Math.floor((rows * t) / parts),
+        r1: Math.floor((rows * (t + 1)) / parts),
+      });
+    return ranges;
+  }
+}
+
+/**
+ * Compiles the kernels and starts the threads.
+ *
+ * Where threads or the relaxed binary are not available it goes on without and says why in
+ * `engine.info().reasons`; asking for `binary: 'relaxed'` by name where there is none is an error.
+ */
+export async function load(options: LoadOptions = {}): Promise<Engine> {
+  const reasons: string[] = [];
+  const wanted = await threadCount(options.threads ?? 'auto');
+  const { binary, bytes, module: given } = await chooseBinary(options, reasons);
+  const threaded = wanted > 1 && canShare(given !== undefined, reasons);
+  const memory = new LinearMemory(threaded, options.maxMemory);
+  const module = given ?? new WebAssembly.Module(threaded ? withSharedMemory(bytes) : bytes);
+  const { exports } = instantiateSync(module, { env: { memory: memory.memory as WebAssembly.Memory } });
+  const kernels = exports as unknown as Kernels;
+  for (const name of NAMES)
+    if (typeof kernels[name] !== 'function')
+      fail('load', `a module that exports the kernel ${name}`, 'one without it');
+  let pool: Pool | undefined;
+  if (threaded) {
+    const started = await startPool(wanted - 1, module, memory.memory as WebAssembly.Memory, NAMES);
+    if (typeof started === 'string') reasons.push(`1 thread: ${started}`);
+    else pool = started;
+  }
+  return new Engine({ memory, kernels, pool, binary, reasons });
+}
+
+/** Whether this runtime can compile the named built-in binary. */
+export function supports(binary: Binary): boolean {
+  return WebAssembly.validate(decodeBase64(binary === 'simd' ? SIMD_BASE64 : RELAXED_BASE64));
+}
+
+async function threadCount(threads: number | 'auto'): Promise<number> {
+  if (threads !== 'auto') {
+    if (!Number.isInteger(threads) || threads < 1 || threads > 64)
+      fail('load: threads', "a whole number in [1, 64] or 'auto'", threads);
+    return threads;
+  }
+  try {
+    const os = await import('node:os');
+    return Math.min(8, os.availableParallelism());
+  } catch {
+    return Math.min(8, globalThis.navigator?.hardwareConcurrency ?? 1);
+  }
+}
+
+async function chooseBinary(
+  options: LoadOptions,
+  reasons: string[],
+): Promise<{ binary: Binary; bytes: Uint8Array<ArrayBuffer>; module?: WebAssembly.Module }> {
+  const named = options.binary ?? 'auto';
+  if (named !== 'auto' && named !== 'simd' && named !== 'relaxed')
+    fail('load: binary', "'simd', 'relaxed' or 'auto'", named);
+  const label = named === 'auto' ? 'simd' : named;
+  if (options.module)
+    return { binary: label, bytes: new Uint8Array(), module: options.module as WebAssembly.Module };
+  if (options.bytes ?? options.url)
+    return { binary: label, bytes: options.bytes ?? (await fetchBytes(options.url!)) };
+  if (named !== 'simd') {
+    const relaxed = decodeBase64(RELAXED_BASE64);
+    if (WebAssembly.validate(relaxed)) return { binary: 'relaxed', bytes: relaxed };
+    const why = 'this runtime cannot compile relaxed SIMD';
+    const hint = 'Node 20 needs --experimental-wasm-relaxed-simd; newer ones have it.';
+    if (named === 'relaxed') throw new EspalierError(`load: ${why}. ${hint}`);
+    reasons.push(`simd binary: ${why} (${hint})`);
+  }
+  const simd = decodeBase64(SIMD_BASE64);
+  if (!WebAssembly.validate(simd)) fail('load', 'a runtime with WebAssembly SIMD', 'one without');
+  return { binary: 'simd', bytes: simd };
+}
+
+async function fetchBytes(url: string | URL): Promise<Uint8Array<ArrayBuffer>> {
+  const response = await fetch(url);
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  const magic = bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d;
+  if (!response.ok || !magic)
+    fail(
+      `load: ${url}`,
+      'a WebAssembly module',
+      `${response.headers.get('content-type') ?? 'no content type'}, status ${response.status}`,
+    );
+  return bytes;
+}
+
+function canShare(compiled: boolean, reasons: string[]): boolean {
+  if (typeof SharedArrayBuffer === 'undefined')
+    reasons.push('1 thread: this runtime has no SharedArrayBuffer');
+  else if (compiled) reasons.push('1 thread: a compiled module cannot be given a shared memory');
+  else return true;
+  return false;
+}

@@ -1,0 +1,274 @@
+/**
+ * Every kernel of `assembly/`, once: its arguments by name and type, and how a call may be split.
+ *
+ * An entry is a function from the kernel's arguments (without workspace and row range) to a
+ * `Split`. The engine calls the WebAssembly export of the same name as
+ * `export(...args, [work,] r0, r1)` on every thread with its own rows `[r0, r1)` and its own
+ * workspace. Dispatch, the pool, the tests and the benches all read this table.
+ *
+ * Pointers are byte offsets into the linear memory; strides count elements. `0` is "absent" for
+ * pointers marked optional (`?`).
+ */
+export interface Split {
+  /** Number of rows the call may be divided into. */
+  readonly rows: number;
+  /** Elementary operations of the whole call; small calls stay on one thread. */
+  readonly cost: number;
+  /** Bytes of private workspace a thread needs; absent means the export has no `work` argument. */
+  readonly work?: number;
+}
+
+/** A byte offset into the linear memory. */
+export type Ptr = number;
+/** A pointer that may be 0 for "absent". */
+export type OptionalPtr = number;
+/** A non-negative 32-bit count. */
+export type Size = number;
+/** A signed 32-bit integer: strides, seeds, flags. */
+export type Int = number;
+/** Rounded to f32 at the call. */
+export type Scalar = number;
+
+/** Columns of a panel of a packed matrix: `pack_b` writes `packedSize(k, n)` elements. */
+export const PANEL = 8;
+
+/** Elements (not bytes) of the packed form of a [k, n] matrix. */
+export function packedSize(k: Size, n: Size): number {
+  return Math.ceil(n / PANEL) * PANEL * k;
+}
+
+/**
+ * Labels a kernel's arguments. `split` needs only as many of them as it reads; the type of the
+ * table's entry has all.
+ */
+const kernel = <A extends readonly number[]>(split: (...args: A) => Split) => split;
+
+type Unary = [n: Size, x: Ptr, y: Ptr];
+type Broadcast = [
+  ...[d0: Size, d1: Size, d2: Size],
+  ...[a: Ptr, a0: Int, a1: Int, a2: Int],
+  ...[b: Ptr, b0: Int, b1: Int, b2: Int],
+  y: Ptr,
+];
+type Reduce = [outer: Size, reduce: Size, inner: Size, x: Ptr, y: Ptr];
+/** Sizes of x [n, c, h, w], weights [oc, c, kh, kw] and y [n, oc, oh, ow]; strides, padding at
+ * the top and left (bottom and right follow from oh and ow), dilations. */
+export type ConvGeometry = [
+  ...[n: Size, c: Size, h: Size, w: Size, oc: Size, kh: Size, kw: Size],
+  ...[sh: Size, sw: Size, pt: Int, pl: Int, dh: Size, dw: Size, oh: Size, ow: Size],
+];
+/** Sizes of x [n, c, h, w], the window, its strides and padding, and of y [n, c, oh, ow]. */
+export type PoolGeometry = [
+  ...[n: Size, c: Size, h: Size, w: Size, kh: Size, kw: Size],
+  ...[sh: Size, sw: Size, pt: Int, pl: Int, oh: Size, ow: Size],
+];
+type RandomFill = [
+  ...[rows: Size, cols: Size, seedLo: Int, seedHi: Int, stream: Int, index: OptionalPtr],
+  ...[a: Scalar, b: Scalar, y: Ptr],
+];
+
+const elementwise = (flops: number) => kernel<Unary>((n) => ({ rows: n, cost: flops * n }));
+const scaled = (flops: number) =>
+  kernel<[n: Size, slope: Scalar, x: Ptr, y: Ptr]>((n) => ({ rows: n, cost: flops * n }));
+const broadcast = kernel<Broadcast>((d0, d1, d2) => ({ rows: d0 * d1, cost: d0 * d1 * d2 }));
+const reduction = kernel<Reduce>((outer, reduce, inner) => ({
+  rows: outer * inner,
+  cost: outer * reduce * inner,
+}));
+const randomFill = (flops: number) =>
+  kernel<RandomFill>((rows, cols) => ({ rows, cost: flops * rows * cols, work: 16 }));
+
+const convCost = (...[n, c, , , oc, kh, kw, , , , , , , oh, ow]: ConvGeometry) =>
+  2 * n * oc * oh * ow * c * kh * kw;
+
+/** Workspace of `run_panels` in conv.ts: taps, tile, places and as many panels as stay cached. */
+function panelWork(taps: number, depth: number): number {
+  const panels = Math.max(1, Math.min(8, Math.floor(8192 / Math.max(depth, 1))));
+  return 12 * taps + 128 + 256 + Math.max(32 * depth * panels, Math.min(8 * 32 * depth, 262144));
+}
+
+/** Panels of all phases of the input gradient. */
+function phasePanels(n: number, h: number, w: number, sh: number, sw: number): number {
+  let panels = 0;
+  for (let py = 0; py < Math.min(sh, h); py++) {
+    for (let px = 0; px < Math.min(sw, w); px++) {
+      panels += Math.ceil((n * Math.ceil((h - py) / sh) * Math.ceil((w - px) / sw)) / 8);
+    }
+  }
+  return panels;
+}
+
+/** Kernel rows (or columns) that meet in one phase, at most. */
+const phaseTaps = (k: number, stride: number, dilation: number) =>
+  dilation === 1 ? Math.ceil(k / stride) : k;
+
+const poolSplit = (...[n, c, , , kh, kw, , , , , oh, ow]: [...PoolGeometry, ...Ptr[]]): Split => ({
+  rows: n * c,
+  cost: n * c * oh * ow * kh * kw,
+});
+const pool = kernel<[...PoolGeometry, from: Ptr, to: Ptr]>(poolSplit);
+
+export const KERNELS = {
+  // Products (gemm.ts). packed is [ceil(n / PANEL)][k][PANEL]; strides let A and B be transposed.
+  pack_b: kernel<[k: Size, n: Size, b: Ptr, bRow: Int, bCol: Int, packed: Ptr]>((k, n) => ({
+    rows: Math.ceil(n / PANEL),
+    cost: k * n,
+  })),
+  gemm: kernel<
+    [
+      ...[m: Size, n: Size, k: Size, a: Ptr, aRow: Int, aCol: Int, packed: Ptr],
+      ...[bias: OptionalPtr, c: Ptr, accumulate: Int],
+    ]
+  >((m, n, k) => ({ rows: m, cost: 2 * m * n * k, work: 128 + 64 * 256 * 4 })),
+
+  // Convolution (conv.ts, conv_weight_grad.ts).
+  conv2d: kernel<[...ConvGeometry, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr]>(
+    (n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow) => ({
+      rows: Math.ceil((n * oh * ow) / PANEL),
+      cost: convCost(n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow),
+      work: panelWork(kh * kw, c * kh * kw),
+    }),
+  ),
+  conv2d_input_grad: kernel<[...ConvGeometry, dy: Ptr, weight: Ptr, dx: Ptr]>(
+    (n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow) => {
+      const depth = oc * phaseTaps(kh, sh, dh) * phaseTaps(kw, sw, dw);
+      return {
+        rows: phasePanels(n, h, w, sh, sw),
+        cost: convCost(n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow),
+        work: panelWork(kh * kw, depth) + 4 * c * depth,
+      };
+    },
+  ),
+  conv2d_weight_grad: kernel<[...ConvGeometry, x: Ptr, dy: Ptr, dweight: Ptr]>(
+    (n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow) => {
+      const lines = Math.min(oh, Math.max(1, Math.floor(512 / Math.max(ow, 1))));
+      return {
+        rows: Math.ceil((c * kh * kw) / 8),
+        cost: convCost(n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow),
+        work: 128 * oc + 8 * 4 * (lines * ow + 4),
+      };
+    },
+  ),
+
+  // Elementwise, one input (unary.ts). y may be x.
+  relu: elementwise(1),
+  step: elementwise(1),
+  sigmoid: elementwise(4),
+  tanh: elementwise(4),
+  exp: elementwise(4),
+  log: elementwise(4),
+  abs: elementwise(1),
+  sign: elementwise(1),
+  neg: elementwise(1),
+  sqrt: elementwise(1),
+  reciprocal: elementwise(1),
+  square: elementwise(1),
+  leaky_relu: scaled(1),
+  leaky_step: scaled(1),
+  affine: kernel<[n: Size, alpha: Scalar, beta: Scalar, x: Ptr, y: Ptr]>((n) => ({
+    rows: n,
+    cost: n,
+  })),
+  clamp: kernel<[n: Size, lo: Scalar, hi: Scalar, x: Ptr, y: Ptr]>((n) => ({ rows: n, cost: n })),
+
+  // Elementwise, none or two inputs (linear.ts).
+  lincomb: kernel<[n: Size, alpha: Scalar, a: Ptr, beta: Scalar, b: Ptr, y: Ptr]>((n) => ({
+    rows: n,
+    cost: n,
+  })),
+  fill: kernel<[n: Size, value: Scalar, y: Ptr]>((n) => ({ rows: n, cost: n })),
+  copy: elementwise(1),
+  interval_to_centre: kernel<
+    [n: Size, lo: Ptr, hi: Ptr, c: Ptr, r: Ptr, grow: Scalar, tiny: Scalar]
+  >((n) => ({ rows: n, cost: 4 * n })),
+  interval_to_ends: kernel<[n: Size, c: Ptr, r: Ptr, lo: Ptr, hi: Ptr, grow: Scalar, tiny: Scalar]>(
+    (n) => ({ rows: n, cost: 4 * n }),
+  ),
+
+  // Elementwise, two broadcast inputs (binary.ts).
+  add: broadcast,
+  sub: broadcast,
+  mul: broadcast,
+  div: broadcast,
+  maximum: broadcast,
+  minimum: broadcast,
+  greater: broadcast,
+  greater_equal: broadcast,
+  equal: broadcast,
+
+  // Layouts (strided.ts). Indices are i32.
+  copy_strided: kernel<
+    [
+      ...[d0: Size, d1: Size, d2: Size, d3: Size],
+      ...[x: Ptr, x0: Int, x1: Int, x2: Int, x3: Int],
+      ...[y: Ptr, y0: Int, y1: Int, y2: Int, y3: Int],
+      accumulate: Int,
+    ]
+  >((d0, d1, d2, d3) => ({ rows: d0, cost: d0 * d1 * d2 * d3 })),
+  take_rows: kernel<[count: Size, cols: Size, x: Ptr, index: Ptr, y: Ptr]>((count, cols) => ({
+    rows: count,
+    cost: count * cols,
+  })),
+  add_rows: kernel<[count: Size, cols: Size, x: Ptr, index: Ptr, y: Ptr]>((count, cols) => ({
+    rows: cols,
+    cost: count * cols,
+  })),
+
+  // Reductions (reduce.ts).
+  sum: reduction,
+  max_reduce: reduction,
+  argmax: kernel<[rows: Size, cols: Size, x: Ptr, y: Ptr]>((rows, cols) => ({
+    rows,
+    cost: rows * cols,
+  })),
+  channel_moments: kernel<[n: Size, c: Size, hw: Size, x: Ptr, mean: Ptr, variance: Ptr]>(
+    (n, c, hw) => ({ rows: c, cost: 4 * n * c * hw }),
+  ),
+  count_nonzero: kernel<Unary>((n) => ({ rows: 1, cost: n })),
+  count_nonfinite: kernel<Unary>((n) => ({ rows: 1, cost: n })),
+
+  // Classification (softmax.ts). Labels are i32.
+  softmax: kernel<[rows: Size, cols: Size, x: Ptr, y: Ptr]>((rows, cols) => ({
+    rows,
+    cost: 8 * rows * cols,
+  })),
+  cross_entropy: kernel<[rows: Size, cols: Size, logits: Ptr, labels: Ptr, loss: Ptr, probs: Ptr]>(
+    (rows, cols) => ({ rows, cost: 8 * rows * cols }),
+  ),
+  cross_entropy_grad: kernel<[rows: Size, cols: Size, probs: Ptr, labels: Ptr, g: Ptr, dx: Ptr]>(
+    (rows, cols) => ({ rows, cost: 2 * rows * cols }),
+  ),
+
+  // Pooling (pool.ts).
+  max_pool: pool,
+  max_pool_grad: kernel<[...PoolGeometry, x: Ptr, dy: Ptr, dx: Ptr]>(poolSplit),
+  avg_pool: pool,
+  avg_pool_grad: pool,
+
+  // Optimisers (optim.ts), in place. Where the mask is 0, everything becomes +0.
+  sgd: kernel<
+    [
+      ...[n: Size, w: Ptr, g: Ptr, v: OptionalPtr, mask: OptionalPtr],
+      ...[lr: Scalar, momentum: Scalar, weightDecay: Scalar, nesterov: Int],
+    ]
+  >((n) => ({ rows: n, cost: 8 * n })),
+  adam: kernel<
+    [
+      ...[n: Size, w: Ptr, g: Ptr, m: Ptr, v: Ptr, mask: OptionalPtr],
+      ...[lr: Scalar, beta1: Scalar, beta2: Scalar, eps: Scalar],
+      ...[weightDecay: Scalar, c1: Scalar, c2: Scalar],
+    ]
+  >((n) => ({ rows: n, cost: 16 * n })),
+
+  // Random numbers (random.ts): (a, b) are (lo, hi) and (mean, std).
+  philox: kernel<[n: Size, counter: Ptr, key: Ptr, y: Ptr]>((n) => ({ rows: n, cost: 40 * n })),
+  random_uniform: randomFill(10),
+  random_normal: randomFill(40),
+
+  // Pruning (prune.ts).
+  mask_top_k: kernel<[n: Size, keep: Size, scores: Ptr, mask: Ptr]>((n) => ({
+    rows: 1,
+    cost: 10 * n,
+    work: 1024,
+  })),
+} satisfies Record<string, (...args: never[]) => Split>;

@@ -1,0 +1,54 @@
+/** Operations on each element, derivative beside each; shapes are those of the input. */
+import type { KernelName } from '../../runtime/engine';
+import { record } from '../tape';
+import { empty, type Tensor } from '../tensor';
+import { affine, mul } from './core';
+
+type Unary = Extract<
+  KernelName,
+  | ('relu' | 'step' | 'sigmoid' | 'tanh' | 'exp' | 'log')
+  | ('abs' | 'sign' | 'sqrt' | 'reciprocal' | 'square')
+>;
+
+/** An operation of one kernel; `derivative(x, y)` multiplies the gradient (absent: none flows). */
+function unary(kernel: Unary, derivative?: (x: Tensor, y: Tensor) => Tensor) {
+  return (x: Tensor): Tensor => {
+    const y = empty(x.engine, x.shape);
+    x.engine.run(kernel, x.size, x.ptr, y.ptr);
+    return record(y, [x], [derivative ? (g) => mul(g, derivative(x, y)) : null]);
+  };
+}
+
+/** 1 where x > 0, else 0. */
+export const heaviside = unary('step');
+export const sign = unary('sign');
+export const relu = unary('relu', (x) => heaviside(x));
+export const abs = unary('abs', (x) => sign(x));
+export const exp = unary('exp', (_, y) => y);
+export const log = unary('log', (x) => reciprocal(x));
+export const square = unary('square', (x) => affine(x, 2, 0));
+export const sqrt = unary('sqrt', (_, y) => affine(reciprocal(y), 0.5, 0));
+export const reciprocal = unary('reciprocal', (_, y) => affine(square(y), -1, 0));
+export const tanh = unary('tanh', (_, y) => affine(square(y), -1, 1));
+export const sigmoid = unary('sigmoid', (_, y) => mul(y, affine(y, -1, 1)));
+
+/** x where x > 0, else slope * x. */
+export function leakyRelu(x: Tensor, slope: number): Tensor {
+  const y = empty(x.engine, x.shape);
+  x.engine.run('leaky_relu', x.size, slope, x.ptr, y.ptr);
+  return record(y, [x], [(g) => mul(g, leakyStep(x, slope))]);
+}
+
+/** 1 where x > 0, else `slope`. */
+export function leakyStep(x: Tensor, slope: number): Tensor {
+  const y = empty(x.engine, x.shape);
+  x.engine.run('leaky_step', x.size, slope, x.ptr, y.ptr);
+  return y;
+}
+
+/** x limited to [lo, hi]; no gradient flows (attacks project with it). */
+export function clamp(x: Tensor, lo: number, hi: number): Tensor {
+  const y = empty(x.engine, x.shape);
+  x.engine.run('clamp', x.size, lo, hi, x.ptr, y.ptr);
+  return y;
+}

@@ -1,0 +1,115 @@
+/**
+ * One pass over the training set. Every random draw is keyed by (seed, epoch, sample), so a pass may
+ * stop after any batch and go on later with the same result.
+ */
+import { newPass, propagate } from '../domain/domain';
+import { value } from '../domain/value';
+import { EspalierError } from '../errors';
+import { type Model, trainableNames } from '../nn/model';
+import { STREAMS } from '../tensor/philox';
+import { gradients } from '../tensor/tape';
+import { assign, input, item, step, Tensor } from '../tensor/tensor';
+import type { Objective } from './objective';
+import { type Optimizer, update } from './optimizers';
+
+export interface Batch {
+  /** [n, ...input] in [0, 1], row-major. */
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+  /** Positions in the training set. */
+  readonly index: Int32Array;
+}
+
+/** How far an epoch is: all a checkpoint needs besides the tensors. */
+export interface EpochProgress {
+  /** Batches done. */
+  step: number;
+  images: number;
+  /** Sum of the batches' losses. */
+  lossSum: number;
+  metrics: Record<string, number>;
+}
+
+export interface EpochJob {
+  readonly model: Model;
+  readonly masks?: ReadonlyMap<string, Tensor> | undefined;
+  readonly optimizer: Optimizer;
+  readonly objective: Objective;
+  readonly options: unknown;
+  readonly seed: number;
+  /** 0-based, and how many there are in this phase. */
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly ramp: boolean;
+  readonly batches: number;
+  batch(step: number): Batch;
+  /** Learning rate after so many epochs. */
+  rate(epoch: number): number;
+  /** Called after every batch; true stops the epoch here. */
+  after(progress: EpochProgress): Promise<boolean>;
+}
+
+/** Runs the rest of an epoch; returns whether it reached the end. */
+export async function trainEpoch(job: EpochJob, progress: EpochProgress): Promise<boolean> {
+  while (progress.step < job.batches) {
+    const batch = job.batch(progress.step);
+    const { loss, metrics } = trainStep(job, batch, job.epoch + progress.step / job.batches);
+    progress.step++;
+    progress.images += batch.labels.length;
+    progress.lossSum += loss;
+    progress.metrics = metrics;
+    if (await job.after(progress)) return progress.step >= job.batches;
+  }
+  return true;
+}
+
+interface StepResult {
+  readonly loss: number;
+  readonly metrics: Record<string, number>;
+}
+
+/** Forward, backward, update on one batch. A loss that is not finite changes nothing and throws. */
+export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResult {
+  const { model, optimizer, objective, options, seed, epochs, ramp, masks } = job;
+  const { engine, params } = model;
+  const key = { seed: seed + Math.floor(epoch), stream: STREAMS.dropout, index: batch.index };
+  return step(engine, () => {
+    const x = input(engine, batch.images, [batch.labels.length, ...model.graph.network.input]);
+    const pass = newPass({ key });
+    const wanted = trainableNames(model.graph).map((name) => params.get(name)!);
+    const { labels, index } = batch;
+    const { result, gradients: found } = gradients(engine, wanted, () =>
+      objective.loss(
+        { model, x, labels, index, seed, epoch, epochs, ramp, pass },
+        options as never,
+      ),
+    );
+    const loss = item(result.loss);
+    if (!Number.isFinite(loss)) diverged(job, x, loss, epoch);
+    update(optimizer, model, found, job.rate(epoch), masks);
+    for (const [name, t] of pass.updates) assign(params.get(name)!, t);
+    const metrics = Object.entries(result.metrics).map(([name, m]) => [
+      name,
+      m instanceof Tensor ? item(m) : m,
+    ]);
+    return { loss, metrics: Object.fromEntries(metrics) as Record<string, number> };
+  });
+}
+
+/** Names the first tensor that is not finite: input, a parameter, a layer's output, or the loss. */
+function diverged(job: EpochJob, x: Tensor, loss: number, epoch: number): never {
+  const { model } = job;
+  const bad = (t: Tensor): boolean => !t.read().every(Number.isFinite);
+  let first = bad(x) ? 'the input' : undefined;
+  for (const [name, t] of model.params) first ??= bad(t) ? `the parameter ${name}` : undefined;
+  const observe = (node: { name: string }, t: Tensor): void => {
+    if (bad(t)) first ??= `the input of ${node.name}`;
+  };
+  if (!first) propagate(model.graph, model.params, value, x, { observe });
+  const where = `epoch ${Math.floor(epoch) + 1}, step ${Math.round((epoch % 1) * job.batches) + 1}`;
+  throw new EspalierError(
+    `training, ${where}: expected a finite loss, got ${loss}; first not finite: ${
+      first ?? 'the loss itself'
+    }. Lower the learning rate or set gradientClip; the last checkpoint is intact.`,
+  );
+}

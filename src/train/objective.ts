@@ -1,0 +1,59 @@
+/**
+ * What training optimises. The objective of pre-training and of fine-tuning is the one of the
+ * network that is wanted in the end (Sehwag et al. 2019, first insight); pruning never sees it.
+ */
+import type * as v from 'valibot';
+import type { Pass } from '../domain/domain';
+import type { Initialiser } from '../nn/init';
+import type { Model } from '../nn/model';
+import type { OptionsSchema } from '../options';
+import type { Tensor } from '../tensor/tensor';
+
+/** One training batch, inside a step. */
+export interface LossContext {
+  readonly model: Model;
+  /** [n, ...input] in [0, 1]. */
+  readonly x: Tensor;
+  readonly labels: Int32Array;
+  /** Position of each sample in the training set and the epoch: key random draws. */
+  readonly index: Int32Array;
+  readonly seed: number;
+  /** Epochs done, with the fraction of the present one, and epochs in all of this phase. */
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Pre-training ramps its difficulty up; fine-tuning starts at full difficulty. */
+  readonly ramp: boolean;
+  readonly pass: Pass;
+}
+
+export interface LossResult {
+  /** One element. */
+  readonly loss: Tensor;
+  /** Numbers worth showing; tensors of one element are read after the step. */
+  readonly metrics: Readonly<Record<string, number | Tensor>>;
+}
+
+export interface Objective<S extends OptionsSchema = OptionsSchema> {
+  readonly about: string;
+  readonly options: S;
+  readonly init: Initialiser;
+  loss(context: LossContext, o: v.InferOutput<S>): LossResult;
+  /**
+   * 1 for every sample of a held-out batch that is robust in the objective's own sense, cheaply
+   * measured at full difficulty; this picks checkpoints.
+   */
+  robust(batch: HeldOutBatch, o: v.InferOutput<S>): Uint8Array;
+  /** Whether the difficulty has reached its end after this many epochs. */
+  settled(epoch: number, epochs: number, o: v.InferOutput<S>): boolean;
+}
+
+export interface HeldOutBatch {
+  readonly model: Model;
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+  readonly index: Int32Array;
+  readonly seed: number;
+}
+
+export const objective = <S extends OptionsSchema>(entry: Objective<S>): Objective =>
+  entry as unknown as Objective;

@@ -1,0 +1,51 @@
+/**
+ * Adversarial training: cross entropy at the worst point an attack finds (Madry et al. 2018, PGD), or
+ * after one long step from a random start (Wong et al. 2020, `steps: 1`). The attack sees the network
+ * in inference mode; the loss sees it in training mode.
+ */
+import * as v from 'valibot';
+import { ascend, randomStart } from '../../attack/ascent';
+import { runAttack } from '../../attack/attack';
+import { pgd } from '../../attack/attacks/pgd';
+import { propagate } from '../../domain/domain';
+import { value } from '../../domain/value';
+import { choice, eps, real, whole } from '../../options';
+import { mean } from '../../tensor/ops/core';
+import { crossEntropy } from '../../tensor/ops/loss';
+import { STREAMS } from '../../tensor/philox';
+import { step } from '../../tensor/tensor';
+import { objective } from '../objective';
+import { rampTo } from '../schedules';
+
+export const adversarial = objective({
+  about: 'cross entropy under attack: eps, steps (1 is FGSM from a random start), stepSize, norm',
+  options: v.strictObject({
+    eps: v.optional(eps(), 0.1),
+    steps: v.optional(whole(1), 7),
+    /** Step length as a share of eps; null is 1.25 for one step, else 2.5 / steps. */
+    stepSize: v.optional(v.nullable(real(0, 2)), null),
+    norm: v.optional(choice(['linf', 'l2']), 'linf'),
+    /** Training radius over eps, and the share of pre-training over which it grows from zero. */
+    factor: v.optional(real(0.1, 4), 1),
+    rampShare: v.optional(real(0, 1), 0.2),
+  }),
+  init: 'kaiming',
+  loss({ model, x, labels, index, seed, epoch, epochs, ramp, pass }, o) {
+    const full = o.eps * o.factor;
+    const radius = ramp ? rampTo(full, epoch, 0, o.rampShare * epochs) : full;
+    const length = radius * (o.stepSize ?? (o.steps === 1 ? 1.25 : 2.5 / o.steps));
+    const ball = { x, eps: radius, norm: o.norm };
+    const key = { seed: seed + Math.floor(epoch), stream: STREAMS.attack, index };
+    let at = randomStart(ball, key);
+    for (let i = 0; i < o.steps; i++)
+      at = step(model.engine, () => ascend(model, ball, at, labels, length));
+    const z = propagate(model.graph, model.params, value, at, { pass });
+    return { loss: mean(crossEntropy(z, labels)), metrics: { eps: radius } };
+  },
+  robust(batch, o) {
+    const settings = { steps: 10, restarts: 1, stepSize: null, norm: o.norm, randomStart: true };
+    const { broken } = runAttack(pgd, settings, { ...batch, eps: o.eps });
+    return broken.map((b) => 1 - b);
+  },
+  settled: (epoch, epochs, o) => epoch >= o.rampShare * epochs,
+});

@@ -1,0 +1,83 @@
+/**
+ * SGD with momentum and Adam (Kingma and Ba 2015), one fused kernel a parameter. A mask is applied
+ * inside the step to gradient, moments and weight alike, so pruned weights cannot come back.
+ */
+import type { Model } from '../nn/model';
+import { trainableNames } from '../nn/model';
+import { paramSpecs } from '../nn/graph';
+import { sum } from '../tensor/ops/core';
+import { affine } from '../tensor/ops/core';
+import { square } from '../tensor/ops/elementwise';
+import { item, keep, type Tensor } from '../tensor/tensor';
+
+export interface OptimizerOptions {
+  readonly optimizer: 'adam' | 'sgd';
+  /** L2 penalty on weights (not on biases and norms), added to the gradient. */
+  readonly weightDecay: number;
+  /** SGD's momentum (Nesterov's form is not used); Adam's first decay. */
+  readonly momentum: number;
+  /** Largest L2 norm of the whole gradient, or null. */
+  readonly gradientClip: number | null;
+}
+
+export interface Optimizer {
+  readonly options: OptimizerOptions;
+  readonly names: readonly string[];
+  /** Kept tensors by `<moment>.<parameter>`. */
+  readonly moments: ReadonlyMap<string, Tensor>;
+  /** Updates done. */
+  steps: number;
+}
+
+const BETA2 = 0.999;
+const EPSILON = 1e-8;
+
+export function createOptimizer(model: Model, options: OptimizerOptions): Optimizer {
+  const names = trainableNames(model.graph);
+  const moments = new Map<string, Tensor>();
+  for (const kind of options.optimizer === 'adam' ? ['m', 'v'] : ['v'])
+    for (const name of names)
+      moments.set(`${kind}.${name}`, keep(model.engine, model.params.get(name)!.shape));
+  return { options, names, moments, steps: 0 };
+}
+
+export function freeOptimizer(optimizer: Optimizer): void {
+  for (const tensor of optimizer.moments.values()) tensor.free();
+}
+
+/** Moves the parameters against their gradients (in the order of `names`). */
+export function update(
+  optimizer: Optimizer,
+  model: Model,
+  gradients: readonly Tensor[],
+  rate: number,
+  masks?: ReadonlyMap<string, Tensor>,
+): void {
+  const { options, names, moments } = optimizer;
+  const specs = paramSpecs(model.graph);
+  const clipped = clip(gradients, options.gradientClip);
+  const t = ++optimizer.steps;
+  const beta1 = options.momentum;
+  names.forEach((name, i) => {
+    const w = model.params.get(name)!;
+    const g = clipped[i]!.ptr;
+    const mask = masks?.get(name)?.ptr ?? 0;
+    const decay = specs.get(name)!.prunable ? options.weightDecay : 0;
+    const v = moments.get(`v.${name}`)!.ptr;
+    if (options.optimizer === 'sgd')
+      model.engine.run('sgd', w.size, w.ptr, g, v, mask, rate, options.momentum, decay, 0);
+    else {
+      const m = moments.get(`m.${name}`)!.ptr;
+      const [c1, c2] = [1 / (1 - beta1 ** t), 1 / (1 - BETA2 ** t)];
+      const betas = [beta1, BETA2, EPSILON, decay, c1, c2] as const;
+      model.engine.run('adam', w.size, w.ptr, g, m, v, mask, rate, ...betas);
+    }
+  });
+}
+
+/** All gradients scaled down so that their common L2 norm is at most `limit`. */
+function clip(gradients: readonly Tensor[], limit: number | null): readonly Tensor[] {
+  if (limit === null) return gradients;
+  const norm = Math.sqrt(gradients.reduce((total, g) => total + item(sum(square(g))), 0));
+  return norm > limit ? gradients.map((g) => affine(g, limit / norm, 0)) : gradients;
+}

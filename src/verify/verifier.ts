@@ -1,0 +1,33 @@
+/** What a verifier is and says. It never throws on hard inputs. */
+import type * as v from 'valibot';
+import type { Model } from '../nn/model';
+import type { OptionsSchema } from '../options';
+
+export type Verdict =
+  | { readonly verdict: 'certified'; readonly margin: number }
+  /** `witness` is an input of the ball with another label, checked by running the network. */
+  | { readonly verdict: 'falsified'; readonly margin: number; readonly witness: Float32Array }
+  | { readonly verdict: 'unknown'; readonly margin: number; readonly reason: string };
+
+/** Samples and the question: is the label the network's answer all over the ball? */
+export interface VerifyJob {
+  /** In canonical form (`lower`). */
+  readonly model: Model;
+  /** [n, ...input] in [0, 1], row-major. */
+  readonly images: Float32Array;
+  readonly labels: Int32Array;
+  /** L-infinity radius in input space. */
+  readonly eps: number;
+}
+
+export interface Verifier<S extends OptionsSchema = OptionsSchema> {
+  readonly about: string;
+  readonly options: S;
+  /** The method with its settings, for tables. */
+  describe(o: v.InferOutput<S>, eps: number): string;
+  /** One verdict a sample; `margin` is the least proven lower bound of z_y - z_j. */
+  verify(job: VerifyJob, o: v.InferOutput<S>): Verdict[];
+}
+
+export const verifier = <S extends OptionsSchema>(entry: Verifier<S>): Verifier =>
+  entry as unknown as Verifier;

@@ -1,0 +1,22 @@
+/** Interval bound propagation (Gowal et al. 2018) with outward rounding; cost of three forwards. */
+import * as v from 'valibot';
+import { leastMargins } from '../../domain/interval';
+import { type Verdict, verifier } from '../verifier';
+
+export const interval = verifier({
+  about: 'interval bound propagation, sound in floating point',
+  options: v.strictObject({
+    /** Without outward rounding: for comparison with other tools, never a certificate. */
+    sound: v.optional(v.boolean(), true),
+  }),
+  describe: (o, eps) =>
+    `interval bounds, ${o.sound ? 'sound in float32' : 'NOT sound in floating point'}, eps ${eps}`,
+  verify: ({ model, images, labels, eps }, { sound }) =>
+    Array.from(leastMargins(model, images, labels, eps, { sound }), (m) => verdictOf(m, sound)),
+});
+
+function verdictOf(margin: number, sound: boolean): Verdict {
+  if (margin > 0 && sound) return { verdict: 'certified', margin };
+  const reason = margin > 0 ? 'the bounds are not sound' : 'interval bounds are too loose';
+  return { verdict: 'unknown', margin, reason: Number.isNaN(margin) ? 'NaN bounds' : reason };
+}

@@ -1,0 +1,329 @@
+/** Cases of the products, convolutions and poolings, against direct loops in f64. */
+import { PANEL, packedSize } from '../../src/runtime/kernels';
+import { type Case, type CaseMaker, type CaseTable, indices } from './case';
+import type { Machine, Random } from './harness';
+
+/** A long sum of products in f32 may be off by this much (terms are below 4). */
+const near = (length: number) => ({ rel: 1e-6, abs: 1e-6 * (length + 1) });
+
+function packB(k: number, n: number, flip: boolean): CaseMaker {
+  return (m, rng) => {
+    const values = rng.floats(k * n);
+    const b = m.floats(values);
+    const packed = m.room(packedSize(k, n));
+    const [row, col] = flip ? [1, k] : [n, 1];
+    const want = [...indices(Math.ceil(n / PANEL), k, PANEL)].map(([p, i, j]) => {
+      const column = p! * PANEL + j!;
+      return column < n ? values[i! * row + column * col]! : 0;
+    });
+    return {
+      label: `${k}x${n}${flip ? ' transposed' : ''}`,
+      args: [k, n, b, row, col, packed],
+      outputs: [{ at: packed, want }],
+    };
+  };
+}
+
+function gemm(
+  shape: [number, number, number],
+  flip: boolean,
+  bias: boolean,
+  add: number,
+): CaseMaker {
+  const [rows, n, k] = shape;
+  return (m, rng) => {
+    const [va, vb, vc, vbias] = [
+      rng.floats(rows * k),
+      rng.floats(k * n),
+      rng.floats(rows * n),
+      rng.floats(n),
+    ];
+    const [ar, ac] = flip ? [1, rows] : [k, 1];
+    const packed = new Float32Array(packedSize(k, n));
+    for (const [i, j] of indices(k, n)) {
+      packed[Math.floor(j! / PANEL) * PANEL * k + i! * PANEL + (j! % PANEL)] = vb[i! * n + j!]!;
+    }
+    const args = [rows, n, k, m.floats(va), ar, ac, m.floats(packed)];
+    args.push(bias ? m.floats(vbias) : 0);
+    const c = m.floats(vc);
+    const want = [...indices(rows, n)].map(([i, j]) => {
+      let sum = (bias ? vbias[j!]! : 0) + (add ? vc[i! * n + j!]! : 0);
+      for (let l = 0; l < k; l++) sum += va[i! * ar + l * ac]! * vb[l * n + j!]!;
+      return sum;
+    });
+    return {
+      label: `${rows}x${k}x${n}${flip ? ' A^T' : ''}${bias ? ' bias' : ''}${add ? ' +=' : ''}`,
+      args: [...args, c, add],
+      outputs: [{ at: c, want, ...near(k) }],
+    };
+  };
+}
+
+interface Conv {
+  readonly x: readonly [number, number, number, number];
+  readonly oc: number;
+  readonly k: readonly [number, number];
+  readonly s: readonly [number, number];
+  readonly p: readonly [number, number];
+  readonly d?: readonly [number, number];
+}
+
+const CONVS: readonly Conv[] = [
+  { x: [0, 1, 4, 4], oc: 1, k: [3, 3], s: [1, 1], p: [1, 1] },
+  { x: [1, 1, 1, 1], oc: 1, k: [1, 1], s: [1, 1], p: [0, 0] },
+  { x: [2, 3, 5, 7], oc: 5, k: [3, 3], s: [1, 1], p: [1, 1] },
+  { x: [3, 2, 8, 8], oc: 4, k: [4, 4], s: [2, 2], p: [1, 1] },
+  { x: [2, 1, 28, 28], oc: 3, k: [4, 4], s: [2, 2], p: [1, 1] },
+  { x: [3, 2, 14, 14], oc: 6, k: [4, 4], s: [2, 2], p: [1, 1] },
+  { x: [1, 5, 9, 6], oc: 7, k: [3, 2], s: [2, 3], p: [2, 0] },
+  { x: [2, 2, 11, 10], oc: 3, k: [3, 3], s: [2, 1], p: [2, 2], d: [2, 3] },
+  { x: [1, 3, 12, 9], oc: 2, k: [2, 3], s: [3, 2], p: [3, 1], d: [2, 2] },
+  { x: [1, 2, 6, 6], oc: 9, k: [5, 5], s: [1, 1], p: [4, 4] },
+  { x: [2, 4, 4, 4], oc: 3, k: [1, 1], s: [3, 3], p: [0, 0] },
+  { x: [1, 1, 3, 40], oc: 2, k: [3, 3], s: [1, 1], p: [1, 1] },
+  { x: [1, 1, 40, 40], oc: 2, k: [3, 3], s: [1, 1], p: [1, 1] },
+  { x: [1, 2, 2, 600], oc: 5, k: [2, 3], s: [1, 2], p: [0, 1] },
+  { x: [1, 130, 3, 3], oc: 5, k: [3, 3], s: [1, 1], p: [1, 1] },
+];
+
+function geometry({ x: [n, c, h, w], oc, k, s, p, d = [1, 1] }: Conv) {
+  const out = (size: number, i: 0 | 1) =>
+    Math.floor((size + 2 * p[i] - d[i] * (k[i] - 1) - 1) / s[i]) + 1;
+  const [oh, ow] = [out(h, 0), out(w, 1)];
+  const args = [n, c, h, w, oc, ...k, ...s, ...p, ...d, oh, ow];
+  /** Calls back with the flat indices of every product of the convolution. */
+  const each = (visit: (x: number, w: number, y: number) => void) => {
+    for (const [i, o, oy, ox] of indices(n, oc, oh, ow)) {
+      const y = ((i! * oc + o!) * oh + oy!) * ow + ox!;
+      for (const [ch, ky, kx] of indices(c, ...k)) {
+        const iy = oy! * s[0] - p[0] + ky! * d[0];
+        const ix = ox! * s[1] - p[1] + kx! * d[1];
+        if (iy < 0 || ix < 0 || iy >= h || ix >= w) continue;
+        const weight = ((o! * c + ch!) * k[0] + ky!) * k[1] + kx!;
+        visit(((i! * c + ch!) * h + iy) * w + ix, weight, y);
+      }
+    }
+  };
+  const sizes = { x: n * c * h * w, w: oc * c * k[0] * k[1], y: n * oc * oh * ow };
+  return {
+    args,
+    each,
+    sizes,
+    plane: oh * ow,
+    label: `[${n},${c},${h},${w}] ${oc} ${k} s${s} p${p} d${d}`,
+  };
+}
+
+function conv(spec: Conv, bias: boolean): CaseMaker {
+  return (m, rng) => {
+    const { args, each, sizes, plane, label } = geometry(spec);
+    const [vx, vw, vb] = [rng.floats(sizes.x), rng.floats(sizes.w), rng.floats(spec.oc)];
+    const pointers = [m.floats(vx), m.floats(vw), bias ? m.floats(vb) : 0];
+    const y = m.room(sizes.y);
+    const want = Array.from({ length: sizes.y }, (_, i) =>
+      bias ? vb[Math.floor(i / plane) % spec.oc]! : 0,
+    );
+    each((i, w, o) => {
+      want[o]! += vx[i]! * vw[w]!;
+    });
+    return {
+      label: label + (bias ? ' bias' : ''),
+      args: [...args, ...pointers, y],
+      outputs: [{ at: y, want, ...near(spec.x[1] * spec.k[0] * spec.k[1]) }],
+    };
+  };
+}
+
+function convInputGrad(spec: Conv): CaseMaker {
+  return (m, rng) => {
+    const { args, each, sizes, label } = geometry(spec);
+    const [vy, vw] = [rng.floats(sizes.y), rng.floats(sizes.w)];
+    const pointers = [m.floats(vy), m.floats(vw)];
+    const dx = m.room(sizes.x);
+    const want = new Array<number>(sizes.x).fill(0);
+    each((i, w, o) => {
+      want[i]! += vy[o]! * vw[w]!;
+    });
+    const length = spec.oc * spec.k[0] * spec.k[1];
+    return {
+      label,
+      args: [...args, ...pointers, dx],
+      outputs: [{ at: dx, want, ...near(length) }],
+    };
+  };
+}
+
+function convWeightGrad(spec: Conv): CaseMaker {
+  return (m, rng) => {
+    const { args, each, sizes, plane, label } = geometry(spec);
+    const [vx, vy] = [rng.floats(sizes.x), rng.floats(sizes.y)];
+    const pointers = [m.floats(vx), m.floats(vy)];
+    const dw = m.room(sizes.w);
+    const want = new Array<number>(sizes.w).fill(0);
+    each((i, w, o) => {
+      want[w]! += vx[i]! * vy[o]!;
+    });
+    const length = spec.x[0] * plane;
+    return {
+      label,
+      args: [...args, ...pointers, dw],
+      outputs: [{ at: dw, want, ...near(length) }],
+    };
+  };
+}
+
+type Pool = readonly [
+  shape: readonly number[],
+  k: readonly number[],
+  s: readonly number[],
+  p: readonly number[],
+];
+const POOLS: readonly Pool[] = [
+  [
+    [0, 2, 4, 4],
+    [2, 2],
+    [2, 2],
+    [0, 0],
+  ],
+  [
+    [2, 3, 6, 8],
+    [2, 2],
+    [2, 2],
+    [0, 0],
+  ],
+  [
+    [1, 2, 7, 5],
+    [3, 3],
+    [2, 2],
+    [1, 1],
+  ],
+  [
+    [2, 1, 5, 5],
+    [3, 2],
+    [1, 1],
+    [1, 0],
+  ],
+  [
+    [1, 3, 4, 4],
+    [4, 4],
+    [1, 1],
+    [0, 0],
+  ],
+];
+
+type PoolWindow = { readonly at: readonly number[]; readonly y: number };
+
+/** The kernel's arguments and, for every output, the inputs inside its window. */
+function windows([shape, k, s, p]: Pool) {
+  const [n, c, h, w] = shape as [number, number, number, number];
+  const out = (size: number, i: number) => Math.floor((size + 2 * p[i]! - k[i]!) / s[i]!) + 1;
+  const [oh, ow] = [out(h, 0), out(w, 1)];
+  const list: PoolWindow[] = [...indices(n * c, oh, ow)].map(([plane, oy, ox], y) => {
+    const at: number[] = [];
+    for (const [ky, kx] of indices(...k)) {
+      const iy = oy! * s[0]! - p[0]! + ky!;
+      const ix = ox! * s[1]! - p[1]! + kx!;
+      if (iy >= 0 && ix >= 0 && iy < h && ix < w) at.push((plane! * h + iy) * w + ix);
+    }
+    return { at, y };
+  });
+  return { args: [n, c, h, w, ...k, ...s, ...p, oh, ow], list, size: n * c * h * w };
+}
+
+/** First maximum of a window; a NaN is one. */
+function firstMax(values: Float32Array, at: readonly number[]): number {
+  let best = at[0]!;
+  for (const i of at) {
+    if (Number.isNaN(values[best]!)) break;
+    if (values[i]! > values[best]! || Number.isNaN(values[i]!)) best = i;
+  }
+  return best;
+}
+
+function pool(
+  spec: Pool,
+  make: (m: Machine, rng: Random, w: ReturnType<typeof windows>) => Omit<Case, 'label'>,
+): CaseMaker {
+  return (m, rng) => ({ label: JSON.stringify(spec), ...make(m, rng, windows(spec)) });
+}
+
+const maxPool = (spec: Pool) =>
+  pool(spec, (m, rng, { args, list, size }) => {
+    const values = rng.wild(size);
+    const x = m.floats(values);
+    const y = m.room(list.length);
+    const want = list.map(({ at }) => values[firstMax(values, at)]!);
+    return { args: [...args, x, y], outputs: [{ at: y, want }] };
+  });
+
+const maxPoolGrad = (spec: Pool) =>
+  pool(spec, (m, rng, { args, list, size }) => {
+    // Few distinct values: ties must go to the first.
+    const values = Float32Array.from(rng.ints(size, 3));
+    const grad = rng.floats(list.length);
+    const pointers = [m.floats(values), m.floats(grad)];
+    const dx = m.room(size);
+    const want = new Array<number>(size).fill(0);
+    for (const { at, y } of list) want[firstMax(values, at)]! += grad[y]!;
+    return { args: [...args, ...pointers, dx], outputs: [{ at: dx, want, abs: 1e-5 }] };
+  });
+
+const avgPool = (spec: Pool) =>
+  pool(spec, (m, rng, { args, list, size }) => {
+    const values = rng.floats(size);
+    const x = m.floats(values);
+    const y = m.room(list.length);
+    const area = spec[1][0]! * spec[1][1]!;
+    const want = list.map(({ at }) => at.reduce((sum, i) => sum + values[i]!, 0) / area);
+    return { args: [...args, x, y], outputs: [{ at: y, want, abs: 1e-5 }] };
+  });
+
+const avgPoolGrad = (spec: Pool) =>
+  pool(spec, (m, rng, { args, list, size }) => {
+    const grad = rng.floats(list.length);
+    const dy = m.floats(grad);
+    const dx = m.room(size);
+    const area = spec[1][0]! * spec[1][1]!;
+    const want = new Array<number>(size).fill(0);
+    for (const { at, y } of list) for (const i of at) want[i]! += grad[y]! / area;
+    return { args: [...args, dy, dx], outputs: [{ at: dx, want, abs: 1e-5 }] };
+  });
+
+const SHAPES: readonly [number, number, number][] = [
+  [0, 3, 4],
+  [3, 0, 4],
+  [3, 5, 0],
+  [1, 1, 1],
+  [1, 40, 9],
+  [2, 9, 33],
+  [3, 17, 5],
+  [4, 8, 16],
+  [5, 100, 31],
+  [17, 23, 300],
+  [70, 12, 7],
+  [131, 10, 20],
+  [6, 33, 600],
+];
+
+export const PRODUCTS: CaseTable = {
+  pack_b: [
+    [0, 5],
+    [3, 0],
+    [1, 1],
+    [7, 8],
+    [5, 17],
+    [33, 24],
+  ].flatMap(([k, n]) => [packB(k!, n!, false), packB(k!, n!, true)]),
+  gemm: SHAPES.flatMap((shape) => [
+    gemm(shape, false, false, 0),
+    gemm(shape, true, true, 0),
+    gemm(shape, false, true, 1),
+  ]),
+  conv2d: CONVS.flatMap((spec) => [conv(spec, false), conv(spec, true)]),
+  conv2d_input_grad: CONVS.map(convInputGrad),
+  conv2d_weight_grad: CONVS.map(convWeightGrad),
+  max_pool: POOLS.map(maxPool),
+  max_pool_grad: POOLS.map(maxPoolGrad),
+  avg_pool: POOLS.map(avgPool),
+  avg_pool_grad: POOLS.map(avgPoolGrad),
+};

@@ -1,0 +1,238 @@
+/** What each command asks of the backend, prints and returns. */
+import { mkdir } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import type { Backend } from '../../src/cli/backend';
+import type { Config } from '../../src/recipe/config';
+import { Interrupted } from '../../src/recipe/events';
+import { inTemporaryFolder } from '../recipe/temporary';
+import { inspection, run, summary } from './fake';
+
+describe('compress', () => {
+  it('runs the config with what was set, in the directory given', async () => {
+    await inTemporaryFolder(async (file, write) => {
+      await write('a.json', '{"name": "mine", "seed": 3, "pretrain": {"epochs": 2}}');
+      let seen: Config | undefined;
+      const compress: Backend['compress'] = async (config, { dir }) => {
+        seen = config;
+        expect(dir.dir).toBe(file('run'));
+        return summary();
+      };
+      const sets = ['--set', 'prune.sparsity=0.5', '--set=finetune.epochs=1', '--seed', '9'];
+      const argv = ['compress', file('a.json'), '-o', file('run'), ...sets];
+      const { code, stdout, stderr } = await run(argv, { compress });
+      expect(stderr).toBe('');
+      expect(code).toBe(0);
+      expect(seen).toMatchObject({
+        name: 'mine',
+        seed: 9,
+        pretrain: { epochs: 2 },
+        prune: { sparsity: 0.5 },
+        finetune: { epochs: 1 },
+      });
+      expect(stdout).toContain('dense against pruned');
+      expect(stdout).toContain('report.html');
+    });
+  });
+
+  it('prints the summary alone with --json, and calls a contradiction bad news', async () => {
+    await inTemporaryFolder(async (file) => {
+      const { code, stdout } = await run(['compress', '--json', '--out', file('run')], {
+        compress: async (_, { onEvent }) => {
+          onEvent({ type: 'note', text: 'hello' });
+          return summary(2);
+        },
+      });
+      expect(code).toBe(1);
+      expect(JSON.parse(stdout)).toEqual(summary(2));
+    });
+  });
+
+  it('refuses a directory of another run before it loads anything', async () => {
+    await inTemporaryFolder(async (file) => {
+      await run(['compress', '-o', file('run')]);
+      const load = async () => expect.fail('loaded');
+      const { code, stderr } = await run(['compress', '--seed=5', '-o', file('run')], { load });
+      expect(code).toBe(2);
+      expect(stderr).toMatch(/another run.*seed: 1, 5.*--out/);
+    });
+  });
+
+  it('stops at the first Ctrl-C, says how to go on, and ends at the second', async () => {
+    await inTemporaryFolder(async (file) => {
+      let press: () => void = () => expect.fail('no handler');
+      const exits: number[] = [];
+      const argv = ['compress', '--out', file('run')];
+      const compress: Backend['compress'] = async (_, { signal }) => {
+        expect(signal.aborted).toBe(false);
+        press();
+        expect(signal.aborted).toBe(true);
+        press();
+        throw new Interrupted('Saved epoch 3.');
+      };
+      const { code, stderr } = await run(
+        argv,
+        { compress },
+        {
+          onInterrupt: (handler) => {
+            press = handler;
+            return () => undefined;
+          },
+          exit: (status) => exits.push(status),
+        },
+      );
+      expect(code).toBe(130);
+      expect(exits).toEqual([130]);
+      expect(stderr).toContain('interrupted. Saved epoch 3.');
+      expect(stderr).toContain(`To go on: espalier compress --out ${file('run')}`);
+      // The lock is free again.
+      expect((await run(argv)).code).toBe(0);
+    });
+  });
+});
+
+describe('commands on a model', () => {
+  it('prune names its output, and replaces nothing unasked', async () => {
+    await inTemporaryFolder(async (file, write) => {
+      let seen: unknown;
+      const prune: Backend['prune'] = async (_, { onEvent, signal, ...job }) => {
+        seen = job;
+        return inspection;
+      };
+      const model = file('m.safetensors');
+      const { code, stdout } = await run(['prune', model, '--scope', 'global', '--sparsity=.5'], {
+        prune,
+      });
+      expect(code).toBe(0);
+      expect(seen).toMatchObject({
+        model,
+        out: file('m-pruned.safetensors'),
+        strategy: { name: 'magnitude', scope: 'global' },
+        sparsity: 0.5,
+        seed: 1,
+      });
+      expect(stdout).toContain('10.00 %');
+      await write('m-pruned.safetensors', 'precious');
+      const refused = await run(['prune', model], { prune });
+      expect(refused.code).toBe(2);
+      expect(refused.stderr).toContain('--force');
+      expect((await run(['prune', model, '--force'], { prune })).code).toBe(0);
+    });
+  });
+
+  it('evaluate takes what the model records, changed by the options', async () => {
+    const seen: Config[] = [];
+    const evaluate: Backend['evaluate'] = async (_, { config }) => {
+      seen.push(config);
+      const half = { value: 0.5, correct: 1, total: 2, lo: 0, hi: 1 };
+      return {
+        accuracies: { benign: half, era: half, vra: half },
+        contradictions: seen.length - 1,
+      };
+    };
+    const plain = await run('evaluate m', { evaluate });
+    expect(plain.code).toBe(0);
+    expect(seen[0]?.evaluate.eps).toBe(0.05);
+    const line = 'evaluate m --data mnist --path there --eps 8/255 --attack fgsm --limit 10 --json';
+    const other = await run(line, { evaluate });
+    expect(other.code).toBe(1);
+    expect(JSON.parse(other.stdout)).toMatchObject({ data: 'mnist', contradictions: 1 });
+    expect(seen[1]).toMatchObject({
+      data: { name: 'mnist', path: 'there' },
+      evaluate: { attack: { name: 'fgsm' }, attackLimit: 10, verifyLimit: 10 },
+    });
+    expect(seen[1]?.evaluate.eps).toBeCloseTo(8 / 255, 12);
+    const unknown = await run('evaluate m', { evaluate, recordedConfig: async () => undefined });
+    expect(unknown.stderr).toContain('--data: expected a data set');
+  });
+
+  it('finetune takes a config file or the recorded one', async () => {
+    await inTemporaryFolder(async (file, write) => {
+      await write('c.json', '{"objective": "benign"}');
+      const seen: Config[] = [];
+      const finetune: Backend['finetune'] = async (_, { config }) => {
+        seen.push(config);
+        return inspection;
+      };
+      const model = file('m.safetensors');
+      await run(['finetune', model], { finetune });
+      await run(['finetune', model, '--config', file('c.json'), '--set', 'finetune.epochs=7'], {
+        finetune,
+      });
+      expect(seen.map((config) => config.objective.name)).toEqual(['ibp', 'benign']);
+      expect(seen[1]?.finetune.epochs).toBe(7);
+    });
+  });
+
+  it('bounds prints each image, or all as JSON', async () => {
+    const { code, stdout } = await run('bounds m --index 3,5 --eps 0.1');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/image 3: label 1, predicted 1, eps 0\.1: certified(.*\n)*image 5:/);
+    const json = JSON.parse((await run('bounds m --json')).stdout);
+    expect(json).toMatchObject({ eps: 0.05, method: 'interval', images: [{ index: 0 }] });
+  });
+
+  it('inspect and bench print tables or JSON', async () => {
+    expect((await run('inspect m')).stdout).toContain('650 parameters');
+    expect(JSON.parse((await run('inspect m --json')).stdout)).toEqual({
+      file: 'm',
+      ...inspection,
+    });
+    expect((await run('bench')).stdout).toMatch(/GFLOP\/s(.*\n)*.*product.*12\.3.*\n.*step.*1,234/);
+    expect(JSON.parse((await run('bench --json')).stdout).rows).toHaveLength(2);
+  });
+
+  it('doctor names what it found and why', async () => {
+    const { code, stdout } = await run('doctor');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/relaxed SIMD\s+no/);
+    expect(stdout).toContain('a reason');
+    expect(stdout).toMatch(/digits\s+\d+ \+ \d+ images/);
+    expect(stdout).toMatch(/cifar10\s+.*path/);
+    expect(JSON.parse((await run('doctor --json')).stdout)).toMatchObject({
+      threads: 1,
+      simd: true,
+    });
+  });
+
+  it('load the engine as asked', async () => {
+    const seen: unknown[] = [];
+    const load: Backend['load'] = async (options) => {
+      seen.push(options);
+      throw new Error('enough');
+    };
+    await run('bench --threads 2 --binary simd', { load });
+    await run('bench --threads auto', { load });
+    expect(seen).toEqual([
+      { threads: 2, binary: 'simd' },
+      { threads: 'auto', binary: 'auto' },
+    ]);
+  });
+});
+
+describe('train', () => {
+  it('reports the last epoch of pre-training', async () => {
+    await inTemporaryFolder(async (file, write) => {
+      await write('c.json', '{}');
+      await mkdir(file('run'));
+      const epoch = {
+        event: 'epoch',
+        phase: 'pretrain',
+        epoch: 4,
+        loss: 0.25,
+        heldOut: { benign: 0.9, robust: 0.8 },
+        seconds: 2,
+        imagesPerSecond: 700,
+      };
+      const pretrain: Backend['pretrain'] = async (_, { dir }) => {
+        await write('run/journal.jsonl', `${JSON.stringify(epoch)}\n`);
+        expect(dir.paths.journal).toBe(file('run/journal.jsonl'));
+      };
+      const { code, stdout } = await run(['train', file('c.json'), '-o', file('run')], {
+        pretrain,
+      });
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/epochs\s+│\s+4/);
+      expect(stdout).toContain('dense.safetensors');
+    });
+  });
+});

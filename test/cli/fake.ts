@@ -1,0 +1,124 @@
+/** A command line without a machine below it: captured streams and a backend that only remembers. */
+import type { Backend } from '../../src/cli/backend';
+import type { Io } from '../../src/cli/io';
+import { main } from '../../src/cli/main';
+import type { Inspection } from '../../src/recipe/inspect';
+import type { Proportion, Summary } from '../../src/report/types';
+
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export async function run(
+  line: string | readonly string[],
+  backend: Partial<Backend> = {},
+  io: Partial<Io> = {},
+): Promise<Outcome> {
+  const argv = typeof line === 'string' ? line.split(' ').filter(Boolean) : line;
+  const out = { stdout: '', stderr: '' };
+  const code = await main(argv, {
+    stdout: { write: (text) => (out.stdout += text) },
+    stderr: { write: (text) => (out.stderr += text) },
+    env: {},
+    onInterrupt: () => () => undefined,
+    exit: () => undefined,
+    backend: { ...idle, ...backend },
+    ...io,
+  });
+  return { code, ...out };
+}
+
+const half: Proportion = { value: 0.5, correct: 50, total: 100, lo: 0.4, hi: 0.6 };
+const accuracies = { benign: half, era: half, vra: half };
+
+export const inspection: Inspection = {
+  network: 'mlp',
+  input: [1, 8, 8],
+  layers: [
+    {
+      name: 'fc1',
+      shape: [10, 64],
+      weights: 640,
+      nonzero: 64,
+      density: 0.1,
+      macs: 640,
+      macsNonzero: 64,
+    },
+  ],
+  parameters: 650,
+  bytes: 2600,
+};
+
+export function summary(contradictions = 0): Summary {
+  return {
+    schema: 'espalier-summary/1',
+    name: 'digits',
+    dense: accuracies,
+    pruned: accuracies,
+    retained: { benign: 1, era: 1, vra: 1 },
+    sparsity: 0.9,
+    contradictions,
+    layers: inspection.layers,
+    bytes: { dense: 2600, pruned: 600, deflated: 400 },
+    imagesPerSecond: { dense: 1000, pruned: 2000 },
+    attack: { name: 'pgd', description: 'fifty steps' },
+    verifier: { name: 'interval', description: 'sound' },
+    provenance: {
+      espalier: '0',
+      node: 'v20',
+      binary: 'simd',
+      threads: 1,
+      seed: 1,
+      data: { name: 'digits', source: '', sha256: '', train: 1, heldOut: 1, test: 1 },
+      extraData: false,
+      config: {},
+      startedAt: '',
+      finishedAt: '',
+      seconds: 1,
+    },
+  };
+}
+
+const idle: Backend = {
+  load: async () => ({
+    info: () => ({
+      binary: 'simd',
+      threads: 1,
+      reasons: ['simd binary: a reason'],
+      memory: {
+        shared: false,
+        maxBytes: 2 ** 32,
+        totalBytes: 1,
+        usedBytes: 1,
+        scratchHighWater: 1,
+      },
+    }),
+    close: () => undefined,
+  }),
+  compress: async () => summary(),
+  pretrain: async () => undefined,
+  prune: async () => inspection,
+  finetune: async () => inspection,
+  evaluate: async () => ({ accuracies, contradictions: 0 }),
+  bounds: async (_, { indices }) =>
+    indices.map((index) => ({
+      index,
+      label: 1,
+      predicted: 1,
+      logits: [0, 2],
+      lo: [-1, 1],
+      hi: [0.5, 3],
+      margins: [0.5, null],
+      certified: true,
+    })),
+  inspect: async () => inspection,
+  recordedConfig: async () => ({ data: 'digits', objective: { name: 'ibp', eps: 0.05 } }),
+  benchmark: async () => [
+    { name: 'product', gflops: 12.3, median: 0.004, spread: 0.02 },
+    { name: 'interval step', images_per_second: 1234, median: 0.1, spread: 0.03 },
+  ],
+  productSpeed: async () => 10,
+  binaries: async () => ({ simd: true, relaxed: false }),
+};

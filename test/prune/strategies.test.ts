@@ -1,0 +1,306 @@
+/** Every strategy of the registry: counts, floors, determinism, earlier masks; then each by itself. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Network } from '../../src/nn/graph';
+import { sequential } from '../../src/nn/graph';
+import { createModel, freeModel, type Model, prunableNames } from '../../src/nn/model';
+import { buildNetwork } from '../../src/nn/zoo';
+import { parseOptions } from '../../src/options';
+import { SCOPES } from '../../src/prune/allocate';
+import { channelsOf } from '../../src/prune/channels';
+import {
+  applyMasks,
+  assertMasked,
+  countNonzero,
+  freeMasks,
+  sparsityOf,
+} from '../../src/prune/mask';
+import { prune } from '../../src/prune/prune';
+import { sparsityAfter } from '../../src/prune/schedule';
+import { strategies } from '../../src/prune/strategies/registry';
+import type { Masks, Strategy } from '../../src/prune/strategy';
+import { type Engine, load } from '../../src/runtime/engine';
+
+const networks: Readonly<Record<string, Network>> = {
+  'cnn-small': buildNetwork('cnn-small', {}, [1, 28, 28], 10),
+  'wrn-10-1': buildNetwork('wrn-10-1', {}, [3, 8, 8], 4),
+};
+const SPARSITIES = [0, 0.5, 0.9, 0.99];
+const cases = Object.entries(strategies).flatMap(([name, strategy]) =>
+  Object.keys(networks).flatMap((network) =>
+    ('scope' in strategy.options.entries ? SCOPES : [undefined]).map((scope) => ({
+      name: [name, scope, network].filter(Boolean).join(' '),
+      strategy,
+      network,
+      options: parseOptions(strategy.options, scope ? { scope } : {}, name),
+    })),
+  ),
+);
+
+let engine: Engine;
+const models = new Map<string, Model>();
+beforeAll(async () => {
+  engine = await load({ threads: 1 });
+  for (const [name, network] of Object.entries(networks))
+    models.set(name, createModel(engine, network, { seed: 3 }));
+});
+afterAll(() => engine.close());
+
+const read = (masks: Masks): Map<string, Float32Array> =>
+  new Map([...masks].map(([name, mask]) => [name, mask.read()]));
+const ones = (values: Float32Array): number => values.reduce((n, x) => n + x, 0);
+
+const bytes = (values: Float32Array): Uint8Array => new Uint8Array(values.buffer);
+
+/** Reads and frees. */
+function maskValues(
+  strategy: Strategy,
+  options: unknown,
+  context: Parameters<Strategy['masks']>[0],
+): Map<string, Float32Array> {
+  const masks = strategy.masks(context, options as never);
+  const values = read(masks);
+  freeMasks(masks);
+  return values;
+}
+
+describe.each(cases)('$name', ({ strategy, network, options }) => {
+  /** What is left when every layer keeps one filter; 0.99 may be out of reach for small networks. */
+  const attainable = (sparsity: number): boolean => !strategy.structured || sparsity <= 0.9;
+
+  it.each(SPARSITIES)('removes what is asked at %d', (sparsity) => {
+    const model = models.get(network)!;
+    if (!attainable(sparsity)) return;
+    const values = maskValues(strategy, options, { model, sparsity, seed: 1 });
+    expect([...values.keys()]).toEqual(prunableNames(model.graph));
+    const total = [...values.values()].reduce((n, mask) => n + mask.length, 0);
+    const kept = [...values.values()].map(ones);
+    const zeros = total - kept.reduce((a, b) => a + b, 0);
+    if (strategy.structured) {
+      expect(zeros).toBeGreaterThanOrEqual(Math.round(sparsity * total));
+      expect(zeros / total - sparsity).toBeLessThan(0.1);
+      if (sparsity === 0) expect(zeros).toBe(0);
+    } else expect(zeros).toBe(Math.round(sparsity * total));
+    expect(Math.min(...kept)).toBeGreaterThanOrEqual(1);
+    for (const mask of values.values()) expect(mask.every((x) => x === 0 || x === 1)).toBe(true);
+  });
+
+  it('gives the same masks for the same seed and frees all it took', () => {
+    const model = models.get(network)!;
+    // Scratch segments are the arena's to keep.
+    engine.arena.trim();
+    const used = engine.memory.usedBytes;
+    const a = maskValues(strategy, options, { model, sparsity: 0.7, seed: 5 });
+    const b = maskValues(strategy, options, { model, sparsity: 0.7, seed: 5 });
+    for (const [name, mask] of a) expect(Buffer.compare(bytes(mask), bytes(b.get(name)!))).toBe(0);
+    engine.arena.trim();
+    expect(engine.memory.usedBytes).toBe(used);
+  });
+
+  it('keeps what earlier rounds masked, exactly through all rounds', () => {
+    const model = models.get(network)!;
+    let previous: Masks | undefined;
+    for (let round = 1; round <= 4; round++) {
+      const sparsity = sparsityAfter(round, 4, 0.9);
+      // A new seed each round: earlier masks hold by themselves.
+      const context = { model, sparsity, seed: round, ...(previous ? { previous } : {}) };
+      const masks = strategy.masks(context, options);
+      for (const [name, mask] of masks) {
+        const before = previous?.get(name)?.read();
+        if (before) expect(mask.read().every((x, i) => x <= before[i]!)).toBe(true);
+      }
+      const all = [...read(masks).values()];
+      const total = all.reduce((n, mask) => n + mask.length, 0);
+      const zeros = total - all.reduce((n, mask) => n + ones(mask), 0);
+      if (strategy.structured) expect(zeros).toBeGreaterThanOrEqual(Math.round(sparsity * total));
+      else expect(zeros).toBe(Math.round(sparsity * total));
+      if (previous) freeMasks(previous);
+      previous = masks;
+    }
+    freeMasks(previous!);
+  });
+
+  it('is carried out by prune()', () => {
+    const model = createModel(engine, networks[network]!, { seed: 4 });
+    const { model: pruned, masks } = prune(model, strategy, options, { sparsity: 0.8, seed: 1 });
+    const { sparsity, layers } = sparsityOf(pruned, model.graph);
+    if (strategy.structured) expect(sparsity).toBeGreaterThanOrEqual(0.8 - 1e-3);
+    else expect(sparsity).toBeCloseTo(0.8, 4);
+    expect(pruned === model).toBe(!strategy.structured);
+    expect(Math.min(...layers.map((layer) => layer.nonzero))).toBeGreaterThan(0);
+    for (const [name, mask] of masks) expect(mask.shape).toEqual(pruned.params.get(name)!.shape);
+    assertMasked(pruned, masks);
+    freeMasks(masks);
+    if (pruned !== model) freeModel(pruned);
+    freeModel(model);
+  });
+
+  it('says so where the floor forbids the sparsity', () => {
+    const model = models.get(network)!;
+    const context = { model, sparsity: 1 - 1e-7, seed: 1 };
+    expect(() => strategy.masks(context, options)).toThrow(
+      /prune\.sparsity: expected at most 0\.\d/,
+    );
+  });
+});
+
+describe('magnitude', () => {
+  const weights = (): Model => {
+    const network = sequential(
+      'two',
+      [4],
+      [
+        ['dense', { units: 2 }],
+        ['dense', { units: 2 }],
+      ],
+    );
+    const model = createModel(engine, network);
+    model.params.get('dense1.weight')!.write([1, -8, 2, 7, -3, 6, 4, -5]);
+    model.params.get('dense2.weight')!.write([0.1, 0.2, -0.3, 0.4]);
+    return model;
+  };
+  const run = (scope: string, sparsity: number) => {
+    const values = maskValues(
+      strategies['magnitude']!,
+      { scope },
+      { model: weights(), sparsity, seed: 0 },
+    );
+    return [...values.values()].map((mask) => [...mask]);
+  };
+
+  it('takes the smallest of each layer', () => {
+    expect(run('layer', 0.5)).toEqual([
+      [0, 1, 0, 1, 0, 1, 0, 1],
+      [0, 0, 1, 1],
+    ]);
+  });
+  it('takes the smallest of all, but leaves a layer its largest', () => {
+    expect(run('global', 0.25)).toEqual([
+      [1, 1, 1, 1, 1, 1, 1, 1],
+      [0, 0, 0, 1],
+    ]);
+    expect(run('global', 0.75)).toEqual([
+      [0, 1, 0, 1, 0, 0, 0, 0],
+      [0, 0, 0, 1],
+    ]);
+  });
+  it('breaks ties by index, with an exact count', () => {
+    const model = weights();
+    for (const tensor of model.params.values()) tensor.write(new Float32Array(tensor.size).fill(0));
+    const context = { model, sparsity: 0.5, seed: 0 };
+    const values = maskValues(strategies['magnitude']!, { scope: 'layer' }, context);
+    expect([...values.values()].map((mask) => [...mask])).toEqual([
+      [1, 1, 1, 1, 0, 0, 0, 0],
+      [1, 1, 0, 0],
+    ]);
+  });
+});
+
+describe('random', () => {
+  it('differs by seed and by layer, and is nested as sparsity rises', () => {
+    const model = models.get('cnn-small')!;
+    const masks = (seed: number, sparsity: number) =>
+      maskValues(strategies['random']!, { scope: 'layer' }, { model, sparsity, seed });
+    const name = 'dense1.weight';
+    expect(masks(1, 0.5).get(name)).not.toEqual(masks(2, 0.5).get(name));
+    const [low, high] = [masks(1, 0.5).get(name)!, masks(1, 0.9).get(name)!];
+    expect(high.every((x, i) => x <= low[i]!)).toBe(true);
+  });
+});
+
+describe('filter', () => {
+  it('takes the filters of least norm, the same share of each layer, never outputs', () => {
+    const chain = [
+      ['dense', { units: 4 }],
+      ['relu'],
+      ['dense', { units: 4 }],
+      ['dense', { units: 3 }],
+    ];
+    const model = createModel(engine, sequential('chain', [2], chain as never));
+    model.params.get('dense1.weight')!.write([1, 1, -9, 1, 2, 2, 0.5, 0]);
+    const {
+      model: pruned,
+      removed,
+      masks,
+    } = prune(
+      model,
+      strategies['filter']!,
+      {},
+      {
+        sparsity: 0.5,
+        seed: 0,
+      },
+    );
+    // 8 + 16 + 12 weights; two of four in both layers leave 4 + 4 + 6.
+    expect(removed.get('dense1')).toEqual([0, 3]);
+    expect(removed.get('dense2')!.length).toBe(2);
+    expect(removed.has('dense3')).toBe(false);
+    expect(pruned.graph.output).toEqual([3]);
+    expect([...pruned.params.get('dense1.weight')!.read()]).toEqual([-9, 1, 2, 2]);
+    expect(sparsityOf(pruned, model.graph)).toMatchObject({ weights: 36, nonzero: 14 });
+    freeMasks(masks);
+  });
+
+  it('removes residual partners together', () => {
+    const model = createModel(engine, networks['wrn-10-1']!, { seed: 2 });
+    const { model: pruned, removed } = prune(
+      model,
+      strategies['filter']!,
+      {},
+      { sparsity: 0.5, seed: 0 },
+    );
+    expect(removed.get('stem')!.length).toBeGreaterThan(0);
+    expect(removed.get('g1b1-conv2')).toEqual(removed.get('stem'));
+    expect(removed.get('g2b1-conv2')).toEqual(removed.get('g2b1-shortcut'));
+    expect(removed.get('g1b1-conv1')).not.toEqual(removed.get('stem'));
+    expect(pruned.graph.output).toEqual([4]);
+  });
+
+  it('prunes on over rounds, and carries earlier masks into the smaller network', () => {
+    const model = createModel(engine, networks['cnn-small']!, { seed: 2 });
+    const sparse = prune(model, strategies['magnitude']!, {}, { sparsity: 0.5, seed: 0 });
+    const goal = { sparsity: 0.6, seed: 0, previous: sparse.masks };
+    const { model: pruned, masks } = prune(model, strategies['filter']!, {}, goal);
+    assertMasked(pruned, masks);
+    const { weights, nonzero } = sparsityOf(pruned);
+    expect(nonzero / weights).toBeLessThan(0.7);
+    expect(weights / sparsityOf(model).weights).toBeLessThan(0.41);
+  });
+
+  it('knows the floor: the most it can remove leaves one filter a layer', () => {
+    const model = models.get('cnn-small')!;
+    const { groups } = channelsOf(model.graph);
+    expect(groups.map((group) => group.channels.length)).toEqual([16, 32, 100]);
+    const values = maskValues(strategies['filter']!, {}, { model, sparsity: 0.999, seed: 0 });
+    expect(Math.min(...[...values.values()].map(ones))).toBeGreaterThanOrEqual(1);
+  });
+});
+
+describe('masks', () => {
+  it('applies, counts and asserts', () => {
+    const model = createModel(engine, networks['cnn-small']!, { seed: 1 });
+    const masks = strategies['magnitude']!.masks({ model, sparsity: 0.9, seed: 0 }, {
+      scope: 'layer',
+    } as never);
+    expect(() => assertMasked(model, masks)).toThrow(
+      /conv2d1\.weight: expected at most the \d+ non-zeros/,
+    );
+    applyMasks(model, masks);
+    assertMasked(model, masks);
+    expect(sparsityOf(model).nonzero).toBe(166_248 - Math.round(0.9 * 166_248));
+    const weight = model.params.get('dense2.weight')!;
+    const values = weight.read();
+    expect(values.some((x) => Object.is(x, -0))).toBe(false);
+    const [zero, kept] = [values.findIndex((x) => x === 0), values.findIndex((x) => x !== 0)];
+    values[zero] = 1;
+    weight.write(values);
+    expect(() => assertMasked(model, masks)).toThrow(/dense2\.weight/);
+    values[kept] = 0;
+    weight.write(values);
+    expect(() => assertMasked(model, masks)).toThrow(
+      /dense2\.weight: expected no weight outside .* got 1/,
+    );
+    expect(countNonzero(weight)).toBe(values.filter((x) => x !== 0).length);
+    freeMasks(masks);
+    freeModel(model);
+  });
+});

@@ -1,0 +1,94 @@
+/** The journal: what was appended is there, whatever happened in between. */
+import { appendFile, readFile, stat, truncate } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { Journal, type JournalRecord, readJournal } from '../../src/recipe/journal';
+import { inTemporaryFolder } from './temporary';
+
+const epoch = (n: number) => ({ event: 'epoch', n, text: 'naïve \u2028 ✓' });
+const upTo = (n: number) => (record: JournalRecord) => 'n' in record && record.n === n;
+
+async function filled(path: string, count: number): Promise<Journal> {
+  const journal = await Journal.open(path);
+  for (let n = 1; n <= count; n++) await journal.append(epoch(n));
+  return journal;
+}
+
+describe('Journal', () => {
+  it('holds what was appended, again after opening', async () => {
+    await inTemporaryFolder(async (file) => {
+      const journal = await filled(file('j'), 3);
+      expect(journal.records).toEqual([epoch(1), epoch(2), epoch(3)]);
+      await journal.close();
+      const again = await Journal.open(file('j'));
+      expect(again.records).toEqual([epoch(1), epoch(2), epoch(3)]);
+      await again.append(epoch(4));
+      await again.close();
+      expect(await readJournal(file('j'))).toHaveLength(4);
+    });
+  });
+
+  it('keeps the order of appends that were not awaited', async () => {
+    await inTemporaryFolder(async (file) => {
+      const journal = await Journal.open(file('j'));
+      await Promise.all([1, 2, 3, 4, 5].map((n) => journal.append(epoch(n))));
+      await journal.close();
+      expect(await readJournal(file('j'))).toEqual([1, 2, 3, 4, 5].map(epoch));
+    });
+  });
+
+  it('survives being cut at every byte of its last line', async () => {
+    await inTemporaryFolder(async (file) => {
+      const two = await filled(file('j'), 2);
+      const { size } = await stat(file('j'));
+      await two.append(epoch(3));
+      await two.close();
+      const whole = await readFile(file('j'));
+      for (let cut = size; cut < whole.length; cut++) {
+        await truncate(file('j'), 0);
+        await appendFile(file('j'), whole.subarray(0, cut));
+        expect(await readJournal(file('j'))).toHaveLength(2);
+        const journal = await Journal.open(file('j'));
+        expect(journal.records).toEqual([epoch(1), epoch(2)]);
+        await journal.append(epoch(3));
+        await journal.close();
+        expect(await readFile(file('j'))).toEqual(whole);
+      }
+    });
+  });
+
+  it('drops a last line of zeros or rubbish, and refuses rubbish before the end', async () => {
+    await inTemporaryFolder(async (file, write) => {
+      await write('a', `${JSON.stringify(epoch(1))}\n\0\0\0\0\n`);
+      const journal = await Journal.open(file('a'));
+      expect(journal.records).toEqual([epoch(1)]);
+      await journal.close();
+      await write('b', `{"event":"x"}\nrubbish\n{"event":"y"}\n`);
+      await expect(Journal.open(file('b'))).rejects.toThrow(/b: line 2: expected a JSON object/);
+      expect(await readFile(file('b'), 'utf8')).toContain('rubbish');
+    });
+  });
+
+  it('forgets what came after a checkpoint', async () => {
+    await inTemporaryFolder(async (file) => {
+      const journal = await filled(file('j'), 5);
+      await journal.truncateAfter(upTo(5));
+      expect(journal.records).toHaveLength(5);
+      await journal.truncateAfter(upTo(3));
+      expect(journal.records).toEqual([epoch(1), epoch(2), epoch(3)]);
+      await journal.append(epoch(9));
+      expect(await readJournal(file('j'))).toEqual([epoch(1), epoch(2), epoch(3), epoch(9)]);
+      await journal.truncateAfter(() => false);
+      expect((await stat(file('j'))).size).toBe(0);
+      await journal.close();
+    });
+  });
+
+  it('names the file when the disk takes nothing, and stays usable for readers', async () => {
+    await inTemporaryFolder(async (file) => {
+      const journal = await filled(file('j'), 1);
+      await journal.close();
+      await expect(journal.append(epoch(2))).rejects.toThrow(/j: expected to write \d+ bytes/);
+      expect(await readJournal(file('j'))).toEqual([epoch(1)]);
+    });
+  });
+});

@@ -1,0 +1,143 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { EspalierError } from '../../src/errors';
+import { clopperPearson, incompleteBeta, proportion } from '../../src/report/binomial';
+
+/** P[X = k] of n trials, by a product of well-scaled factors: good to a few ulps for small n. */
+function mass(n: number, k: number, p: number): number {
+  let value = 1;
+  let failures = n - k;
+  for (let i = 1; i <= k; i++) {
+    value *= ((n - k + i) / i) * p;
+    while (value > 1 && failures > 0) {
+      value *= 1 - p;
+      failures--;
+    }
+  }
+  return value * (1 - p) ** failures;
+}
+
+function tailFrom(x: number, n: number, p: number): number {
+  let sum = 0;
+  for (let k = n; k >= x; k--) sum += mass(n, k, p);
+  return sum;
+}
+
+const counts = (most: number) =>
+  fc
+    .integer({ min: 1, max: most })
+    .chain((total) => fc.tuple(fc.integer({ min: 0, max: total }), fc.constant(total)));
+
+describe('clopperPearson', () => {
+  it('has the closed forms of nothing and everything correct', () => {
+    for (const n of [1, 2, 10, 100, 1000, 60_000]) {
+      const edge = 0.025 ** (1 / n);
+      expect(clopperPearson(0, n).lo).toBe(0);
+      expect(clopperPearson(0, n).hi).toBeCloseTo(1 - edge, 12);
+      expect(clopperPearson(n, n).lo).toBeCloseTo(edge, 12);
+      expect(clopperPearson(n, n).hi).toBe(1);
+    }
+  });
+
+  it('agrees with published tables', () => {
+    // Exact 95 % limits to four places, as statistics tables print them.
+    for (const [x, n, lo, hi] of [
+      [1, 10, 0.0025, 0.445],
+      [5, 10, 0.1871, 0.8129],
+      [10, 20, 0.272, 0.728],
+      [50, 100, 0.3983, 0.6017],
+      [1, 2, 0.0126, 0.9874],
+    ] as const) {
+      const interval = clopperPearson(x, n);
+      expect(Math.abs(interval.lo - lo)).toBeLessThan(6e-5);
+      expect(Math.abs(interval.hi - hi)).toBeLessThan(6e-5);
+    }
+  });
+
+  it('leaves exactly 2.5 % in each tail, by summing the binomial', () => {
+    fc.assert(
+      fc.property(counts(400), ([x, n]) => {
+        const { lo, hi } = clopperPearson(x, n);
+        if (x > 0) expect(Math.abs(tailFrom(x, n, lo) - 0.025)).toBeLessThan(1e-11);
+        if (x < n) expect(Math.abs(1 - tailFrom(x + 1, n, hi) - 0.025)).toBeLessThan(1e-11);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('takes other confidences', () => {
+    const { lo, hi } = clopperPearson(0, 10, 0.99);
+    expect([lo, hi]).toEqual([0, expect.closeTo(1 - 0.005 ** 0.1, 12)]);
+    expect(Math.abs(tailFrom(7, 30, clopperPearson(7, 30, 0.8).lo) - 0.1)).toBeLessThan(1e-11);
+  });
+
+  it('is symmetric, ordered, contains the estimate and narrows with n', () => {
+    fc.assert(
+      fc.property(counts(100_000), ([x, n]) => {
+        const a = clopperPearson(x, n);
+        const b = clopperPearson(n - x, n);
+        expect(Math.abs(a.lo - (1 - b.hi))).toBeLessThan(1e-12);
+        expect(a.lo).toBeGreaterThanOrEqual(0);
+        expect(a.hi).toBeLessThanOrEqual(1);
+        expect(a.lo).toBeLessThanOrEqual(x / n);
+        expect(a.hi).toBeGreaterThanOrEqual(x / n);
+        const wider = clopperPearson(x, n, 0.99);
+        expect(wider.hi - wider.lo).toBeGreaterThan(a.hi - a.lo);
+        const more = clopperPearson(2 * x, 2 * n);
+        expect(more.hi - more.lo).toBeLessThan(a.hi - a.lo);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it('stays exact for large counts, against the normal approximation', () => {
+    const n = 100_000_000;
+    const { lo, hi } = clopperPearson(n / 2, n);
+    const half = (1.959963984540054 * 0.5) / Math.sqrt(n);
+    expect(Math.abs(hi - lo - 2 * half)).toBeLessThan(3 / n);
+  });
+
+  it('refuses what is not a count', () => {
+    for (const [x, n, c] of [
+      [-1, 10, 0.95],
+      [11, 10, 0.95],
+      [1.5, 10, 0.95],
+      [0, -1, 0.95],
+      [0, Number.NaN, 0.95],
+      [1, 10, 1],
+      [1, 10, 0],
+    ] as const)
+      expect(() => clopperPearson(x, n, c)).toThrow(EspalierError);
+  });
+});
+
+describe('incompleteBeta', () => {
+  it('has its closed forms', () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.integer({ min: 1, max: 500 }),
+        (x, a) => {
+          expect(incompleteBeta(x, a, 1)).toBeCloseTo(x ** a, 11);
+          expect(incompleteBeta(x, 1, a)).toBeCloseTo(1 - (1 - x) ** a, 11);
+          expect(incompleteBeta(0.5, a, a)).toBeCloseTo(0.5, 11);
+        },
+      ),
+    );
+  });
+});
+
+describe('proportion', () => {
+  it('carries counts and interval', () => {
+    expect(proportion(9708, 10_000)).toEqual({
+      value: 0.9708,
+      correct: 9708,
+      total: 10_000,
+      ...clopperPearson(9708, 10_000),
+    });
+  });
+
+  it('of no trials says nothing, without NaN', () => {
+    expect(proportion(0, 0)).toEqual({ value: 0, correct: 0, total: 0, lo: 0, hi: 1 });
+  });
+});
