@@ -76,10 +76,10 @@ function sentence(issue: v.BaseIssue<unknown>, schema: v.GenericSchema, who: str
 function knownKeys(schema: v.GenericSchema, path: readonly string[]): string[] {
   let at: unknown = schema;
   for (const key of [...path, '']) {
-    while (isRecord(at) && 'wrapped' in at) at = at['wrapped'];
-    if (!isRecord(at) || !isRecord(at['entries'])) return [];
-    if (key === '') return Object.keys(at['entries']);
-    at = at['entries'][key];
+    while (isRecord(at) && 'wrapped' in at) at = at.wrapped;
+    if (!isRecord(at) || !isRecord(at.entries)) return [];
+    if (key === '') return Object.keys(at.entries);
+    at = at.entries[key];
   }
   return [];
 }

@@ -3,7 +3,18 @@
  */
 import { logits } from '../domain/classifier';
 import type { Model } from '../nn/model';
-import { add, affine, div, maximum, minimum, mul, reshape, sub, sum, sumTo } from '../tensor/ops/core';
+import {
+  add,
+  affine,
+  div,
+  maximum,
+  minimum,
+  mul,
+  reshape,
+  sub,
+  sum,
+  sumTo,
+} from '../tensor/ops/core';
 import { clamp, sign, sqrt, square } from '../tensor/ops/elementwise';
 import { crossEntropy } from '../tensor/ops/loss';
 import { normal, type RandomKey, uniform } from '../tensor/ops/random';

@@ -67,7 +67,8 @@ export function runAttack(entry: Attack, options: unknown, job: AttackJob): Atta
 export function pick(job: AttackJob, rows: readonly number[]): AttackJob {
   const size = job.images.length / job.labels.length;
   const images = new Float32Array(rows.length * size);
-  rows.forEach((i, at) => images.set(job.images.subarray(i * size, (i + 1) * size), at * size));
+  for (const [at, i] of rows.entries())
+    images.set(job.images.subarray(i * size, (i + 1) * size), at * size);
   return {
     ...job,
     images,

@@ -81,10 +81,12 @@ function interpret<E>(
     p = nodeParams(node, params);
     if (layer.effective) {
       const x = xs[0] as unknown as Tensor;
-      const batch = pass.training && 'shape' in x ? { x, key: keyOf(pass.training.key, node) } : undefined;
+      const batch =
+        pass.training && 'shape' in x ? { x, key: keyOf(pass.training.key, node) } : undefined;
       const { params: derived, updates } = layer.effective(p, node.options as never, batch);
       p = derived;
-      for (const [local, t] of Object.entries(updates ?? {})) pass.updates.set(`${node.name}.${local}`, t);
+      for (const [local, t] of Object.entries(updates ?? {}))
+        pass.updates.set(`${node.name}.${local}`, t);
     }
     pass.effective.set(node, p);
   }

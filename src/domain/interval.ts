@@ -47,8 +47,11 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
     affine(node, p, { lo, hi }) {
       const { layer, options } = node;
       const terms = layer.terms(node.inputShapes[0]!, options as never);
-      if (terms === 0 && !p['keep'])
-        return { lo: layer.apply(lo, p, options as never), hi: layer.apply(hi, p, options as never) };
+      if (terms === 0 && !p.keep)
+        return {
+          lo: layer.apply(lo, p, options as never),
+          hi: layer.apply(hi, p, options as never),
+        };
       const [c, r] = toCentre(lo, hi, way);
       const centre = layer.apply(c, p, options as never);
       const radius = sound
@@ -62,8 +65,14 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
       return sound && layer.error > 0 ? widen(box, layer.error * U) : box;
     },
     join({ layer, options }, boxes) {
-      const lo = layer.combine(boxes.map((b) => b.lo), options as never);
-      const hi = layer.combine(boxes.map((b) => b.hi), options as never);
+      const lo = layer.combine(
+        boxes.map((b) => b.lo),
+        options as never,
+      );
+      const hi = layer.combine(
+        boxes.map((b) => b.hi),
+        options as never,
+      );
       const terms = layer.terms(boxes.length);
       return sound && terms > 0 ? widen({ lo, hi }, 2 * gamma(terms)) : { lo, hi };
     },
@@ -145,7 +154,12 @@ export function intervalMargins(
  * Takes off what rounding can do: every sum behind margin (y, j), in these bounds and in the running
  * network, has terms whose sizes add up to at most S_y + S_j, S = |W| (|c| + r) + |b|.
  */
-function lessError(margins: Tensor, sizes: Tensor, labels: ArrayLike<number>, terms: number): Tensor {
+function lessError(
+  margins: Tensor,
+  sizes: Tensor,
+  labels: ArrayLike<number>,
+  terms: number,
+): Tensor {
   const [n, k] = margins.shape as [number, number];
   const own = takeRows(reshape(sizes, [n * k, 1]), rowsOf(labels, k));
   const both = add(sizes, own);

@@ -6,7 +6,7 @@ import { EspalierError, expect, fail } from '../errors';
 import { compile, type Network, paramSpecs } from '../nn/graph';
 import { type Model, modelFrom } from '../nn/model';
 import type { Engine } from '../runtime/engine';
-import { sameShape, type Shape } from '../tensor/shape';
+import { type Shape, sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { readFile, writeAtomic } from './files';
 import { type Decoded, decode, encode, type TensorInput, toFloat32 } from './safetensors';
@@ -61,7 +61,7 @@ export async function loadTensors(path: string): Promise<LoadedTensors> {
 }
 
 function parseMetadata(path: string, { metadata }: Decoded): Metadata {
-  const format = metadata['format'];
+  const format = metadata.format;
   expect(
     format === FORMAT,
     path,
@@ -95,13 +95,8 @@ export async function readMetadata(path: string): Promise<Metadata> {
 }
 
 /** The model whose parameters stand in the file under `prefix`. */
-export function modelIn(
-  engine: Engine,
-  file: LoadedTensors,
-  path: string,
-  prefix: string,
-): Model {
-  const network = checkNetwork(file.metadata['network'], path);
+export function modelIn(engine: Engine, file: LoadedTensors, path: string, prefix: string): Model {
+  const network = checkNetwork(file.metadata.network, path);
   const problems: string[] = [];
   const specs = paramSpecs(compile(network));
   for (const [name, { shape }] of specs) {
@@ -138,9 +133,9 @@ function isNode(value: unknown): boolean {
   return (
     typeof node === 'object' &&
     node !== null &&
-    typeof node['name'] === 'string' &&
-    typeof node['layer'] === 'string' &&
-    (node['inputs'] === undefined ||
-      (Array.isArray(node['inputs']) && node['inputs'].every((n) => typeof n === 'string')))
+    typeof node.name === 'string' &&
+    typeof node.layer === 'string' &&
+    (node.inputs === undefined ||
+      (Array.isArray(node.inputs) && node.inputs.every((n) => typeof n === 'string')))
   );
 }

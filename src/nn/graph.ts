@@ -86,7 +86,8 @@ function compileNode(
 export function paramSpecs(graph: Graph): Map<string, ParamSpec> {
   const specs = new Map<string, ParamSpec>();
   for (const node of graph.nodes)
-    for (const [local, spec] of Object.entries(node.params)) specs.set(`${node.name}.${local}`, spec);
+    for (const [local, spec] of Object.entries(node.params))
+      specs.set(`${node.name}.${local}`, spec);
   return specs;
 }
 

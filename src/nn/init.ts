@@ -9,7 +9,10 @@ import type { ParamSpec } from './layer';
 /** Standard deviation (or half-width) of the weights as a function of their fan-in. */
 export const initialisers = {
   /** He et al. 2015, normal with variance 2 / fan-in. */
-  kaiming: { about: 'normal, variance 2 / fan-in (He et al. 2015)', spread: (n: number) => Math.sqrt(2 / n) },
+  kaiming: {
+    about: 'normal, variance 2 / fan-in (He et al. 2015)',
+    spread: (n: number) => Math.sqrt(2 / n),
+  },
   /** The default of PyTorch's layers: uniform in +-1 / sqrt(fan-in). */
   uniform: { about: 'uniform in +-1 / sqrt(fan-in)', spread: (n: number) => 1 / Math.sqrt(n) },
   /** Shi et al. 2021: interval widths neither grow nor shrink from layer to layer. */

@@ -40,7 +40,10 @@ export function lower(model: Model): Model {
       } else {
         const layer = isScale(node) ? 'scale' : node.kind;
         const options = layer === 'scale' ? {} : node.options;
-        nodes.set(node.name, { spec: { name: node.name, layer, options, inputs }, params: { ...own } });
+        nodes.set(node.name, {
+          spec: { name: node.name, layer, options, inputs },
+          params: { ...own },
+        });
       }
     }
     for (const [name, { params: own }] of nodes)
@@ -69,8 +72,8 @@ function effectiveParams(node: GraphNode, params: Params): Params {
 function foldInto(target: Lowered, { scale, shift }: Params): void {
   const { weight, bias } = target.params;
   const rows = [scale!.size, ...weight!.shape.slice(1).map(() => 1)];
-  target.params['weight'] = mul(weight!, reshape(scale!, rows));
-  target.params['bias'] = bias ? add(mul(bias, scale!), shift!) : shift!;
+  target.params.weight = mul(weight!, reshape(scale!, rows));
+  target.params.bias = bias ? add(mul(bias, scale!), shift!) : shift!;
   const mutable = target.spec as { options: Record<string, unknown> };
   mutable.options = { ...target.spec.options, bias: true };
 }

@@ -68,11 +68,14 @@ const vgg16 = entry({
   build(input, classes, { width }) {
     const wide = (n: number): number => Math.max(1, Math.round(n * width));
     const block = (n: number, repeat: number, pool: boolean): Chain => [
-      ...Array.from({ length: repeat }, (): Chain => [
-        ['conv2d', { channels: wide(n), kernel: 3, padding: 1, bias: false }],
-        ['batch-norm'],
-        ['relu'],
-      ]).flat(),
+      ...Array.from(
+        { length: repeat },
+        (): Chain => [
+          ['conv2d', { channels: wide(n), kernel: 3, padding: 1, bias: false }],
+          ['batch-norm'],
+          ['relu'],
+        ],
+      ).flat(),
       ...(pool ? ([['max-pool', { kernel: 2 }]] as const) : []),
     ];
     return sequential('vgg16', input, [
@@ -150,5 +153,9 @@ export function buildNetwork(
   const match = /^wrn-(\d+)-(\d+)$/.exec(name);
   const found = lookup(zoo, match ? 'wrn' : name, 'network');
   const given = match ? { depth: Number(match[1]), width: Number(match[2]), ...options } : options;
-  return found.build(input, classes, parseOptions(found.options, given, `network ${name}`) as never);
+  return found.build(
+    input,
+    classes,
+    parseOptions(found.options, given, `network ${name}`) as never,
+  );
 }

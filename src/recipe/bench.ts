@@ -5,13 +5,13 @@
 import { logits } from '../domain/classifier';
 import { createModel, freeModel, type Model } from '../nn/model';
 import { buildNetwork } from '../nn/zoo';
+import { parseOptions } from '../options';
 import type { Engine } from '../runtime/engine';
 import { conv2d, matmul } from '../tensor/ops/product';
 import { filled, input, step } from '../tensor/tensor';
 import { trainStep } from '../train/loop';
 import { objectives } from '../train/objectives/registry';
 import { createOptimizer, freeOptimizer } from '../train/optimizers';
-import { parseOptions } from '../options';
 import { inspect } from './inspect';
 
 export interface BenchRow {

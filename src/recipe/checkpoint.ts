@@ -57,8 +57,8 @@ export async function loadCheckpoint(
 ): Promise<Checkpoint | undefined> {
   if ((await kindOf(path)) !== 'file') return undefined;
   const file = await loadTensors(path);
-  if (file.metadata['hash'] !== hash) return undefined;
-  const saved = file.metadata['phase'] as { name: Phase['name']; round: number; state: PhaseState };
+  if (file.metadata.hash !== hash) return undefined;
+  const saved = file.metadata.phase as { name: Phase['name']; round: number; state: PhaseState };
   const model: Model = modelIn(engine, file, path, 'model/');
   const masks = readMasks(engine, file);
   const phase = startPhase(
@@ -71,7 +71,7 @@ export async function loadCheckpoint(
   );
   for (const [name, t] of phase.best) t.write(file.tensor(`best/${name}`).values);
   for (const [name, t] of phase.optimizer.moments) t.write(file.tensor(`moment/${name}`).values);
-  return { run: file.metadata['run'] as RunState, phase };
+  return { run: file.metadata.run as RunState, phase };
 }
 
 function readMasks(engine: Engine, file: LoadedTensors): Masks | undefined {

@@ -6,8 +6,9 @@
  * schedule and fine-tunes. The checkpoint says in which stage the run is and holds everything needed
  * to go on; a stage begins from the best parameters of the one before.
  */
-import { datasets } from '../data/registry';
+
 import { holdout } from '../data/holdout';
+import { datasets } from '../data/registry';
 import { lookup } from '../errors';
 import { writeAtomic } from '../io/files';
 import { loadModel, saveModel } from '../io/model';

@@ -70,7 +70,7 @@ export async function evaluate(
           : new Uint8Array();
       const verdicts =
         verified > 0 ? verifier.verify(head(verified), config.verifier as never) : [];
-      broken.forEach((b) => (counts.era += 1 - b));
+      for (const b of broken) counts.era += 1 - b;
       verdicts.forEach(({ verdict }, i) => {
         if (verdict !== 'certified') return;
         counts.vra++;

@@ -50,7 +50,14 @@ function supportOf({ engine, graph, params }: Model): Masks {
   const masks = new Map<string, Tensor>();
   for (const name of prunableNames(graph)) {
     const t = params.get(name)!;
-    masks.set(name, keep(engine, t.shape, t.read().map((w) => (w === 0 ? 0 : 1))));
+    masks.set(
+      name,
+      keep(
+        engine,
+        t.shape,
+        t.read().map((w) => (w === 0 ? 0 : 1)),
+      ),
+    );
   }
   return masks;
 }
@@ -74,7 +81,7 @@ export function outputBounds(
   { indices, eps, method }: { indices: readonly number[]; eps: number; method: PlugIn },
 ): ImageBounds[] {
   checkFits(model, set);
-  const sound = method['sound'] !== false;
+  const sound = method.sound !== false;
   const canonical = lower(model);
   const { engine, graph, params } = canonical;
   const result = indices.map((index) => {

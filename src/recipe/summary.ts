@@ -1,7 +1,8 @@
 /** Turns the two models of a run into `summary.json` and into what the report shows beside it. */
+
+import type { DataSet } from '../data/types';
 import { predict } from '../domain/classifier';
 import { leastMargins } from '../domain/interval';
-import type { DataSet } from '../data/types';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import type { Accuracies, Exhibit, HistogramPair, Summary } from '../report/types';

@@ -144,7 +144,9 @@ export async function load(options: LoadOptions = {}): Promise<Engine> {
   const threaded = wanted > 1 && canShare(given !== undefined, reasons);
   const memory = new LinearMemory(threaded, options.maxMemory);
   const module = given ?? new WebAssembly.Module(threaded ? withSharedMemory(bytes) : bytes);
-  const { exports } = instantiateSync(module, { env: { memory: memory.memory as WebAssembly.Memory } });
+  const { exports } = instantiateSync(module, {
+    env: { memory: memory.memory as WebAssembly.Memory },
+  });
   const kernels = exports as unknown as Kernels;
   for (const name of NAMES)
     if (typeof kernels[name] !== 'function')

@@ -44,7 +44,11 @@ interface WorkerInit {
   readonly control: SharedArrayBuffer;
   readonly index: number;
   readonly names: readonly string[];
-  readonly layout: { readonly headerBytes: number; readonly maxArgs: number; readonly spin: number };
+  readonly layout: {
+    readonly headerBytes: number;
+    readonly maxArgs: number;
+    readonly spin: number;
+  };
 }
 
 /** Starts `workers` threads, or returns the reason why there can be none. */

@@ -55,8 +55,7 @@ export function mergeAxes(dims: Shape, strides: readonly (readonly number[])[]):
   dims.forEach((size, axis) => {
     if (size === 1) return;
     const last = outDims.length - 1;
-    const fits =
-      last >= 0 && strides.every((s, i) => outStrides[i]![last] === s[axis]! * size);
+    const fits = last >= 0 && strides.every((s, i) => outStrides[i]![last] === s[axis]! * size);
     if (fits) {
       outDims[last]! *= size;
       strides.forEach((s, i) => {

@@ -153,5 +153,7 @@ function replace(value: unknown, moved: ReadonlyMap<Tensor, Tensor>): unknown {
 
 function isContainer(value: unknown): value is object {
   if (Array.isArray(value)) return true;
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+  return (
+    typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
+  );
 }

@@ -2,11 +2,11 @@
  * SGD with momentum and Adam (Kingma and Ba 2015), one fused kernel a parameter. A mask is applied
  * inside the step to gradient, moments and weight alike, so pruned weights cannot come back.
  */
+
+import { paramSpecs } from '../nn/graph';
 import type { Model } from '../nn/model';
 import { trainableNames } from '../nn/model';
-import { paramSpecs } from '../nn/graph';
-import { sum } from '../tensor/ops/core';
-import { affine } from '../tensor/ops/core';
+import { affine, sum } from '../tensor/ops/core';
 import { square } from '../tensor/ops/elementwise';
 import { item, keep, type Tensor } from '../tensor/tensor';
 

@@ -228,7 +228,6 @@ describe('shrink', () => {
       }),
       { numRuns: 250 },
     );
-    console.log(seen);
     // The graphs are no use if they have nothing to remove.
     expect(seen.removed).toBeGreaterThan(250);
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(10);

@@ -4,7 +4,12 @@
  */
 import * as v from 'valibot';
 import { real } from '../../options';
-import { leakyRelu as leaky, relu as rectify, sigmoid as logistic, tanh as tangent } from '../../tensor/ops/elementwise';
+import {
+  leakyRelu as leaky,
+  sigmoid as logistic,
+  relu as rectify,
+  tanh as tangent,
+} from '../../tensor/ops/elementwise';
 import type { Shape } from '../../tensor/shape';
 import { type PointwiseLayer, pointwiseLayer } from '../layer';
 
@@ -43,10 +48,7 @@ export const leakyRelu = pointwiseLayer({
 });
 
 /** An S-shaped function, convex below 0 and concave above, by tangents and chords. */
-function sigmoidal(
-  f: (x: number) => number,
-  df: (x: number) => number,
-): PointwiseLayer['relax'] {
+function sigmoidal(f: (x: number) => number, df: (x: number) => number): PointwiseLayer['relax'] {
   const line = (slope: number, x: number): [number, number] => [slope, f(x) - slope * x];
   /** Touching point beyond 0 of the tangent through (x, f(x)), x on the other side. */
   const touch = (x: number, end: number): number => {

@@ -10,7 +10,7 @@ import { add, affine, div, mul, reshape, sub, sumTo } from '../../tensor/ops/cor
 import { abs, reciprocal, sqrt, square } from '../../tensor/ops/elementwise';
 import type { Shape } from '../../tensor/shape';
 import type { Tensor } from '../../tensor/tensor';
-import { type AffineLayer, affineLayer, type Params, type ParamSpec } from '../layer';
+import { type AffineLayer, affineLayer, type ParamSpec, type Params } from '../layer';
 
 const same = ([input]: readonly Shape[]): Shape => input!;
 
@@ -23,14 +23,13 @@ const channelwise = {
   role: 'affine',
   shape: same,
   macs: (input: Shape) => input.reduce((a, b) => a * b, 1),
-  apply: (x: Tensor, p: Params) =>
-    add(mul(x, perChannel(p['scale']!, x)), perChannel(p['shift']!, x)),
+  apply: (x: Tensor, p: Params) => add(mul(x, perChannel(p.scale!, x)), perChannel(p.shift!, x)),
   applyAbs(r: Tensor, p: Params, _: unknown, extra?: Tensor) {
-    const y = mul(r, perChannel(abs(p['scale']!), r));
+    const y = mul(r, perChannel(abs(p.scale!), r));
     return extra ? add(y, perChannel(extra, r)) : y;
   },
-  transpose: (g: Tensor, p: Params) => mul(g, perChannel(p['scale']!, g)),
-  bias: (p: Params) => p['shift'],
+  transpose: (g: Tensor, p: Params) => mul(g, perChannel(p.scale!, g)),
+  bias: (p: Params) => p.shift,
   terms: () => 2,
 } as const satisfies Partial<AffineLayer>;
 
@@ -69,7 +68,7 @@ export const batchNorm = affineLayer({
     };
   },
   effective(p, o, batch) {
-    if (!batch) return { params: fold(p, p['mean']!, p['variance']!, o.epsilon) };
+    if (!batch) return { params: fold(p, p.mean!, p.variance!, o.epsilon) };
     const { x } = batch;
     const count = x.size / x.shape[1]!;
     const average = (t: Tensor): Tensor => affine(channelSum(t), 1 / count, 0);
@@ -80,16 +79,16 @@ export const batchNorm = affineLayer({
     return {
       params: fold(p, mean, variance, o.epsilon),
       updates: {
-        mean: blend(p['mean']!, mean, 1),
-        variance: blend(p['variance']!, variance, count / Math.max(1, count - 1)),
+        mean: blend(p.mean!, mean, 1),
+        variance: blend(p.variance!, variance, count / Math.max(1, count - 1)),
       },
     };
   },
 });
 
 function fold(p: Params, mean: Tensor, variance: Tensor, epsilon: number): Params {
-  const factor = mul(p['weight']!, reciprocal(sqrt(affine(variance, 1, epsilon))));
-  return { scale: factor, shift: sub(p['bias']!, mul(mean, factor)) };
+  const factor = mul(p.weight!, reciprocal(sqrt(affine(variance, 1, epsilon))));
+  return { scale: factor, shift: sub(p.bias!, mul(mean, factor)) };
 }
 
 function channelSum(x: Tensor): Tensor {
@@ -112,7 +111,7 @@ export const normalise = affineLayer({
     std: vector(o.std.length, o.std, false),
   }),
   effective(p) {
-    const factor = reciprocal(p['std']!);
-    return { params: { scale: factor, shift: affine(div(p['mean']!, p['std']!), -1, 0) } };
+    const factor = reciprocal(p.std!);
+    return { params: { scale: factor, shift: affine(div(p.mean!, p.std!), -1, 0) } };
   },
 });

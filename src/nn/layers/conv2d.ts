@@ -3,7 +3,12 @@ import * as v from 'valibot';
 import { expect } from '../../errors';
 import { whole } from '../../options';
 import { abs } from '../../tensor/ops/elementwise';
-import { type ConvOptions, conv2d as convolve, conv2dInputGrad, convSize } from '../../tensor/ops/product';
+import {
+  type ConvOptions,
+  conv2dInputGrad,
+  conv2d as convolve,
+  convSize,
+} from '../../tensor/ops/product';
 import { affineLayer } from '../layer';
 
 const pair = (min: number) => v.union([whole(min), v.tuple([whole(min), whole(min)])]);
@@ -13,10 +18,7 @@ const options = v.strictObject({
   kernel: pair(1),
   stride: v.optional(pair(1), 1),
   /** One number, [vertical, horizontal], or [top, left, bottom, right]. */
-  padding: v.optional(
-    v.union([pair(0), v.tuple([whole(0), whole(0), whole(0), whole(0)])]),
-    0,
-  ),
+  padding: v.optional(v.union([pair(0), v.tuple([whole(0), whole(0), whole(0), whole(0)])]), 0),
   dilation: v.optional(pair(1), 1),
   bias: v.optional(v.boolean(), true),
 });
@@ -46,10 +48,10 @@ export const conv2d = affineLayer({
     const [kh, kw] = both(o.kernel);
     return input[0]! * kh * kw * output[0]! * output[1]! * output[2]!;
   },
-  apply: (x, p, o) => convolve(x, p['weight']!, convOptions(o), p['bias']),
-  applyAbs: (r, p, o, extra) => convolve(r, abs(p['weight']!), convOptions(o), extra),
-  transpose: (g, p, o, input) => conv2dInputGrad(g, p['weight']!, [0, ...input], convOptions(o)),
-  bias: (p) => p['bias'],
+  apply: (x, p, o) => convolve(x, p.weight!, convOptions(o), p.bias),
+  applyAbs: (r, p, o, extra) => convolve(r, abs(p.weight!), convOptions(o), extra),
+  transpose: (g, p, o, input) => conv2dInputGrad(g, p.weight!, [0, ...input], convOptions(o)),
+  bias: (p) => p.bias,
   terms(input, o) {
     const [kh, kw] = both(o.kernel);
     return input[0]! * kh * kw + (o.bias ? 1 : 0);

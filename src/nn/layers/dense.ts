@@ -24,9 +24,9 @@ export const dense = affineLayer({
     };
   },
   macs: (input, output) => input[0]! * output[0]!,
-  apply: (x, p) => matmul(x, p['weight']!, { tb: true, bias: p['bias'] }),
-  applyAbs: (r, p, _, extra) => matmul(r, abs(p['weight']!), { tb: true, bias: extra }),
-  transpose: (g, p) => matmul(g, p['weight']!),
-  bias: (p) => p['bias'],
+  apply: (x, p) => matmul(x, p.weight!, { tb: true, bias: p.bias }),
+  applyAbs: (r, p, _, extra) => matmul(r, abs(p.weight!), { tb: true, bias: extra }),
+  transpose: (g, p) => matmul(g, p.weight!),
+  bias: (p) => p.bias,
   terms: (input, o) => input[0]! + (o.bias ? 1 : 0),
 });

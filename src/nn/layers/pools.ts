@@ -2,9 +2,14 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { whole } from '../../options';
-import { avgPool as average, avgPoolGrad, maxPool as maximum, type PoolOptions, poolShape } from '../../tensor/ops/pool';
-import { add } from '../../tensor/ops/core';
-import { reshape } from '../../tensor/ops/core';
+import { add, reshape } from '../../tensor/ops/core';
+import {
+  avgPool as average,
+  avgPoolGrad,
+  maxPool as maximum,
+  type PoolOptions,
+  poolShape,
+} from '../../tensor/ops/pool';
 import type { Shape } from '../../tensor/shape';
 import { affineLayer, joinLayer } from '../layer';
 

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { real } from '../../options';
-import { add as plus, affine, greaterEqual, mul, reshape } from '../../tensor/ops/core';
+import { affine, greaterEqual, mul, add as plus, reshape } from '../../tensor/ops/core';
 import { uniform } from '../../tensor/ops/random';
 import { concat as join } from '../../tensor/ops/shape';
 import { type Shape, sameShape, sizeOf } from '../../tensor/shape';
@@ -29,9 +29,9 @@ export const dropout = affineLayer({
   about: 'drops each value with probability rate while training',
   options: v.strictObject({ rate: v.optional(real(0, 0.99), 0.5) }),
   shape: ([input]) => input!,
-  apply: (x, p) => (p['keep'] ? mul(x, p['keep']) : x),
-  applyAbs: (r, p) => (p['keep'] ? mul(r, p['keep']) : r),
-  transpose: (g, p) => (p['keep'] ? mul(g, p['keep']) : g),
+  apply: (x, p) => (p.keep ? mul(x, p.keep) : x),
+  applyAbs: (r, p) => (p.keep ? mul(r, p.keep) : r),
+  transpose: (g, p) => (p.keep ? mul(g, p.keep) : g),
   terms: () => 0,
   effective(_, o, batch) {
     if (!batch || o.rate === 0) return { params: {} };

@@ -55,10 +55,11 @@ function binary(
     a.engine.run(kernel, d0, d1, d2, a.ptr, a0, a1, a2, b.ptr, b0, b1, b2, y.ptr);
     const rules = pullbacks?.(a, b);
     if (!rules) return y;
-    return record(y, [a, b], [
-      (g) => sumTo(rules[0](g), a.shape),
-      (g) => sumTo(rules[1](g), b.shape),
-    ]);
+    return record(
+      y,
+      [a, b],
+      [(g) => sumTo(rules[0](g), a.shape), (g) => sumTo(rules[1](g), b.shape)],
+    );
   };
 }
 

@@ -34,4 +34,3 @@ export function toEnds(c: Tensor, r: Tensor, { grow, tiny }: Outward): [Tensor, 
   record(hi, [c, r], [same, same]);
   return [lo, hi];
 }
-

@@ -75,10 +75,7 @@ export function conv2dInputGrad(dy: Tensor, w: Tensor, xShape: Shape, o: ConvOpt
   const g = geometry(batch, w.shape, o);
   const dx = empty(dy.engine, batch);
   dy.engine.run('conv2d_input_grad', ...g, dy.ptr, w.ptr, dx.ptr);
-  return record(dx, [dy, w], [
-    (h) => conv2d(h, w, o),
-    (h) => conv2dWeightGrad(h, dy, w.shape, o),
-  ]);
+  return record(dx, [dy, w], [(h) => conv2d(h, w, o), (h) => conv2dWeightGrad(h, dy, w.shape, o)]);
 }
 
 /** The transpose of `conv2d` in w: x, dy -> [oc, c, kh, kw] = `wShape`. */
@@ -86,10 +83,7 @@ export function conv2dWeightGrad(x: Tensor, dy: Tensor, wShape: Shape, o: ConvOp
   const g = geometry(x.shape, wShape, o);
   const dw = empty(x.engine, wShape);
   x.engine.run('conv2d_weight_grad', ...g, x.ptr, dy.ptr, dw.ptr);
-  return record(dw, [x, dy], [
-    (h) => conv2dInputGrad(dy, h, x.shape, o),
-    (h) => conv2d(x, h, o),
-  ]);
+  return record(dw, [x, dy], [(h) => conv2dInputGrad(dy, h, x.shape, o), (h) => conv2d(x, h, o)]);
 }
 
 /** [n, c, h, w] -> [c]: planes first, then the batch. */

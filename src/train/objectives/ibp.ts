@@ -9,11 +9,22 @@
  */
 import * as v from 'valibot';
 import { propagate } from '../../domain/domain';
-import { ball, type Box, intervalMargins, leastMargins } from '../../domain/interval';
+import { type Box, ball, intervalMargins, leastMargins } from '../../domain/interval';
 import { value } from '../../domain/value';
 import type { GraphNode } from '../../nn/graph';
 import { eps, real } from '../../options';
-import { add, affine, div, greater, lincomb, mean, minimum, mul, sub, sum } from '../../tensor/ops/core';
+import {
+  add,
+  affine,
+  div,
+  greater,
+  lincomb,
+  mean,
+  minimum,
+  mul,
+  sub,
+  sum,
+} from '../../tensor/ops/core';
 import { relu, square } from '../../tensor/ops/elementwise';
 import { crossEntropy } from '../../tensor/ops/loss';
 import { filled, type Tensor } from '../../tensor/tensor';
