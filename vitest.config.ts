@@ -1,11 +1,7 @@
 /** The fast tests: everything but test/slow, in under five minutes on two cores. */
-import { readFileSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 
-const { version } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8'));
-
 export default defineConfig({
-  define: { ESPALIER_VERSION: JSON.stringify(version) },
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/slow/**', '**/node_modules/**'],

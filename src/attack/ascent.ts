@@ -52,18 +52,21 @@ export function randomStart(ball: Ball, key: RandomKey): Tensor {
   return project(ball, add(x, mul(direction, scale)));
 }
 
-/** One step of the given length up the cross entropy of the model, projected. */
+/** One step of the given length up the cross entropy of the model, projected; and the logits before. */
 export function ascend(
   model: Model,
   ball: Ball,
   at: Tensor,
   labels: ArrayLike<number>,
   length: number,
-): Tensor {
-  const loss = (): { loss: Tensor } => ({ loss: sum(crossEntropy(logits(model, at), labels)) });
-  const g = gradients(model.engine, [at], loss).gradients[0]!;
+): { readonly next: Tensor; readonly z: Tensor } {
+  const { result, gradients: found } = gradients(model.engine, [at], () => {
+    const z = logits(model, at);
+    return { loss: sum(crossEntropy(z, labels)), z };
+  });
+  const g = found[0]!;
   const way = ball.norm === 'linf' ? sign(g) : div(g, rowNorms(g));
-  return project(ball, add(at, affine(way, length, 0)));
+  return { next: project(ball, add(at, affine(way, length, 0))), z: result.z };
 }
 
 /** L2 norm of each sample, [n, 1, ...], kept above zero. */

@@ -4,7 +4,7 @@
  * says so.
  */
 import type * as v from 'valibot';
-import { logits, predict } from '../domain/classifier';
+import { predict } from '../domain/classifier';
 import { EspalierError } from '../errors';
 import type { Model } from '../nn/model';
 import type { OptionsSchema } from '../options';
@@ -98,9 +98,8 @@ export function wrongSamples(
   return Uint8Array.from(classes, (c, i) => (c === labels[i] ? 0 : 1));
 }
 
-/** Smallest z_y - max z_j of each sample in f64: negative where it is broken. */
-export function margins(model: Model, x: Tensor, labels: ArrayLike<number>): Float64Array {
-  const z = logits(model, x);
+/** z_y - max z_j of each sample, from logits [n, classes]: negative where it is broken. */
+export function marginsOf(z: Tensor, labels: ArrayLike<number>): Float64Array {
   const k = z.shape[1]!;
   const values = z.read();
   return Float64Array.from(labels, (label, i) => {

@@ -24,17 +24,19 @@ export function lower(model: Model): Model {
     const name = i < 0 ? INPUT : graph.nodes[i]!.name;
     return alias.get(name) ?? name;
   };
+  /** Whether node i has one reader, and so has, where it is a dropout, what it passes on. */
+  const isSole = (i: number): boolean =>
+    reads[i] === 1 && (graph.nodes[i]!.kind !== 'dropout' || isSole(graph.nodes[i]!.inputs[0]!));
   const nodes = new Map<string, Lowered>();
   const params = new Map<string, Tensor>();
   engine.arena.enter();
   try {
     for (const node of graph.nodes) {
       const inputs = node.inputs.map(nameOf);
-      const source = node.inputs[0]!;
       const before = nodes.get(inputs[0]!);
       const own = effectiveParams(node, nodeParams(node, model.params));
       if (node.kind === 'dropout') alias.set(node.name, inputs[0]!);
-      else if (isScale(node) && before && canFold(before) && reads[source] === 1) {
+      else if (isScale(node) && before && canFold(before) && isSole(node.inputs[0]!)) {
         foldInto(before, own);
         alias.set(node.name, inputs[0]!);
       } else {

@@ -121,10 +121,11 @@ export type EvaluateConfig = Config['evaluate'];
 export const DEFAULT_CONFIG: Json = {
   name: 'digits',
   data: 'digits',
-  network: { name: 'mlp', hidden: [64, 64] },
+  network: 'cnn-small',
   objective: { name: 'ibp', eps: 0.05 },
-  pretrain: { epochs: 60, batch: 64 },
-  finetune: { epochs: 20, batch: 64 },
+  pretrain: { epochs: 80, batch: 32, learningRate: 0.002 },
+  finetune: { epochs: 40, batch: 32, learningRate: 0.001 },
+  evaluate: { attack: { name: 'pgd', steps: 20 } },
 };
 
 export function defaultConfig(): Config {

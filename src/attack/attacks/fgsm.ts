@@ -13,7 +13,7 @@ export const fgsm = attack({
     return step(job.model.engine, () => {
       const x = batchTensor(job);
       const ball = { x, eps: job.eps, norm: 'linf' } as const;
-      return ascend(job.model, ball, x, job.labels, job.eps).read();
+      return ascend(job.model, ball, x, job.labels, job.eps).next.read();
     });
   },
 });

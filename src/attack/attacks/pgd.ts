@@ -3,11 +3,12 @@
  * best point so far is kept for each sample, and samples already broken are not attacked again.
  */
 import * as v from 'valibot';
+import { logits } from '../../domain/classifier';
 import { choice, real, whole } from '../../options';
 import { STREAMS } from '../../tensor/philox';
 import { input, step } from '../../tensor/tensor';
-import { ascend, randomStart } from '../ascent';
-import { type AttackJob, attack, batchShape, batchTensor, margins, pick } from '../attack';
+import { ascend, type Ball, randomStart } from '../ascent';
+import { type AttackJob, attack, batchShape, batchTensor, marginsOf, pick } from '../attack';
 
 const options = v.strictObject({
   steps: v.optional(whole(1), 50),
@@ -55,20 +56,21 @@ function climb(
   note: (sample: number, margin: number, image: Float32Array) => void,
 ): void {
   const { model, eps, seed, index, labels } = job;
-  const shape = batchShape(job);
+  const { engine } = model;
   const size = job.images.length / labels.length;
   const key = { seed, stream: STREAMS.attack + 16 * (restart + 1), index };
-  let at = job.images;
+  const ballHere = (): Ball => ({ x: batchTensor(job), eps, norm: o.norm });
+  let at = o.randomStart ? step(engine, () => randomStart(ballHere(), key).read()) : job.images;
   for (let i = 0; i <= o.steps; i++)
-    at = step(model.engine, () => {
-      const ball = { x: batchTensor(job), eps, norm: o.norm };
-      const start = i === 0;
-      const here = start && o.randomStart ? randomStart(ball, key) : input(model.engine, at, shape);
-      const next = start ? here : ascend(model, ball, here, labels, shareOf(o) * eps);
-      const image = next.read();
-      margins(model, next, labels).forEach((m, s) => {
-        note(s, m, image.subarray(s * size, (s + 1) * size));
+    at = step(engine, () => {
+      const here = input(engine, at, batchShape(job));
+      const last = i === o.steps;
+      const { next, z } = last
+        ? { next: here, z: logits(model, here) }
+        : ascend(model, ballHere(), here, labels, shareOf(o) * eps);
+      marginsOf(z, labels).forEach((margin, s) => {
+        note(s, margin, at.subarray(s * size, (s + 1) * size));
       });
-      return image;
+      return next.read();
     });
 }

@@ -22,7 +22,7 @@ function rectified(lo: number, hi: number, slope: number): Lines {
   if (lo >= 0) return [1, 0, 1, 0];
   if (hi <= 0) return [slope, 0, slope, 0];
   const chord = (hi - slope * lo) / (hi - lo);
-  return [hi > -lo ? 1 : slope, 0, chord, hi - chord * hi];
+  return [hi > -lo ? 1 : slope, 0, chord, (slope - chord) * lo];
 }
 
 export const relu = pointwiseLayer({

@@ -26,7 +26,9 @@ function pooling({ kernel, stride, padding: p }: Options): PoolOptions {
   return { kernel: [kernel, kernel], stride: [s, s], pad: [p, p, p, p] };
 }
 
-function shape([input]: readonly Shape[], o: Options, who: string): Shape {
+function shape(inputs: readonly Shape[], o: Options, who: string): Shape {
+  const [input] = inputs;
+  expect(inputs.length === 1, who, 'one input', inputs.length);
   expect(input?.length === 3, who, 'an input [channels, height, width]', `[${input}]`);
   const [, ...out] = poolShape([1, ...input], pooling(o));
   const fits = out.every((size) => size > 0) && o.padding < o.kernel;

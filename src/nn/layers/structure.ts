@@ -10,7 +10,7 @@ import { filled, type Tensor } from '../../tensor/tensor';
 import { affineLayer, joinLayer } from '../layer';
 
 const none = v.strictObject({});
-const flat = (x: Tensor): Tensor => reshape(x, [x.shape[0]!, x.size / Math.max(1, x.shape[0]!)]);
+const flat = (x: Tensor): Tensor => reshape(x, [x.shape[0]!, sizeOf(x.shape.slice(1))]);
 
 export const flatten = affineLayer({
   role: 'affine',

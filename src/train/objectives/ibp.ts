@@ -36,7 +36,7 @@ export const ibp = objective({
   options: v.strictObject({
     eps: v.optional(eps(), 0.1),
     /** Training radius over eps. */
-    factor: v.optional(real(0.1, 4), 1.1),
+    factor: v.optional(real(0.1, 4), 1),
     /** Weight of the clean loss at the end; it begins at 1. */
     kappa: v.optional(real(0, 1), 0.5),
     /** Shares of pre-training between which the radius grows from 0 and kappa falls. */

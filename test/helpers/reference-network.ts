@@ -1,0 +1,184 @@
+/**
+ * Float64 references of whole networks: values, boxes by plain interval arithmetic, and margins with
+ * the differences of classes merged into the last layer. One entry a layer, from its definition.
+ */
+import type { Graph, GraphNode } from '../../src/nn/graph';
+import { at, map, type Nd, nd, tabulate } from './nd';
+import * as reference from './reference';
+
+export type Weights = ReadonlyMap<string, Nd>;
+type P = Readonly<Record<string, Nd>>;
+type Options = GraphNode['options'];
+
+interface AffineReference {
+  /** W x + b; without the bias where p has none. */
+  apply(x: Nd, p: P, o: Options): Nd;
+  /** The same layer with |W| and no bias, and the bias by itself. */
+  absolute(p: P): P;
+  /** What `apply` uses, where that is derived from the stored tensors. */
+  derive?(p: P, o: Options): P;
+}
+
+const abs = (x: Nd): Nd => map((v) => Math.abs(v!), x);
+const both = (value: unknown): number[] =>
+  typeof value === 'number' ? [value, value] : (value as number[]);
+
+function window(o: Options): reference.Window {
+  const pad = both(o['padding']);
+  return {
+    stride: both(o['stride']),
+    pad: pad.length === 2 ? [...pad, ...pad] : pad,
+    dilation: both(o['dilation']),
+  };
+}
+
+function pooling(o: Options): { kernel: number[]; window: reference.Window } {
+  const pad = o['padding'] as number;
+  const stride = both(o['stride'] ?? o['kernel']);
+  return { kernel: both(o['kernel']), window: { stride, pad: [pad, pad, pad, pad] } };
+}
+
+/** [c] against [n, c, ...]. */
+const perChannel = (v: Nd, like: Nd): Nd =>
+  nd([v.data.length, ...like.shape.slice(2).map(() => 1)], v.data);
+
+const scaled: AffineReference = {
+  apply: (x, p) =>
+    map((v, s, t) => v! * s! + t!, x, perChannel(p['scale']!, x), perChannel(p['shift']!, x)),
+  absolute: (p) => ({ scale: abs(p['scale']!), shift: map(() => 0, p['shift']!) }),
+};
+const identity: AffineReference = { apply: (x) => x, absolute: (p) => p };
+const weighted = (apply: AffineReference['apply']): AffineReference => ({
+  apply,
+  absolute: (p) => ({ weight: abs(p['weight']!) }),
+});
+
+export const AFFINE: Readonly<Record<string, AffineReference>> = {
+  dense: weighted((x, p) => reference.matmul(x, p['weight']!, { tb: true, bias: p['bias'] })),
+  conv2d: weighted((x, p, o) => reference.conv2d(x, p['weight']!, window(o), p['bias'])),
+  flatten: {
+    apply: (x) => nd([x.shape[0]!, x.shape.slice(1).reduce((a, b) => a * b, 1)], x.data),
+    absolute: (p) => p,
+  },
+  'avg-pool': {
+    apply: (x, _, o) => reference.avgPool(x, pooling(o).kernel, pooling(o).window),
+    absolute: (p) => p,
+  },
+  'batch-norm': {
+    ...scaled,
+    derive(p, o) {
+      const deviation = map((v) => Math.sqrt(v! + (o['epsilon'] as number)), p['variance']!);
+      const scale = map((w, d) => w! / d!, p['weight']!, deviation);
+      return { scale, shift: map((b, m, s) => b! - m! * s!, p['bias']!, p['mean']!, scale) };
+    },
+  },
+  normalise: {
+    ...scaled,
+    derive: (p) => ({
+      scale: map((s) => 1 / s!, p['std']!),
+      shift: map((m, s) => -m! / s!, p['mean']!, p['std']!),
+    }),
+  },
+  scale: scaled,
+  dropout: identity,
+};
+
+export const POINTWISE: Readonly<Record<string, (x: number, o: Options) => number>> = {
+  relu: (x) => Math.max(x, 0),
+  'leaky-relu': (x, o) => (x > 0 ? x : x * (o['slope'] as number)),
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  tanh: Math.tanh,
+};
+
+export const JOIN: Readonly<Record<string, (xs: readonly Nd[], o: Options) => Nd>> = {
+  add: (xs) => map((...values) => values.reduce((a, b) => a + b), ...xs),
+  concat: (xs) => reference.concat(xs, 1),
+  'max-pool': ([x], o) => reference.maxPool(x!, pooling(o).kernel, pooling(o).window),
+};
+
+function nodeWeights(node: GraphNode, weights: Weights): P {
+  const own = Object.keys(node.params).map((local) => [local, weights.get(`${node.name}.${local}`)!]);
+  const p = Object.fromEntries(own) as P;
+  return AFFINE[node.kind]?.derive?.(p, node.options) ?? p;
+}
+
+/** One pass over the graph; returns the values of every node, the input's first. */
+function walk<E>(graph: Graph, input: E, visit: (node: GraphNode, xs: readonly E[]) => E): E[] {
+  const values = [input];
+  for (const node of graph.nodes) values.push(visit(node, node.inputs.map((i) => values[i + 1]!)));
+  return values;
+}
+
+/** The output for a batch x. */
+export function evaluate(graph: Graph, weights: Weights, x: Nd): Nd {
+  return walk(graph, x, (node, xs) => {
+    const { kind, options } = node;
+    const pointwise = POINTWISE[kind];
+    if (pointwise) return map((v) => pointwise(v!, options), xs[0]!);
+    const affine = AFFINE[kind];
+    if (affine) return affine.apply(xs[0]!, nodeWeights(node, weights), options);
+    return JOIN[kind]!(xs, options);
+  }).at(-1)!;
+}
+
+export interface BoxNd {
+  readonly lo: Nd;
+  readonly hi: Nd;
+}
+
+function stepBox(weights: Weights): (node: GraphNode, xs: readonly BoxNd[]) => BoxNd {
+  return (node, xs) => {
+    const { kind, options } = node;
+    const [pointwise, affine] = [POINTWISE[kind], AFFINE[kind]];
+    const ends = (f: (side: readonly Nd[]) => Nd): BoxNd => ({
+      lo: f(xs.map((b) => b.lo)),
+      hi: f(xs.map((b) => b.hi)),
+    });
+    if (pointwise) return ends(([x]) => map((v) => pointwise(v!, options), x!));
+    if (!affine) return ends((side) => JOIN[kind]!(side, options));
+    const p = nodeWeights(node, weights);
+    const [c, r] = centre(xs[0]!);
+    const mid = affine.apply(c, p, options);
+    const reach = affine.apply(r, affine.absolute(p), options);
+    return { lo: map((a, b) => a! - b!, mid, reach), hi: map((a, b) => a! + b!, mid, reach) };
+  };
+}
+
+const centre = ({ lo, hi }: BoxNd): [Nd, Nd] => [
+  map((a, b) => (a! + b!) / 2, lo, hi),
+  map((a, b) => (b! - a!) / 2, lo, hi),
+];
+
+/** Interval bounds of the output. */
+export function evaluateBox(graph: Graph, weights: Weights, box: BoxNd): BoxNd {
+  return walk(graph, box, stepBox(weights)).at(-1)!;
+}
+
+/** Lower bounds of z_y - z_j; the rows of a last dense layer are subtracted first. */
+export function evaluateMargins(
+  graph: Graph,
+  weights: Weights,
+  box: BoxNd,
+  labels: readonly number[],
+): Nd {
+  const values = walk(graph, box, stepBox(weights));
+  const last = graph.nodes.at(-1)!;
+  const k = graph.output.reduce((a, b) => a * b, 1);
+  if (last.kind !== 'dense') {
+    const { lo, hi } = values.at(-1)!;
+    return tabulate([labels.length, k], ([i, j]) =>
+      labels[i!] === j ? 0 : lo.data[i! * k + labels[i!]!]! - hi.data[i! * k + j!]!,
+    );
+  }
+  const { weight, bias } = nodeWeights(last, weights);
+  const [c, r] = centre(values.at(-2)!);
+  return tabulate([labels.length, k], ([i, j]) => {
+    const y = labels[i!]!;
+    let margin = (bias?.data[y] ?? 0) - (bias?.data[j!] ?? 0);
+    for (let f = 0; f < weight!.shape[1]!; f++) {
+      const w = at(weight!, [y, f]) - at(weight!, [j!, f]);
+      margin += w * at(c, [i!, f]) - Math.abs(w) * at(r, [i!, f]);
+    }
+    return margin;
+  });
+}
