@@ -11,15 +11,14 @@ import { EspalierError, suggest } from './errors';
 /** A strict object schema: unknown keys are errors. */
 export type OptionsSchema = v.StrictObjectSchema<v.ObjectEntries, undefined>;
 
+const RADIUS = 'a radius in (0, 1], as a number or like "8/255"';
+
 /** A perturbation radius in input space, in (0, 1]: a number, or a quotient such as "8/255". */
 export const eps = () =>
   v.pipe(
-    v.union([v.number(), v.string()], 'a radius in (0, 1], as a number or like "8/255"'),
+    v.union([v.number(), v.string()], RADIUS),
+    v.check((given) => parseEps(given) > 0 && parseEps(given) <= 1, RADIUS),
     v.transform(parseEps),
-    v.check(
-      (e) => Number.isFinite(e) && e > 0 && e <= 1,
-      'a radius in (0, 1], as a number or like "8/255"',
-    ),
   );
 
 /** A number in [min, max]. */

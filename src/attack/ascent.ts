@@ -7,6 +7,7 @@ import {
   add,
   affine,
   div,
+  greater,
   maximum,
   minimum,
   mul,
@@ -15,12 +16,12 @@ import {
   sum,
   sumTo,
 } from '../tensor/ops/core';
-import { clamp, sign, sqrt, square } from '../tensor/ops/elementwise';
+import { clamp, sqrt, square } from '../tensor/ops/elementwise';
 import { crossEntropy } from '../tensor/ops/loss';
 import { normal, type RandomKey, uniform } from '../tensor/ops/random';
 import { gradients } from '../tensor/tape';
-import { filled, type Tensor } from '../tensor/tensor';
-import type { Norm } from './attack';
+import { filled, input, type Tensor } from '../tensor/tensor';
+import { marginsOf, type Norm } from './attack';
 
 export interface Ball {
   /** Clean images [n, ...]. */
@@ -52,7 +53,13 @@ export function randomStart(ball: Ball, key: RandomKey): Tensor {
   return project(ball, add(x, mul(direction, scale)));
 }
 
-/** One step of the given length up the cross entropy of the model, projected; and the logits before. */
+/**
+ * One step of the given length up the cross entropy of the model, projected; and the logits before.
+ *
+ * Where the network is surer than float32 can tell, probabilities round to 0 and 1 and gradients of
+ * the cross entropy vanish or lose the label's part; logits with a margin above `SURE` are scaled
+ * down to it, which changes no decision (Carlini and Wagner 2017 on why this matters).
+ */
 export function ascend(
   model: Model,
   ball: Ball,
@@ -60,13 +67,25 @@ export function ascend(
   labels: ArrayLike<number>,
   length: number,
 ): { readonly next: Tensor; readonly z: Tensor } {
-  const { result, gradients: found } = gradients(model.engine, [at], () => {
+  const { engine } = model;
+  const { result, gradients: found } = gradients(engine, [at], () => {
     const z = logits(model, at);
-    return { loss: sum(crossEntropy(z, labels)), z };
+    const scales = marginsOf(z, labels).map((m) => (Math.abs(m) > SURE ? SURE / Math.abs(m) : 1));
+    const tempered = mul(z, input(engine, scales, [labels.length, 1]));
+    return { loss: sum(crossEntropy(tempered, labels)), z };
   });
   const g = found[0]!;
-  const way = ball.norm === 'linf' ? sign(g) : div(g, rowNorms(g));
+  const way = ball.norm === 'linf' ? signOrZero(g) : div(g, rowNorms(g));
   return { next: project(ball, add(at, affine(way, length, 0))), z: result.z };
+}
+
+/** Margins of logits up to this one keep gradients of full precision: exp(-10) is 760 roundings. */
+const SURE = 10;
+
+/** The sign of each element, 0 for NaN: a gradient that overflowed leads nowhere. */
+function signOrZero(g: Tensor): Tensor {
+  const zero = filled(g.engine, [1], 0);
+  return sub(greater(g, zero), greater(zero, g));
 }
 
 /** L2 norm of each sample, [n, 1, ...], kept above zero. */

@@ -4,10 +4,11 @@
  * says so.
  */
 import type * as v from 'valibot';
-import { predict } from '../domain/classifier';
+import { logits } from '../domain/classifier';
 import { EspalierError } from '../errors';
 import type { Model } from '../nn/model';
 import type { OptionsSchema } from '../options';
+import { argmax } from '../tensor/ops/loss';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
 
@@ -87,15 +88,21 @@ export function batchTensor(job: AttackJob): Tensor {
   return input(job.model.engine, job.images, batchShape(job));
 }
 
-/** 1 where the predicted class is not the label. */
+/** 1 where the predicted class is not the label, or the outputs are no numbers. */
 export function wrongSamples(
   model: Model,
   images: Float32Array,
   labels: ArrayLike<number>,
 ): Uint8Array {
   const shape = [labels.length, ...model.graph.network.input];
-  const classes = step(model.engine, () => predict(model, input(model.engine, images, shape)));
-  return Uint8Array.from(classes, (c, i) => (c === labels[i] ? 0 : 1));
+  return step(model.engine, () => {
+    const z = logits(model, input(model.engine, images, shape));
+    const classes = argmax(z);
+    const margins = marginsOf(z, labels);
+    return Uint8Array.from(classes, (c, i) =>
+      c === labels[i] && !Number.isNaN(margins[i]!) ? 0 : 1,
+    );
+  });
 }
 
 /** z_y - max z_j of each sample, from logits [n, classes]: negative where it is broken. */

@@ -41,7 +41,32 @@ export const configArgs = {
 } as const satisfies ArgsDef;
 
 export const modelArg = {
-  model: { type: 'positional', required: true, description: 'a model, as safetensors' },
+  model: {
+    type: 'positional',
+    required: true,
+    description: 'a model: safetensors, ONNX, PyTorch or npz',
+  },
+} as const satisfies ArgsDef;
+
+/** Options for models of other tools. */
+export const foreignArgs = {
+  network: {
+    type: 'string',
+    valueHint: 'name|file',
+    description: 'for files of weights alone: a network of the zoo, or a JSON network',
+  },
+  input: {
+    type: 'string',
+    valueHint: 'c,h,w',
+    description: 'shape of one input of a network of the zoo, such as 1,28,28',
+  },
+  classes: { type: 'string', valueHint: 'n', description: 'its outputs (default: by the weights)' },
+  mean: {
+    type: 'string',
+    valueHint: 'm,...',
+    description: 'the network takes (x - mean) / std: puts that in front, as inputs are in [0, 1]',
+  },
+  std: { type: 'string', valueHint: 's,...', description: 'one number a channel, or one for all' },
 } as const satisfies ArgsDef;
 
 export const outFile = {

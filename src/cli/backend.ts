@@ -2,8 +2,10 @@
  * What the commands ask of the floors below, in terms of files, configs and plain results. The real
  * one is `wiring.ts`, loaded when a command first needs it; tests hand in their own.
  */
+import type { ModelFile, ReadOptions } from '../io/read';
 import type { BenchRow } from '../recipe/bench';
 import type { Config, PlugIn } from '../recipe/config';
+import type { Conversion } from '../recipe/convert';
 import type { Evaluation } from '../recipe/evaluate';
 import type { Listener } from '../recipe/events';
 import type { Inspection } from '../recipe/inspect';
@@ -28,8 +30,9 @@ export interface Backend {
   prune(engine: EngineHandle, job: Hooks & PruneJob): Promise<Inspection>;
   finetune(engine: EngineHandle, job: Hooks & FinetuneJob): Promise<Inspection>;
   evaluate(engine: EngineHandle, job: Hooks & EvaluateJob): Promise<Evaluation>;
-  bounds(engine: EngineHandle, job: BoundsJob): Promise<readonly ImageBounds[]>;
-  inspect(engine: EngineHandle, model: string): Promise<Inspection>;
+  bounds(engine: EngineHandle, job: Hooks & BoundsJob): Promise<readonly ImageBounds[]>;
+  inspect(engine: EngineHandle, model: string, as: ReadOptions): Promise<Inspected>;
+  convert(engine: EngineHandle, from: string, to: string, as: ReadOptions): Promise<Conversion>;
   /** The config recorded in a model file, or undefined. */
   recordedConfig(model: string): Promise<unknown>;
   benchmark(engine: EngineHandle, options: { seconds: number }): Promise<readonly BenchRow[]>;
@@ -39,33 +42,38 @@ export interface Backend {
   binaries(): Promise<{ simd: boolean; relaxed: boolean }>;
 }
 
+/** A model in a file, of whatever format. */
+export interface ModelJob {
+  readonly model: string;
+  /** For models of other tools. */
+  readonly as: ReadOptions;
+}
+
+export type Inspected = Inspection & Partial<Pick<ModelFile, 'format' | 'notes'>>;
+
 export interface RunJob {
   readonly dir: RunDir;
   readonly engine: EngineHandle;
 }
 
-export interface PruneJob {
-  readonly model: string;
+export interface PruneJob extends ModelJob {
   readonly out: string;
   readonly strategy: PlugIn;
   readonly sparsity: number;
   readonly seed: number;
 }
 
-export interface FinetuneJob {
-  readonly model: string;
+export interface FinetuneJob extends ModelJob {
   readonly out: string;
   readonly config: Config;
 }
 
-export interface EvaluateJob {
-  readonly model: string;
+export interface EvaluateJob extends ModelJob {
   /** `data` and `evaluate` count, the latter with its `eps` resolved. */
   readonly config: Config;
 }
 
-export interface BoundsJob {
-  readonly model: string;
+export interface BoundsJob extends ModelJob {
   readonly data: Config['data'];
   /** Positions in the test split. */
   readonly indices: readonly number[];

@@ -2,7 +2,9 @@
  * What every long command does around its work: the engine, the bar, Ctrl-C, and the config that
  * its arguments stand for.
  */
-import { EspalierError } from '../errors';
+import { EspalierError, expect, fail } from '../errors';
+import type { ReadOptions } from '../io/read';
+import { parseOptions, real, whole } from '../options';
 import type { Config } from '../recipe/config';
 import type { Values } from './args';
 import type { EngineHandle, Hooks } from './backend';
@@ -81,6 +83,30 @@ export async function modelConfig(context: Context, sets: readonly string[]): Pr
   );
 }
 
+/** How to read a model of another tool, as `foreignArgs` say. */
+export function readOptions(values: Values): ReadOptions {
+  const network = values.text('network');
+  const input = numbers(values, 'input')?.map((size) => parseOptions(whole(1), size, '--input'));
+  const classes = values.number('classes', whole(1, 1_000_000));
+  const mean = numbers(values, 'mean')?.map((m) => parseOptions(real(), m, '--mean'));
+  const std = numbers(values, 'std')?.map((s) => parseOptions(real(1e-12), s, '--std'));
+  expect((mean === undefined) === (std === undefined), '--mean, --std', 'both or none', 'one');
+  return {
+    ...(network !== undefined && { network }),
+    ...(input && { input }),
+    ...(classes !== undefined && { classes }),
+    ...(mean && std && { normalise: { mean, std } }),
+  };
+}
+
+function numbers(values: Values, name: string): number[] | undefined {
+  const text = values.text(name);
+  return text?.split(/[,x]/).map((part) => {
+    const number = part.trim() === '' ? Number.NaN : Number(part);
+    return Number.isFinite(number) ? number : fail(`--${name}`, 'numbers like 1,28,28', text);
+  });
+}
+
 /** Raises an error where the output file exists and --force was not given. */
 export async function freeOutput(out: string, values: Values): Promise<string> {
   const { kindOf } = await import('../io/files');
@@ -93,5 +119,5 @@ export async function freeOutput(out: string, values: Values): Promise<string> {
 
 /** "runs/a/dense.safetensors", "pruned" -> "runs/a/dense-pruned.safetensors". */
 export function besides(model: string, suffix: string): string {
-  return `${model.replace(/\.safetensors$/, '')}-${suffix}.safetensors`;
+  return `${model.replace(/\.(safetensors|onnx|npz|pth?)$/, '')}-${suffix}.safetensors`;
 }

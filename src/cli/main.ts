@@ -47,6 +47,11 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'output and margin bounds of given inputs, by a named method',
     load: () => import('./commands/bounds'),
   },
+  convert: {
+    args: 'IN OUT',
+    about: 'between formats: safetensors, ONNX, PyTorch, npz',
+    load: () => import('./commands/convert'),
+  },
   inspect: {
     args: 'MODEL',
     about: 'layers, shapes, density, bytes, multiply-adds',

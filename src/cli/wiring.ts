@@ -1,9 +1,10 @@
 /**
  * The real backend: each method loads what it needs and hands over to the recipe.
  */
+import type { ModelFile } from '../io/read';
 import type { Config } from '../recipe/config';
 import type { Engine } from '../runtime/engine';
-import type { Backend, EngineHandle } from './backend';
+import type { Backend, EngineHandle, Hooks, ModelJob } from './backend';
 
 /** Every handle comes from `load` below. */
 const real = (engine: EngineHandle): Engine => engine as Engine;
@@ -21,45 +22,53 @@ export const backend: Backend = {
     const { pretrain } = await import('../recipe/compress');
     return pretrain(config, { ...job, engine: real(engine) });
   },
-  async prune(engine, { model: path, out, strategy, sparsity, seed }) {
-    const { loadModel, readMetadata, saveModel } = await import('../io/model');
+  async prune(engine, job) {
     const { pruneModel } = await import('../recipe/phases');
     const { inspect } = await import('../recipe/inspect');
-    const pruned = pruneModel(await loadModel(real(engine), path), { strategy, sparsity, seed });
-    await saveModel(out, pruned, await readMetadata(path));
+    const { writerFor } = await import('../recipe/convert');
+    const writer = writerFor(job.out);
+    const { model, metadata } = await open(engine, job);
+    const pruned = pruneModel(model, job);
+    await writer.write(job.out, pruned, metadata);
     return inspect(pruned);
   },
-  async finetune(engine, { model: path, out, config, onEvent, signal }) {
-    const { loadModel, readMetadata, saveModel } = await import('../io/model');
+  async finetune(engine, job) {
     const { trainModel } = await import('../recipe/phases');
     const { inspect } = await import('../recipe/inspect');
-    const model = await loadModel(real(engine), path);
+    const { writerFor } = await import('../recipe/convert');
+    const { out, config, onEvent, signal } = job;
+    const writer = writerFor(out);
+    const { model, metadata } = await open(engine, job);
     await trainModel(model, config, { onEvent, signal });
-    await saveModel(out, model, { ...(await readMetadata(path)), config });
+    await writer.write(out, model, { ...metadata, config });
     return inspect(model);
   },
-  async evaluate(engine, { model: path, config, onEvent, signal }) {
-    const { loadModel } = await import('../io/model');
+  async evaluate(engine, job) {
     const { evaluate } = await import('../recipe/evaluate');
-    const model = await loadModel(real(engine), path);
+    const { config, onEvent, signal } = job;
+    const { model } = await open(engine, job);
     const set = await loadData(config.data);
     const hooks = { onEvent, signal, seed: config.seed };
     return evaluate(model, set, set.test, config.evaluate, hooks);
   },
-  async bounds(engine, { model: path, data, indices, eps, method }) {
-    const { loadModel } = await import('../io/model');
+  async bounds(engine, job) {
     const { outputBounds } = await import('../recipe/phases');
-    const model = await loadModel(real(engine), path);
-    return outputBounds(model, await loadData(data), { indices, eps, method });
+    const { model } = await open(engine, job);
+    return outputBounds(model, await loadData(job.data), job);
   },
-  async inspect(engine, path) {
-    const { loadModel } = await import('../io/model');
+  async inspect(engine, path, as) {
+    const { readModelFile } = await import('../io/read');
     const { inspect } = await import('../recipe/inspect');
-    return inspect(await loadModel(real(engine), path));
+    const { model, format, notes } = await readModelFile(real(engine), path, as);
+    return { ...inspect(model), format, notes };
+  },
+  async convert(engine, from, to, as) {
+    const { convert } = await import('../recipe/convert');
+    return convert(real(engine), from, to, as);
   },
   async recordedConfig(path) {
-    const { readMetadata } = await import('../io/model');
-    return (await readMetadata(path)).config;
+    const { readRecord } = await import('../io/read');
+    return (await readRecord(path)).config;
   },
   async benchmark(engine, options) {
     const { benchmark } = await import('../recipe/bench');
@@ -88,6 +97,17 @@ export const backend: Backend = {
     return { simd: supports('simd'), relaxed: supports('relaxed') };
   },
 };
+
+/** The model of a job; what reading it took is told as notes. */
+async function open(
+  engine: EngineHandle,
+  { model: path, as, onEvent }: ModelJob & Pick<Hooks, 'onEvent'>,
+): Promise<ModelFile> {
+  const { readModelFile } = await import('../io/read');
+  const file = await readModelFile(real(engine), path, as);
+  for (const text of file.notes) onEvent({ type: 'note', text });
+  return file;
+}
 
 async function loadData({ name, path }: Config['data']) {
   const { datasets } = await import('../data/registry');

@@ -10,12 +10,12 @@
 import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, Params } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
-import { add, affine, lincomb, mul, reshape, sub } from '../tensor/ops/core';
+import { add, affine, expand, lincomb, maximum, mul, reshape, sub } from '../tensor/ops/core';
 import { abs, clamp } from '../tensor/ops/elementwise';
 import { toCentre, toEnds } from '../tensor/ops/interval';
 import { matmul } from '../tensor/ops/product';
 import { takeRows } from '../tensor/ops/shape';
-import { sizeOf } from '../tensor/shape';
+import { type Shape, sizeOf } from '../tensor/shape';
 import { filled, input, step, type Tensor } from '../tensor/tensor';
 import { type Domain, type Pass, propagate } from './domain';
 import { gamma, roundUp, tiny, U } from './rounding';
@@ -34,11 +34,16 @@ const EXACT = { grow: 0, tiny: 0 };
 /** Widening that covers the two or three roundings of a change of description. */
 const OUTWARD = { grow: 4 * U, tiny: 2 ** -148 };
 
-/** The L-infinity ball of radius eps around x, cut to the input range [0, 1]. */
-export function ball(x: Tensor, eps: number, { sound }: IntervalOptions): Box {
+export interface BallOptions extends IntervalOptions {
+  /** Where inputs live: the ball is cut to it, or not at all. Default [0, 1]. */
+  readonly range?: readonly [lo: number, hi: number] | null;
+}
+
+/** The L-infinity ball of radius eps around x, cut to the range of inputs. */
+export function ball(x: Tensor, eps: number, { sound, range = [0, 1] }: BallOptions): Box {
   const radius = filled(x.engine, x.shape, sound ? roundUp(eps) : eps);
   const [lo, hi] = toEnds(x, radius, sound ? OUTWARD : EXACT);
-  return { lo: clamp(lo, 0, 1), hi: clamp(hi, 0, 1) };
+  return range ? { lo: clamp(lo, ...range), hi: clamp(hi, ...range) } : { lo, hi };
 }
 
 export function interval({ sound }: IntervalOptions): Domain<Box> {
@@ -74,7 +79,13 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
         options as never,
       );
       const terms = layer.terms(boxes.length);
-      return sound && terms > 0 ? widen({ lo, hi }, 2 * gamma(terms)) : { lo, hi };
+      if (!sound || terms === 0) return { lo, hi };
+      // Terms can cancel, so the error is measured against the sum of their sizes.
+      const sizes = boxes.map((b) => maximum(abs(b.lo), abs(b.hi)));
+      const size = layer.combine(sizes, options as never);
+      const error = affine(size, roundUp(2 * gamma(terms + 2) + 8 * U), 2 ** -148);
+      const far = add(error, refusal(size));
+      return { lo: toEnds(lo, far, OUTWARD)[0], hi: toEnds(hi, far, OUTWARD)[1] };
     },
   };
 }
@@ -93,7 +104,16 @@ function soundRadius(
   const bias = layer.bias?.(p);
   const extra = bias && affine(abs(bias), roundUp(2 * g), 0);
   const y = layer.applyAbs(fed, p, node.options as never, extra);
-  return affine(y, roundUp(1 + 2 * g), tiny(2 * terms));
+  return add(affine(y, roundUp(1 + 2 * g), tiny(2 * terms)), refusal(y));
+}
+
+/**
+ * 0 where a size is below 2^104, NaN beyond: added to a radius it proves nothing where a sum could
+ * overflow in some order of execution (docs/numerics.md, "Overflow").
+ */
+function refusal(size: Tensor): Tensor {
+  const large = affine(size, 2 ** 24, 0);
+  return lincomb(1, large, -1, large);
 }
 
 /** Both ends moved outwards by a share of their size. */
@@ -134,12 +154,14 @@ export function intervalMargins(
   observe?.(last, at);
   const p = nodeParams(last, params);
   const shape = last.inputShapes[0]!;
-  const rows = layer.transpose(differences(box.lo, k), p, last.options as never, shape);
+  const classes = reshape(differences(box.lo, k), [k * k, ...graph.output]);
+  const rows = layer.transpose(classes, p, last.options as never, shape);
   const flat = reshape(rows, [k * k, sizeOf(shape)]);
   const [c, r] = toCentre(at.lo, at.hi, sound ? OUTWARD : EXACT);
   const [c2, r2] = [reshape(c, [n, sizeOf(shape)]), reshape(r, [n, sizeOf(shape)])];
   const bias = layer.bias?.(p);
-  const offsets = bias && reshape(matmul(differences(box.lo, k), reshape(bias, [k, 1])), [k * k]);
+  const shifts = bias && matmul(reshape(classes, [k * k, k]), full(bias, graph.output));
+  const offsets = shifts && reshape(shifts, [k * k]);
   const centre = matmul(c2, flat, { tb: true, bias: offsets });
   const all = sub(centre, matmul(r2, abs(flat), { tb: true }));
   const picked = takeRows(reshape(all, [n * k, k]), rowsOf(labels, k));
@@ -163,10 +185,10 @@ function lessError(
   const [n, k] = margins.shape as [number, number];
   const own = takeRows(reshape(sizes, [n * k, 1]), rowsOf(labels, k));
   const both = add(sizes, own);
-  const error = affine(both, roundUp(6 * (gamma(terms + 8) + 4 * U)), tiny(8 * terms));
-  const wrong = mul(error, input(margins.engine, others(labels, n, k), [n, k]));
-  const way = { grow: 4 * U, tiny: 2 ** -148 };
-  return toEnds(margins, wrong, way)[0];
+  const bound = affine(both, roundUp(6 * (gamma(terms + 8) + 4 * U)), tiny(8 * terms));
+  const error = add(bound, refusal(both));
+  const mask = input(margins.engine, others(labels, n, k), [n, k]);
+  return mul(toEnds(margins, mul(error, mask), OUTWARD)[0], mask);
 }
 
 /** The least lower bound of z_y - z_j over j != y for each image, given as plain numbers. */
@@ -198,9 +220,9 @@ function marginsOfEnds(
   sound: boolean,
 ): Tensor {
   const own = takeRows(reshape(lo, [n * k, 1]), rowsOf(labels, k));
-  const other = input(lo.engine, others(labels, n, k), [n, k]);
-  const margins = mul(sub(own, reshape(hi, [n, k])), other);
-  return sound ? widen({ lo: margins, hi: margins }, 2 * U).lo : margins;
+  const mask = input(lo.engine, others(labels, n, k), [n, k]);
+  const margins = sub(own, reshape(hi, [n, k]));
+  return mul(sound ? widen({ lo: margins, hi: margins }, 2 * U).lo : margins, mask);
 }
 
 /** [k * k, k]: row y k + j is e_y - e_j. */
@@ -212,6 +234,12 @@ function differences(like: Tensor, k: number): Tensor {
       rows[(y * k + j) * k + j]! -= 1;
     }
   return input(like.engine, rows, [k * k, k]);
+}
+
+/** A bias of one number a channel as a column with one for each output. */
+function full(bias: Tensor, output: Shape): Tensor {
+  const channels = reshape(bias, [bias.size, ...output.slice(1).map(() => 1)]);
+  return reshape(expand(channels, output), [sizeOf(output), 1]);
 }
 
 /** Row i of the picked margins is row i k + label of all. */

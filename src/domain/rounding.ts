@@ -11,9 +11,9 @@ export const U = 2 ** -24;
 /** Half the smallest denormal: the largest absolute error of one underflowing operation. */
 const UNDERFLOW = 2 ** -150;
 
-/** Higham's gamma for n roundings. */
+/** Higham's gamma for n roundings; infinite, so that nothing is proved, where n U is 1/4 or more. */
 export function gamma(n: number): number {
-  return (n * U) / (1 - n * U);
+  return n * U < 0.25 ? (n * U) / (1 - n * U) : Number.POSITIVE_INFINITY;
 }
 
 /** Absolute error of n operations that underflow, as a float32 number, at least the smallest one. */
@@ -25,5 +25,6 @@ export function tiny(n: number): number {
 export function roundUp(x: number): number {
   const nearest = Math.fround(x);
   if (nearest >= x) return nearest;
-  return Math.max(Math.fround(nearest * (1 + 2 * U) + 2 ** -149), 2 ** -149);
+  // Between half an ulp and one and a half above it, which rounds to the next number.
+  return Math.fround(Math.max(nearest * (1 + 1.25 * U), nearest + 2 ** -149));
 }

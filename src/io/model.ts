@@ -12,7 +12,8 @@ import { readFile, writeAtomic } from './files';
 import { type Decoded, decode, encode, type TensorInput, toFloat32 } from './safetensors';
 
 const FORMAT = 'espalier/1';
-const MAX_BYTES = 2 ** 32;
+/** Largest model file of any format: what wasm32 can hold. */
+export const MAX_BYTES = 2 ** 32;
 
 /** JSON values by key; `network` is always there. */
 export type Metadata = Readonly<Record<string, unknown>>;
@@ -47,7 +48,15 @@ export interface LoadedTensors {
 
 /** Reads a file written by `saveTensors`. */
 export async function loadTensors(path: string): Promise<LoadedTensors> {
-  const decoded = decode(await readFile(path, MAX_BYTES), path);
+  return tensorsIn(decode(await readFile(path, MAX_BYTES), path), path);
+}
+
+/** Whether a safetensors file carries the library's format mark. */
+export const isOwn = ({ metadata }: Decoded): boolean =>
+  metadata.format?.startsWith('espalier/') === true;
+
+/** The tensors and metadata of a decoded file of ours. */
+export function tensorsIn(decoded: Decoded, path: string): LoadedTensors {
   const metadata = parseMetadata(path, decoded);
   return {
     metadata,
@@ -96,6 +105,16 @@ export async function readMetadata(path: string): Promise<Metadata> {
 
 /** The model whose parameters stand in the file under `prefix`. */
 export function modelIn(engine: Engine, file: LoadedTensors, path: string, prefix: string): Model {
+  const { network, weight } = weightsIn(file, path, prefix);
+  return modelFrom(engine, network, weight);
+}
+
+/** The network of a file of ours and its weights by parameter name, checked against each other. */
+export function weightsIn(
+  file: LoadedTensors,
+  path: string,
+  prefix: string,
+): { readonly network: Network; readonly weight: (name: string) => Float32Array } {
   const network = checkNetwork(file.metadata.network, path);
   const problems: string[] = [];
   const specs = paramSpecs(compile(network));
@@ -111,10 +130,11 @@ export function modelIn(engine: Engine, file: LoadedTensors, path: string, prefi
     for (const name of file.names)
       if (!specs.has(name)) problems.push(`${path}: expected tensors of the network, got ${name}.`);
   if (problems.length > 0) throw new EspalierError(problems.join('\n'));
-  return modelFrom(engine, network, (name) => file.tensor(prefix + name).values);
+  return { network, weight: (name) => file.tensor(prefix + name).values };
 }
 
-function checkNetwork(value: unknown, path: string): Network {
+/** A value from a file as a network, as far as `compile` needs it to say more. */
+export function checkNetwork(value: unknown, path: string): Network {
   const network = value as Partial<Network> | undefined;
   const shaped =
     typeof network === 'object' &&

@@ -20,7 +20,7 @@
 import { expect, fail } from '../errors';
 
 /** The dtypes, in the reference implementation's order of alignment; the values are item bytes. */
-const ITEM_BYTES = {
+export const ITEM_BYTES = {
   BOOL: 1,
   U8: 1,
   I8: 1,

@@ -13,7 +13,8 @@ import { sizeOf } from '../tensor/shape';
 
 /** How channels go through a layer; all that pruning knows of kinds of layers. */
 interface Flow {
-  readonly way: 'make' | 'pass' | 'repeat' | 'join';
+  /** `fixed`: what it reads and what it makes stays, as it mixes or reorders single values. */
+  readonly way: 'make' | 'pass' | 'repeat' | 'join' | 'fixed';
   /** Of makers: the option that holds the number of channels. */
   readonly count?: string;
   /** Options that hold one number a channel. */
@@ -21,13 +22,30 @@ interface Flow {
 }
 
 const pass: Flow = { way: 'pass' };
+const fixed: Flow = { way: 'fixed' };
+const make = (count: string): Flow => ({ way: 'make', count });
+/** Passes where a condition on the options leaves the channels alone. */
+const passIf =
+  (apart: (o: GraphNode['options']) => boolean, otherwise = fixed) =>
+  ({ options }: GraphNode): Flow =>
+    apart(options) ? pass : otherwise;
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
-/** By layer kind; pointwise layers pass by their role. Several inputs of a passing layer are tied. */
-const FLOWS: Readonly<Record<string, Flow>> = {
-  dense: { way: 'make', count: 'units' },
-  conv2d: { way: 'make', count: 'channels' },
+/**
+ * By layer kind, or by its options; pointwise layers pass by their role. Several inputs of a passing
+ * layer are tied.
+ */
+const FLOWS: Readonly<Record<string, Flow | ((node: GraphNode) => Flow)>> = {
+  dense: make('units'),
+  conv2d: ({ options }) => ((options.groups ?? 1) === 1 ? make('channels') : fixed),
   flatten: { way: 'repeat' },
-  concat: { way: 'join' },
+  concat: passIf((o) => (o.axis ?? 0) !== 0, { way: 'join' }),
+  reshape: fixed,
+  permute: fixed,
+  elementwise: fixed,
+  select: passIf((o) => (o.axis ?? 0) !== 0),
+  reduce: passIf((o) => !listOf(o.axes).includes(0)),
+  pad: passIf((o) => listOf(o.before)[0] === 0 && listOf(o.after)[0] === 0),
   add: pass,
   'max-pool': pass,
   'avg-pool': pass,
@@ -38,10 +56,14 @@ const FLOWS: Readonly<Record<string, Flow>> = {
 };
 
 export function flowOf(node: GraphNode): Flow {
-  return node.layer.role === 'pointwise'
-    ? pass
-    : lookup(FLOWS, node.kind, `channels of ${node.name}`);
+  if (node.layer.role === 'pointwise') return pass;
+  const flow = lookup(FLOWS, node.kind, `channels of ${node.name}`);
+  return typeof flow === 'function' ? flow(node) : flow;
 }
+
+/** The second axis of a layer's parameters, which holds one column a channel of its input. */
+const width = ({ params }: GraphNode): number =>
+  Object.values(params).reduce((most, { shape }) => Math.max(most, shape[1] ?? 1), 1);
 
 /** Layers whose channels are tied, one with another. */
 export interface Group {
@@ -55,9 +77,9 @@ export interface Group {
 export interface Channels {
   /** By node: the channel at each position of the first axis of its output. */
   readonly outputs: readonly (readonly number[])[];
-  /** By node: the same of its first input. */
+  /** By node: the same of its first input; for fixed layers, any fixed ones, one for each column. */
   readonly inputs: readonly (readonly number[])[];
-  /** Tied to the network's input or output; they stay. */
+  /** Tied to the network's input or output, or to a fixed layer; they stay. */
   readonly fixed: ReadonlySet<number>;
   /** In the order of their first makers; without those that have nothing to remove. */
   readonly groups: readonly Group[];
@@ -68,17 +90,21 @@ export function channelsOf(graph: Graph): Channels {
   const same = disjointSets();
   /** By channel: the node that made it, -1 for the network's input. */
   const makers: number[] = [];
-  const make = (count: number, maker: number): number[] =>
+  const fresh = (count: number, maker: number): number[] =>
     Array.from({ length: count }, () => makers.push(maker) - 1);
-  const source = make(graph.network.input[0] ?? 1, -1);
+  const source = fresh(graph.network.input[0] ?? 1, -1);
   const raw: number[][] = [];
   const inputsOf = (node: GraphNode): number[][] =>
     node.inputs.map((i) => (i < 0 ? source : raw[i]!));
+  const held = [...source];
   graph.nodes.forEach((node, at) => {
     const inputs = inputsOf(node);
     const { way } = flowOf(node);
-    if (way === 'make') raw.push(make(node.shape[0]!, at));
-    else if (way === 'join') raw.push(inputs.flat());
+    if (way === 'make') raw.push(fresh(node.shape[0]!, at));
+    else if (way === 'fixed') {
+      raw.push(fresh(node.shape[0]!, -1));
+      held.push(...inputs.flat(), ...raw[at]!);
+    } else if (way === 'join') raw.push(inputs.flat());
     else if (way === 'repeat') raw.push(repeat(inputs[0]!, sizeOf(node.shape)));
     else {
       for (const other of inputs.slice(1))
@@ -87,9 +113,13 @@ export function channelsOf(graph: Graph): Channels {
     }
   });
   const outputs = raw.map((ids) => ids.map(same.find));
-  const inputs = graph.nodes.map((node) => inputsOf(node)[0]!.map(same.find));
-  const fixed = new Set([...source.map(same.find), ...outputs.at(-1)!]);
-  return { outputs, inputs, fixed, groups: groupsOf(makers, same.find, fixed) };
+  const inputs = graph.nodes.map((node, at) =>
+    flowOf(node).way === 'fixed'
+      ? new Array<number>(width(node)).fill(outputs[at]![0]!)
+      : inputsOf(node)[0]!.map(same.find),
+  );
+  const kept = new Set([...held.map(same.find), ...outputs.at(-1)!]);
+  return { outputs, inputs, fixed: kept, groups: groupsOf(makers, same.find, kept) };
 }
 
 /** Every channel as often as it takes to fill `size` places, one after the other. */

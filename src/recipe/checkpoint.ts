@@ -3,14 +3,17 @@
  * optimiser's moments and the masks, and as metadata where the run stands. Restoring it and going on
  * gives bit for bit what an uninterrupted run gives.
  */
+import * as v from 'valibot';
+import { expect } from '../errors';
 import { kindOf } from '../io/files';
 import { type LoadedTensors, loadTensors, modelIn, saveTensors } from '../io/model';
 import type { Model } from '../nn/model';
+import { choice, parseOptions, real, whole } from '../options';
 import type { Masks } from '../prune/strategy';
 import type { Engine } from '../runtime/engine';
 import { keep, type Tensor } from '../tensor/tensor';
 import type { TrainingConfig } from './config';
-import { type Phase, type PhaseState, startPhase } from './training';
+import { type Phase, startPhase } from './training';
 
 /** What the whole run remembers beside its phase. */
 export interface RunState {
@@ -24,6 +27,33 @@ export interface RunState {
   /** Prunable weights of the dense network: what sparsity refers to. */
   readonly weights: number;
 }
+
+/** The metadata of a checkpoint, beside the network and the hash. */
+const SAVED = v.strictObject({
+  run: v.strictObject({
+    stage: whole(),
+    overall: whole(),
+    seconds: real(0),
+    startedAt: v.string(),
+    weights: whole(),
+  }),
+  phase: v.strictObject({
+    name: choice(['pretrain', 'finetune']),
+    round: whole(),
+    state: v.strictObject({
+      epoch: whole(),
+      updates: whole(),
+      progress: v.strictObject({
+        step: whole(),
+        images: whole(),
+        lossSum: real(),
+        metrics: v.record(v.string(), real()),
+      }),
+      seconds: real(0),
+      best: v.nullable(v.strictObject({ benign: real(0, 1), robust: real(0, 1) })),
+    }),
+  }),
+});
 
 export interface Checkpoint {
   readonly run: RunState;
@@ -48,7 +78,7 @@ export async function saveCheckpoint(
   await saveTensors(path, tensors, { network, hash, run, phase: { name, round, state } });
 }
 
-/** The checkpoint at `path`, or undefined if there is none (or it belongs to another config). */
+/** The checkpoint at `path`, or undefined if there is none; an error if it is another run's. */
 export async function loadCheckpoint(
   engine: Engine,
   path: string,
@@ -57,8 +87,18 @@ export async function loadCheckpoint(
 ): Promise<Checkpoint | undefined> {
   if ((await kindOf(path)) !== 'file') return undefined;
   const file = await loadTensors(path);
-  if (file.metadata.hash !== hash) return undefined;
-  const saved = file.metadata.phase as { name: Phase['name']; round: number; state: PhaseState };
+  expect(
+    file.metadata.hash === hash,
+    path,
+    'the checkpoint of this run',
+    'one of another config',
+    'Choose another directory with --out, or move the file away to start again.',
+  );
+  const { run, phase: saved } = parseOptions(
+    SAVED,
+    { run: file.metadata.run, phase: file.metadata.phase },
+    path,
+  );
   const model: Model = modelIn(engine, file, path, 'model/');
   const masks = readMasks(engine, file);
   const phase = startPhase(
@@ -71,7 +111,7 @@ export async function loadCheckpoint(
   );
   for (const [name, t] of phase.best) t.write(file.tensor(`best/${name}`).values);
   for (const [name, t] of phase.optimizer.moments) t.write(file.tensor(`moment/${name}`).values);
-  return { run: file.metadata.run as RunState, phase };
+  return { run, phase };
 }
 
 function readMasks(engine: Engine, file: LoadedTensors): Masks | undefined {

@@ -15,7 +15,7 @@ import { loadModel, saveModel } from '../io/model';
 import { createModel, freeModel, type Model, prunableNames } from '../nn/model';
 import { buildNetwork } from '../nn/zoo';
 import { freeMasks } from '../prune/mask';
-import { prune } from '../prune/prune';
+import { type Pruned, prune } from '../prune/prune';
 import { relativeSparsity, sparsityAfter } from '../prune/schedule';
 import { strategies } from '../prune/strategies/registry';
 import { renderReport } from '../report/html';
@@ -24,11 +24,19 @@ import type { Engine } from '../runtime/engine';
 import { objectives } from '../train/objectives/registry';
 import { type Checkpoint, loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint';
 import { type Config, evaluationEps } from './config';
+import { checkFits } from './evaluate';
 import { Interrupted, type Listener } from './events';
 import { Journal, type JournalRecord } from './journal';
 import type { RunDir } from './run-dir';
 import { exhibits, histograms, summarise } from './summary';
-import { endPhase, type Phase, runPhase, startPhase, type TrainingData } from './training';
+import {
+  freePhase,
+  type Phase,
+  runPhase,
+  startPhase,
+  type TrainingData,
+  takeBest,
+} from './training';
 
 export interface CompressOptions {
   /** Opened by `openRun` and released by the caller. */
@@ -89,26 +97,37 @@ async function train(run: Run, end = Number.POSITIVE_INFINITY): Promise<RunState
     name === 'pretrain' ? config.pretrain : config.finetune,
   );
   if (loaded) run.onEvent?.({ type: 'note', text: 'Going on from the checkpoint.' });
-  let at = loaded ?? begin(run);
-  const last = at.run.overall;
-  await journal.truncateAfter((r) => isEpoch(r) && r.overall <= last);
-  const stages = Math.min(end, 1 + config.prune.rounds);
-  for (;;) {
-    await trainStage(run, at);
-    if (at.run.stage + 1 >= stages) break;
-    at = nextStage(run, at);
-    await saveCheckpoint(dir.paths.checkpoint, dir.hash, at);
+  let at: Checkpoint | undefined = loaded ?? begin(run);
+  try {
+    checkFits(at.phase.model, run.data.set);
+    const last = at.run.overall;
+    await journal.truncateAfter((r) => isEpoch(r) && r.overall <= last);
+    const stages = Math.min(end, 1 + config.prune.rounds);
+    if (at.run.stage >= stages) return at.run;
+    for (;;) {
+      await trainStage(run, at);
+      if (at.run.stage + 1 >= stages) return at.run;
+      const ended: Checkpoint = at;
+      const { model, masks } = pruneNext(run, ended);
+      at = undefined;
+      freePhase(ended.phase, model);
+      const stage = ended.run.stage + 1;
+      const phase = startPhase('finetune', stage, model, masks, config.finetune);
+      at = { run: { ...ended.run, stage }, phase };
+      await saveCheckpoint(dir.paths.checkpoint, dir.hash, at);
+    }
+  } finally {
+    if (at) freePhase(at.phase);
   }
-  endPhase(at.phase);
-  freeModel(at.phase.model);
-  return at.run;
 }
 
-function begin({ config, engine, data }: Run): Checkpoint {
+function begin(run: Run): Checkpoint {
+  const { config, engine, data } = run;
   const { name, ...options } = config.network;
   const network = buildNetwork(name, options, data.set.shape, data.set.classes.length);
   const { init } = lookup(objectives, config.objective.name, 'objective');
   const model = createModel(engine, network, { seed: config.seed, init });
+  checkSparsity(run, model);
   const phase = startPhase('pretrain', 0, model, undefined, config.pretrain);
   const startedAt = new Date().toISOString();
   const weights = prunableWeights(model);
@@ -148,25 +167,27 @@ async function saveBest({ config, dir }: Run, phase: Phase): Promise<void> {
   await saveModel(path, { ...phase.model, params: phase.best }, { config });
 }
 
-/** Prunes the best model of the stage that ended and makes the next phase ready. */
-function nextStage({ config, onEvent }: Run, { run, phase }: Checkpoint): Checkpoint {
-  const stage = run.stage + 1;
+/** Prunes the best model of the stage that ended. */
+function pruneNext({ config, onEvent }: Run, { run, phase }: Checkpoint): Pruned {
   const { sparsity, rounds, strategy } = config.prune;
   const { name, ...options } = strategy;
-  const original = run.weights;
-  endPhase(phase);
-  const target = sparsityAfter(stage, rounds, sparsity);
+  takeBest(phase);
+  const target = sparsityAfter(run.stage + 1, rounds, sparsity);
   const title = `prune ${name} to ${(100 * target).toFixed(1)} % zeros`;
   onEvent?.({ type: 'phase', phase: 'prune', title, total: 1, done: 0 });
-  const { model, masks } = prune(phase.model, lookup(strategies, name, 'strategy'), options, {
-    sparsity: relativeSparsity(target, original, prunableWeights(phase.model)),
+  return prune(phase.model, lookup(strategies, name, 'strategy'), options, {
+    sparsity: relativeSparsity(target, run.weights, prunableWeights(phase.model)),
     seed: config.seed,
     ...(phase.masks ? { previous: phase.masks } : {}),
   });
-  if (phase.masks) freeMasks(phase.masks);
-  if (model !== phase.model) freeModel(phase.model);
-  const next = startPhase('finetune', stage, model, masks, config.finetune);
-  return { run: { ...run, stage }, phase: next };
+}
+
+/** Asks for the last masks once, so that a sparsity out of reach is said before the training. */
+function checkSparsity({ config }: Run, model: Model): void {
+  const { name, ...options } = config.prune.strategy;
+  const { sparsity } = config.prune;
+  const chosen = lookup(strategies, name, 'strategy');
+  freeMasks(chosen.masks({ model, sparsity, seed: config.seed }, options as never));
 }
 
 function prunableWeights({ graph, params }: Model): number {
@@ -204,10 +225,12 @@ async function judge(run: Run, state: RunState): Promise<Summary> {
   }
 }
 
+/** The summary of a finished run; anything else in its place is made again. */
 async function readSummary({ paths }: RunDir): Promise<Summary | undefined> {
   const { readFile } = await import('node:fs/promises');
   try {
-    return JSON.parse(await readFile(paths.summary, 'utf8')) as Summary;
+    const summary = JSON.parse(await readFile(paths.summary, 'utf8')) as Partial<Summary> | null;
+    return summary?.schema === 'espalier-summary/1' ? (summary as Summary) : undefined;
   } catch {
     return undefined;
   }

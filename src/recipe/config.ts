@@ -69,7 +69,8 @@ const schemaOf = (slots: Readonly<Record<SlotPath, SlotSchema>>, name: string) =
       v.pipe(v.string(), v.regex(/^[\w.-]+$/, 'letters, digits, ".", "_", "-"')),
       name,
     ),
-    seed: v.optional(whole(), 1),
+    /** Phases and epochs count on from it, so it ends well below 2^53. */
+    seed: v.optional(whole(0, 2 ** 48), 1),
     data: v.optional(
       v.strictObject({
         name: v.optional(choice(Object.keys(datasets)), 'digits'),

@@ -36,7 +36,9 @@ export class Journal {
   /** Opens or creates the journal at `path`; a torn last line is truncated away. */
   static async open(path: string): Promise<Journal> {
     const { open } = await import('node:fs/promises');
-    const file = await open(path, 'a+');
+    const file = await open(path, 'a+').catch((error: Error) => {
+      throw new EspalierError(`${path}: expected to open the journal, got: ${error.message}.`);
+    });
     try {
       const { size } = await file.stat();
       if (size > MAX_BYTES) fail(path, `a journal of at most ${MAX_BYTES} bytes`, `${size} bytes`);

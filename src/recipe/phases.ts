@@ -8,6 +8,7 @@ import { ball, interval, intervalMargins } from '../domain/interval';
 import { expect, lookup } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model, prunableNames } from '../nn/model';
+import { freeMasks } from '../prune/mask';
 import { prune } from '../prune/prune';
 import { strategies } from '../prune/strategies/registry';
 import type { Masks } from '../prune/strategy';
@@ -16,15 +17,18 @@ import { input, keep, step, type Tensor } from '../tensor/tensor';
 import type { Config, PlugIn } from './config';
 import { batchOf, checkFits } from './evaluate';
 import { Interrupted, type Listener } from './events';
-import { endPhase, runPhase, startPhase } from './training';
+import { freePhase, runPhase, startPhase, takeBest } from './training';
 
-/** The pruned model: the same one with zeros, or a smaller one. */
+/** The pruned model: the same one with zeros, or a smaller one (the given one stays the caller's). */
 export function pruneModel(
   model: Model,
   { strategy, sparsity, seed }: { strategy: PlugIn; sparsity: number; seed: number },
 ): Model {
   const { name, ...options } = strategy;
-  return prune(model, lookup(strategies, name, 'strategy'), options, { sparsity, seed }).model;
+  const goal = { sparsity, seed };
+  const pruned = prune(model, lookup(strategies, name, 'strategy'), options, goal);
+  freeMasks(pruned.masks);
+  return pruned.model;
 }
 
 /** Fine-tunes in place; weights that are zero stay zero. */
@@ -40,9 +44,13 @@ export async function trainModel(
   const { train, held } = holdout(set.train, set.shape, count, config.seed);
   const phase = startPhase('finetune', 1, model, supportOf(model), config.finetune);
   const hooks = { onEvent, signal };
-  const complete = await runPhase(phase, config, config.finetune, { set, train, held }, hooks);
-  if (!complete) throw new Interrupted('Nothing was written.');
-  endPhase(phase);
+  try {
+    const complete = await runPhase(phase, config, config.finetune, { set, train, held }, hooks);
+    if (!complete) throw new Interrupted('Nothing was written.');
+    takeBest(phase);
+  } finally {
+    freePhase(phase, model);
+  }
 }
 
 /** Masks of the weights that are not zero. */
@@ -81,12 +89,14 @@ export function outputBounds(
   { indices, eps, method }: { indices: readonly number[]; eps: number; method: PlugIn },
 ): ImageBounds[] {
   checkFits(model, set);
+  for (const index of indices) {
+    const inside = Number.isInteger(index) && index >= 0 && index < set.test.count;
+    expect(inside, '--index', `positions in [0, ${set.test.count})`, index);
+  }
   const sound = method.sound !== false;
   const canonical = lower(model);
   const { engine, graph, params } = canonical;
   const result = indices.map((index) => {
-    const inside = Number.isInteger(index) && index >= 0 && index < set.test.count;
-    expect(inside, '--index', `positions in [0, ${set.test.count})`, index);
     const { images, labels } = batchOf(set, set.test, index, index + 1);
     return step(engine, () => {
       const x = input(engine, images, [1, ...graph.network.input]);

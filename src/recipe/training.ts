@@ -9,7 +9,7 @@ import type { DataSet, Split } from '../data/types';
 import { lookup } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
-import { assertMasked } from '../prune/mask';
+import { assertMasked, freeMasks } from '../prune/mask';
 import type { Masks } from '../prune/strategy';
 import type { EpochRecord } from '../report/types';
 import { sizeOf } from '../tensor/shape';
@@ -97,11 +97,17 @@ export function startPhase(
   return { name, round, model, masks, optimizer, best, state };
 }
 
-/** Puts the best parameters into the model and frees what only training needs. */
-export function endPhase(phase: Phase): void {
-  for (const [name, t] of phase.model.params) assign(t, phase.best.get(name)!);
-  for (const t of phase.best.values()) t.free();
-  freeOptimizer(phase.optimizer);
+/** Puts the best parameters into the model. */
+export function takeBest({ model, best }: Phase): void {
+  for (const [name, t] of model.params) assign(t, best.get(name)!);
+}
+
+/** Frees all tensors of a phase; its model too unless that is `keeping`. */
+export function freePhase({ model, masks, best, optimizer }: Phase, keeping?: Model): void {
+  for (const t of best.values()) t.free();
+  freeOptimizer(optimizer);
+  if (masks) freeMasks(masks);
+  if (model !== keeping) freeModel(model);
 }
 
 /** Trains to the end of the phase; false if `signal` stopped it before (the state was saved). */

@@ -4,13 +4,15 @@
  */
 import { newPass, propagate } from '../domain/domain';
 import { value } from '../domain/value';
-import { EspalierError } from '../errors';
+import { EspalierError, expect } from '../errors';
 import { type Model, trainableNames } from '../nn/model';
 import { STREAMS } from '../tensor/philox';
 import { gradients } from '../tensor/tape';
 import { assign, input, item, step, Tensor } from '../tensor/tensor';
 import type { Objective } from './objective';
 import { type Optimizer, update } from './optimizers';
+
+const ADVICE = 'Lower the learning rate or set gradientClip; the last checkpoint is intact.';
 
 export interface Batch {
   /** [n, ...input] in [0, 1], row-major. */
@@ -49,17 +51,30 @@ export interface EpochJob {
   after(progress: EpochProgress): Promise<boolean>;
 }
 
-/** Runs the rest of an epoch; returns whether it reached the end. */
+/**
+ * Runs the rest of an epoch; returns whether it reached the end. Only finite parameters pass it, as
+ * they are what is saved next.
+ */
 export async function trainEpoch(job: EpochJob, progress: EpochProgress): Promise<boolean> {
-  while (progress.step < job.batches) {
+  let stopped = false;
+  while (progress.step < job.batches && !stopped) {
     const batch = job.batch(progress.step);
     const { loss, metrics } = trainStep(job, batch, job.epoch + progress.step / job.batches);
     progress.step++;
     progress.images += batch.labels.length;
     progress.lossSum += loss;
     progress.metrics = metrics;
-    if (await job.after(progress)) return progress.step >= job.batches;
+    stopped = await job.after(progress);
   }
+  if (progress.step < job.batches) return false;
+  for (const [name, t] of job.model.params)
+    expect(
+      t.read().every(Number.isFinite),
+      `training, epoch ${job.epoch + 1}`,
+      'finite parameters',
+      `others in ${name}`,
+      ADVICE,
+    );
   return true;
 }
 
@@ -68,7 +83,10 @@ interface StepResult {
   readonly metrics: Record<string, number>;
 }
 
-/** Forward, backward, update on one batch. A loss that is not finite changes nothing and throws. */
+/**
+ * Forward, backward, update on one batch. A loss or a gradient that is not finite changes nothing
+ * and throws.
+ */
 export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResult {
   const { model, optimizer, objective, options, seed, epochs, ramp, masks } = job;
   const { engine, params } = model;
@@ -85,8 +103,8 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
       ),
     );
     const loss = item(result.loss);
-    if (!Number.isFinite(loss)) diverged(job, x, loss, epoch);
-    update(optimizer, model, found, job.rate(epoch), masks);
+    const moved = Number.isFinite(loss) && update(optimizer, model, found, job.rate(epoch), masks);
+    if (!moved) diverged(job, x, { loss, found }, epoch);
     for (const [name, t] of pass.updates) assign(params.get(name)!, t);
     const metrics = Object.entries(result.metrics).map(([name, m]) => [
       name,
@@ -96,9 +114,13 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
   });
 }
 
-/** Names the first tensor that is not finite: input, a parameter, a layer's output, or the loss. */
-function diverged(job: EpochJob, x: Tensor, loss: number, epoch: number): never {
-  const { model } = job;
+/** Names the first tensor that is not finite: input, parameter, a layer's output, loss, gradient. */
+function diverged(
+  { model, optimizer, batches }: EpochJob,
+  x: Tensor,
+  { loss, found }: { readonly loss: number; readonly found: readonly Tensor[] },
+  epoch: number,
+): never {
   const bad = (t: Tensor): boolean => !t.read().every(Number.isFinite);
   let first = bad(x) ? 'the input' : undefined;
   for (const [name, t] of model.params) first ??= bad(t) ? `the parameter ${name}` : undefined;
@@ -106,10 +128,16 @@ function diverged(job: EpochJob, x: Tensor, loss: number, epoch: number): never 
     if (bad(t)) first ??= `the input of ${node.name}`;
   };
   if (!first) propagate(model.graph, model.params, value, x, { observe });
-  const where = `epoch ${Math.floor(epoch) + 1}, step ${Math.round((epoch % 1) * job.batches) + 1}`;
+  // Gradients flow from the last parameter to the first.
+  const last = optimizer.names.findLast((_, i) => bad(found[i]!));
+  if (Number.isFinite(loss)) first ??= last ? `the gradient of ${last}` : "the gradient's norm";
+  const where = `epoch ${Math.floor(epoch) + 1}, step ${Math.round((epoch % 1) * batches) + 1}`;
+  const what = Number.isFinite(loss)
+    ? 'a finite gradient, got another'
+    : `a finite loss, got ${loss}`;
   throw new EspalierError(
-    `training, ${where}: expected a finite loss, got ${loss}; first not finite: ${
+    `training, ${where}: expected ${what}; first not finite: ${
       first ?? 'the loss itself'
-    }. Lower the learning rate or set gradientClip; the last checkpoint is intact.`,
+    }. ${ADVICE}`,
   );
 }

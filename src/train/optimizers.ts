@@ -6,7 +6,7 @@
 import { paramSpecs } from '../nn/graph';
 import type { Model } from '../nn/model';
 import { trainableNames } from '../nn/model';
-import { affine, sum } from '../tensor/ops/core';
+import { affine, mul, sum } from '../tensor/ops/core';
 import { square } from '../tensor/ops/elementwise';
 import { item, keep, type Tensor } from '../tensor/tensor';
 
@@ -45,17 +45,29 @@ export function freeOptimizer(optimizer: Optimizer): void {
   for (const tensor of optimizer.moments.values()) tensor.free();
 }
 
-/** Moves the parameters against their gradients (in the order of `names`). */
+/**
+ * Moves the parameters against their gradients (in the order of `names`); where the gradients' norm
+ * is not finite it changes nothing and returns false.
+ */
 export function update(
   optimizer: Optimizer,
   model: Model,
   gradients: readonly Tensor[],
   rate: number,
   masks?: ReadonlyMap<string, Tensor>,
-): void {
+): boolean {
   const { options, names, moments } = optimizer;
   const specs = paramSpecs(model.graph);
-  const clipped = clip(gradients, options.gradientClip);
+  // What is masked is no parameter of the network, so it has no part in the norm.
+  const effective = gradients.map((g, i) => {
+    const mask = masks?.get(names[i]!);
+    return mask ? mul(g, mask) : g;
+  });
+  const norm = Math.sqrt(effective.reduce((total, g) => total + item(sum(square(g))), 0));
+  if (!Number.isFinite(norm)) return false;
+  const limit = options.gradientClip ?? norm;
+  // All scaled down by one factor, so that their common L2 norm is at most the limit.
+  const clipped = norm > limit ? effective.map((g) => affine(g, limit / norm, 0)) : effective;
   const t = ++optimizer.steps;
   const beta1 = options.momentum;
   names.forEach((name, i) => {
@@ -73,11 +85,5 @@ export function update(
       model.engine.run('adam', w.size, w.ptr, g, m, v, mask, rate, ...betas);
     }
   });
-}
-
-/** All gradients scaled down so that their common L2 norm is at most `limit`. */
-function clip(gradients: readonly Tensor[], limit: number | null): readonly Tensor[] {
-  if (limit === null) return gradients;
-  const norm = Math.sqrt(gradients.reduce((total, g) => total + item(sum(square(g))), 0));
-  return norm > limit ? gradients.map((g) => affine(g, limit / norm, 0)) : gradients;
+  return true;
 }

@@ -114,6 +114,7 @@ const idle: Backend = {
       certified: true,
     })),
   inspect: async () => inspection,
+  convert: async () => ({ from: 'onnx', to: 'espalier', notes: [], bytes: 2600, inspection }),
   recordedConfig: async () => ({ data: 'digits', objective: { name: 'ibp', eps: 0.05 } }),
   benchmark: async () => [
     { name: 'product', gflops: 12.3, median: 0.004, spread: 0.02 },

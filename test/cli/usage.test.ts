@@ -57,7 +57,7 @@ describe('wrong use', () => {
     ['compress --binary realxed', /--binary: expected one of .* Did you mean "relaxed"\?/],
     ['compress a.json b.json', /expected only CONFIG, got "b\.json" too/],
     ['doctor here', /expected none, got "here" too/],
-    ['inspect', /MODEL: expected a model, as safetensors, got nothing/],
+    ['inspect', /MODEL: expected a model: .*, got nothing/],
     ['train', /CONFIG: expected a JSON config, got nothing/],
   ])('%s', async (line, message) => {
     const { code, stdout, stderr } = await run(line);

@@ -31,31 +31,72 @@ export const LAYER_CASES: readonly LayerCase[] = [
   { kind: 'conv2d', options: { channels: 3, kernel: 3, padding: 1 }, input: [2, 5, 4] },
   {
     kind: 'conv2d',
-    options: { channels: 5, kernel: [2, 3], stride: [2, 1], padding: [1, 0, 0, 2], dilation: [1, 2] },
+    options: {
+      channels: 5,
+      kernel: [2, 3],
+      stride: [2, 1],
+      padding: [1, 0, 0, 2],
+      dilation: [1, 2],
+    },
     input: [3, 5, 6],
   },
   { kind: 'conv2d', options: { channels: 1, kernel: 1, bias: false }, input: [1, 3, 3] },
+  { kind: 'conv2d', options: { channels: 4, kernel: 3, padding: 1, groups: 2 }, input: [6, 3, 3] },
+  { kind: 'conv2d', options: { channels: 3, kernel: 2, groups: 3, bias: false }, input: [3, 3, 4] },
   { kind: 'relu', input: [17] },
   { kind: 'leaky-relu', options: { slope: 0.25 }, input: [2, 3, 3] },
   { kind: 'leaky-relu', input: [17] },
   { kind: 'sigmoid', input: [17] },
   { kind: 'tanh', input: [2, 3, 3] },
+  { kind: 'clip', options: { lo: 0, hi: 0.5 }, input: [2, 3, 3] },
+  { kind: 'clip', options: { lo: -0.25 }, input: [17] },
+  { kind: 'clip', options: { hi: 0.25 }, input: [17] },
+  { kind: 'clip', input: [5] },
   { kind: 'flatten', input: [2, 3, 3] },
   { kind: 'flatten', input: [5] },
   { kind: 'max-pool', options: { kernel: 2 }, input: [2, 4, 6] },
   { kind: 'max-pool', options: { kernel: 3, stride: 2, padding: 1 }, input: [1, 5, 5] },
   { kind: 'avg-pool', options: { kernel: 2 }, input: [2, 4, 6] },
+  {
+    kind: 'max-pool',
+    options: { kernel: [2, 3], stride: [1, 2], padding: [0, 1, 1, 2] },
+    input: [2, 4, 5],
+  },
   { kind: 'avg-pool', options: { kernel: 3, stride: 1, padding: 2 }, input: [1, 3, 5] },
+  {
+    kind: 'avg-pool',
+    options: { kernel: [3, 2], stride: [2, 1], padding: [2, 1, 0, 1] },
+    input: [2, 4, 5],
+  },
+  {
+    kind: 'avg-pool',
+    options: { kernel: [3, 2], stride: [2, 1], padding: [2, 1, 0, 1], countPadding: false },
+    input: [2, 4, 5],
+  },
+  { kind: 'reshape', options: { shape: [3, 4] }, input: [2, 3, 2] },
+  { kind: 'reshape', options: { shape: [1, 2, 1, 3] }, input: [6] },
+  { kind: 'permute', options: { order: [2, 0, 1] }, input: [2, 3, 4] },
+  { kind: 'permute', options: { order: [1, 0] }, input: [2, 5] },
+  { kind: 'select', options: { indices: [3, 0, 3] }, input: [5] },
+  { kind: 'select', options: { axis: 1, indices: [2, 1] }, input: [2, 3, 4] },
+  { kind: 'pad', options: { before: [0, 1, 0], after: [0, 2, 3] }, input: [2, 3, 2] },
+  { kind: 'pad', options: { before: [2], after: [0] }, input: [5] },
+  { kind: 'reduce', options: { axes: [1, 2], mean: true }, input: [2, 3, 4] },
+  { kind: 'reduce', options: { axes: [0, 2] }, input: [2, 3, 4] },
+  { kind: 'reduce', options: { axes: [0], mean: true }, input: [17] },
   { kind: 'batch-norm', input: [3, 3, 2] },
   { kind: 'batch-norm', options: { epsilon: 0.1 }, input: [17] },
   { kind: 'normalise', options: { mean: [0.25, 0.5], std: [0.5, 0.125] }, input: [2, 3, 3] },
   { kind: 'scale', input: [3, 2, 2] },
   { kind: 'scale', input: [5] },
+  { kind: 'elementwise', input: [3, 2, 2] },
+  { kind: 'elementwise', input: [5] },
   { kind: 'dropout', input: [5] },
   { kind: 'add', input: [2, 3, 3], inputs: 2 },
   { kind: 'add', input: [5], inputs: 4 },
   { kind: 'concat', input: [2, 3, 3], inputs: 2 },
   { kind: 'concat', input: [5], inputs: 3 },
+  { kind: 'concat', options: { axis: 2 }, input: [2, 3, 3], inputs: 2 },
 ];
 
 export const titleOf = ({ kind, options, input, inputs }: LayerCase): string =>
@@ -69,7 +110,11 @@ export function networkOf({ kind, options = {}, input, inputs }: LayerCase): Net
   if (!inputs) return { name, input, nodes: [{ name: 'it', layer: kind, options }] };
   const branches = Array.from({ length: inputs }, (_, i) => `s${i}`);
   const scales = branches.map((s): NodeSpec => ({ name: s, layer: 'scale', inputs: [INPUT] }));
-  return { name, input, nodes: [...scales, { name: 'it', layer: kind, options, inputs: branches }] };
+  return {
+    name,
+    input,
+    nodes: [...scales, { name: 'it', layer: kind, options, inputs: branches }],
+  };
 }
 
 /** Float32 weights of a size that keeps values near 1; statistics that are not the identity. */
@@ -103,7 +148,12 @@ const spatial =
 
 const linear: Block = (name, from, shape, random) =>
   shape.length === 3
-    ? plain('conv2d', () => ({ channels: shape[0], kernel: 3, padding: 1 }))(name, from, shape, random)
+    ? plain('conv2d', () => ({ channels: shape[0], kernel: 3, padding: 1 }))(
+        name,
+        from,
+        shape,
+        random,
+      )
     : plain('dense', () => ({ units: shape[0] }))(name, from, shape, random);
 
 const BLOCKS: readonly Block[] = [

@@ -3,7 +3,7 @@
  * the differences of classes merged into the last layer. One entry a layer, from its definition.
  */
 import type { Graph, GraphNode } from '../../src/nn/graph';
-import { at, map, type Nd, nd, tabulate } from './nd';
+import { map, type Nd, nd, sizeOf, tabulate } from './nd';
 import * as reference from './reference';
 
 export type Weights = ReadonlyMap<string, Nd>;
@@ -33,14 +33,17 @@ function window(o: Options): reference.Window {
 }
 
 function pooling(o: Options): { kernel: number[]; window: reference.Window } {
-  const pad = o['padding'] as number;
+  const pad = both(o['padding']);
   const stride = both(o['stride'] ?? o['kernel']);
-  return { kernel: both(o['kernel']), window: { stride, pad: [pad, pad, pad, pad] } };
+  return {
+    kernel: both(o['kernel']),
+    window: { stride, pad: pad.length === 2 ? [...pad, ...pad] : pad },
+  };
 }
 
 /** [c] against [n, c, ...]. */
 const perChannel = (v: Nd, like: Nd): Nd =>
-  nd([v.data.length, ...like.shape.slice(2).map(() => 1)], v.data);
+  v.shape.length > 1 ? v : nd([v.data.length, ...like.shape.slice(2).map(() => 1)], v.data);
 
 const scaled: AffineReference = {
   apply: (x, p) =>
@@ -53,17 +56,74 @@ const weighted = (apply: AffineReference['apply']): AffineReference => ({
   absolute: (p) => ({ weight: abs(p['weight']!) }),
 });
 
+const moved = (apply: (x: Nd, o: Options) => Nd): AffineReference => ({
+  apply: (x, _, o) => apply(x, o),
+  absolute: (p) => p,
+});
+
+/** Every group of channels by itself, side by side. */
+function groupedConv2d(x: Nd, p: P, o: Options): Nd {
+  const groups = o['groups'] as number;
+  const part = (t: Nd, axis: number, i: number): Nd => {
+    const size = t.shape[axis]! / groups;
+    return reference.slice(t, axis, i * size, (i + 1) * size);
+  };
+  const one = (i: number): Nd => {
+    const bias = p['bias'] && part(p['bias'], 0, i);
+    return reference.conv2d(part(x, 1, i), part(p['weight']!, 0, i), window(o), bias);
+  };
+  return reference.concat(
+    Array.from({ length: groups }, (_, i) => one(i)),
+    1,
+  );
+}
+
 export const AFFINE: Readonly<Record<string, AffineReference>> = {
   dense: weighted((x, p) => reference.matmul(x, p['weight']!, { tb: true, bias: p['bias'] })),
-  conv2d: weighted((x, p, o) => reference.conv2d(x, p['weight']!, window(o), p['bias'])),
+  conv2d: weighted((x, p, o) => groupedConv2d(x, p, o)),
   flatten: {
     apply: (x) => nd([x.shape[0]!, x.shape.slice(1).reduce((a, b) => a * b, 1)], x.data),
     absolute: (p) => p,
   },
   'avg-pool': {
-    apply: (x, _, o) => reference.avgPool(x, pooling(o).kernel, pooling(o).window),
+    apply: (x, _, o) => {
+      const { kernel, window: w } = pooling(o);
+      const sums = reference.avgPool(x, kernel, w);
+      if (o['countPadding']) return sums;
+      const share = reference.avgPool(
+        map(() => 1, x),
+        kernel,
+        w,
+      );
+      return map((sum, s) => sum! / s!, sums, share);
+    },
     absolute: (p) => p,
   },
+  reshape: moved((x, o) => nd([x.shape[0]!, ...(o['shape'] as number[])], x.data)),
+  permute: moved((x, o) =>
+    reference.transpose(x, [0, ...(o['order'] as number[]).map((i) => i + 1)]),
+  ),
+  select: moved((x, o) => {
+    const [axis, indices] = [(o['axis'] as number) + 1, o['indices'] as number[]];
+    return reference.concat(
+      indices.map((i) => reference.slice(x, axis, i, i + 1)),
+      axis,
+    );
+  }),
+  pad: moved((x, o) => {
+    const [before, after] = [o['before'] as number[], o['after'] as number[]];
+    return before.reduce((y, count, axis) => {
+      const shape = y.shape.map((s, i) => (i === axis + 1 ? s + count + after[axis]! : s));
+      return reference.embed(y, axis + 1, count, shape);
+    }, x);
+  }),
+  reduce: moved((x, o) => {
+    const axes = o['axes'] as number[];
+    const shape = x.shape.map((s, i) => (axes.includes(i - 1) ? 1 : s));
+    const y = reference.sumTo(x, shape);
+    const count = axes.reduce((n, axis) => n * x.shape[axis + 1]!, 1);
+    return o['mean'] ? map((v) => v! / count, y) : y;
+  }),
   'batch-norm': {
     ...scaled,
     derive(p, o) {
@@ -80,6 +140,7 @@ export const AFFINE: Readonly<Record<string, AffineReference>> = {
     }),
   },
   scale: scaled,
+  elementwise: scaled,
   dropout: identity,
 };
 
@@ -88,16 +149,24 @@ export const POINTWISE: Readonly<Record<string, (x: number, o: Options) => numbe
   'leaky-relu': (x, o) => (x > 0 ? x : x * (o['slope'] as number)),
   sigmoid: (x) => 1 / (1 + Math.exp(-x)),
   tanh: Math.tanh,
+  clip: (x, o) =>
+    Math.min(
+      Math.max(x, (o['lo'] as number | null) ?? -Infinity),
+      (o['hi'] as number | null) ?? Infinity,
+    ),
 };
 
 export const JOIN: Readonly<Record<string, (xs: readonly Nd[], o: Options) => Nd>> = {
   add: (xs) => map((...values) => values.reduce((a, b) => a + b), ...xs),
-  concat: (xs) => reference.concat(xs, 1),
+  concat: (xs, o) => reference.concat(xs, (o['axis'] as number) + 1),
   'max-pool': ([x], o) => reference.maxPool(x!, pooling(o).kernel, pooling(o).window),
 };
 
 function nodeWeights(node: GraphNode, weights: Weights): P {
-  const own = Object.keys(node.params).map((local) => [local, weights.get(`${node.name}.${local}`)!]);
+  const own = Object.keys(node.params).map((local) => [
+    local,
+    weights.get(`${node.name}.${local}`)!,
+  ]);
   const p = Object.fromEntries(own) as P;
   return AFFINE[node.kind]?.derive?.(p, node.options) ?? p;
 }
@@ -105,7 +174,13 @@ function nodeWeights(node: GraphNode, weights: Weights): P {
 /** One pass over the graph; returns the values of every node, the input's first. */
 function walk<E>(graph: Graph, input: E, visit: (node: GraphNode, xs: readonly E[]) => E): E[] {
   const values = [input];
-  for (const node of graph.nodes) values.push(visit(node, node.inputs.map((i) => values[i + 1]!)));
+  for (const node of graph.nodes)
+    values.push(
+      visit(
+        node,
+        node.inputs.map((i) => values[i + 1]!),
+      ),
+    );
   return values;
 }
 
@@ -154,7 +229,7 @@ export function evaluateBox(graph: Graph, weights: Weights, box: BoxNd): BoxNd {
   return walk(graph, box, stepBox(weights)).at(-1)!;
 }
 
-/** Lower bounds of z_y - z_j; the rows of a last dense layer are subtracted first. */
+/** Lower bounds of z_y - z_j; of a last affine layer the rows of its matrix are subtracted first. */
 export function evaluateMargins(
   graph: Graph,
   weights: Weights,
@@ -163,21 +238,32 @@ export function evaluateMargins(
 ): Nd {
   const values = walk(graph, box, stepBox(weights));
   const last = graph.nodes.at(-1)!;
-  const k = graph.output.reduce((a, b) => a * b, 1);
-  if (last.kind !== 'dense') {
+  const k = sizeOf(last.shape);
+  const affine = AFFINE[last.kind];
+  if (!affine) {
     const { lo, hi } = values.at(-1)!;
     return tabulate([labels.length, k], ([i, j]) =>
       labels[i!] === j ? 0 : lo.data[i! * k + labels[i!]!]! - hi.data[i! * k + j!]!,
     );
   }
-  const { weight, bias } = nodeWeights(last, weights);
+  const shape = last.inputShapes[0]!;
+  const size = sizeOf(shape);
+  const p = nodeWeights(last, weights);
+  // Row f: the output for the unit vector f, with the bias; the last row is the bias alone.
+  const units = nd(
+    [size + 1, ...shape],
+    tabulate([size + 1, size], ([i, f]) => Number(i === f)).data,
+  );
+  const columns = affine.apply(units, p, last.options).data;
+  const bias = (j: number): number => columns[size * k + j]!;
+  const weight = (j: number, f: number): number => columns[f * k + j]! - bias(j);
   const [c, r] = centre(values.at(-2)!);
   return tabulate([labels.length, k], ([i, j]) => {
     const y = labels[i!]!;
-    let margin = (bias?.data[y] ?? 0) - (bias?.data[j!] ?? 0);
-    for (let f = 0; f < weight!.shape[1]!; f++) {
-      const w = at(weight!, [y, f]) - at(weight!, [j!, f]);
-      margin += w * at(c, [i!, f]) - Math.abs(w) * at(r, [i!, f]);
+    let margin = bias(y) - bias(j!);
+    for (let f = 0; f < size; f++) {
+      const w = weight(y, f) - weight(j!, f);
+      margin += w * c.data[i! * size + f]! - Math.abs(w) * r.data[i! * size + f]!;
     }
     return margin;
   });

@@ -223,6 +223,8 @@ export function channelMoments(x: Nd): { mean: Nd; variance: Nd; count: number }
   const groups: number[][] = Array.from({ length: c }, () => []);
   tabulate(x.shape, (index) => groups[index[1]!]!.push(at(x, index)));
   const means = groups.map((g) => g.reduce((a, b) => a + b, 0) / g.length);
-  const variances = groups.map((g, i) => g.reduce((a, b) => a + (b - means[i]!) ** 2, 0) / g.length);
+  const variances = groups.map(
+    (g, i) => g.reduce((a, b) => a + (b - means[i]!) ** 2, 0) / g.length,
+  );
   return { mean: nd([c], means), variance: nd([c], variances), count: groups[0]!.length };
 }

@@ -14,6 +14,7 @@ import { binaries } from '../helpers/engine';
 /** Option sets to try; the defaults come first everywhere. */
 const OPTIONS: Readonly<Record<string, readonly object[]>> = {
   'leaky-relu': [{}, { slope: 0 }, { slope: 0.3 }, { slope: 1 }],
+  clip: [{}, { lo: 0 }, { hi: 0.5 }, { lo: 0, hi: 6 }, { lo: -1, hi: 1 }, { lo: 2, hi: 2 }],
 };
 const POINTWISE = Object.entries(layers).flatMap(([kind, layer]) =>
   layer.role !== 'pointwise'
@@ -35,7 +36,9 @@ const above = (x: number, steps: number): number => {
 
 /** Runs of neighbouring floats about the places where formulas change, of both signs, in order. */
 function neighbours(): Float32Array {
-  const starts = [0, 1e-30, 1e-7, 0.0299, 0.34, 0.69, 1, 3, 8.5, 16.5, 17.3, 55, 87, 88.7, 103, 109.9, 1e4];
+  const starts = [
+    0, 1e-30, 1e-7, 0.0299, 0.34, 0.69, 1, 3, 8.5, 16.5, 17.3, 55, 87, 88.7, 103, 109.9, 1e4,
+  ];
   const positive = starts.flatMap((x) => Array.from({ length: 4000 }, (_, i) => above(x, i)));
   return Float32Array.from([...positive.map((x) => -x), ...positive]).sort();
 }
@@ -100,7 +103,9 @@ describe('relax', () => {
     fc.assert(
       fc.property(boxes, ([lo, hi]) => {
         const [a, b, c, d] = layer.relax(lo, hi, o);
-        const points = Array.from({ length: 65 }, (_, i) => (i === 64 ? hi : lo + ((hi - lo) * i) / 64));
+        const points = Array.from({ length: 65 }, (_, i) =>
+          i === 64 ? hi : lo + ((hi - lo) * i) / 64,
+        );
         const bad = points.find((x) => {
           const y = layer.scalar(x, o);
           // A line's own rounding, from the sizes of its terms.

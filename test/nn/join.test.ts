@@ -25,7 +25,8 @@ describe('join', () => {
     // The scalings in front of a join with several inputs stay the identity: those are monotone.
     const run = (x: ArrayLike<number>): Float32Array =>
       step(engine, () => {
-        const ones = (name: string) => new Array(layerCase.input[0]!).fill(name.endsWith('scale') ? 1 : 0);
+        const ones = (name: string) =>
+          new Array(layerCase.input[0]!).fill(name.endsWith('scale') ? 1 : 0);
         const weights = new Map(
           Array.from({ length: layerCase.inputs ?? 0 }, (_, i) => [`s${i}.scale`, `s${i}.shift`])
             .flat()
@@ -38,7 +39,11 @@ describe('join', () => {
     const y = map((v) => Math.fround(v! + (random.real() < 0.5 ? 0 : random.real(0, 10))), x);
     const [low, high] = [run(x.data), run(y.data)];
     expect(low.findIndex((v, i) => !(v <= high[i]!))).toBe(-1);
-    const { layer, inputs } = modelOf(engine, network, new Map(fakeWeights(layerCase))).graph.nodes.at(-1)!;
+    const { layer, inputs } = modelOf(
+      engine,
+      network,
+      new Map(fakeWeights(layerCase)),
+    ).graph.nodes.at(-1)!;
     if (layer.role === 'join') expect(layer.terms(inputs.length)).toBeGreaterThanOrEqual(0);
   });
 });

@@ -57,21 +57,25 @@ const node = (name: string, layer: string, inputs?: string[], options = {}): Nod
 
 describe('lower', () => {
   it('folds norms into the layer before them', () => {
-    const network = sequential('n', [2, 6, 6], [
-      ['normalise', { mean: [0.3, 0.4], std: [0.5, 0.6] }],
-      ['conv2d', { channels: 3, kernel: 3, padding: 1, bias: false }],
-      ['batch-norm'],
-      ['dropout'],
-      ['relu'],
-      ['flatten'],
-      ['dense', { units: 5 }],
-      ['dropout', { rate: 0.1 }],
-      ['batch-norm'],
-      ['scale'],
-      ['tanh'],
-      ['batch-norm'],
-      ['dense', { units: 2 }],
-    ]);
+    const network = sequential(
+      'n',
+      [2, 6, 6],
+      [
+        ['normalise', { mean: [0.3, 0.4], std: [0.5, 0.6] }],
+        ['conv2d', { channels: 3, kernel: 3, padding: 1, bias: false }],
+        ['batch-norm'],
+        ['dropout'],
+        ['relu'],
+        ['flatten'],
+        ['dense', { units: 5 }],
+        ['dropout', { rate: 0.1 }],
+        ['batch-norm'],
+        ['scale'],
+        ['tanh'],
+        ['batch-norm'],
+        ['dense', { units: 2 }],
+      ],
+    );
     expect(check(network)).toEqual([
       ...['scale', 'conv2d', 'relu', 'flatten'],
       ...['dense', 'tanh', 'scale', 'dense'],
@@ -102,7 +106,11 @@ describe('lower', () => {
   });
 
   it('takes what ends or begins with a layer that goes', () => {
-    const ends = sequential('n', [3], [['dropout'], ['dense', { units: 2 }], ['batch-norm'], ['dropout']]);
+    const ends = sequential(
+      'n',
+      [3],
+      [['dropout'], ['dense', { units: 2 }], ['batch-norm'], ['dropout']],
+    );
     expect(check(ends)).toEqual(['dense']);
     expect(check(sequential('n', [3], [['batch-norm']]))).toEqual(['scale']);
   });

@@ -20,14 +20,18 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-const network = sequential('net', [1, 16, 16], [
-  ['normalise', { mean: [0.5], std: [0.25] }],
-  ['conv2d', { channels: 16, kernel: 5 }],
-  ['batch-norm'],
-  ['relu'],
-  ['flatten'],
-  ['dense', { units: 40 }],
-]);
+const network = sequential(
+  'net',
+  [1, 16, 16],
+  [
+    ['normalise', { mean: [0.5], std: [0.25] }],
+    ['conv2d', { channels: 16, kernel: 5 }],
+    ['batch-norm'],
+    ['relu'],
+    ['flatten'],
+    ['dense', { units: 40 }],
+  ],
+);
 const weightsOf = (seed: number, init?: keyof typeof initialisers) => {
   const model = createModel(engine, network, { seed, ...(init ? { init } : {}) });
   const values = new Map([...model.params].map(([name, t]) => [name, t.read()]));
@@ -47,12 +51,9 @@ describe('createModel', () => {
     const w = weightsOf(1);
     const constant = (name: string) => [...new Set(w.get(name))];
     expect(['mean', 'std'].map((n) => constant(`normalise1.${n}`))).toEqual([[0.5], [0.25]]);
-    expect(['weight', 'bias', 'mean', 'variance'].map((n) => constant(`batch-norm1.${n}`))).toEqual([
-      [1],
-      [0],
-      [0],
-      [1],
-    ]);
+    expect(['weight', 'bias', 'mean', 'variance'].map((n) => constant(`batch-norm1.${n}`))).toEqual(
+      [[1], [0], [0], [1]],
+    );
     expect(constant('conv2d1.bias')).toEqual([0]);
   });
 
@@ -62,7 +63,10 @@ describe('createModel', () => {
     ['interval', (n) => Math.sqrt(2 * Math.PI) / n],
   ])('%s has the deviation of its paper', (init, deviation) => {
     const w = weightsOf(3, init);
-    for (const [name, fanIn] of [['dense1.weight', 16 * 144], ['conv2d1.weight', 25]] as const) {
+    for (const [name, fanIn] of [
+      ['dense1.weight', 16 * 144],
+      ['conv2d1.weight', 25],
+    ] as const) {
       const values = w.get(name)!;
       const mean = values.reduce((a, b) => a + b, 0) / values.length;
       const found = Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / values.length);

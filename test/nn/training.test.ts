@@ -43,7 +43,9 @@ describe.each([[[3, 4, 2]], [[5]]])('batch-norm on %j', (shape) => {
     const model = modelOf(engine, network, weights);
     const { y, updates } = step(engine, () => {
       const pass = newPass({ key });
-      const out = propagate(model.graph, model.params, value, input(engine, x.data, x.shape), { pass });
+      const out = propagate(model.graph, model.params, value, input(engine, x.data, x.shape), {
+        pass,
+      });
       return {
         y: out.read(),
         updates: new Map([...pass.updates].map(([name, t]) => [name, t.read()])),
@@ -101,17 +103,23 @@ it('batch-norm bears a batch of one flat sample', () => {
   const model = modelOf(engine, network, randomWeights(compile(network), sampler(1)));
   step(engine, () => {
     const pass = newPass({ key });
-    const y = propagate(model.graph, model.params, value, input(engine, [1, 2, 3], [1, 3]), { pass });
+    const y = propagate(model.graph, model.params, value, input(engine, [1, 2, 3], [1, 3]), {
+      pass,
+    });
     expect([...y.read()].every(Number.isFinite)).toBe(true);
     for (const t of pass.updates.values()) expect([...t.read()].every(Number.isFinite)).toBe(true);
   });
 });
 
 describe('dropout', () => {
-  const network: Network = sequential('drop', [1000], [
-    ['dropout', { rate: 0.25 }],
-    ['dropout', { rate: 0.25 }],
-  ]);
+  const network: Network = sequential(
+    'drop',
+    [1000],
+    [
+      ['dropout', { rate: 0.25 }],
+      ['dropout', { rate: 0.25 }],
+    ],
+  );
   /** Output for a batch of ones (row i named index[i]), and what each layer kept. */
   function run(of: Network, rows: number, training?: RandomKey): Float32Array {
     const model = modelOf(engine, of, new Map());
@@ -155,9 +163,18 @@ describe('dropout', () => {
       const ones = input(engine, new Float32Array(2000).fill(1), [2, 1000]);
       const y = propagate(model.graph, model.params, value, ones, { pass }).read();
       const half = input(engine, new Float32Array(2000).fill(0.5), [2, 1000]);
-      const box = propagate(model.graph, model.params, interval({ sound: false }), { lo: half, hi: ones }, { pass });
+      const box = propagate(
+        model.graph,
+        model.params,
+        interval({ sound: false }),
+        { lo: half, hi: ones },
+        { pass },
+      );
       expectClose(box.hi.read(), y);
-      expectClose(box.lo.read(), y.map((v) => v / 2));
+      expectClose(
+        box.lo.read(),
+        y.map((v) => v / 2),
+      );
     });
   });
 });

@@ -75,6 +75,41 @@ const sameWidth: Grow = (draw, places) => {
   return on('conv2d', place, { channels: place?.shape[0], kernel: 3, padding: 1 });
 };
 
+/** Kinds that mostly hold channels fast, so that they come less often. */
+const MORE: readonly Grow[] = [
+  anywhere('clip', { lo: 0, hi: 1 }),
+  anywhere('elementwise'),
+  anywhere('reduce', { axes: [0] }),
+  (draw, places) => on('reduce', one(draw, planes(places)), { axes: [1 + draw(2)], mean: true }),
+  (draw, places) =>
+    on('pad', one(draw, planes(places)), { before: [0, 1, draw(2)], after: [draw(2), 0, 1] }),
+  (draw, places) =>
+    on('permute', one(draw, planes(places)), {
+      order: [
+        [0, 2, 1],
+        [1, 0, 2],
+      ][draw(2)],
+    }),
+  (draw, places) => on('select', one(draw, planes(places)), { axis: draw(3), indices: [0, 0] }),
+  (draw, places) => {
+    const place = one(draw, places);
+    return on('reshape', place, { shape: [sizeOf(place?.shape ?? []), 1, 1] });
+  },
+  (draw, places) => {
+    const place = one(draw, planes(places));
+    const groups = place?.shape[0] ?? 1;
+    return on('conv2d', place, { channels: groups, kernel: 1, groups });
+  },
+  (draw, places) => {
+    const pair = pairOf('concat', sameShape)(
+      draw,
+      planes(places).length > 0 ? planes(places) : places,
+    );
+    const flat = places.find((p) => p.name === pair?.inputs?.[0])?.shape.length === 1;
+    return pair && { ...pair, options: { axis: flat ? 0 : 1 } };
+  },
+];
+
 const GROW: readonly Grow[] = [
   (draw, places) =>
     on('conv2d', one(draw, planes(places)), {
@@ -111,6 +146,8 @@ const GROW: readonly Grow[] = [
   pooled('avg-pool'),
   ...new Array<Grow>(4).fill(pairOf('add', sameShape)),
   pairOf('concat', (a, b) => sameShape(a.slice(1), b.slice(1))),
+  (draw, places) => MORE[draw(MORE.length)]!(draw, places),
+  (draw, places) => MORE[draw(MORE.length)]!(draw, places),
 ];
 
 /** A graph grown from draws; every second one ends in flatten and dense after its last place. */
@@ -226,7 +263,7 @@ describe('shrink', () => {
         freeModel(smaller);
         freeModel(model);
       }),
-      { numRuns: 250 },
+      { numRuns: 400 },
     );
     // The graphs are no use if they have nothing to remove.
     expect(seen.removed).toBeGreaterThan(250);
@@ -261,7 +298,7 @@ describe('shrink', () => {
 
   it('knows every layer of the registry', () => {
     for (const [kind, layer] of Object.entries(layers)) {
-      const node = { name: kind, kind, layer } as Parameters<typeof flowOf>[0];
+      const node = { name: kind, kind, layer, options: {} } as Parameters<typeof flowOf>[0];
       expect(() => flowOf(node), kind).not.toThrow();
     }
   });

@@ -56,7 +56,9 @@ describe('load', () => {
     });
     if (supports('relaxed')) return;
     await using({ threads: 1 }, (engine) => {
-      expect(engine.info().reasons).toEqual([expect.stringContaining('cannot compile relaxed SIMD')]);
+      expect(engine.info().reasons).toEqual([
+        expect.stringContaining('cannot compile relaxed SIMD'),
+      ]);
     });
     await expect(load({ binary: 'relaxed' })).rejects.toThrow('--experimental-wasm-relaxed-simd');
   });
@@ -102,7 +104,9 @@ describe('load from a url', () => {
   afterAll(() => server.close());
 
   it('fetches the module', async () => {
-    await using({ threads: 1, url: `${base}/simd.wasm` }, (engine) => expect(works(engine)).toBe(50));
+    await using({ threads: 1, url: `${base}/simd.wasm` }, (engine) =>
+      expect(works(engine)).toBe(50),
+    );
   });
 
   it('says what came instead of a module', async () => {

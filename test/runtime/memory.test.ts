@@ -25,7 +25,9 @@ describe('LinearMemory', () => {
             live.push(block);
           } else if (live.length > 0) {
             const [block] = live.splice(c.free % live.length, 1);
-            expect(memory.bytes(block!.ptr, block!.bytes).every((b) => b === block!.mark)).toBe(true);
+            expect(memory.bytes(block!.ptr, block!.bytes).every((b) => b === block!.mark)).toBe(
+              true,
+            );
             memory.free(block!.ptr);
           }
           expect(memory.usedBytes).toBe(live.reduce((sum, b) => sum + b.bytes, 0));

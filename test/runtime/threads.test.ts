@@ -16,21 +16,25 @@ import { sampler } from '../helpers/random';
 
 const NETWORKS: Readonly<Record<string, Network>> = {
   'cnn-small': buildNetwork('cnn-small', {}, [1, 28, 28], 10),
-  'every other layer': sequential('mixed', [3, 17, 17], [
-    ['normalise', { mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.25] }],
-    ['conv2d', { channels: 24, kernel: [3, 5], stride: [1, 2], padding: [1, 2] }],
-    ['batch-norm'],
-    ['leaky-relu'],
-    ['max-pool', { kernel: 3, stride: 2, padding: 1 }],
-    ['conv2d', { channels: 40, kernel: 3, dilation: 2, padding: 2, bias: false }],
-    ['sigmoid'],
-    ['avg-pool', { kernel: 2 }],
-    ['dropout', { rate: 0.25 }],
-    ['flatten'],
-    ['dense', { units: 65 }],
-    ['tanh'],
-    ['dense', { units: 10 }],
-  ]),
+  'every other layer': sequential(
+    'mixed',
+    [3, 17, 17],
+    [
+      ['normalise', { mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.25] }],
+      ['conv2d', { channels: 24, kernel: [3, 5], stride: [1, 2], padding: [1, 2] }],
+      ['batch-norm'],
+      ['leaky-relu'],
+      ['max-pool', { kernel: 3, stride: 2, padding: 1 }],
+      ['conv2d', { channels: 40, kernel: 3, dilation: 2, padding: 2, bias: false }],
+      ['sigmoid'],
+      ['avg-pool', { kernel: 2 }],
+      ['dropout', { rate: 0.25 }],
+      ['flatten'],
+      ['dense', { units: 65 }],
+      ['tanh'],
+      ['dense', { units: 10 }],
+    ],
+  ),
 };
 
 /** Logits, margins, updated statistics and every gradient of one training step. */
@@ -46,7 +50,10 @@ function trainingStep(engine: Engine, network: Network, batch: number): Uint32Ar
       const pass = newPass({ key: { seed: 5, stream: 6 } });
       const z = propagate(model.graph, model.params, value, x, { pass });
       const box = ball(x, 0.1, { sound: true });
-      const margins = intervalMargins(model.graph, model.params, box, labels, { sound: true, pass });
+      const margins = intervalMargins(model.graph, model.params, box, labels, {
+        sound: true,
+        pass,
+      });
       const loss = add(mean(crossEntropy(z, labels)), mean(crossEntropy(neg(margins), labels)));
       return { loss, z, margins, updates: [...pass.updates.values()] };
     });

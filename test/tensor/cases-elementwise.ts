@@ -45,10 +45,28 @@ const UNARY: readonly OpCase[] = [
   ...unary('reciprocal', elementwise.reciprocal, (x) => 1 / x),
   ...unary('tanh', elementwise.tanh, Math.tanh),
   ...unary('sigmoid', elementwise.sigmoid, (x) => 1 / (1 + Math.exp(-x))),
-  ...unary('leakyRelu', (x) => elementwise.leakyRelu(x, slope), (x) => (x > 0 ? x : slope * x)),
-  ...unary('leakyStep', (x) => elementwise.leakyStep(x, slope), (x) => (x > 0 ? 1 : slope), fixed),
-  ...unary('clamp', (x) => elementwise.clamp(x, -1, 0.5), (x) => Math.min(Math.max(x, -1), 0.5), fixed),
-  ...unary('affine', (x) => core.affine(x, -1.5, 0.25), (x) => -1.5 * x + 0.25),
+  ...unary(
+    'leakyRelu',
+    (x) => elementwise.leakyRelu(x, slope),
+    (x) => (x > 0 ? x : slope * x),
+  ),
+  ...unary(
+    'leakyStep',
+    (x) => elementwise.leakyStep(x, slope),
+    (x) => (x > 0 ? 1 : slope),
+    fixed,
+  ),
+  ...unary(
+    'clamp',
+    (x) => elementwise.clamp(x, -1, 0.5),
+    (x) => Math.min(Math.max(x, -1), 0.5),
+    fixed,
+  ),
+  ...unary(
+    'affine',
+    (x) => core.affine(x, -1.5, 0.25),
+    (x) => -1.5 * x + 0.25,
+  ),
   ...unary('neg', core.neg, (x) => -x),
 ];
 
@@ -82,7 +100,13 @@ const PAIRS: readonly (readonly [Shape, Shape])[] = [
 /** Values of both inputs come from one shuffled grid: never equal, never 0. */
 function pair([a, b]: readonly [Shape, Shape]): [Nd, Nd] {
   const p = random.distinct(a);
-  return [p, nd(b, random.distinct(b).data.map((value) => value + 1 / 32))];
+  return [
+    p,
+    nd(
+      b,
+      random.distinct(b).data.map((value) => value + 1 / 32),
+    ),
+  ];
 }
 
 const binary = (
@@ -101,7 +125,11 @@ const binary = (
   }));
 
 /** With ties, which the grid of the differentiable cases avoids. */
-const ties = (op: string, run: (a: Tensor, b: Tensor) => Tensor, f: (a: number, b: number) => boolean) =>
+const ties = (
+  op: string,
+  run: (a: Tensor, b: Tensor) => Tensor,
+  f: (a: number, b: number) => boolean,
+) =>
   ({
     op,
     about: 'equal elements',
@@ -179,21 +207,63 @@ const REDUCE: readonly OpCase[] = [
   ...folds('sum', core.sum, false),
   ...folds('mean', core.mean, true),
   ...SUMS.map(([from, to]) =>
-    toShape('sumTo', from, to, (x) => core.sumTo(x, to), (x) => reference.sumTo(x, to)),
+    toShape(
+      'sumTo',
+      from,
+      to,
+      (x) => core.sumTo(x, to),
+      (x) => reference.sumTo(x, to),
+    ),
   ),
   ...SUMS.map(([to, from]) =>
-    toShape('expand', from, to, (x) => core.expand(x, to), (x) => map((v) => v!, x, nd(to, random.array(to).data))),
+    toShape(
+      'expand',
+      from,
+      to,
+      (x) => core.expand(x, to),
+      (x) => map((v) => v!, x, nd(to, random.array(to).data)),
+    ),
   ),
-  toShape('sumAxes', [2, 3, 5], [2, 1, 1], (x) => core.sumAxes(x, 1, 3), (x) => reference.sumTo(x, [2, 1, 1])),
-  toShape('sumAxes', [2, 3, 17], [2, 1, 17], (x) => core.sumAxes(x, 1, 2), (x) => reference.sumTo(x, [2, 1, 17])),
-  toShape('reshape', [2, 3], [3, 1, 2], (x) => core.reshape(x, [3, 1, 2]), (x) => nd([3, 1, 2], x.data)),
-  toShape('reshape', [0, 3], [0], (x) => core.reshape(x, [0]), (x) => nd([0], x.data)),
+  toShape(
+    'sumAxes',
+    [2, 3, 5],
+    [2, 1, 1],
+    (x) => core.sumAxes(x, 1, 3),
+    (x) => reference.sumTo(x, [2, 1, 1]),
+  ),
+  toShape(
+    'sumAxes',
+    [2, 3, 17],
+    [2, 1, 17],
+    (x) => core.sumAxes(x, 1, 2),
+    (x) => reference.sumTo(x, [2, 1, 17]),
+  ),
+  toShape(
+    'reshape',
+    [2, 3],
+    [3, 1, 2],
+    (x) => core.reshape(x, [3, 1, 2]),
+    (x) => nd([3, 1, 2], x.data),
+  ),
+  toShape(
+    'reshape',
+    [0, 3],
+    [0],
+    (x) => core.reshape(x, [0]),
+    (x) => nd([0], x.data),
+  ),
 ];
 
 const EXACT = { grow: 0, tiny: 0 };
 const box = (shape: Shape): [Nd, Nd] => {
   const lo = random.array(shape);
-  return [lo, nd(shape, lo.data.map((value) => Math.fround(value + random.real(0.1, 1))))];
+  return [
+    lo,
+    nd(
+      shape,
+      lo.data.map((value) => Math.fround(value + random.real(0.1, 1))),
+    ),
+  ];
 };
 const half = (sign: number) => (p?: number, q?: number) => (p! + sign * q!) / 2;
 const both = (sign: number) => (p?: number, q?: number) => p! + sign * q!;

@@ -51,13 +51,26 @@ interface Conv {
 const CONVS: readonly Conv[] = [
   { about: '1 x 1', x: [2, 3, 4, 5], w: [5, 3, 1, 1] },
   { about: '3 x 3 on its own size', x: [1, 1, 3, 3], w: [1, 1, 3, 3] },
-  { about: '4 x 4, stride 2, padding 1', x: [2, 1, 8, 8], w: [3, 1, 4, 4], stride: [2, 2], pad: [1, 1, 1, 1] },
+  {
+    about: '4 x 4, stride 2, padding 1',
+    x: [2, 1, 8, 8],
+    w: [3, 1, 4, 4],
+    stride: [2, 2],
+    pad: [1, 1, 1, 1],
+  },
   { about: 'stride that leaves a rest', x: [3, 2, 7, 6], w: [9, 2, 3, 2], stride: [3, 2] },
   { about: 'stride above the kernel', x: [1, 2, 7, 7], w: [2, 2, 2, 2], stride: [3, 3] },
   { about: 'padding on one side', x: [2, 2, 4, 3], w: [3, 2, 3, 2], pad: [2, 0, 0, 1] },
   { about: 'padding wider than the input', x: [1, 1, 1, 1], w: [2, 1, 3, 3], pad: [2, 2, 2, 2] },
   { about: 'dilation', x: [2, 3, 7, 8], w: [3, 3, 3, 2], dilation: [2, 3], pad: [1, 1, 1, 1] },
-  { about: 'dilation and stride', x: [1, 2, 9, 9], w: [2, 2, 3, 3], dilation: [2, 2], stride: [2, 3], pad: [2, 2, 2, 2] },
+  {
+    about: 'dilation and stride',
+    x: [1, 2, 9, 9],
+    w: [2, 2, 3, 3],
+    dilation: [2, 2],
+    stride: [2, 3],
+    pad: [2, 2, 2, 2],
+  },
   { about: '17 channels', x: [1, 17, 3, 3], w: [17, 17, 2, 2], pad: [1, 0, 0, 1] },
   { about: 'an empty batch', x: [0, 2, 4, 4], w: [3, 2, 3, 3] },
 ];
@@ -101,10 +114,26 @@ const CONV: readonly OpCase[] = CONVS.flatMap(({ about, x, w, ...rest }): OpCase
 
 const POOLS: readonly { about: string; x: Shape; o: pool.PoolOptions }[] = [
   { about: '2 x 2', x: [2, 3, 4, 6], o: { kernel: [2, 2], stride: [2, 2], pad: [0, 0, 0, 0] } },
-  { about: 'overlap and padding', x: [1, 2, 7, 7], o: { kernel: [3, 3], stride: [2, 2], pad: [1, 1, 1, 1] } },
-  { about: 'uneven everything', x: [1, 2, 5, 8], o: { kernel: [3, 2], stride: [1, 3], pad: [0, 1, 2, 0] } },
-  { about: 'the whole plane', x: [3, 1, 3, 5], o: { kernel: [3, 5], stride: [3, 5], pad: [0, 0, 0, 0] } },
-  { about: 'an empty batch', x: [0, 2, 4, 4], o: { kernel: [2, 2], stride: [2, 2], pad: [0, 0, 0, 0] } },
+  {
+    about: 'overlap and padding',
+    x: [1, 2, 7, 7],
+    o: { kernel: [3, 3], stride: [2, 2], pad: [1, 1, 1, 1] },
+  },
+  {
+    about: 'uneven everything',
+    x: [1, 2, 5, 8],
+    o: { kernel: [3, 2], stride: [1, 3], pad: [0, 1, 2, 0] },
+  },
+  {
+    about: 'the whole plane',
+    x: [3, 1, 3, 5],
+    o: { kernel: [3, 5], stride: [3, 5], pad: [0, 0, 0, 0] },
+  },
+  {
+    about: 'an empty batch',
+    x: [0, 2, 4, 4],
+    o: { kernel: [2, 2], stride: [2, 2], pad: [0, 0, 0, 0] },
+  },
 ];
 
 const POOL: readonly OpCase[] = POOLS.flatMap(({ about, x, o }): OpCase[] => {
@@ -163,7 +192,12 @@ const LOSS: readonly OpCase[] = LOGITS.flatMap((shape): OpCase[] => {
     {
       op: 'crossEntropy',
       about: `[${shape}], large logits`,
-      inputs: [nd(shape, random.array(shape, -5, 5).data.map((value) => 100 * value))],
+      inputs: [
+        nd(
+          shape,
+          random.array(shape, -5, 5).data.map((value) => 100 * value),
+        ),
+      ],
       run: ([x]) => loss.crossEntropy(x!, labels),
       reference: ([x]) => reference.crossEntropy(x!, labels),
     },
@@ -208,10 +242,22 @@ const ROWS: readonly (readonly number[])[] = [[0], [2, 0, 2, 1], [], [3, 3, 3]];
 
 const MOVE: readonly OpCase[] = [
   ...ORDERS.map(([x, order]) =>
-    one('transpose', `[${x}] by ${order}`, x, ([t]) => move.transpose(t!, order), ([t]) => reference.transpose(t!, order)),
+    one(
+      'transpose',
+      `[${x}] by ${order}`,
+      x,
+      ([t]) => move.transpose(t!, order),
+      ([t]) => reference.transpose(t!, order),
+    ),
   ),
   ...CUTS.flatMap(([x, axis, from, to]) => [
-    one('slice', `[${x}], axis ${axis}, ${from} to ${to}`, x, ([t]) => move.slice(t!, axis, from, to), ([t]) => reference.slice(t!, axis, from, to)),
+    one(
+      'slice',
+      `[${x}], axis ${axis}, ${from} to ${to}`,
+      x,
+      ([t]) => move.slice(t!, axis, from, to),
+      ([t]) => reference.slice(t!, axis, from, to),
+    ),
     one(
       'embed',
       `${to - from} at ${from} of [${x}], axis ${axis}`,
@@ -230,11 +276,27 @@ const MOVE: readonly OpCase[] = [
     }),
   ),
   ...ROWS.flatMap((index) => [
-    one('takeRows', `rows ${index}`, [4, 5], ([t]) => move.takeRows(t!, index), ([t]) => reference.takeRows(t!, index)),
-    one('addRows', `rows ${index}`, [index.length, 5], ([t]) => move.addRows(t!, index, 4), ([t]) => reference.addRows(t!, index, 4)),
+    one(
+      'takeRows',
+      `rows ${index}`,
+      [4, 5],
+      ([t]) => move.takeRows(t!, index),
+      ([t]) => reference.takeRows(t!, index),
+    ),
+    one(
+      'addRows',
+      `rows ${index}`,
+      [index.length, 5],
+      ([t]) => move.addRows(t!, index, 4),
+      ([t]) => reference.addRows(t!, index, 4),
+    ),
   ]),
-  one('channelSum', '[2, 3, 4, 5]', [2, 3, 4, 5], ([t]) => product.channelSum(t!), ([t]) =>
-    reference.reshape(reference.sumTo(t!, [1, 3, 1, 1]), [3]),
+  one(
+    'channelSum',
+    '[2, 3, 4, 5]',
+    [2, 3, 4, 5],
+    ([t]) => product.channelSum(t!),
+    ([t]) => reference.reshape(reference.sumTo(t!, [1, 3, 1, 1]), [3]),
   ),
 ];
 

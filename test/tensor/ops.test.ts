@@ -45,7 +45,10 @@ describe.each(binaries())('%s', (binary) => {
   });
   afterAll(() => engine.close());
 
-  const byOp = [...new Set(CASES.map((c) => c.op))].map((op) => [op, CASES.filter((c) => c.op === op)]);
+  const byOp = [...new Set(CASES.map((c) => c.op))].map((op) => [
+    op,
+    CASES.filter((c) => c.op === op),
+  ]);
 
   it.each(byOp as [string, OpCase[]][])('%s agrees with its reference', (_, cases) => {
     for (const { op, about, inputs, run, reference } of cases)
@@ -70,7 +73,8 @@ describe.each(binaries())('%s', (binary) => {
         found.forEach((g, i) => {
           const who = `${op} ${about}, input ${i}`;
           expect(g.shape, who).toEqual(inputs[i]!.shape);
-          if (differentiable) expectClose(g.read(), expected[i]!.data, { rel: 2e-5, abs: 1e-6 }, who);
+          if (differentiable)
+            expectClose(g.read(), expected[i]!.data, { rel: 2e-5, abs: 1e-6 }, who);
           else expect([...g.read()].every((value) => value === 0)).toBe(true);
         });
       });

@@ -24,7 +24,11 @@ describe.each(binaries())('%s', (binary) => {
     const words = [5, 0, 9].flatMap((row) =>
       [0, 1].flatMap((number) => block(seed, stream, row, number)).slice(0, 7),
     );
-    expectClose(found, words.map((w) => -1 + 4 * ((w >>> 8) / 2 ** 24)), { rel: 1e-7, abs: 0 });
+    expectClose(
+      found,
+      words.map((w) => -1 + 4 * ((w >>> 8) / 2 ** 24)),
+      { rel: 1e-7, abs: 0 },
+    );
   });
 
   it('normal is Box and Muller on pairs of words', () => {
@@ -62,7 +66,11 @@ describe.each(binaries())('%s', (binary) => {
       expect([...draw(op, [1, 33], { ...key, index: [17] })]).toEqual(row(17));
       expect([...draw(op, [1, 3, 5], { ...key, index: [4] })]).toEqual(row(4, 15));
       expect([...draw(op, [2, 33], key)]).toEqual([...row(0), ...row(1)]);
-      for (const other of [{ seed: 8, stream: 8 }, { seed: 7, stream: 9 }, { seed: 2 ** 32 + 7, stream: 8 }])
+      for (const other of [
+        { seed: 8, stream: 8 },
+        { seed: 7, stream: 9 },
+        { seed: 2 ** 32 + 7, stream: 8 },
+      ])
         expect([...draw(op, [1, 33], other)]).not.toEqual(row(0));
     }
   });

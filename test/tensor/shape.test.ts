@@ -19,7 +19,10 @@ const pairs = fc
   .tuple(shapes, fc.array(fc.boolean()), fc.array(fc.boolean()), fc.nat(5), fc.nat(5))
   .map(([shape, p, q, cutP, cutQ]) => {
     const ones = (mask: boolean[]) => shape.map((s, i) => (mask[i] ? 1 : s));
-    return [ones(p).slice(Math.min(cutP, shape.length)), ones(q).slice(Math.min(cutQ, shape.length))];
+    return [
+      ones(p).slice(Math.min(cutP, shape.length)),
+      ones(q).slice(Math.min(cutQ, shape.length)),
+    ];
   })
   .map(([a, b]) => [a!, b!] as const);
 
@@ -58,7 +61,10 @@ describe('broadcastShape', () => {
     fc.assert(
       fc.property(pairs, ([a, b]) => {
         const rank = Math.max(a.length, b.length);
-        const full = (s: readonly number[]) => [...new Array<number>(rank - s.length).fill(1), ...s];
+        const full = (s: readonly number[]) => [
+          ...new Array<number>(rank - s.length).fill(1),
+          ...s,
+        ];
         const [p, q] = [full(a), full(b)];
         const naive = p.map((size, i) => (size === 1 ? q[i]! : size));
         expect(broadcastShape(a, b, 'test')).toEqual(naive);
@@ -108,7 +114,10 @@ describe('broadcastStrides and mergeAxes', () => {
 
   it('merge whatever is contiguous for all operands', () => {
     const of = (shape: number[], ...others: number[][]) =>
-      mergeAxes(shape, [shape, ...others].map((s) => broadcastStrides(s, shape)));
+      mergeAxes(
+        shape,
+        [shape, ...others].map((s) => broadcastStrides(s, shape)),
+      );
     expect(of([2, 3, 4]).dims).toEqual([24]);
     expect(of([2, 3, 4], [2, 3, 4]).dims).toEqual([24]);
     expect(of([2, 3, 4, 5], [3, 1, 1])).toEqual({

@@ -74,7 +74,10 @@ describe('gradients', () => {
 
   it('work on kept tensors', () => {
     const w = keep(engine, [2], [3, 4]);
-    const g = step(engine, () => gradients(engine, [w], () => ({ loss: sum(square(w)) })).gradients);
+    const g = step(
+      engine,
+      () => gradients(engine, [w], () => ({ loss: sum(square(w)) })).gradients,
+    );
     expect([...g[0]!.read()]).toEqual([6, 8]);
     g[0]!.free();
     w.free();

@@ -90,7 +90,9 @@ describe('kept tensors', () => {
     expect([...given.read()]).toEqual([1, 2, 3, 4]);
     zeros.free();
     given.free();
-    expect(() => zeros.read()).toThrow('tensor [3]: expected a live tensor, got one that was freed');
+    expect(() => zeros.read()).toThrow(
+      'tensor [3]: expected a live tensor, got one that was freed',
+    );
     expect(() => zeros.free()).toThrow('tensor.free');
     step(engine, () => expect(() => filled(engine, [1], 1).free()).toThrow('a kept tensor'));
     expect(engine.memory.usedBytes).toBe(used);

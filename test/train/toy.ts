@@ -95,7 +95,14 @@ export interface ToyJob {
 
 /** A training job at full difficulty over the given batches, which come round and round. */
 export function toyJob(engine: Engine, batches: readonly Batch[], given: ToyJob): EpochJob {
-  const { network = TOY_NETWORK, objective, options = {}, optimizer, rate = 0.01, seed = 1 } = given;
+  const {
+    network = TOY_NETWORK,
+    objective,
+    options = {},
+    optimizer,
+    rate = 0.01,
+    seed = 1,
+  } = given;
   const model = createModel(engine, network, { seed, init: objective.init });
   return {
     model,

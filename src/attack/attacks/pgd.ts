@@ -39,7 +39,8 @@ export const pgd = attack({
       const part = pick(job, alive);
       climb(part, o, restart, (at, value, image) => {
         const i = alive[at]!;
-        if (value >= margin[i]!) return;
+        // NaN is no better than anything.
+        if (!(value < margin[i]!)) return;
         margin[i] = value;
         best.set(image, i * image.length);
       });

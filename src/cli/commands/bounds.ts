@@ -4,15 +4,16 @@ import { eps, parseOptions, whole } from '../../options';
 import type { ImageBounds } from '../../recipe/phases';
 import { short } from '../../report/format';
 import { renderTable } from '../../report/table';
-import { dataArgs, engineArgs, modelArg, shared } from '../args';
+import { dataArgs, engineArgs, foreignArgs, modelArg, shared } from '../args';
 import { type Command, EXIT } from '../command';
 import { print, printJson } from '../io';
-import { modelConfig, withEngine } from '../job';
+import { modelConfig, readOptions, withEngine } from '../job';
 import { verifierSection } from '../registries';
 
 export const command: Command = {
   args: {
     ...modelArg,
+    ...foreignArgs,
     ...dataArgs,
     index: {
       type: 'string',
@@ -32,6 +33,7 @@ export const command: Command = {
   examples: [
     ['espalier bounds m.safetensors --index 0,1,2 --eps 0.1', 'three test images'],
     ['espalier bounds m.safetensors --data mnist --eps 2/255 --json', 'all numbers as JSON'],
+    ['espalier bounds net.onnx --data mnist --eps 2/255', 'a network of another tool'],
   ],
   sections: async () => [{ ...(await verifierSection()), title: 'METHODS' }],
   async run(context) {
@@ -43,8 +45,17 @@ export const command: Command = {
     const config = await modelConfig(context, []);
     const radius = given ?? evaluationEps(config);
     const model = values.text('model')!;
-    const images = await withEngine(context, ({ engine }) =>
-      backend.bounds(engine, { model, data: config.data, indices, eps: radius, method }),
+    const as = readOptions(values);
+    const images = await withEngine(context, (job) =>
+      backend.bounds(job.engine, {
+        ...job,
+        model,
+        as,
+        data: config.data,
+        indices,
+        eps: radius,
+        method,
+      }),
     );
     if (values.on('json')) printJson(io, { model, eps: radius, method: method.name, images });
     else print(io, images.map((image) => imageText(image, radius)).join('\n\n'));

@@ -2,15 +2,16 @@
 import { eps, whole } from '../../options';
 import { interval, percent } from '../../report/format';
 import { renderTable } from '../../report/table';
-import { configArgs, dataArgs, engineArgs, modelArg, shared } from '../args';
+import { configArgs, dataArgs, engineArgs, foreignArgs, modelArg, shared } from '../args';
 import { type Command, EXIT } from '../command';
 import { print, printJson } from '../io';
-import { modelConfig, withEngine } from '../job';
+import { modelConfig, readOptions, withEngine } from '../job';
 import { attackSection, dataSection, verifierSection } from '../registries';
 
 export const command: Command = {
   args: {
     ...modelArg,
+    ...foreignArgs,
     ...dataArgs,
     eps: {
       type: 'string',
@@ -39,6 +40,10 @@ export const command: Command = {
       'another radius, fewer images',
     ],
     ['espalier evaluate m.safetensors --set evaluate.attack.steps=100', 'a stronger attack'],
+    [
+      'espalier evaluate net.onnx --data mnist --eps 0.1 --mean 0.1307 --std 0.3081',
+      'a network of another tool, with the normalisation it was trained under',
+    ],
   ],
   sections: () => Promise.all([dataSection(), attackSection(), verifierSection()]),
   async run(context) {
@@ -59,8 +64,9 @@ export const command: Command = {
     const resolved = evaluationEps(config);
     const evaluate = { ...config.evaluate, eps: resolved };
     const model = values.text('model')!;
+    const as = readOptions(values);
     const { accuracies, contradictions } = await withEngine(context, (job) =>
-      backend.evaluate(job.engine, { ...job, model, config: { ...config, evaluate } }),
+      backend.evaluate(job.engine, { ...job, model, as, config: { ...config, evaluate } }),
     );
     if (values.on('json'))
       printJson(io, {

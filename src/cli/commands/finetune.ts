@@ -1,13 +1,14 @@
 /** `espalier finetune MODEL`: trains the weights that pruning left. */
-import { configArgs, engineArgs, modelArg, outFile, shared } from '../args';
+import { configArgs, engineArgs, foreignArgs, modelArg, outFile, shared } from '../args';
 import { type Command, EXIT } from '../command';
-import { besides, freeOutput, modelConfig, readConfig, withEngine } from '../job';
+import { besides, freeOutput, modelConfig, readConfig, readOptions, withEngine } from '../job';
 import { objectiveSection } from '../registries';
 import { showModel } from './inspect';
 
 export const command: Command = {
   args: {
     ...modelArg,
+    ...foreignArgs,
     config: {
       type: 'string',
       valueHint: 'file',
@@ -31,9 +32,10 @@ export const command: Command = {
     const path = values.text('config');
     const config = path ? await readConfig(path, values) : await modelConfig(context, []);
     const model = values.text('model')!;
+    const as = readOptions(values);
     const out = await freeOutput(values.text('out') ?? besides(model, 'finetuned'), values);
     const found = await withEngine(context, (job) =>
-      backend.finetune(job.engine, { ...job, model, out, config }),
+      backend.finetune(job.engine, { ...job, model, as, out, config }),
     );
     showModel(context, found, out);
     return EXIT.done;

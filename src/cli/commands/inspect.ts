@@ -1,34 +1,38 @@
 /** `espalier inspect MODEL`: what a model file holds. */
-import type { Inspection } from '../../recipe/inspect';
 import { bytes, count, percent } from '../../report/format';
 import { renderTable } from '../../report/table';
-import { modelArg, shared } from '../args';
+import { foreignArgs, modelArg, shared } from '../args';
+import type { Inspected } from '../backend';
 import { type Command, type Context, EXIT } from '../command';
 import { print, printJson } from '../io';
-import { withEngine } from '../job';
+import { readOptions, withEngine } from '../job';
 
 export const command: Command = {
-  args: { ...modelArg, ...shared },
+  args: { ...modelArg, ...foreignArgs, ...shared },
   examples: [
     ['espalier inspect runs/digits/pruned.safetensors', 'a table'],
     ['espalier inspect m.safetensors --json', 'the same as JSON'],
+    ['espalier inspect net.onnx', 'a network of another tool'],
+    ['espalier inspect w.pth --network cnn-small --input 1,28,28', 'weights of a known network'],
   ],
   async run(context) {
-    const model = context.values.text('model')!;
-    const found = await withEngine(context, (job) => context.backend.inspect(job.engine, model));
+    const { values, backend } = context;
+    const model = values.text('model')!;
+    const as = readOptions(values);
+    const found = await withEngine(context, (job) => backend.inspect(job.engine, model, as));
     showModel(context, found, model);
     return EXIT.done;
   },
 };
 
 /** Prints a model's layers, and where it is. */
-export function showModel({ io, values }: Context, found: Inspection, file: string): void {
+export function showModel({ io, values }: Context, found: Inspected, file: string): void {
   if (values.on('json')) printJson(io, { file, ...found });
   else print(io, inspectionText(found, file));
 }
 
 function inspectionText(
-  { network, input, layers, parameters, bytes: size }: Inspection,
+  { network, input, layers, parameters, bytes: size, format, notes = [] }: Inspected,
   file: string,
 ): string {
   const sum = (key: 'weights' | 'nonzero' | 'macs' | 'macsNonzero') =>
@@ -62,7 +66,8 @@ function inspectionText(
     align: i < 2 ? ('left' as const) : ('right' as const),
   }));
   return [
-    `${file}: ${network}, input ${input.join('x')}, ${count(parameters)} parameters, ${bytes(size)}`,
+    ...notes,
+    `${file}${format ? ` (${format})` : ''}: ${network}, input ${input.join('x')}, ${count(parameters)} parameters, ${bytes(size)}`,
     renderTable({ columns, rows }),
   ].join('\n');
 }

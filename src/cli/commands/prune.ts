@@ -1,14 +1,15 @@
 /** `espalier prune MODEL`: one shot, no training. */
 import { sparsity } from '../../options';
-import { engineArgs, modelArg, outFile, shared } from '../args';
+import { engineArgs, foreignArgs, modelArg, outFile, shared } from '../args';
 import { type Command, EXIT } from '../command';
-import { besides, freeOutput, withEngine } from '../job';
+import { besides, freeOutput, readOptions, withEngine } from '../job';
 import { strategySection } from '../registries';
 import { showModel } from './inspect';
 
 export const command: Command = {
   args: {
     ...modelArg,
+    ...foreignArgs,
     strategy: {
       type: 'string',
       valueHint: 'name',
@@ -36,6 +37,10 @@ export const command: Command = {
       'espalier prune dense.safetensors --sparsity 0.5 --strategy filter -o half.safetensors',
       'half of each layer’s filters',
     ],
+    [
+      'espalier prune weights.pth --network cnn-small --input 1,28,28',
+      'the state dict of a PyTorch network',
+    ],
   ],
   sections: async () => [await strategySection()],
   async run(context) {
@@ -46,10 +51,11 @@ export const command: Command = {
     const strategy = parseSlot('prune.strategy', named, '--strategy');
     const removed = values.number('sparsity', sparsity())!;
     const model = values.text('model')!;
+    const as = readOptions(values);
     const out = await freeOutput(values.text('out') ?? besides(model, 'pruned'), values);
     const seed = values.seed() ?? 1;
     const found = await withEngine(context, (job) =>
-      backend.prune(job.engine, { ...job, model, out, strategy, sparsity: removed, seed }),
+      backend.prune(job.engine, { ...job, model, as, out, strategy, sparsity: removed, seed }),
     );
     showModel(context, found, out);
     return EXIT.done;

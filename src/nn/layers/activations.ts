@@ -3,7 +3,9 @@
  * section 3 and appendix).
  */
 import * as v from 'valibot';
+import { expect } from '../../errors';
 import { real } from '../../options';
+import { maximum, minimum } from '../../tensor/ops/core';
 import {
   leakyRelu as leaky,
   sigmoid as logistic,
@@ -11,6 +13,7 @@ import {
   tanh as tangent,
 } from '../../tensor/ops/elementwise';
 import type { Shape } from '../../tensor/shape';
+import { filled, type Tensor } from '../../tensor/tensor';
 import { type PointwiseLayer, pointwiseLayer } from '../layer';
 
 type Lines = readonly [number, number, number, number];
@@ -22,7 +25,7 @@ function rectified(lo: number, hi: number, slope: number): Lines {
   if (lo >= 0) return [1, 0, 1, 0];
   if (hi <= 0) return [slope, 0, slope, 0];
   const chord = (hi - slope * lo) / (hi - lo);
-  return [hi > -lo ? 1 : slope, 0, chord, (slope - chord) * lo];
+  return [hi > -lo ? 1 : slope, 0, chord, (1 - slope) * hi * (-lo / (hi - lo))];
 }
 
 export const relu = pointwiseLayer({
@@ -45,6 +48,54 @@ export const leakyRelu = pointwiseLayer({
   scalar: (x, o) => (x > 0 ? x : o.slope * x),
   relax: (lo, hi, o) => rectified(lo, hi, o.slope),
   error: 2,
+});
+
+const limits = v.strictObject({
+  lo: v.optional(v.nullable(real()), null),
+  hi: v.optional(v.nullable(real()), null),
+});
+
+/** Flat below `a` and above `b`, a <= b; where both are crossed the lines go through both ends. */
+function clipped(lo: number, hi: number, a: number, b: number): Lines {
+  if (hi <= a) return [0, a, 0, a];
+  if (lo >= b) return [0, b, 0, b];
+  if (lo >= a && hi <= b) return [1, 0, 1, 0];
+  if (hi <= b) return shifted(rectified(lo - a, hi - a, 0), a);
+  if (lo >= a) {
+    const [p, q, r, s] = rectified(b - hi, b - lo, 0);
+    return [r, b - s - r * b, p, b - q - p * b];
+  }
+  const [below, above] = [(b - a) / (hi - a), (b - a) / (b - lo)];
+  return [below, a - below * a, above, b - above * b];
+}
+
+/** Lines of y - at as a function of x - at, as lines of y and x. */
+const shifted = ([p, q, r, s]: Lines, at: number): Lines => [
+  p,
+  q + at - p * at,
+  r,
+  s + at - r * at,
+];
+
+/** ONNX Clip, ReLU6, hardtanh; a limit of null is none. */
+export const clip = pointwiseLayer({
+  role: 'pointwise',
+  about: 'x limited to [lo, hi], each optional: lo, hi',
+  options: limits,
+  shape([input], { lo, hi }, who) {
+    expect(lo === null || hi === null || lo <= hi, who, 'lo <= hi', `[${lo}, ${hi}]`);
+    return input!;
+  },
+  f(x, { lo, hi }) {
+    const at = (value: number): Tensor => filled(x.engine, [1], value);
+    const above = lo === null ? x : maximum(x, at(lo));
+    return hi === null ? above : minimum(above, at(hi));
+  },
+  scalar: (x, { lo, hi }) =>
+    Math.min(Math.max(x, lo ?? Number.NEGATIVE_INFINITY), hi ?? Number.POSITIVE_INFINITY),
+  relax: (lo, hi, o) =>
+    clipped(lo, hi, o.lo ?? Number.NEGATIVE_INFINITY, o.hi ?? Number.POSITIVE_INFINITY),
+  error: 0,
 });
 
 /** An S-shaped function, convex below 0 and concave above, by tangents and chords. */

@@ -1,28 +1,30 @@
 /**
  * Layers that are one scale and one shift a channel: `scale` itself (their canonical form), batch
- * normalisation (Ioffe and Szegedy 2015) and input normalisation. A channel is the first axis of a
- * sample, so flat inputs have one channel a unit.
+ * normalisation (Ioffe and Szegedy 2015) and input normalisation; and `elementwise`, one scale and
+ * shift a value. A channel is the first axis of a sample, so flat inputs have one channel a unit.
  */
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { real } from '../../options';
 import { add, affine, div, mul, reshape, sub, sumTo } from '../../tensor/ops/core';
 import { abs, reciprocal, sqrt, square } from '../../tensor/ops/elementwise';
-import type { Shape } from '../../tensor/shape';
+import { type Shape, sizeOf } from '../../tensor/shape';
 import type { Tensor } from '../../tensor/tensor';
 import { type AffineLayer, affineLayer, type ParamSpec, type Params } from '../layer';
 
 const same = ([input]: readonly Shape[]): Shape => input!;
 
-/** [c] as [c, 1, ..., 1], ready to meet samples of the given rank. */
-const perChannel = (t: Tensor, like: Tensor): Tensor =>
-  reshape(t, [t.size, ...like.shape.slice(2).map(() => 1)]);
+/** One number a channel as [c, 1, ..., 1], one a value as the sample: ready to meet a batch. */
+const perChannel = (t: Tensor, like: Tensor): Tensor => {
+  const [, channels, ...rest] = like.shape;
+  return reshape(t, [channels!, ...(t.size === channels ? rest.map(() => 1) : rest)]);
+};
 
 /** y = scale x + shift, with the two given by `effective` or stored. */
 const channelwise = {
   role: 'affine',
   shape: same,
-  macs: (input: Shape) => input.reduce((a, b) => a * b, 1),
+  macs: sizeOf,
   apply: (x: Tensor, p: Params) => add(mul(x, perChannel(p.scale!, x)), perChannel(p.shift!, x)),
   applyAbs(r: Tensor, p: Params, _: unknown, extra?: Tensor) {
     const y = mul(r, perChannel(abs(p.scale!), r));
@@ -33,8 +35,15 @@ const channelwise = {
   terms: () => 2,
 } as const satisfies Partial<AffineLayer>;
 
-const vector = (size: number, init: number | readonly number[], trainable: boolean): ParamSpec => ({
-  shape: [size],
+const vector = (size: number, init: number | readonly number[], trainable: boolean): ParamSpec =>
+  numbers([size], init, trainable);
+
+const numbers = (
+  shape: Shape,
+  init: number | readonly number[],
+  trainable: boolean,
+): ParamSpec => ({
+  shape,
   init,
   fanIn: 1,
   prunable: false,
@@ -49,6 +58,13 @@ export const scale = affineLayer({
     scale: vector(input![0]!, 1, true),
     shift: vector(input![0]!, 0, true),
   }),
+});
+
+export const elementwise = affineLayer({
+  ...channelwise,
+  about: 'one scale and shift a value',
+  options: v.strictObject({}),
+  params: ([input]) => ({ scale: numbers(input!, 1, true), shift: numbers(input!, 0, true) }),
 });
 
 export const batchNorm = affineLayer({

@@ -1,4 +1,7 @@
-/** Two-dimensional convolution (cross-correlation) over [c, h, w] with weights [oc, c, kh, kw]. */
+/**
+ * Two-dimensional convolution (cross-correlation) over [c, h, w] with weights [oc, c / groups, kh, kw].
+ * With `groups` the channels fall into that many equal blocks, each convolved by itself.
+ */
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { whole } from '../../options';
@@ -9,35 +12,40 @@ import {
   conv2d as convolve,
   convSize,
 } from '../../tensor/ops/product';
+import { concat, slice } from '../../tensor/ops/shape';
+import type { Tensor } from '../../tensor/tensor';
 import { affineLayer } from '../layer';
-
-const pair = (min: number) => v.union([whole(min), v.tuple([whole(min), whole(min)])]);
+import { both, fourSides, pair, sides } from './window';
 
 const options = v.strictObject({
   channels: whole(1),
   kernel: pair(1),
   stride: v.optional(pair(1), 1),
-  /** One number, [vertical, horizontal], or [top, left, bottom, right]. */
-  padding: v.optional(v.union([pair(0), v.tuple([whole(0), whole(0), whole(0), whole(0)])]), 0),
+  padding: v.optional(sides(), 0),
   dilation: v.optional(pair(1), 1),
+  groups: v.optional(whole(1), 1),
   bias: v.optional(v.boolean(), true),
 });
 type Options = v.InferOutput<typeof options>;
 
 export const conv2d = affineLayer({
   role: 'affine',
-  about: 'convolution: channels, kernel, stride, padding, dilation, bias',
+  about: 'convolution: channels, kernel, stride, padding, dilation, groups, bias',
   options,
   shape([input], o, who) {
     expect(input?.length === 3, who, 'an input [channels, height, width]', `[${input}]`);
     const [h, w] = convSize([input[1]!, input[2]!], both(o.kernel), convOptions(o));
     expect(h > 0 && w > 0, who, 'an input at least as large as the kernel', `[${input}]`);
-    return [o.channels, h, w];
+    const [from, to] = [input[0]!, o.channels];
+    const even = from % o.groups === 0 && to % o.groups === 0;
+    expect(even, who, `channels in ${o.groups} equal groups`, `${from} in, ${to} out`);
+    return [to, h, w];
   },
   params([input], o) {
     const [kh, kw] = both(o.kernel);
-    const fanIn = input![0]! * kh * kw;
-    const shape = [o.channels, input![0]!, kh, kw];
+    const depth = input![0]! / o.groups;
+    const fanIn = depth * kh * kw;
+    const shape = [o.channels, depth, kh, kw];
     const bias = { shape: [o.channels], init: 0, fanIn, prunable: false, trainable: true };
     return {
       weight: { shape, init: 'weight', fanIn, prunable: true, trainable: true },
@@ -46,24 +54,43 @@ export const conv2d = affineLayer({
   },
   macs(input, output, o) {
     const [kh, kw] = both(o.kernel);
-    return input[0]! * kh * kw * output[0]! * output[1]! * output[2]!;
+    return (input[0]! / o.groups) * kh * kw * output[0]! * output[1]! * output[2]!;
   },
-  apply: (x, p, o) => convolve(x, p.weight!, convOptions(o), p.bias),
-  applyAbs: (r, p, o, extra) => convolve(r, abs(p.weight!), convOptions(o), extra),
-  transpose: (g, p, o, input) => conv2dInputGrad(g, p.weight!, [0, ...input], convOptions(o)),
+  apply: (x, p, o) => grouped(x, p.weight!, o, p.bias),
+  applyAbs: (r, p, o, extra) => grouped(r, abs(p.weight!), o, extra),
+  transpose(g, p, o, [c, h, w]) {
+    const input = [0, c! / o.groups, h!, w!];
+    const weights = blocks(p.weight!, 0, o.groups);
+    const parts = blocks(g, 1, o.groups).map((part, i) =>
+      conv2dInputGrad(part, weights[i]!, input, convOptions(o)),
+    );
+    return parts.length === 1 ? parts[0]! : concat(parts, 1);
+  },
   bias: (p) => p.bias,
   terms(input, o) {
     const [kh, kw] = both(o.kernel);
-    return input[0]! * kh * kw + (o.bias ? 1 : 0);
+    return (input[0]! / o.groups) * kh * kw + (o.bias ? 1 : 0);
   },
 });
 
-function convOptions(o: Options): ConvOptions {
-  const pad = typeof o.padding === 'number' ? [o.padding, o.padding] : o.padding;
-  const [top, left, bottom = top, right = left] = pad as [number, number, number?, number?];
-  return { stride: both(o.stride), pad: [top, left, bottom, right], dilation: both(o.dilation) };
+function grouped(x: Tensor, weight: Tensor, o: Options, bias?: Tensor): Tensor {
+  if (o.groups === 1) return convolve(x, weight, convOptions(o), bias);
+  const [weights, biases] = [blocks(weight, 0, o.groups), bias && blocks(bias, 0, o.groups)];
+  return concat(
+    blocks(x, 1, o.groups).map((part, i) =>
+      convolve(part, weights[i]!, convOptions(o), biases?.[i]),
+    ),
+    1,
+  );
 }
 
-function both(value: number | [number, number]): [number, number] {
-  return typeof value === 'number' ? [value, value] : value;
+/** Equal parts along an axis. */
+function blocks(x: Tensor, axis: number, count: number): Tensor[] {
+  if (count === 1) return [x];
+  const size = x.shape[axis]! / count;
+  return Array.from({ length: count }, (_, i) => slice(x, axis, i * size, (i + 1) * size));
+}
+
+function convOptions(o: Options): ConvOptions {
+  return { stride: both(o.stride), pad: fourSides(o.padding), dilation: both(o.dilation) };
 }

@@ -1,8 +1,13 @@
-/** Pooling over [c, h, w]: the maximum is a join of each window, the average is affine. */
+/**
+ * Pooling over [c, h, w]: the maximum is a join of each window, the average is affine.
+ *
+ * Sizes are one number or [vertical, horizontal], padding also [top, left, bottom, right]. Padding
+ * never wins a maximum; in an average it counts as zeros, unless `countPadding` is false, where
+ * each window is divided by the number of values it really covers.
+ */
 import * as v from 'valibot';
 import { expect } from '../../errors';
-import { whole } from '../../options';
-import { add, reshape } from '../../tensor/ops/core';
+import { add, mul, reshape } from '../../tensor/ops/core';
 import {
   avgPool as average,
   avgPoolGrad,
@@ -11,50 +16,83 @@ import {
   poolShape,
 } from '../../tensor/ops/pool';
 import type { Shape } from '../../tensor/shape';
+import { input as constant, type Tensor } from '../../tensor/tensor';
 import { affineLayer, joinLayer } from '../layer';
+import { both, fourSides, pair, sides } from './window';
 
-const options = v.strictObject({
-  kernel: whole(1),
+const sizes = {
+  kernel: pair(1),
   /** Defaults to the kernel size. */
-  stride: v.optional(v.nullable(whole(1)), null),
-  padding: v.optional(whole(0), 0),
+  stride: v.optional(v.nullable(pair(1)), null),
+  padding: v.optional(sides(), 0),
+};
+const maxOptions = v.strictObject(sizes);
+const avgOptions = v.strictObject({ ...sizes, countPadding: v.optional(v.boolean(), true) });
+type Options = v.InferOutput<typeof maxOptions>;
+type AvgOptions = v.InferOutput<typeof avgOptions>;
+
+const pooling = ({ kernel, stride, padding }: Options): PoolOptions => ({
+  kernel: both(kernel),
+  stride: both(stride ?? kernel),
+  pad: fourSides(padding),
 });
-type Options = v.InferOutput<typeof options>;
 
-function pooling({ kernel, stride, padding: p }: Options): PoolOptions {
-  const s = stride ?? kernel;
-  return { kernel: [kernel, kernel], stride: [s, s], pad: [p, p, p, p] };
-}
-
-function shape(inputs: readonly Shape[], o: Options, who: string): Shape {
-  const [input] = inputs;
-  expect(inputs.length === 1, who, 'one input', inputs.length);
+function shape([input, ...others]: readonly Shape[], o: Options, who: string): Shape {
+  expect(others.length === 0, who, 'one input', others.length + 1);
   expect(input?.length === 3, who, 'an input [channels, height, width]', `[${input}]`);
-  const [, ...out] = poolShape([1, ...input], pooling(o));
-  const fits = out.every((size) => size > 0) && o.padding < o.kernel;
-  expect(fits, who, 'a window that fits the input', `kernel ${o.kernel} on [${input}]`);
+  const window = pooling(o);
+  const [, ...out] = poolShape([1, ...input], window);
+  const inside = window.pad.every((side, i) => side < window.kernel[i % 2]!);
+  const fits = out.every((size) => size > 0) && inside;
+  expect(fits, who, 'a window that fits the input', `kernel ${window.kernel} on [${input}]`);
   return out;
 }
 
 export const maxPool = joinLayer({
   role: 'join',
   about: 'largest value of each window: kernel, stride, padding',
-  options,
+  options: maxOptions,
   shape,
   combine: ([x], o) => maximum(x!, pooling(o)),
   terms: () => 0,
 });
 
+/** How many values each of `count` windows along one axis covers. */
+const covered = (count: number, size: number, kernel: number, stride: number, before: number) =>
+  Array.from({ length: count }, (_, i) => {
+    const start = i * stride - before;
+    return Math.min(start + kernel, size) - Math.max(start, 0);
+  });
+
+/** y [n, c, oh, ow] of windows over planes of `size`, times window size over values covered. */
+function uncounted(y: Tensor, size: readonly number[], o: AvgOptions): Tensor {
+  if (o.countPadding) return y;
+  const { kernel, stride, pad } = pooling(o);
+  const [oh, ow] = y.shape.slice(2) as [number, number];
+  const rows = covered(oh, size[0]!, kernel[0], stride[0], pad[0]);
+  const columns = covered(ow, size[1]!, kernel[1], stride[1], pad[1]);
+  const area = kernel[0] * kernel[1];
+  const factors = rows.flatMap((r) => columns.map((c) => area / (r * c)));
+  return mul(y, constant(y.engine, factors, [oh, ow]));
+}
+
+const mean = (x: Tensor, o: AvgOptions): Tensor =>
+  uncounted(average(x, pooling(o)), x.shape.slice(2), o);
+
 export const avgPool = affineLayer({
   role: 'affine',
-  about: 'mean of each window: kernel, stride, padding (zeros count)',
-  options,
+  about: 'mean of each window: kernel, stride, padding, countPadding (its zeros count)',
+  options: avgOptions,
   shape,
-  apply: (x, _, o) => average(x, pooling(o)),
+  apply: (x, _, o) => mean(x, o),
   applyAbs(r, _, o, extra) {
-    const y = average(r, pooling(o));
+    const y = mean(r, o);
     return extra ? add(y, reshape(extra, [extra.size, 1, 1])) : y;
   },
-  transpose: (g, _, o, input) => avgPoolGrad(g, [0, ...input], pooling(o)),
-  terms: (_, o) => o.kernel * o.kernel + 1,
+  transpose: (g, _, o, input) =>
+    avgPoolGrad(uncounted(g, input.slice(1), o), [0, ...input], pooling(o)),
+  terms(_, o) {
+    const [kh, kw] = both(o.kernel);
+    return kh * kw + (o.countPadding ? 1 : 3);
+  },
 });

@@ -1,10 +1,12 @@
 /** All layers by the name they have in networks and files. */
 import type { Layer } from '../layer';
-import { leakyRelu, relu, sigmoid, tanh } from './activations';
-import { batchNorm, normalise, scale } from './channel';
+import { clip, leakyRelu, relu, sigmoid, tanh } from './activations';
+import { batchNorm, elementwise, normalise, scale } from './channel';
 import { conv2d } from './conv2d';
 import { dense } from './dense';
+import { pad, permute, reshape, select } from './moves';
 import { avgPool, maxPool } from './pools';
+import { reduce } from './reduce';
 import { add, concat, dropout, flatten } from './structure';
 
 export const layers: Readonly<Record<string, Layer>> = {
@@ -14,12 +16,19 @@ export const layers: Readonly<Record<string, Layer>> = {
   'leaky-relu': leakyRelu,
   sigmoid,
   tanh,
+  clip,
   flatten,
+  reshape,
+  permute,
+  select,
+  pad,
   'max-pool': maxPool,
   'avg-pool': avgPool,
+  reduce,
   'batch-norm': batchNorm,
   normalise,
   scale,
+  elementwise,
   dropout,
   add,
   concat,

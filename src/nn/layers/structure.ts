@@ -1,7 +1,7 @@
 /** Layers that move or join values: flatten, dropout, residual add, concatenation. */
 import * as v from 'valibot';
 import { expect } from '../../errors';
-import { real } from '../../options';
+import { real, whole } from '../../options';
 import { affine, greaterEqual, mul, add as plus, reshape } from '../../tensor/ops/core';
 import { uniform } from '../../tensor/ops/random';
 import { concat as join } from '../../tensor/ops/shape';
@@ -57,15 +57,25 @@ export const add = joinLayer({
 
 export const concat = joinLayer({
   role: 'join',
-  about: 'inputs side by side along the channels',
-  options: none,
-  shape(inputs, _, who) {
-    const rest = inputs[0]?.slice(1) ?? [];
-    const equal = inputs.length >= 1 && inputs.every((s) => sameShape(s.slice(1), rest));
-    expect(equal, who, 'inputs that differ in channels only', show(inputs));
-    return [inputs.reduce((sum, s) => sum + s[0]!, 0), ...rest];
+  about: 'inputs side by side along an axis of the sample, by default the channels: axis',
+  options: v.strictObject({ axis: v.optional(whole(0), 0) }),
+  shape(inputs, { axis }, who) {
+    const [first = []] = inputs;
+    const alike = (s: Shape): boolean =>
+      s.length === first.length && s.every((size, i) => i === axis || size === first[i]);
+    const fits = axis < first.length && inputs.every(alike);
+    expect(
+      fits,
+      who,
+      axis === 0
+        ? 'inputs that differ in channels only'
+        : `inputs that differ in axis ${axis} only`,
+      show(inputs),
+    );
+    const total = inputs.reduce((sum, s) => sum + s[axis]!, 0);
+    return first.map((size, i) => (i === axis ? total : size));
   },
-  combine: (xs) => join(xs, 1),
+  combine: (xs, { axis }) => join(xs, axis + 1),
   terms: () => 0,
 });
 

@@ -1,0 +1,39 @@
+/** Nearest-neighbour upsampling of [c, h, w]: every pixel becomes a square. Affine, and exact. */
+import * as v from 'valibot';
+import { expect } from '../../src/errors';
+import { affineLayer } from '../../src/nn/layer';
+import { whole } from '../../src/options';
+import { expand, reshape, sumTo } from '../../src/tensor/ops/core';
+import type { Shape } from '../../src/tensor/shape';
+import type { Tensor } from '../../src/tensor/tensor';
+
+type Options = { readonly factor: number };
+
+/** [n, c, h, w] -> [n, c, h factor, w factor]. */
+function repeat(x: Tensor, { factor }: Options): Tensor {
+  const [n, c, h, w] = x.shape as [number, number, number, number];
+  const wide = expand(reshape(x, [n, c, h, 1, w, 1]), [n, c, h, factor, w, factor]);
+  return reshape(wide, [n, c, h * factor, w * factor]);
+}
+
+/** The transpose: sums over each square. */
+function gather(g: Tensor, { factor }: Options, [c, h, w]: Shape): Tensor {
+  const n = g.shape[0]!;
+  const squares = reshape(g, [n, c!, h!, factor, w!, factor]);
+  return reshape(sumTo(squares, [n, c!, h!, 1, w!, 1]), [n, c!, h!, w!]);
+}
+
+export const upsample = affineLayer({
+  role: 'affine',
+  about: 'every pixel factor x factor times: factor',
+  options: v.strictObject({ factor: v.optional(whole(1), 2) }),
+  shape([input], { factor }, who) {
+    expect(input?.length === 3, who, 'an input [channels, height, width]', `[${input}]`);
+    return [input[0]!, input[1]! * factor, input[2]! * factor];
+  },
+  apply: (x, _, o) => repeat(x, o),
+  applyAbs: (r, _, o) => repeat(r, o),
+  transpose: (g, _, o, input) => gather(g, o, input),
+  // Nothing is added up or multiplied, so nothing is rounded.
+  terms: () => 0,
+});

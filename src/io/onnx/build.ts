@@ -1,0 +1,202 @@
+/**
+ * The network under construction. ONNX tensors carry a batch axis somewhere, our samples do not; and
+ * ONNX reshapes freely where our layers want certain shapes. Both are settled here: every ONNX value
+ * is seen at a batch of 1, so that all its sizes are known, and stands for one of our nodes whose
+ * sample has the same values in the same order. Reshaping then only renames; a node is made for it
+ * when a layer needs another shape than its input has.
+ */
+import { expect, fail } from '../../errors';
+import { layers } from '../../nn/layers/registry';
+import { parseOptions } from '../../options';
+import { type Shape, sameShape, sizeOf, stridesOf } from '../../tensor/shape';
+import { type Constant, numbers } from './element';
+
+/** A node of ours, not yet named for good. */
+export interface Draft {
+  name: string;
+  layer: string;
+  options: Readonly<Record<string, unknown>>;
+  inputs: readonly Draft[];
+  /** Parameters by local name. */
+  params: Readonly<Record<string, Float32Array>>;
+  /** One step of arithmetic with constants; `merge` makes layers of it. */
+  step?: Arithmetic;
+  readonly sample: Shape;
+}
+
+/** x + by, x - by, x * by or x / by, with one number a channel or a value. */
+export interface Arithmetic {
+  readonly op: 'add' | 'sub' | 'mul' | 'div';
+  readonly by: Float32Array;
+}
+
+/** A value of the file that depends on the network's input. */
+export interface Live {
+  readonly kind: 'live';
+  readonly draft: Draft;
+  /** ONNX shape at a batch of 1. */
+  readonly full: Shape;
+  /** Axis of the batch where its size is open; -1 where there is none. */
+  readonly batch: number;
+}
+
+export type Value = Constant | Live;
+
+/** Values of one sample, at most: far above real networks, far below what hurts. */
+const MAX_SAMPLE = 2 ** 24;
+
+/** The sample of an ONNX shape: without a leading 1. */
+export function sampleOf(full: Shape): Shape {
+  if (full.length === 0) return [1];
+  return full.length > 1 && full[0] === 1 ? full.slice(1) : full;
+}
+
+export class Builder {
+  readonly input: Draft;
+  /** In topological order, without the input. */
+  readonly drafts: Draft[] = [];
+  readonly notes: string[] = [];
+  /** The operation at work, for names and errors. */
+  name = '';
+  who: string;
+  #budget: number;
+  readonly #shaped = new Map<Draft, Map<string, Draft>>();
+
+  /** `budget` limits the numbers that may be made, beyond those that the file holds. */
+  constructor(input: Shape, who: string, budget: number) {
+    this.who = who;
+    this.#budget = budget;
+    expect(sizeOf(input) <= MAX_SAMPLE, who, `at most ${MAX_SAMPLE} inputs`, sizeOf(input));
+    this.input = {
+      ...{ name: 'input', layer: '', options: {}, inputs: [], params: {} },
+      sample: input,
+    };
+  }
+
+  /** Accounts for `count` numbers to be made. */
+  spend(count: number): void {
+    this.#budget -= count;
+    expect(this.#budget >= 0, this.who, 'constants in proportion to the file', `${count} numbers`);
+  }
+
+  note(text: string): void {
+    if (!this.notes.includes(text)) this.notes.push(text);
+  }
+
+  /** A new node of ours; its sample follows from the layer's own rule, which checks the inputs. */
+  node(
+    layer: string,
+    inputs: readonly Draft[],
+    options: Draft['options'] = {},
+    params: Draft['params'] = {},
+  ): Draft {
+    const rule = layers[layer] ?? fail(this.who, 'a layer', layer);
+    const checked = parseOptions(rule.options, options, this.who);
+    const shapes = inputs.map(({ sample }) => sample);
+    const sample = rule.shape(shapes, checked as never, this.who);
+    expect(sizeOf(sample) <= MAX_SAMPLE, this.who, `at most ${MAX_SAMPLE} values`, sizeOf(sample));
+    for (const values of Object.values(params)) this.spend(values.length);
+    const draft: Draft = { name: this.name, layer, options, inputs, params, sample };
+    this.drafts.push(draft);
+    return draft;
+  }
+
+  /** The node with its values under another shape of the sample. */
+  as({ draft }: Live, sample: Shape): Draft {
+    if (sameShape(draft.sample, sample)) return draft;
+    const known = this.#shaped.get(draft) ?? new Map<string, Draft>();
+    this.#shaped.set(draft, known);
+    const key = sample.join();
+    const made =
+      known.get(key) ??
+      (sample.length === 1
+        ? this.node('flatten', [draft])
+        : this.node('reshape', [draft], { shape: sample }));
+    known.set(key, made);
+    return made;
+  }
+
+  /** The node with a sample in which the axis of `full` is an axis of its own, and that axis. */
+  axisOf(live: Live, axis: number): { readonly draft: Draft; readonly axis: number } {
+    const { full } = live;
+    expect(axis !== live.batch, this.who, 'samples apart from each other', 'work along the batch');
+    if (axis > 0 && full[0] === 1) return { draft: this.as(live, full.slice(1)), axis: axis - 1 };
+    return { draft: this.as(live, full.length === 0 ? [1] : full), axis };
+  }
+
+  /** A value made by `draft`, whose ONNX shape is `full`. */
+  live(draft: Draft, full: Shape, batch: number): Live {
+    return { kind: 'live', draft, full, batch };
+  }
+
+  /** The same values in the same order under another ONNX shape. */
+  view<V extends Value>(value: V, shape: Shape): V {
+    const [from, to] = [value.kind === 'live' ? value.full : value.shape, shape];
+    expect(sizeOf(from) === sizeOf(to), this.who, `a shape of ${sizeOf(from)} values`, to);
+    if (value.kind === 'constant') return { ...value, shape };
+    return { ...value, full: shape, batch: value.batch === 0 && shape[0] === 1 ? 0 : -1 };
+  }
+
+  /** The given places along one axis. */
+  take(value: Value, axis: number, indices: readonly number[]): Value {
+    const shape = value.kind === 'live' ? value.full : value.shape;
+    if (indices.length === shape[axis] && indices.every((index, i) => index === i)) return value;
+    const to = shape.with(axis, indices.length);
+    this.spend(indices.length);
+    if (value.kind === 'live') {
+      const { draft, axis: at } = this.axisOf(value, axis);
+      return this.live(this.node('select', [draft], { axis: at, indices }), to, value.batch);
+    }
+    const inner = sizeOf(shape.slice(axis + 1));
+    return this.#gather(value, to, (i) => {
+      const [outer, place] = [Math.floor(i / (inner * indices.length)), Math.floor(i / inner)];
+      return (outer * shape[axis]! + indices[place % indices.length]!) * inner + (i % inner);
+    });
+  }
+
+  /** Axes in another order: axis i of the result is axis `order[i]`. */
+  permute(value: Value, order: readonly number[]): Value {
+    const shape = value.kind === 'live' ? value.full : value.shape;
+    const to = order.map((axis) => shape[axis]!);
+    const wide = order.filter((axis) => shape[axis] !== 1);
+    if (wide.every((axis, i) => i === 0 || axis > wide[i - 1]!)) {
+      const renamed = this.view(value, to);
+      return renamed.kind === 'live'
+        ? { ...renamed, batch: order.indexOf(value.kind === 'live' ? value.batch : -1) }
+        : renamed;
+    }
+    if (value.kind === 'live') {
+      const inner = order[0] === 0 && shape[0] === 1;
+      const own = inner ? order.slice(1).map((axis) => axis - 1) : order;
+      const draft = this.as(value, inner ? shape.slice(1) : shape);
+      const batch = order.indexOf(value.batch);
+      return this.live(this.node('permute', [draft], { order: own }), to, batch);
+    }
+    const [strides, from] = [stridesOf(to), stridesOf(shape)];
+    return this.#gather(value, to, (i) =>
+      order.reduce((at, axis, k) => at + (Math.floor(i / strides[k]!) % to[k]!) * from[axis]!, 0),
+    );
+  }
+
+  /** Repeated along axes of size 1, and new axes in front, up to `full`. */
+  expand(live: Live, full: Shape): Live {
+    const rank = full.length - live.full.length;
+    let out: Value =
+      rank === 0 ? live : this.view(live, [...new Array(rank).fill(1), ...live.full]);
+    full.forEach((size, axis) => {
+      const own = (out as Live).full[axis];
+      if (own === size) return;
+      this.spend(size);
+      out = this.take(out, axis, new Array<number>(size).fill(0));
+    });
+    return out as Live;
+  }
+
+  #gather(value: Constant, shape: Shape, from: (i: number) => number): Constant {
+    const size = sizeOf(shape);
+    this.spend(size);
+    const values = numbers(value.type, size);
+    for (let i = 0; i < size; i++) values[i] = value.values[from(i)]!;
+    return { ...value, shape, values };
+  }
+}

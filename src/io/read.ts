@@ -1,0 +1,208 @@
+/**
+ * One door for model files: finds out by content what a file is, reads it, and puts the model into
+ * an engine. Files of weights alone (plain safetensors, PyTorch, NumPy) need a network beside them.
+ *
+ * Readers are loaded when a file of their kind is met, so a program that opens no files carries none
+ * of them.
+ */
+import { expect, fail } from '../errors';
+import { compile, type Network, paramSpecs } from '../nn/graph';
+import { type Model, modelFrom } from '../nn/model';
+import { type Normalisation, prependNormalise } from '../nn/prepend';
+import { buildNetwork, zoo } from '../nn/zoo';
+import type { Engine } from '../runtime/engine';
+import type { Shape } from '../tensor/shape';
+import { kindOf, readFile } from './files';
+import { checkNetwork, isOwn, MAX_BYTES, type Metadata, tensorsIn, weightsIn } from './model';
+import { type Decoded, decode, toFloat32 } from './safetensors';
+import { listTensors, matchWeights, type TensorOrder, type WeightFile } from './weights';
+
+/** `espalier` is safetensors with the network inside. */
+export type Format = 'espalier' | 'safetensors' | 'onnx' | 'torch' | 'npz';
+
+export interface ReadOptions {
+  /** For files of weights alone: a network, a name of the zoo, or the path of a JSON network. */
+  readonly network?: Network | string;
+  /** With a name of the zoo: shape of one input, [c, h, w] or [features]. */
+  readonly input?: Shape;
+  /** With a name of the zoo; by default the outputs of the last weight matrix. */
+  readonly classes?: number;
+  /** Put in front of a network that takes (x - mean) / std, so that its inputs are in [0, 1]. */
+  readonly normalise?: Normalisation;
+}
+
+export interface ModelFile {
+  readonly model: Model;
+  readonly format: Format;
+  /** What was matched by guess, dropped or changed, one sentence each. */
+  readonly notes: readonly string[];
+  /** What a file of ours remembers (config, ...); empty for others. */
+  readonly metadata: Metadata;
+}
+
+/** A network and its weights, before they are in an engine. */
+interface Parts extends Omit<ModelFile, 'model'> {
+  readonly network: Network;
+  /** Undefined for the constants of `normalise`, which the network's own options give. */
+  readonly weight: (name: string) => Float32Array | undefined;
+}
+
+/**
+ * The model in a file of any format that is understood.
+ *
+ * Raises EspalierError for a file of an unknown kind (saying what stands at its start), one that its
+ * reader refuses, weights without a network, and weights that do not fit it (listing both sides).
+ */
+export async function readModelFile(
+  engine: Engine,
+  path: string,
+  options: ReadOptions = {},
+): Promise<ModelFile> {
+  const { network, weight, ...rest } = await readParts(path, options);
+  const full = options.normalise ? prependNormalise(network, options.normalise) : network;
+  const specs = paramSpecs(compile(full));
+  const value = (name: string): ArrayLike<number> => {
+    const init = specs.get(name)!.init;
+    return weight(name) ?? (typeof init === 'object' ? init : fail(path, name, 'nothing'));
+  };
+  return { model: modelFrom(engine, full, value), ...rest };
+}
+
+/** What a model file of ours remembers beside its weights; empty for files of other formats. */
+export async function readRecord(path: string): Promise<Metadata> {
+  const { kindOfModel } = await import('./kind');
+  const bytes = await readFile(path, MAX_BYTES);
+  if (kindOfModel(bytes) !== 'safetensors') return {};
+  const decoded = decode(bytes, path);
+  return isOwn(decoded) ? tensorsIn(decoded, path).metadata : {};
+}
+
+async function readParts(path: string, options: ReadOptions): Promise<Parts> {
+  const { describeStart, kindOfModel, UNDERSTOOD } = await import('./kind');
+  const bytes = await readFile(path, MAX_BYTES);
+  switch (kindOfModel(bytes)) {
+    case 'safetensors': {
+      const decoded = decode(bytes, path);
+      if (isOwn(decoded)) return ownParts(decoded, path, options);
+      const file = new Map(
+        [...decoded.tensors].map(([name, t]) => [name, { shape: t.shape, values: toFloat32(t) }]),
+      );
+      return plainParts({ format: 'safetensors', file, order: 'name', notes: [] }, path, options);
+    }
+    case 'onnx':
+      return onnxParts(bytes, path, options);
+    case 'torch': {
+      const { readTorch } = await import('./torch/read');
+      const { tensors, notes } = readTorch(bytes, path);
+      return plainParts({ format: 'torch', file: tensors, order: 'file', notes }, path, options);
+    }
+    case 'npz': {
+      const { readNpz } = await import('./npz');
+      const file = new Map(
+        [...readNpz(bytes, path)].map(([name, { shape, values }]) => [
+          name,
+          { shape, values: Float32Array.from(values) },
+        ]),
+      );
+      return plainParts({ format: 'npz', file, order: 'file', notes: [] }, path, options);
+    }
+    default:
+      return fail(path, `a model: ${UNDERSTOOD}`, describeStart(bytes));
+  }
+}
+
+function ownParts(decoded: Decoded, path: string, options: ReadOptions): Parts {
+  refuseNetwork(path, options);
+  const file = tensorsIn(decoded, path);
+  const { network, weight } = weightsIn(file, path, '');
+  const names = new Set(file.names);
+  const stored = (name: string) => (names.has(name) ? weight(name) : undefined);
+  return { network, weight: stored, format: 'espalier', notes: [], metadata: file.metadata };
+}
+
+async function onnxParts(bytes: Uint8Array, path: string, options: ReadOptions): Promise<Parts> {
+  refuseNetwork(path, options);
+  const { readOnnx } = await import('./onnx/reader');
+  const fs = await import('node:fs');
+  const { dirname, join } = await import('node:path');
+  const external = (name: string): Uint8Array => {
+    const beside = join(dirname(path), name);
+    const stat = fs.statSync(beside, { throwIfNoEntry: false });
+    if (!stat?.isFile()) return fail(path, `its external data ${name} beside it`, 'no such file');
+    expect(stat.size <= MAX_BYTES, beside, `at most ${MAX_BYTES} bytes`, stat.size);
+    return fs.readFileSync(beside);
+  };
+  const { network, weights, notes } = readOnnx(bytes, path, external);
+  const weight = (name: string) => weights.get(name)?.values;
+  return { network, weight, format: 'onnx', notes, metadata: {} };
+}
+
+/** A file that holds its network takes no other. */
+function refuseNetwork(path: string, { network, input, classes }: ReadOptions): void {
+  const given = network !== undefined || input !== undefined || classes !== undefined;
+  expect(!given, path, 'no network, input or classes, as the file holds its network', 'some');
+}
+
+interface PlainFile {
+  readonly format: Format;
+  readonly file: WeightFile;
+  readonly order: TensorOrder;
+  readonly notes: readonly string[];
+}
+
+async function plainParts(
+  { format, file, order, notes }: PlainFile,
+  path: string,
+  options: ReadOptions,
+): Promise<Parts> {
+  const network = await networkFor(file, path, options);
+  const matched = matchWeights(network, file, path, order);
+  const weight = (name: string) => matched.weights.get(name);
+  return { network, weight, format, notes: [...notes, ...matched.notes], metadata: {} };
+}
+
+/** The network named, or the one in a JSON file of the same name beside the weights. */
+async function networkFor(
+  file: WeightFile,
+  path: string,
+  { network, input, classes }: ReadOptions,
+): Promise<Network> {
+  if (typeof network === 'object') return network;
+  if (network === undefined) {
+    const beside = path.replace(/(\.\w+)?$/, '.json');
+    if (beside !== path && (await kindOf(beside)) === 'file') return readNetwork(beside);
+    return fail(
+      path,
+      'a network for these weights',
+      `none (tensors: ${listTensors(file)})`,
+      `Name one of the zoo with its input (network cnn-small, input 1,28,28), or give a JSON network; ${beside} would be found by itself.`,
+    );
+  }
+  const known = Object.hasOwn(zoo, network) || /^wrn-\d+-\d+$/.test(network);
+  if (!known && (network.endsWith('.json') || (await kindOf(network)) === 'file'))
+    return readNetwork(network);
+  const outputs = classes ?? lastMatrix(file);
+  const named =
+    input ?? (known ? fail(path, `the input shape of ${network}`, 'none', INPUT_HINT) : []);
+  return buildNetwork(network, {}, named, outputs);
+}
+
+const INPUT_HINT = 'Give it as input, such as 1,28,28.';
+
+/** Rows of the last weight matrix: the outputs of a classifier. */
+function lastMatrix(file: WeightFile): number {
+  return [...file.values()].findLast(({ shape }) => shape.length === 2)?.shape[0] ?? 1;
+}
+
+const MAX_JSON_BYTES = 2 ** 24;
+
+async function readNetwork(path: string): Promise<Network> {
+  const text = new TextDecoder().decode(await readFile(path, MAX_JSON_BYTES));
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    return fail(path, 'a network as JSON', error instanceof Error ? error.message : error);
+  }
+  return checkNetwork(value, path);
+}

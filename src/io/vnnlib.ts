@@ -1,0 +1,173 @@
+/**
+ * VNN-LIB 1.0 properties, the subset of VNN-COMP: real inputs `X_i` and outputs `Y_j`, and asserts
+ * of `<=`, `>=`, `and`, `or` over linear terms (`+`, `-`, `*`, numbers). All asserts together
+ * describe the *unsafe* points: a verifier answers `sat` with one of them, or `unsat` for none.
+ *
+ * The result is a list of cases: an input box each, with a disjunction of conjunctions of linear
+ * output constraints. Asserts on single inputs make the box; whatever mixes `and` and `or` is
+ * multiplied out, and disjuncts of one box share a case. A constraint must be on one input or on
+ * outputs: relations between inputs, and between inputs and outputs, are refused.
+ *
+ * The text is parsed in one pass with a stack of its own, each form reduced when it closes, so
+ * nesting costs no recursion; the product of disjunctions is capped. Numbers are the nearest
+ * float64; a bound that had to be divided is widened by one unit in the last place.
+ */
+import { EspalierError } from '../errors';
+import { type Case, casesOf } from './vnnlib/cases';
+import { conjoin, emptyClause, type Formula } from './vnnlib/clauses';
+import { type Form, reduceForm, type Scope } from './vnnlib/terms';
+import { tokens } from './vnnlib/tokens';
+
+export type { Case, Conjunction } from './vnnlib/cases';
+
+export interface Property {
+  /** Number of inputs and outputs declared. */
+  readonly inputs: number;
+  readonly outputs: number;
+  /** Unsafe: an input of a case's box whose output satisfies one of its disjuncts. */
+  readonly cases: readonly Case[];
+}
+
+const MAX_PROBLEMS = 20;
+const MAX_TOKENS = 5_000_000;
+const MAX_DEPTH = 100_000;
+/** Terms copied while constraints are collected and multiplied out. */
+const MAX_WORK = 4_000_000;
+
+/**
+ * The property of a VNN-LIB text; `who`, the file's name, begins every error.
+ *
+ * Raises EspalierError with all problems at once (the first 20), each with its line: syntax,
+ * commands and operators off the subset, terms that are not linear, undeclared variables, inputs
+ * without a bound on either side, boxes that are all empty, and products beyond the caps.
+ */
+export function parseVnnlib(text: string, who: string): Property {
+  const problems: string[] = [];
+  const report = (line: number, problem: string): void => {
+    problems.push(`${who}${line > 0 ? `, line ${line}` : ''}: ${problem}`);
+    if (problems.length === MAX_PROBLEMS) stop(problems);
+  };
+  const scope = newScope(report);
+  parse(text, scope);
+  const inputs = sizeOf(scope.inputs, 'X', report);
+  const outputs = sizeOf(scope.outputs, 'Y', report);
+  if (problems.length > 0) stop(problems);
+  let clauses: Formula | undefined = [emptyClause()];
+  for (const formula of scope.disjunctions)
+    clauses = clauses && conjoin(clauses, formula, scope.charge);
+  if (!clauses) report(0, 'expected disjunctions of a moderate product, got a larger one.');
+  const cases = casesOf(scope.base, clauses ?? [], { inputs, outputs }, report);
+  if (problems.length > 0) stop(problems);
+  return { inputs, outputs, cases };
+}
+
+function newScope(report: Scope['report']): Scope {
+  let work = 0;
+  return {
+    inputs: new Set(),
+    outputs: new Set(),
+    base: emptyClause(),
+    disjunctions: [],
+    charge(units) {
+      work += units;
+      return work <= MAX_WORK;
+    },
+    report,
+  };
+}
+
+/** Runs the commands of `text`; after a syntax error, no more of them. */
+function parse(text: string, scope: Scope): void {
+  const open: Form[] = [];
+  let line = 1;
+  let count = 0;
+  let problem: string | undefined;
+  for (const token of tokens(text)) {
+    line = token.line;
+    const form = open.at(-1);
+    if (++count > MAX_TOKENS || open.length > MAX_DEPTH)
+      problem = `expected at most ${MAX_TOKENS} tokens, ${MAX_DEPTH} deep, got more.`;
+    else if (token.text === '(') open.push({ line, op: undefined, args: [] });
+    else if (!form) problem = `expected "(", got ${quote(token.text)}.`;
+    else if (token.text === ')') {
+      open.pop();
+      const value = reduceForm(form, open.length > 0, scope);
+      open.at(-1)?.args.push(value);
+    } else if (form.op === undefined && form.args.length === 0) form.op = token.text;
+    else form.args.push({ kind: 'atom', text: token.text });
+    if (problem !== undefined) break;
+  }
+  if (problem === undefined && open.length > 0)
+    problem = `expected ${open.length} more ")", got the end of the file.`;
+  if (problem !== undefined) scope.report(line, problem);
+}
+
+function stop(problems: readonly string[]): never {
+  throw new EspalierError(problems.join('\n'));
+}
+
+/** The number of declared variables, which are 0, 1, 2, ... without a gap. */
+function sizeOf(
+  declared: ReadonlySet<number>,
+  letter: string,
+  report: (line: number, problem: string) => void,
+): number {
+  let next = 0;
+  while (declared.has(next)) next++;
+  if (declared.size === 0) report(0, `expected (declare-const ${letter}_0 Real), got none.`);
+  else if (next < declared.size)
+    report(0, `expected ${letter}_${next} to be declared, as a later one is, got none.`);
+  return declared.size;
+}
+
+/** Whether a point is unsafe; `tolerance` loosens every bound and every constraint. */
+export function isUnsafe(
+  { cases }: Property,
+  x: ArrayLike<number>,
+  y: ArrayLike<number>,
+  tolerance = 0,
+): boolean {
+  const inside = ({ lo, hi }: Case): boolean =>
+    lo.every((low, i) => low - tolerance <= x[i]! && x[i]! <= hi[i]! + tolerance);
+  const holds = (row: Float64Array, rhs: number): boolean =>
+    row.reduce((sum, weight, j) => sum + (weight === 0 ? 0 : weight * y[j]!), 0) <= rhs + tolerance;
+  return cases.some(
+    (one) =>
+      inside(one) &&
+      one.unsafe.some(({ rows, rhs }) => rows.every((row, k) => holds(row, rhs[k]!))),
+  );
+}
+
+/** The answers of the competition. */
+export type Answer = 'unsat' | 'sat' | 'unknown' | 'timeout';
+
+/** An unsafe input and the network's output at it. */
+export interface Point {
+  readonly x: ArrayLike<number>;
+  readonly y: ArrayLike<number>;
+}
+
+/**
+ * A result file: the answer, and after `sat` the point as `((X_0 v)`, ... ` (Y_m v))`, a line each.
+ *
+ * Raises EspalierError if `sat` has no point, or a value of it is not finite.
+ */
+export function formatResult(answer: Answer, point?: Point): string {
+  if (answer !== 'sat') return `${answer}\n`;
+  if (!point) throw new EspalierError('result: expected a point for sat, got none.');
+  const pairs = [
+    ...Array.from(point.x, (value, i) => pair(`X_${i}`, value)),
+    ...Array.from(point.y, (value, j) => pair(`Y_${j}`, value)),
+  ];
+  return `sat\n(${pairs.join('\n ')})\n`;
+}
+
+function pair(name: string, value: number): string {
+  if (!Number.isFinite(value))
+    throw new EspalierError(`result, ${name}: expected a finite number, got ${value}.`);
+  return `(${name} ${value})`;
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
+}

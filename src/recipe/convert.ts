@@ -1,0 +1,78 @@
+/** Between formats: any model file in, one of three kinds out, chosen by the name of the output. */
+import { fail } from '../errors';
+import { writeAtomic } from '../io/files';
+import { type Metadata, saveModel } from '../io/model';
+import { type Format, type ReadOptions, readModelFile } from '../io/read';
+import type { Model } from '../nn/model';
+import type { Engine } from '../runtime/engine';
+import { type Inspection, inspect } from './inspect';
+
+export interface Conversion {
+  readonly from: Format;
+  readonly to: Format;
+  readonly notes: readonly string[];
+  /** Bytes of the file written. */
+  readonly bytes: number;
+  readonly inspection: Inspection;
+}
+
+interface Writer {
+  readonly format: Format;
+  readonly about: string;
+  write(path: string, model: Model, metadata: Metadata): Promise<void>;
+}
+
+/** By extension. */
+export const writers: Readonly<Record<string, Writer>> = {
+  safetensors: {
+    format: 'espalier',
+    about: 'safetensors with the network inside: what every command here reads',
+    write: saveModel,
+  },
+  onnx: {
+    format: 'onnx',
+    about: 'ONNX, opset 13, for other runtimes and verifiers',
+    async write(path, model) {
+      const { writeOnnx } = await import('../io/onnx/writer');
+      await writeAtomic(path, writeOnnx(model));
+    },
+  },
+  npz: {
+    format: 'npz',
+    about: 'NumPy arrays by parameter name: the weights alone',
+    async write(path, { params }) {
+      const { writeNpz } = await import('../io/npz');
+      const arrays = [...params].map(
+        ([name, t]) => [name, { shape: t.shape, values: t.read() }] as const,
+      );
+      await writeAtomic(path, writeNpz(new Map(arrays)));
+    },
+  },
+};
+
+/** The writer for a file name; raises EspalierError where the extension names none. */
+export function writerFor(path: string): Writer {
+  const extension = /\.(\w+)$/.exec(path)?.[1] ?? '';
+  if (Object.hasOwn(writers, extension)) return writers[extension]!;
+  const known = Object.keys(writers).map((name) => `.${name}`);
+  return fail(
+    path,
+    `a name that ends with ${known.join(', ')}`,
+    extension ? `.${extension}` : 'none',
+  );
+}
+
+/** Reads `from` and writes `to`, which is complete or not there at all. */
+export async function convert(
+  engine: Engine,
+  from: string,
+  to: string,
+  options: ReadOptions = {},
+): Promise<Conversion> {
+  const writer = writerFor(to);
+  const { model, format, notes, metadata } = await readModelFile(engine, from, options);
+  await writer.write(to, model, metadata);
+  const fs = await import('node:fs/promises');
+  const { size } = await fs.stat(to);
+  return { from: format, to: writer.format, notes, bytes: size, inspection: inspect(model) };
+}

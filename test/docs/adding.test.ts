@@ -1,0 +1,288 @@
+/** The worked examples of docs/adding-*.md at work: each is put into its registry and used. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ccIbp } from '../../examples/adding/cc-ibp';
+import { clippedRelu } from '../../examples/adding/clipped-relu';
+import { corners } from '../../examples/adding/corners';
+import { lamp } from '../../examples/adding/lamp';
+import { split } from '../../examples/adding/split';
+import { upsample } from '../../examples/adding/upsample';
+import { runAttack } from '../../src/attack/attack';
+import { attacks } from '../../src/attack/attacks/registry';
+import { logits } from '../../src/domain/classifier';
+import { newPass, propagate } from '../../src/domain/domain';
+import { ball, interval } from '../../src/domain/interval';
+import { value } from '../../src/domain/value';
+import { type Network, sequential } from '../../src/nn/graph';
+import type { Params } from '../../src/nn/layer';
+import { layers } from '../../src/nn/layers/registry';
+import { createModel, freeModel, type Model, modelFrom } from '../../src/nn/model';
+import { parseOptions } from '../../src/options';
+import { sparsityOf } from '../../src/prune/mask';
+import { prune } from '../../src/prune/prune';
+import { strategies } from '../../src/prune/strategies/registry';
+import { parseConfig } from '../../src/recipe/config';
+import { type Engine, load } from '../../src/runtime/engine';
+import { mul, sum } from '../../src/tensor/ops/core';
+import { gradients } from '../../src/tensor/tape';
+import { input, item, step } from '../../src/tensor/tensor';
+import { trainStep } from '../../src/train/loop';
+import { objectives } from '../../src/train/objectives/registry';
+import { createOptimizer, freeOptimizer } from '../../src/train/optimizers';
+import { verifiers } from '../../src/verify/verifiers/registry';
+import { sampler } from '../helpers/random';
+
+const added = [
+  [layers, 'clipped-relu', clippedRelu],
+  [layers, 'upsample', upsample],
+  [strategies, 'lamp', lamp],
+  [objectives, 'cc-ibp', ccIbp],
+  [attacks, 'corners', corners],
+  [verifiers, 'split', split],
+] as const;
+
+let engine: Engine;
+beforeAll(async () => {
+  // The one registry line of each example.
+  for (const [registry, name, entry] of added) Object.assign(registry, { [name]: entry });
+  engine = await load({ threads: 1 });
+});
+afterAll(() => {
+  engine.close();
+  for (const [registry, name] of added) Reflect.deleteProperty(registry, name);
+});
+
+const random = sampler(7);
+const floats = (count: number, lo: number, hi: number): Float32Array =>
+  Float32Array.from({ length: count }, () => random.real(lo, hi));
+
+/** Values at the output for one input. */
+const run = ({ graph, params }: Model, x: Float32Array): Float32Array =>
+  step(engine, () =>
+    propagate(graph, params, value, input(engine, x, [1, ...graph.network.input])).read(),
+  );
+
+describe('adding a layer', () => {
+  const network: Network = {
+    name: 'example',
+    input: [2, 3, 3],
+    nodes: [
+      { name: 'conv', layer: 'conv2d', options: { channels: 3, kernel: 3, padding: 1 } },
+      { name: 'clip', layer: 'clipped-relu', options: { max: 0.5 } },
+      { name: 'up', layer: 'upsample', options: { factor: 2 } },
+      { name: 'flat', layer: 'flatten' },
+      { name: 'out', layer: 'dense', options: { units: 4 } },
+    ],
+  };
+
+  it('works in the value and in the interval domain', () => {
+    const model = createModel(engine, network, { seed: 3 });
+    const image = floats(18, 0, 1);
+    const [lo, hi] = step(engine, () => {
+      const box = ball(input(engine, image, [1, 2, 3, 3]), 0.05, { sound: true });
+      const out = propagate(model.graph, model.params, interval({ sound: true }), box);
+      return [out.lo.read(), out.hi.read()];
+    });
+    for (let draw = 0; draw < 200; draw++) {
+      const near = image.map((x) => Math.min(1, Math.max(0, x + random.real(-0.05, 0.05))));
+      run(model, near).forEach((z, j) => {
+        expect(z).toBeGreaterThanOrEqual(lo![j]!);
+        expect(z).toBeLessThanOrEqual(hi![j]!);
+      });
+    }
+    freeModel(model);
+  });
+
+  it('computes what it says: f against its f64 reference, gradients included', () => {
+    const layer = clippedRelu.role === 'pointwise' ? clippedRelu : undefined;
+    const o = parseOptions(clippedRelu.options, { max: 0.75 }, 'test') as never;
+    const x = floats(64, -1, 2);
+    const [y, g] = step(engine, () => {
+      const t = input(engine, x, [64]);
+      const { result, gradients: found } = gradients(engine, [t], () => {
+        const out = layer!.f(t, o);
+        return { loss: sum(out), out };
+      });
+      return [result.out.read(), found[0]!.read()];
+    });
+    x.forEach((at, i) => {
+      expect(y![i]).toBe(layer!.scalar(at, o));
+      expect(g![i]).toBe(at > 0 && at < 0.75 ? 1 : 0);
+    });
+  });
+
+  it('relaxes to lines that hold the function', () => {
+    const layer = clippedRelu.role === 'pointwise' ? clippedRelu : undefined;
+    const o = parseOptions(clippedRelu.options, { max: 1 }, 'test') as never;
+    for (let draw = 0; draw < 500; draw++) {
+      const ends = [random.real(-2, 3), random.real(-2, 3)].sort((a, b) => a - b);
+      const [lo, hi] = ends as [number, number];
+      const [a, b, c, d] = layer!.relax(lo, hi, o);
+      for (let i = 0; i <= 20; i++) {
+        const x = lo + ((hi - lo) * i) / 20;
+        expect(a * x + b).toBeLessThanOrEqual(layer!.scalar(x, o) + 1e-9);
+        expect(c * x + d).toBeGreaterThanOrEqual(layer!.scalar(x, o) - 1e-9);
+      }
+    }
+  });
+
+  it('transposes: <A x, g> = <x, A^T g>', () => {
+    const layer = upsample.role === 'affine' ? upsample : undefined;
+    const o = parseOptions(upsample.options, {}, 'test') as never;
+    const none: Params = {};
+    const [left, right] = step(engine, () => {
+      const x = input(engine, floats(12, -1, 1), [1, 3, 2, 2]);
+      const g = input(engine, floats(48, -1, 1), [1, 3, 4, 4]);
+      const up = layer!.apply(x, none, o);
+      const back = layer!.transpose(g, none, o, [3, 2, 2]);
+      return [item(sum(mul(up, g))), item(sum(mul(x, back)))];
+    });
+    expect(left).toBeCloseTo(right!, 4);
+  });
+});
+
+describe('adding a strategy', () => {
+  it('prunes to the exact number of weights', () => {
+    const network = sequential(
+      's',
+      [20],
+      [['dense', { units: 30 }], ['relu'], ['dense', { units: 5 }]],
+    );
+    const model = createModel(engine, network, { seed: 1 });
+    const { masks } = prune(model, strategies.lamp!, {}, { sparsity: 0.8, seed: 1 });
+    const found = sparsityOf(model);
+    expect(found.nonzero).toBe(750 - Math.round(0.8 * 750));
+    // The small layer keeps a larger share than the large one.
+    expect(found.layers[1]!.density).toBeGreaterThan(found.layers[0]!.density);
+    for (const mask of masks.values()) mask.free();
+    freeModel(model);
+  });
+});
+
+/** Two classes apart along the first of two inputs. */
+function toy(count: number): { images: Float32Array; labels: Int32Array; index: Int32Array } {
+  const labels = Int32Array.from({ length: count }, (_, i) => i % 2);
+  const images = Float32Array.from({ length: 2 * count }, (_, at) =>
+    at % 2 === 1
+      ? random.real()
+      : labels[at >> 1] === 1
+        ? random.real(0.65, 1)
+        : random.real(0, 0.35),
+  );
+  return { images, labels, index: Int32Array.from({ length: count }, (_, i) => i) };
+}
+
+const toyNetwork = sequential(
+  'toy',
+  [2],
+  [['dense', { units: 16 }], ['relu'], ['dense', { units: 2 }]],
+);
+
+/** Trained by CC-IBP: also the test of the objective. */
+function trained(steps: number): { model: Model; first: number; last: number } {
+  const model = createModel(engine, toyNetwork, { seed: 5, init: 'interval' });
+  const options = { optimizer: 'adam', weightDecay: 0, momentum: 0.9, gradientClip: 10 } as const;
+  const optimizer = createOptimizer(model, options);
+  const config = parseConfig({ objective: { name: 'cc-ibp', eps: 0.1 } }, 'test');
+  const batch = toy(64);
+  const job = {
+    ...{ model, optimizer, objective: objectives['cc-ibp']!, options: config.objective },
+    ...{ seed: 1, epoch: 0, epochs: 1, ramp: false, batches: 1 },
+    ...{ batch: () => batch, rate: () => 0.02, after: async () => false },
+  };
+  const losses = Array.from({ length: steps }, () => trainStep(job, batch, 0).loss);
+  freeOptimizer(optimizer);
+  return { model, first: losses[0]!, last: losses.at(-1)! };
+}
+
+describe('adding an objective', () => {
+  it('trains to certified robustness, chosen by a config', () => {
+    const { model, first, last } = trained(150);
+    expect(last).toBeLessThan(first / 2);
+    const options = parseOptions(ccIbp.options, { eps: 0.1 }, 'test');
+    const robust = ccIbp.robust({ model, seed: 1, ...toy(100) }, options as never);
+    expect(robust.reduce((a, b) => a + b, 0)).toBeGreaterThan(80);
+    freeModel(model);
+  });
+
+  it('takes both margins from one pass', () => {
+    const model = createModel(engine, toyNetwork, { seed: 5 });
+    const batch = toy(8);
+    const options = parseOptions(ccIbp.options, { eps: 0.05, alpha: 1 }, 'test');
+    const losses = [0, 1].map((alpha) =>
+      step(engine, () => {
+        const x = input(engine, batch.images, [8, 2]);
+        const context = { model, x, ...batch, seed: 1, epoch: 0, epochs: 1, ramp: false };
+        return item(
+          ccIbp.loss({ ...context, pass: newPass() }, { ...options, alpha } as never).loss,
+        );
+      }),
+    );
+    // What bounds prove is never better than what an attack found.
+    expect(losses[1]!).toBeGreaterThanOrEqual(losses[0]!);
+    freeModel(model);
+  });
+});
+
+describe('adding an attack', () => {
+  it('stays inside the ball and breaks what is easy to break', () => {
+    const { model } = trained(60);
+    const batch = toy(40);
+    const job = { model, ...batch, seed: 1, eps: 0.5 };
+    const { broken } = runAttack(attacks.corners!, { tries: 50 }, job);
+    const clean = runAttack(attacks.corners!, { tries: 1 }, { ...job, eps: 1e-6 });
+    const count = (b: Uint8Array): number => b.reduce((x, y) => x + y, 0);
+    expect(count(broken)).toBeGreaterThan(count(clean.broken));
+    const again = runAttack(attacks.corners!, { tries: 50 }, job);
+    expect(again.images).toEqual(runAttack(attacks.corners!, { tries: 50 }, job).images);
+    freeModel(model);
+  });
+});
+
+describe('adding a verifier', () => {
+  it('proves more than intervals alone, and nothing that an attack breaks', () => {
+    const { model } = trained(60);
+    const batch = toy(60);
+    const job = { model, ...batch, eps: 0.16 };
+    const certified = (name: string, options: object) =>
+      verifiers[name]!.verify(
+        job,
+        parseOptions(verifiers[name]!.options, options, name) as never,
+      ).map(({ verdict }) => verdict === 'certified');
+    const whole = certified('interval', {});
+    const parts = certified('split', { splits: 8 });
+    const count = (list: boolean[]): number => list.filter(Boolean).length;
+    expect(count(parts)).toBeGreaterThan(count(whole));
+    whole.forEach((sure, i) => {
+      if (sure) expect(parts[i]).toBe(true);
+    });
+    const { broken } = runAttack(attacks.pgd!, pgdOptions, { ...job, seed: 1 });
+    parts.forEach((sure, i) => {
+      if (sure) expect(broken[i]).toBe(0);
+    });
+    freeModel(model);
+  });
+
+  it('shows a witness of what it refutes', () => {
+    // z_1 - z_0 = 2 x - 1: the label 0 holds left of 0.5.
+    const network = sequential('line', [1], [['dense', { units: 2 }]]);
+    const weights: Record<string, number[]> = { 'dense1.weight': [0, 2], 'dense1.bias': [1, 0] };
+    const model = modelFrom(engine, network, (name) => weights[name]!);
+    const job = {
+      model,
+      images: Float32Array.of(0.4, 0.2),
+      labels: Int32Array.of(0, 0),
+      eps: 0.25,
+    };
+    const [first, second] = verifiers.split!.verify(job, { splits: 6 } as never);
+    expect(second!.verdict).toBe('certified');
+    expect(first!.verdict).toBe('falsified');
+    if (first!.verdict !== 'falsified') return;
+    const [x] = first!.witness;
+    expect(Math.abs(x! - 0.4)).toBeLessThanOrEqual(0.25 + 1e-7);
+    const z = step(engine, () => logits(model, input(engine, [x!], [1, 1])).read());
+    expect(z[1]!).toBeGreaterThan(z[0]!);
+    freeModel(model);
+  });
+});
+
+const pgdOptions = { steps: 20, restarts: 1, stepSize: null, norm: 'linf', randomStart: true };

@@ -1,0 +1,39 @@
+/** A million points with cnn-small alone, as initialised and trained, in each binary and radius. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createModel, type Model } from '../../src/nn/model';
+import { buildNetwork } from '../../src/nn/zoo';
+import { type Engine, load } from '../../src/runtime/engine';
+import { binaries } from '../helpers/engine';
+import { type Images, loadMnist, trainBriefly } from '../helpers/mnist';
+import { sampleBoxes } from '../helpers/sampling';
+
+let train: Images;
+let test: Images;
+beforeAll(async () => {
+  ({ train, test } = await loadMnist(10_000, 100));
+});
+
+describe.each(binaries())('%s', (binary) => {
+  let engine: Engine;
+  let model: Model;
+  beforeAll(async () => {
+    engine = await load({ binary });
+    model = createModel(engine, buildNetwork('cnn-small', {}, [1, 28, 28], 10), {
+      seed: 1,
+      init: 'uniform',
+    });
+  });
+  afterAll(() => engine.close());
+  const check = (eps: number, points: number): void => {
+    const sampled = sampleBoxes(model, { ...test, eps, points });
+    expect(sampled.violation).toBeUndefined();
+    expect(sampled.points).toBeGreaterThanOrEqual(points);
+  };
+
+  it('as initialised', () => check(0.1, 1e6));
+
+  it.each([0.1, 8 / 255, 1e-7])('trained, radius %d', (eps) => {
+    if (eps === 0.1) trainBriefly(model, train, 0);
+    check(eps, 1e6);
+  });
+});
