@@ -10,6 +10,8 @@
  * Cost: 2 n oh ow oc c kh kw flops each.
  */
 import { gather8 } from './gather';
+import { MOST_ROWS, run_lines, wide_enough } from './narrow';
+import { copy_run } from './padded';
 import { bytes } from './simd';
 import { From, multiply } from './tile';
 
@@ -173,6 +175,10 @@ function phase_taps(
       for (let i = i0; i < i1; i++) {
         const p = wt + bytes((o * c + i) * area);
         const q = packed + bytes((i * oc + o) * count);
+        if (count == area) {
+          copy_run(p, count, q);
+          continue;
+        }
         for (let t = 0; t < count; t++) {
           store<u32>(q + bytes(t), load<u32>(p + bytes(load<i32>(places + bytes(t)))));
         }
@@ -200,9 +206,17 @@ export function conv2d_input_grad(
       if (lo >= hi) continue;
       const count = phase_taps(py, px, c, oc, kh, kw, sh, sw, pt, pl, dh, dw, wt, work);
       const packed = after_taps(work, kh, kw);
+      const rest = packed + bytes(c * oc * count);
+      if (c <= MOST_ROWS && wide_enough(gw)) {
+        run_lines(
+          packed, c, n, oc, oh, ow, work, count, gh, gw, dy,
+          dx, h * w, py * w + px, sh * w, sw, rest, lo * 8, min<i32>(hi * 8, n * gh * gw),
+        );
+        continue;
+      }
       run_panels(
         packed, c, n, oc, oh, ow, work, count, gh, gw, 1, 1, dy, 0,
-        dx, h * w, py * w + px, sh * w, sw, packed + bytes(c * oc * count), lo, hi,
+        dx, h * w, py * w + px, sh * w, sw, rest, lo, hi,
       );
     }
   }

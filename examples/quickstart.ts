@@ -8,9 +8,9 @@ const config = parseConfig(
     data: 'digits',
     network: { name: 'mlp', hidden: [64] },
     objective: { name: 'ibp', eps: 0.05 },
-    pretrain: { epochs: 20, batch: 64 },
+    pretrain: { epochs: 30, batch: 32, learningRate: 0.005 },
     prune: { strategy: 'magnitude', sparsity: 0.9 },
-    finetune: { epochs: 10, batch: 64 },
+    finetune: { epochs: 10, batch: 32, learningRate: 0.002 },
   },
   'quickstart',
 );

@@ -3,7 +3,7 @@
  * `__metadata__`. A checkpoint is the same container with more tensors and more metadata.
  */
 import { EspalierError, expect, fail } from '../errors';
-import { compile, type Network, paramSpecs } from '../nn/graph';
+import { compile, type Graph, type Network, paramSpecs } from '../nn/graph';
 import { type Model, modelFrom } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import { type Shape, sameShape } from '../tensor/shape';
@@ -117,7 +117,7 @@ export function weightsIn(
 ): { readonly network: Network; readonly weight: (name: string) => Float32Array } {
   const network = checkNetwork(file.metadata.network, path);
   const problems: string[] = [];
-  const specs = paramSpecs(compile(network));
+  const specs = paramSpecs(compileIn(network, path));
   for (const [name, { shape }] of specs) {
     if (!file.has(prefix + name)) problems.push(`${path}: expected a tensor ${name}, got none.`);
     else {
@@ -131,6 +131,16 @@ export function weightsIn(
       if (!specs.has(name)) problems.push(`${path}: expected tensors of the network, got ${name}.`);
   if (problems.length > 0) throw new EspalierError(problems.join('\n'));
   return { network, weight: (name) => file.tensor(prefix + name).values };
+}
+
+/** `compile` with the file's name in front of what it says. */
+function compileIn(network: Network, path: string): Graph {
+  try {
+    return compile(network);
+  } catch (error) {
+    if (!(error instanceof EspalierError)) throw error;
+    throw new EspalierError(error.message.replace(/^/gm, `${path}: `));
+  }
 }
 
 /** A value from a file as a network, as far as `compile` needs it to say more. */

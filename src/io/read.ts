@@ -93,8 +93,14 @@ async function readParts(path: string, options: ReadOptions): Promise<Parts> {
       return onnxParts(bytes, path, options);
     case 'torch': {
       const { readTorch } = await import('./torch/read');
-      const { tensors, notes } = readTorch(bytes, path);
-      return plainParts({ format: 'torch', file: tensors, order: 'file', notes }, path, options);
+      const { tensors, modules, notes } = readTorch(bytes, path);
+      const plain = { format: 'torch', file: tensors, order: 'file', notes } as const;
+      if (modules.length === 0 || options.network !== undefined)
+        return plainParts(plain, path, options);
+      const { networkOfModules } = await import('./modules');
+      const names = new Set(tensors.keys());
+      const network = networkOfModules(modules, names, path, options.input);
+      return plainParts(plain, path, { network });
     }
     case 'npz': {
       const { readNpz } = await import('./npz');

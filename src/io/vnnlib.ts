@@ -16,7 +16,7 @@ import { EspalierError } from '../errors';
 import { type Case, casesOf } from './vnnlib/cases';
 import { conjoin, emptyClause, type Formula } from './vnnlib/clauses';
 import { type Form, reduceForm, type Scope } from './vnnlib/terms';
-import { tokens } from './vnnlib/tokens';
+import { eachToken } from './vnnlib/tokens';
 
 export type { Case, Conjunction } from './vnnlib/cases';
 
@@ -29,7 +29,7 @@ export interface Property {
 }
 
 const MAX_PROBLEMS = 20;
-const MAX_TOKENS = 5_000_000;
+const MAX_TOKENS = 4_000_000;
 const MAX_DEPTH = 100_000;
 /** Terms copied while constraints are collected and multiplied out. */
 const MAX_WORK = 4_000_000;
@@ -49,14 +49,18 @@ export function parseVnnlib(text: string, who: string): Property {
   };
   const scope = newScope(report);
   parse(text, scope);
+  if (problems.length > 0) stop(problems);
   const inputs = sizeOf(scope.inputs, 'X', report);
   const outputs = sizeOf(scope.outputs, 'Y', report);
   if (problems.length > 0) stop(problems);
   let clauses: Formula | undefined = [emptyClause()];
   for (const formula of scope.disjunctions)
     clauses = clauses && conjoin(clauses, formula, scope.charge);
-  if (!clauses) report(0, 'expected disjunctions of a moderate product, got a larger one.');
-  const cases = casesOf(scope.base, clauses ?? [], { inputs, outputs }, report);
+  if (!clauses) {
+    report(0, 'expected disjunctions of a moderate product, got a larger one.');
+    return stop(problems);
+  }
+  const cases = casesOf(scope.base, clauses, { inputs, outputs }, report);
   if (problems.length > 0) stop(problems);
   return { inputs, outputs, cases };
 }
@@ -79,27 +83,27 @@ function newScope(report: Scope['report']): Scope {
 /** Runs the commands of `text`; after a syntax error, no more of them. */
 function parse(text: string, scope: Scope): void {
   const open: Form[] = [];
-  let line = 1;
+  let last = 1;
   let count = 0;
   let problem: string | undefined;
-  for (const token of tokens(text)) {
-    line = token.line;
+  eachToken(text, (token, line) => {
+    last = line;
     const form = open.at(-1);
     if (++count > MAX_TOKENS || open.length > MAX_DEPTH)
       problem = `expected at most ${MAX_TOKENS} tokens, ${MAX_DEPTH} deep, got more.`;
-    else if (token.text === '(') open.push({ line, op: undefined, args: [] });
-    else if (!form) problem = `expected "(", got ${quote(token.text)}.`;
-    else if (token.text === ')') {
+    else if (token === '(') open.push({ line, op: undefined, args: [] });
+    else if (!form) problem = `expected "(", got ${quote(token)}.`;
+    else if (token === ')') {
       open.pop();
       const value = reduceForm(form, open.length > 0, scope);
       open.at(-1)?.args.push(value);
-    } else if (form.op === undefined && form.args.length === 0) form.op = token.text;
-    else form.args.push({ kind: 'atom', text: token.text });
-    if (problem !== undefined) break;
-  }
+    } else if (form.op === undefined && form.args.length === 0) form.op = token;
+    else form.args.push({ kind: 'atom', text: token });
+    return problem === undefined;
+  });
   if (problem === undefined && open.length > 0)
     problem = `expected ${open.length} more ")", got the end of the file.`;
-  if (problem !== undefined) scope.report(line, problem);
+  if (problem !== undefined) scope.report(last, problem);
 }
 
 function stop(problems: readonly string[]): never {

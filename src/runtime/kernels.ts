@@ -102,6 +102,24 @@ function phasePanels(n: number, h: number, w: number, sh: number, sw: number): n
 const phaseTaps = (k: number, stride: number, dilation: number) =>
   dilation === 1 ? Math.ceil(k / stride) : k;
 
+/** Workspace of conv_weight_grad.ts: columns, positions, a panel, padded planes and totals. */
+function weightGradWork(
+  ...[n, c, oc, kh, kw, sh, sw, dh, dw, oh, ow]: readonly [
+    ...[n: number, c: number, oc: number, kh: number, kw: number, sh: number, sw: number],
+    ...[dh: number, dw: number, oh: number, ow: number],
+  ]
+): number {
+  const block = 384;
+  const blocks = Math.max(1, Math.min(oh, Math.ceil((oh * ow) / block)));
+  const lines = Math.ceil(oh / blocks);
+  const images = blocks > 1 ? 1 : Math.max(1, Math.min(n, Math.floor(block / (oh * ow || 1))));
+  const seen = ((lines - 1) * sh + (kh - 1) * dh + 1) * ((ow - 1) * sw + (kw - 1) * dw + 1);
+  const group = Math.max(1, Math.min(c, 32, Math.floor(65536 / Math.max(1, oc * kh * kw))));
+  const columns = group * kh * kw;
+  const positions = images * lines * ow;
+  return 4 * (columns + 9 * positions + group * images * seen + columns * 8 * Math.ceil(oc / 8));
+}
+
 const poolSplit = (...[n, c, , , kh, kw, , , , , oh, ow]: [...PoolGeometry, ...Ptr[]]): Split => ({
   rows: n * c,
   cost: n * c * oh * ow * kh * kw,
@@ -132,20 +150,24 @@ export const KERNELS = {
   conv2d_input_grad: kernel<[...ConvGeometry, dy: Ptr, weight: Ptr, dx: Ptr]>(
     (n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow) => {
       const depth = oc * phaseTaps(kh, sh, dh) * phaseTaps(kw, sw, dw);
+      // Of narrow.ts, which takes up to 4 channels: taps, tile, table and a padded image.
+      const ph = Math.ceil(h / sh) + Math.floor(((kh - 1) * dh) / sh);
+      const pw = Math.ceil(w / sw) + Math.floor(((kw - 1) * dw) / sw) + 7;
+      const lines = c > 4 ? 0 : 12 * kh * kw + 128 + 4 * depth + 4 * oc * ph * pw;
       return {
         rows: phasePanels(n, h, w, sh, sw),
         cost: convCost(n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow),
-        work: panelWork(kh * kw, depth) + 4 * c * depth,
+        work: 4 * c * depth + Math.max(panelWork(kh * kw, depth), lines),
       };
     },
   ),
   conv2d_weight_grad: kernel<[...ConvGeometry, x: Ptr, dy: Ptr, dweight: Ptr]>(
     (n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow) => {
-      const lines = Math.min(oh, Math.max(1, Math.floor(512 / Math.max(ow, 1))));
+      const cost = convCost(n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow);
       return {
-        rows: Math.ceil((c * kh * kw) / 8),
-        cost: convCost(n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow),
-        work: 128 * oc + 8 * 4 * (lines * ow + 4),
+        rows: Math.ceil((c * kh * kw) / 4),
+        cost,
+        work: weightGradWork(n, c, oc, kh, kw, sh, sw, dh, dw, oh, ow),
       };
     },
   ),

@@ -207,7 +207,7 @@ describe('runAttack', () => {
         (im) => {
           im[20] = (im[20]! + 0.5) % 1;
         },
-        /sample 1: .*a distance of 0\.\d/,
+        /sample 1: .*a pixel of 0\.\d+ for/,
       ],
       [
         'negative',

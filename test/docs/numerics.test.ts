@@ -1,5 +1,6 @@
 /** The corner cases that docs/numerics.md argues about: cancellation in sums, overflow, long sums. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { project } from '../../src/attack/ascent';
 import { propagate } from '../../src/domain/domain';
 import { ball, interval, leastMargins } from '../../src/domain/interval';
 import { gamma, roundUp, tiny, U } from '../../src/domain/rounding';
@@ -46,6 +47,26 @@ describe.each(binaries())('rounding arguments in the %s binary', (binary) => {
       expect(c![i]! - lo[i]!).toBeLessThanOrEqual(r![i]!);
       expect(low![i]).toBeLessThanOrEqual(lo[i]!);
       expect(high![i]).toBeGreaterThanOrEqual(hi[i]!);
+    }
+  });
+
+  it('what an attack projects lies in the certified box', () => {
+    const random = sampler(2);
+    const x = Float32Array.from({ length: 2000 }, () => random.real());
+    for (const eps of [1e-7, 0.01, 8 / 255, 0.1, 1 / 3]) {
+      const far = x.map((value, i) => value + (i % 2 ? 2 : -2) * eps);
+      const [at, lo, hi] = step(engine, () => {
+        const clean = input(engine, x, [1, 2000]);
+        const box = ball(clean, eps, { sound: true });
+        const inside = project({ x: clean, eps, norm: 'linf' }, input(engine, far, [1, 2000]));
+        return [inside, box.lo, box.hi].map((t) => t.read());
+      });
+      at!.forEach((value, i) => {
+        expect(value).toBeGreaterThanOrEqual(lo![i]!);
+        expect(value).toBeLessThanOrEqual(hi![i]!);
+        expect(lo![i]).toBeLessThanOrEqual(Math.max(0, x[i]! - eps));
+        expect(hi![i]).toBeGreaterThanOrEqual(Math.min(1, x[i]! + eps));
+      });
     }
   });
 

@@ -9,13 +9,13 @@ import { ball, interval } from '../../src/domain/interval';
 import { value } from '../../src/domain/value';
 import { compile, type Network, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
-import { freeModel } from '../../src/nn/model';
+import { freeModel, modelFrom } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
 import { input, step, type Tensor } from '../../src/tensor/tensor';
 import { boxAround, pointsIn } from '../helpers/boxes';
 import { expectClose, expectInside } from '../helpers/close';
 import { binaries } from '../helpers/engine';
-import { map, type Nd, nd } from '../helpers/nd';
+import { type Nd, nd } from '../helpers/nd';
 import {
   graphs,
   LAYER_CASES,
@@ -117,10 +117,7 @@ describe.each(binaries())('%s', (binary) => {
       const weights = new Map(
         [...randomWeights(compile(network), random)].map(([name, w]) => [
           name,
-          random.spread(
-            w.shape,
-            ...(name.endsWith('bias') ? ([-45, -36] as const) : ([-6, 6] as const)),
-          ),
+          name.endsWith('bias') ? random.spread(w.shape, -45, -36) : random.spread(w.shape, -6, 6),
         ]),
       );
       const centre = random.spread([3, 7], -45, -36);
@@ -130,25 +127,42 @@ describe.each(binaries())('%s', (binary) => {
   });
 
   it('says nothing, rather than something wrong, where a sum overflows', () => {
-    const network = sequential('n', [3], [['dense', { units: 1 }], ['sigmoid']]);
-    const weights = new Map(
-      [...randomWeights(compile(network), sampler(1))].map(([name, w]): [string, Nd] => [
-        name,
-        name.endsWith('weight')
-          ? map((a) => a!, { ...w, data: Float64Array.of(3e38, 3e38, -3e38) })
-          : map(() => -3e38, w),
-      ]),
-    );
-    step(engine, () => {
-      const { graph, params } = modelOf(engine, network, weights);
-      const ones = input(engine, [1, 1, 1], [1, 3]);
-      const { lo, hi } = propagate(graph, params, interval({ sound: true }), {
-        lo: ones,
-        hi: ones,
+    const network = sequential('n', [4], [['dense', { units: 1, bias: false }], ['sigmoid']]);
+    const signs = [0b0011, 0b0101, 0b0110, 0b1001, 0b1010, 0b1100];
+    for (const mask of signs) {
+      const weight = [0, 1, 2, 3].map((bit) => (mask & (1 << bit) ? 3e38 : -3e38));
+      step(engine, () => {
+        const { graph, params } = modelFrom(engine, network, () => weight);
+        const ones = input(engine, [1, 1, 1, 1], [1, 4]);
+        const point = { lo: ones, hi: ones };
+        const { lo, hi } = propagate(graph, params, interval({ sound: true }), point);
+        // In exact arithmetic the sum is 0 and the output 1/2.
+        const [low, high] = [lo.read()[0]!, hi.read()[0]!];
+        expect(low > 0.5 || high < 0.5, `[${low}, ${high}]`).toBe(false);
       });
-      // In exact arithmetic the sum is 0 and the output 1/2.
-      const [low, high] = [lo.read()[0]!, hi.read()[0]!];
-      expect(low > 0.5 || high < 0.5, `[${low}, ${high}]`).toBe(false);
+    }
+  });
+
+  it('sums of inputs that cancel, in whatever order they are added', () => {
+    const nodes = [{ name: 'sum', layer: 'add', inputs: ['input', 'input', 'input'] }];
+    const node = compile({ name: 'n', input: [1], nodes }).nodes[0]!;
+    const { layer } = node;
+    if (layer.role !== 'join') throw new Error('add is a join');
+    const big = 2 ** 27;
+    const domain = interval({ sound: true });
+    step(engine, () => {
+      for (const values of [
+        [big, 1, -big],
+        [1, big, -big],
+        [big, -big, 1],
+      ]) {
+        const boxes = values.map((v) => {
+          const at = input(engine, [v], [1, 1]);
+          return { lo: at, hi: at };
+        });
+        const { lo, hi } = domain.join({ ...node, layer }, boxes);
+        expectInside([0, 1], lo.read(), hi.read(), `${values}`);
+      }
     });
   });
 });
@@ -196,23 +210,29 @@ describe('ball', () => {
     engine = await load({ threads: 1 });
   });
   afterAll(() => engine.close());
-  const x = Float32Array.from({ length: 1000 }, (_, i) => (i < 20 ? i % 2 : i / 999));
 
-  it.each([8 / 255, 0.1, 0.3, 1e-9, 1])('of radius %d contains x +- eps, cut to [0, 1]', (eps) => {
-    step(engine, () => {
-      const { lo, hi } = ball(input(engine, x, [1000]), eps, { sound: true });
-      const ends = (sign: number) =>
-        Float64Array.from(x, (v) => Math.min(1, Math.max(0, v + sign * eps)));
-      expectInside(ends(-1), lo.read(), hi.read());
-      expectInside(ends(1), lo.read(), hi.read());
-      expectInside(lo.read(), new Float32Array(1000), ends(-1));
-      expectInside(hi.read(), ends(1), new Float32Array(1000).fill(1));
-      expectClose(lo.read(), ends(-1), { rel: 0, abs: 1e-6 });
-      const plain = ball(input(engine, x, [1000]), eps, { sound: false });
-      expectClose(plain.lo.read(), ends(-1), { rel: 0, abs: 1.2e-7 });
-      expectClose(plain.hi.read(), ends(1), { rel: 0, abs: 1.2e-7 });
-    });
-  });
+  it.each([1 / 255, 2 / 255, 8 / 255, 0.1, 0.3, 0.7, 1e-9, 1])(
+    'of radius %d contains x +- eps, cut to [0, 1]',
+    (eps) => {
+      // 0 and 1, a grid, and neighbours of eps, for which x - eps almost cancels.
+      const x = Float32Array.from({ length: 1000 }, (_, i) =>
+        i < 20 ? i % 2 : i < 40 ? Math.min(1, eps * (1 + (i - 30) * 2 ** -23)) : i / 999,
+      );
+      step(engine, () => {
+        const { lo, hi } = ball(input(engine, x, [1000]), eps, { sound: true });
+        const ends = (sign: number) =>
+          Float64Array.from(x, (v) => Math.min(1, Math.max(0, v + sign * eps)));
+        expectInside(ends(-1), lo.read(), hi.read());
+        expectInside(ends(1), lo.read(), hi.read());
+        expectInside(lo.read(), new Float32Array(1000), ends(-1));
+        expectInside(hi.read(), ends(1), new Float32Array(1000).fill(1));
+        expectClose(lo.read(), ends(-1), { rel: 0, abs: 1e-6 });
+        const plain = ball(input(engine, x, [1000]), eps, { sound: false });
+        expectClose(plain.lo.read(), ends(-1), { rel: 0, abs: 1.2e-7 });
+        expectClose(plain.hi.read(), ends(1), { rel: 0, abs: 1.2e-7 });
+      });
+    },
+  );
 
   it('is cut to another range, or to none', () => {
     step(engine, () => {

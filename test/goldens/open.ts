@@ -1,5 +1,5 @@
 /** A golden network in an engine, from either of its files, with all that is recorded of it. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { readModelFile } from '../../src/io/read';
 import { decode, type TensorEntry } from '../../src/io/safetensors';
 import { type Model, trainableNames } from '../../src/nn/model';
@@ -56,6 +56,3 @@ function isSame({ params }: Model, own: string, tensor: TensorEntry): boolean {
   const want = bits(f32(tensor));
   return bits(t.read()).every((word, i) => word === want[i]);
 }
-
-/** Of a checkout where the reader is not there yet. */
-export const READS_ONNX = existsSync(new URL('../../src/io/onnx/reader.ts', import.meta.url));

@@ -23,7 +23,9 @@ const binary =
 
 export const plus = binary((p, q) => p + q);
 export const minus = binary((p, q) => p - q);
+// biome-ignore lint/complexity/useMathMinMax: it does not take BigInt.
 export const least = binary((p, q) => (p < q ? p : q));
+// biome-ignore lint/complexity/useMathMinMax: it does not take BigInt.
 export const most = binary((p, q) => (p > q ? p : q));
 export const times = (a: Exact, b: Exact): Exact => ({
   value: a.value * b.value,

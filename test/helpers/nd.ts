@@ -15,12 +15,16 @@ export function nd(shape: Shape, values: ArrayLike<number>): Nd {
 
 export const zeros = (shape: Shape): Nd => nd(shape, new Float64Array(sizeOf(shape)));
 
-/** The array whose element at each multi-index is `f(index)`. */
+/** The array whose element at each multi-index is `f(index)`; `index` is one array, reused. */
 export function tabulate(shape: Shape, f: (index: readonly number[]) => number): Nd {
-  return nd(
-    shape,
-    Array.from({ length: sizeOf(shape) }, (_, i) => f(unravel(i, shape))),
-  );
+  const data = new Float64Array(sizeOf(shape));
+  const index = shape.map(() => 0);
+  for (let flat = 0; flat < data.length; flat++) {
+    data[flat] = f(index);
+    for (let axis = shape.length - 1; axis >= 0 && ++index[axis]! === shape[axis]; axis--)
+      index[axis] = 0;
+  }
+  return { shape, data };
 }
 
 export function unravel(flat: number, shape: Shape): number[] {
@@ -55,6 +59,11 @@ export function map(f: (...values: number[]) => number, ...xs: readonly Nd[]): N
     const sizes = xs.map((x) => x.shape[axis - rank + x.shape.length] ?? 1);
     return sizes.find((size) => size !== 1) ?? 1;
   });
+  if (xs.every((x) => x.shape.join() === shape.join()))
+    return nd(
+      shape,
+      xs[0]!.data.map((_, i) => f(...xs.map((x) => x.data[i]!))),
+    );
   return tabulate(shape, (index) => f(...xs.map((x) => broadcastAt(x, index))));
 }
 

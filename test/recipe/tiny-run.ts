@@ -1,9 +1,13 @@
 /** Whole runs on the toy problem, in well under a second. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'vitest';
 import { datasets } from '../../src/data/registry';
 import type { DataSource } from '../../src/data/types';
 import { compress } from '../../src/recipe/compress';
 import { type Config, parseConfig } from '../../src/recipe/config';
 import type { Listener } from '../../src/recipe/events';
+import { readJournal } from '../../src/recipe/journal';
 import { openRun } from '../../src/recipe/run-dir';
 import type { Summary } from '../../src/report/types';
 import type { Engine } from '../../src/runtime/engine';
@@ -56,3 +60,23 @@ export async function compressIn(
 /** Records without what the clock decides. */
 export const timeless = (records: readonly object[]): object[] =>
   records.map((record) => ({ ...record, seconds: 0, imagesPerSecond: 0 }));
+
+const MODELS = ['dense.safetensors', 'pruned.safetensors'];
+
+/** Models byte for byte, and journal and accuracies without the clock. */
+export async function resultOf(dir: string) {
+  const models = await Promise.all(MODELS.map(async (name) => readFile(join(dir, name), 'base64')));
+  const summary = JSON.parse(await readFile(join(dir, 'summary.json'), 'utf8'));
+  const { dense, pruned, retained, sparsity, contradictions, layers } = summary;
+  return {
+    models,
+    epochs: timeless(await readJournal(join(dir, 'journal.jsonl'))),
+    summary: { dense, pruned, retained, sparsity, contradictions, layers },
+  };
+}
+
+/** Nothing but whole files under their own names. */
+export async function expectTidy(dir: string): Promise<void> {
+  const names = await readdir(dir);
+  expect(names.filter((name) => /\.tmp$|^lock/.test(name))).toEqual([]);
+}

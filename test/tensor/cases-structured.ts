@@ -71,7 +71,7 @@ const CONVS: readonly Conv[] = [
     stride: [2, 3],
     pad: [2, 2, 2, 2],
   },
-  { about: '17 channels', x: [1, 17, 3, 3], w: [17, 17, 2, 2], pad: [1, 0, 0, 1] },
+  { about: '17 channels', x: [1, 17, 3, 3], w: [9, 17, 2, 1], pad: [1, 0, 0, 1] },
   { about: 'an empty batch', x: [0, 2, 4, 4], w: [3, 2, 3, 3] },
 ];
 

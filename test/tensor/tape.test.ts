@@ -87,7 +87,16 @@ describe('gradients', () => {
 describe('recording', () => {
   /** An operation that counts how often its pullback runs. */
   const counted = (x: Tensor, count: { runs: number }): Tensor =>
-    record(affine(x, 1, 0), [x], [(g) => (count.runs++, g)]);
+    record(
+      affine(x, 1, 0),
+      [x],
+      [
+        (g) => {
+          count.runs++;
+          return g;
+        },
+      ],
+    );
 
   it('does not happen outside of gradients()', () => {
     step(engine, () => {

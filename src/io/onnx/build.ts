@@ -9,7 +9,7 @@ import { expect, fail } from '../../errors';
 import { layers } from '../../nn/layers/registry';
 import { parseOptions } from '../../options';
 import { type Shape, sameShape, sizeOf, stridesOf } from '../../tensor/shape';
-import { type Constant, numbers } from './element';
+import { type Constant, FLOAT, numbers } from './element';
 
 /** A node of ours, not yet named for good. */
 export interface Draft {
@@ -73,10 +73,26 @@ export class Builder {
     };
   }
 
+  /** Allows for `count` numbers more. */
+  allow(count: number): void {
+    this.#budget += count;
+  }
+
   /** Accounts for `count` numbers to be made. */
   spend(count: number): void {
     this.#budget -= count;
     expect(this.#budget >= 0, this.who, 'constants in proportion to the file', `${count} numbers`);
+  }
+
+  /** One number, as a constant. */
+  number(value: number): Constant {
+    return { kind: 'constant', type: FLOAT, shape: [], values: Float32Array.of(value) };
+  }
+
+  /** `count` whole numbers from `start`, `step` apart. */
+  range(start: number, count: number, step = 1): number[] {
+    this.spend(count);
+    return Array.from({ length: count }, (_, i) => start + i * step);
   }
 
   note(text: string): void {
@@ -102,7 +118,7 @@ export class Builder {
   }
 
   /** The node with its values under another shape of the sample. */
-  as({ draft }: Live, sample: Shape): Draft {
+  as({ draft }: Live, sample: Shape, name = `${this.name}-in`): Draft {
     if (sameShape(draft.sample, sample)) return draft;
     const known = this.#shaped.get(draft) ?? new Map<string, Draft>();
     this.#shaped.set(draft, known);
@@ -112,16 +128,27 @@ export class Builder {
       (sample.length === 1
         ? this.node('flatten', [draft])
         : this.node('reshape', [draft], { shape: sample }));
+    if (!known.has(key)) made.name = name;
     known.set(key, made);
     return made;
   }
 
-  /** The node with a sample in which the axis of `full` is an axis of its own, and that axis. */
-  axisOf(live: Live, axis: number): { readonly draft: Draft; readonly axis: number } {
+  /** The node with a sample of the axes behind the batch. */
+  behind(live: Live): Draft {
     const { full } = live;
-    expect(axis !== live.batch, this.who, 'samples apart from each other', 'work along the batch');
-    if (axis > 0 && full[0] === 1) return { draft: this.as(live, full.slice(1)), axis: axis - 1 };
-    return { draft: this.as(live, full.length === 0 ? [1] : full), axis };
+    const hint = 'Export the model with a batch of 1 or an open one.';
+    expect(full.length > 1 && full[0] === 1, this.who, 'a batch of 1', `shape [${full}]`, hint);
+    return this.as(live, full.slice(1));
+  }
+
+  /** The node with a sample in which axes of `full` are axes of their own, and which those are. */
+  axesOf(live: Live, axes: readonly number[]): { readonly draft: Draft; readonly axes: number[] } {
+    const { full, batch } = live;
+    const apart = !axes.includes(batch);
+    expect(apart, this.who, 'samples apart from each other', 'work along the batch');
+    const inner = full[0] === 1 && full.length > 1 && !axes.includes(0);
+    if (inner) return { draft: this.as(live, full.slice(1)), axes: axes.map((axis) => axis - 1) };
+    return { draft: this.as(live, full.length === 0 ? [1] : full), axes: [...axes] };
   }
 
   /** A value made by `draft`, whose ONNX shape is `full`. */
@@ -142,10 +169,9 @@ export class Builder {
     const shape = value.kind === 'live' ? value.full : value.shape;
     if (indices.length === shape[axis] && indices.every((index, i) => index === i)) return value;
     const to = shape.with(axis, indices.length);
-    this.spend(indices.length);
     if (value.kind === 'live') {
-      const { draft, axis: at } = this.axisOf(value, axis);
-      return this.live(this.node('select', [draft], { axis: at, indices }), to, value.batch);
+      const { draft, axes } = this.axesOf(value, [axis]);
+      return this.live(this.node('select', [draft], { axis: axes[0], indices }), to, value.batch);
     }
     const inner = sizeOf(shape.slice(axis + 1));
     return this.#gather(value, to, (i) => {
@@ -160,10 +186,8 @@ export class Builder {
     const to = order.map((axis) => shape[axis]!);
     const wide = order.filter((axis) => shape[axis] !== 1);
     if (wide.every((axis, i) => i === 0 || axis > wide[i - 1]!)) {
-      const renamed = this.view(value, to);
-      return renamed.kind === 'live'
-        ? { ...renamed, batch: order.indexOf(value.kind === 'live' ? value.batch : -1) }
-        : renamed;
+      if (value.kind === 'constant') return this.view(value, to);
+      return { ...value, full: to, batch: order.indexOf(value.batch) };
     }
     if (value.kind === 'live') {
       const inner = order[0] === 0 && shape[0] === 1;
@@ -186,8 +210,7 @@ export class Builder {
     full.forEach((size, axis) => {
       const own = (out as Live).full[axis];
       if (own === size) return;
-      this.spend(size);
-      out = this.take(out, axis, new Array<number>(size).fill(0));
+      out = this.take(out, axis, this.range(0, size, 0));
     });
     return out as Live;
   }

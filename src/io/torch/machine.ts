@@ -6,7 +6,7 @@ import { expect, fail } from '../../errors';
 import type { Value } from './values';
 
 /** Operations and copied items of one pickle: some thirty for a tensor of a state dict. */
-const PURSE = 2_000_000;
+const PURSE = 1_000_000;
 const MAX_INTEGER_BYTES = 1024;
 
 const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -101,6 +101,7 @@ export class Machine {
   /** Two's complement, little-endian. */
   long(size: number): number | bigint {
     if (size > MAX_INTEGER_BYTES) this.bad('integers of at most 1024 bytes', `${size} bytes`);
+    this.charge(size);
     const raw = this.take(size);
     let value = 0n;
     for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(raw[i]!);

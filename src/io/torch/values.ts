@@ -81,8 +81,8 @@ export const REFUSED: Refused = { kind: 'refused' };
 
 type Kinded = Extract<Value, { kind: string }>;
 
-/** The value's kind in a word, for errors and for narrowing; never walks into it. */
-export function kindOf(value: Value | undefined): Kinded['kind'] | 'none' | 'bytes' | string {
+/** The value's kind in a word, for errors; never walks into it. */
+export function kindOf(value: Value | undefined): string {
   if (value === null || value === undefined) return 'none';
   if (value instanceof Uint8Array) return 'bytes';
   return typeof value === 'object' ? value.kind : typeof value;

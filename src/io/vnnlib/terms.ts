@@ -43,7 +43,7 @@ const BAD: Term = { kind: 'bad' };
 const TOO_MUCH = 'expected a property within the limits of this reader, got one that goes too far.';
 const VARIABLE = /^([XY])_(0|[1-9]\d{0,8})$/;
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
-const MAX_VARIABLES = 1_000_000;
+const MAX_VARIABLES = 500_000;
 
 type Command = (form: Form, scope: Scope) => void;
 type Operator = (form: Form, scope: Scope) => Term;
@@ -185,80 +185,88 @@ function bound(weight: number, rhs: number): readonly [number, number] {
     : [quotient - slack + 0, Infinity];
 }
 
-/** The first argument plus `sign` times the others; of one argument with sign -1, its negative. */
-function sum({ op, args, line }: Form, scope: Scope, sign: 1 | -1): Term {
-  const terms = linears(args, scope, line, op);
-  if (!terms) return BAD;
-  const [first, ...others] = terms;
-  if (!first) return bad(scope, line, `expected arguments of ${op}, got none.`);
-  if (others.length === 0) return sign === 1 ? first : scaled(first, -1, scope, line);
-  // Sums commute: adding to the largest keeps long nests of them cheap.
-  const largest = terms.reduce((a, b) => (sizeOf(b) > sizeOf(a) ? b : a));
-  const into = sign === 1 ? largest : first;
-  for (const term of terms) {
-    if (term === into) continue;
-    if (!scope.charge(1 + sizeOf(term))) return bad(scope, line, TOO_MUCH);
-    for (const [to, from] of [
-      [into.inputs, term.inputs],
-      [into.outputs, term.outputs],
-    ] as const)
-      for (const [index, weight] of from) to.set(index, (to.get(index) ?? 0) + sign * weight);
-    into.constant += sign * term.constant;
+/** The first argument plus `sign` times the others; of one argument, `sign` times it. */
+function sum(form: Form, scope: Scope, sign: 1 | -1): Term {
+  const { args, line } = form;
+  if (!checkFactors(form, scope)) return BAD;
+  const leading = args.length === 1 ? sign : 1;
+  const into = sumStart(args, leading, sign);
+  let sound = true;
+  for (const [i, term] of args.entries()) {
+    const factor = i === 0 ? leading : sign;
+    if (term.kind === 'linear' && term !== into)
+      sound = add(into, term, factor, scope, line) && sound;
+    else if (term.kind === 'atom') sound = addAtom(into, term.text, factor, scope, line) && sound;
   }
-  return into;
+  return sound ? into : BAD;
+}
+
+/** A term of the sum to add the others to: the largest, if it may be, as that keeps nests cheap. */
+function sumStart(args: readonly Term[], leading: number, sign: number): Linear {
+  const usable = args.filter(
+    (term, i): term is Linear => term.kind === 'linear' && (i === 0 ? leading : sign) === 1,
+  );
+  return usable.reduce<Linear>((a, b) => (sizeOf(b) >= sizeOf(a) ? b : a), number(0));
 }
 
 /** A product of numbers and at most one term with variables. */
-function product({ op, args, line }: Form, scope: Scope): Term {
-  const terms = linears(args, scope, line, op);
-  if (!terms) return BAD;
-  const variable = terms.filter((term) => sizeOf(term) > 0);
-  if (variable.length > 1)
-    return bad(scope, line, 'expected at most one factor with variables, got a non-linear term.');
-  if (terms.length === 0) return bad(scope, line, 'expected arguments of *, got none.');
-  const factor = terms
-    .filter((term) => sizeOf(term) === 0)
-    .reduce((value, { constant }) => value * constant, 1);
-  const [only] = variable;
-  return only ? scaled(only, factor, scope, line) : number(factor);
-}
-
-function scaled(term: Linear, factor: number, scope: Scope, line: number): Term {
-  if (!scope.charge(1 + sizeOf(term))) return bad(scope, line, TOO_MUCH);
-  for (const weights of [term.inputs, term.outputs])
-    for (const [index, weight] of weights) weights.set(index, factor * weight);
-  term.constant *= factor;
-  return term;
-}
-
-/** The arguments as linear terms, or undefined with all that are not reported. */
-function linears(
-  args: readonly Term[],
-  scope: Scope,
-  line: number,
-  op: string | undefined,
-): Linear[] | undefined {
-  const terms = args.map((term) => (term.kind === 'atom' ? atom(term.text, scope, line) : term));
-  const wrong = terms.find(({ kind }) => kind !== 'linear' && kind !== 'bad');
-  if (wrong) scope.report(line, `expected numbers and variables in ${op}, got ${shown(wrong)}.`);
-  return terms.every((term) => term.kind === 'linear') ? terms : undefined;
-}
-
-function atom(text: string, scope: Scope, line: number): Term {
-  const [, letter, digits] = VARIABLE.exec(text) ?? [];
-  if (letter !== undefined) {
-    const index = Number(digits);
-    const declared = letter === 'X' ? scope.inputs : scope.outputs;
-    if (!declared.has(index))
-      return bad(scope, line, `expected a declared variable, got ${text}, which is not.`);
-    const weights = new Map([[index, 1]]);
-    const [inputs, outputs] = letter === 'X' ? [weights, new Map()] : [new Map(), weights];
-    return { kind: 'linear', inputs, outputs, constant: 0 };
+function product(form: Form, scope: Scope): Term {
+  const { args, line } = form;
+  if (!checkFactors(form, scope)) return BAD;
+  let factor = 1;
+  let variable: Linear | undefined;
+  for (const term of args) {
+    const linear = term.kind === 'linear' ? term : number(0);
+    if (term.kind === 'atom' && !addAtom(linear, term.text, 1, scope, line)) return BAD;
+    if (sizeOf(linear) === 0) factor *= linear.constant;
+    else if (!variable) variable = linear;
+    else
+      return bad(scope, line, 'expected at most one factor with variables, got a non-linear term.');
   }
-  const value = NUMBER.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isFinite(value))
-    return bad(scope, line, `expected a variable or a finite number, got ${quote(text)}.`);
-  return number(value);
+  const scaled = number(factor);
+  if (!variable) return scaled;
+  scaled.constant = 0;
+  return add(scaled, variable, factor, scope, line) ? scaled : BAD;
+}
+
+/** Whether there are arguments, all of them numbers, variables or linear terms. */
+function checkFactors({ op, args, line }: Form, scope: Scope): boolean {
+  const wrong = args.find(({ kind }) => kind !== 'linear' && kind !== 'atom');
+  if (args.length === 0) scope.report(line, `expected arguments of ${op}, got none.`);
+  if (wrong) scope.report(line, `expected numbers and variables in ${op}, got ${shown(wrong)}.`);
+  return args.length > 0 && !wrong;
+}
+
+function add(into: Linear, term: Linear, factor: number, scope: Scope, line: number): boolean {
+  if (!scope.charge(1 + sizeOf(term))) {
+    scope.report(line, TOO_MUCH);
+    return false;
+  }
+  for (const part of ['inputs', 'outputs'] as const)
+    for (const [index, weight] of term[part]) addWeight(into[part], index, factor * weight);
+  into.constant += factor * term.constant;
+  return true;
+}
+
+function addWeight(weights: Map<number, number>, index: number, weight: number): void {
+  weights.set(index, (weights.get(index) ?? 0) + weight);
+}
+
+/** Adds `factor` times a variable or a number; false after a report. */
+function addAtom(into: Linear, text: string, factor: number, scope: Scope, line: number): boolean {
+  const [, letter, digits] = VARIABLE.exec(text) ?? [];
+  if (letter === undefined) {
+    const value = NUMBER.test(text) ? Number(text) : Number.NaN;
+    if (Number.isFinite(value)) into.constant += factor * value;
+    else scope.report(line, `expected a variable or a finite number, got ${quote(text)}.`);
+    return Number.isFinite(value);
+  }
+  const part = letter === 'X' ? 'inputs' : 'outputs';
+  const index = Number(digits);
+  const declared = scope[part].has(index);
+  if (declared) addWeight(into[part], index, factor);
+  else scope.report(line, `expected a declared variable, got ${text}, which is not.`);
+  return declared;
 }
 
 function number(constant: number): Linear {

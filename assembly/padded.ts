@@ -1,0 +1,39 @@
+/** Copies of planes with their padding, in which every tap is a constant distance away. */
+import { bytes } from './simd';
+
+/** Copies `count` elements; the last vector overlaps the one before. */
+// @ts-ignore: decorator
+@inline
+export function copy_run(p: usize, count: i32, q: usize): void {
+  if (count < 4) {
+    for (let i = 0; i < count; i++, p += 4, q += 4) store<u32>(q, load<u32>(p));
+    return;
+  }
+  const last = bytes(count - 4);
+  for (let i: usize = 0; i < last; i += 16) v128.store(q + i, v128.load(p + i));
+  v128.store(q + last, v128.load(p + last));
+}
+
+// @ts-ignore: decorator
+@inline
+function zero_run(q: usize, count: i32): void {
+  for (let i = 0; i < count; i++, q += 4) store<u32>(q, 0);
+}
+
+/** out [ph, pw] = the plane [h, w] from line -top and column -left on, zero where it is not. */
+export function pad_plane(
+  x: usize, h: i32, w: i32, top: i32, left: i32, ph: i32, pw: i32, out: usize,
+): void {
+  const lo = max<i32>(0, min<i32>(pw, left));
+  const hi = max<i32>(lo, min<i32>(pw, w + left));
+  for (let y = 0; y < ph; y++, out += bytes(pw)) {
+    const iy = y - top;
+    if (<u32>iy >= <u32>h) {
+      zero_run(out, pw);
+      continue;
+    }
+    zero_run(out, lo);
+    copy_run(x + bytes(iy * w + lo - left), hi - lo, out + bytes(lo));
+    zero_run(out + bytes(hi), pw - hi);
+  }
+}

@@ -1,0 +1,263 @@
+/**
+ * Operators that move values or make them from nothing: shapes, axes, choices, constants. Constants
+ * and values of the network go through the same rules, so whole shape computations fold away.
+ */
+import { sizeOf } from '../../tensor/shape';
+import type { Value } from './build';
+import type { Call, Operator } from './call';
+import { type Constant, checkShape, elementOf, FLOAT, INT64, numbers, readTensor } from './element';
+
+const shapeOf = (value: Value) => (value.kind === 'live' ? value.full : value.shape);
+
+const wholes = (values: readonly number[], shape = [values.length]): Constant => ({
+  ...{ kind: 'constant', type: INT64, shape },
+  values: Float64Array.from(values),
+});
+
+const floats = (values: readonly number[], shape = [values.length]): Constant => ({
+  ...{ kind: 'constant', type: FLOAT, shape },
+  values: Float32Array.from(values),
+});
+
+/** The first output is the first input; other outputs do not exist. */
+export const identity: Operator = (call) => call.value(0);
+
+function constant(call: Call): Value {
+  const [int, float] = [call.int('value_int', Number.NaN), call.float('value_float')];
+  const [ints, many] = [call.ints('value_ints'), call.floats('value_floats')];
+  if (ints) return wholes(ints);
+  if (many) return floats(many);
+  if (!Number.isNaN(int)) return wholes([int], []);
+  if (float !== undefined) return floats([float], []);
+  const tensor = call.tensor('value') ?? call.fail('a dense number or tensor as value', 'none');
+  return readTensor(tensor, call.who);
+}
+
+function constantOfShape(call: Call): Value {
+  const shape = checkShape(call.wholes(0) ?? [], call.who);
+  const given = call.tensor('value');
+  const one = given ? readTensor(given, call.who) : floats([0]);
+  call.expect(one.values.length === 1, 'one number as value', one.values.length);
+  call.build.spend(sizeOf(shape));
+  return { ...one, shape, values: numbers(one.type, sizeOf(shape)).fill(one.values[0]!) };
+}
+
+function shape(call: Call): Value {
+  const all = shapeOf(call.value(0));
+  const [start, end] = [call.int('start', 0), call.int('end', all.length)];
+  return wholes(all.slice(start, end));
+}
+
+function cast(call: Call): Value {
+  const value = call.value(0);
+  const type = call.int('to', 0);
+  const { kind, name, single } = elementOf(type, call.who);
+  if (value.kind === 'live') {
+    call.expect(kind === 'float', 'a cast to floats', name);
+    return value;
+  }
+  call.build.spend(value.values.length);
+  const convert = { float: (v: number) => v, whole: Math.trunc, bool: Math.sign }[kind];
+  const values = single ? Float32Array.from(value.values) : Float64Array.from(value.values);
+  return { ...value, type, values: values.map(convert) };
+}
+
+function reshape(call: Call): Value {
+  const value = call.value(0);
+  const from = shapeOf(value);
+  const wanted = call.wholes(1) ?? call.fail('a shape', 'none');
+  const copied = call.int('allowzero', 0) === 0;
+  const sizes = wanted.map((size, i) => (size === 0 && copied ? (from[i] ?? 0) : size));
+  const known = sizes.filter((size) => size !== -1);
+  call.expect(sizes.length - known.length <= 1, 'one size of -1', wanted);
+  const rest = sizeOf(from) / sizeOf(known);
+  const to = sizes.map((size) => (size === -1 ? rest : size));
+  return call.build.view(value, checkShape(to, call.who));
+}
+
+function flatten(call: Call): Value {
+  const value = call.value(0);
+  const from = shapeOf(value);
+  const axis = call.int('axis', 1);
+  const at = axis === from.length ? axis : call.axis(axis, from.length);
+  const to = [sizeOf(from.slice(0, at)), sizeOf(from.slice(at))];
+  const view = call.build.view(value, to);
+  if (view.kind === 'constant' || to[0] !== 1 || view.draft.sample.length === 1) return view;
+  // A flatten layer at once, so that the network reads as the file does.
+  return { ...view, draft: call.build.as(view, [to[1]!], call.build.name) };
+}
+
+function squeeze(call: Call): Value {
+  const value = call.value(0);
+  const from = shapeOf(value);
+  const given = call.wholesOrInts(1, 'axes');
+  const ones = from.flatMap((size, axis) => (size === 1 ? [axis] : []));
+  const axes = given ? call.axes(given, from.length) : ones;
+  call.expect(
+    axes.every((axis) => from[axis] === 1),
+    `axes of size 1 of [${from}]`,
+    axes,
+  );
+  return call.build.view(
+    value,
+    from.filter((_, axis) => !axes.includes(axis)),
+  );
+}
+
+function unsqueeze(call: Call): Value {
+  const value = call.value(0);
+  const from = shapeOf(value);
+  const given = call.wholesOrInts(1, 'axes') ?? call.fail('axes', 'none');
+  const rank = checkShape([...from, ...given.map(() => 1)], call.who).length;
+  const axes = call.axes(given, rank);
+  const rest = from[Symbol.iterator]();
+  const to = Array.from({ length: rank }, (_, axis) =>
+    axes.includes(axis) ? 1 : (rest.next().value ?? 1),
+  );
+  return call.build.view(value, to);
+}
+
+function transpose(call: Call): Value {
+  const value = call.value(0);
+  const rank = shapeOf(value).length;
+  const order = call.ints('perm') ?? Array.from({ length: rank }, (_, i) => rank - 1 - i);
+  call.expect(order.length === rank, `an order of ${rank} axes`, order);
+  return call.build.permute(value, call.axes(order, rank));
+}
+
+function gather(call: Call): Value {
+  const value = call.value(0);
+  const from = shapeOf(value);
+  const axis = call.axis(call.int('axis', 0), from.length);
+  const index = call.constant(1);
+  const places = Array.from(index.values, (i) => call.axis(i, from[axis]!));
+  const to = [...from.slice(0, axis), ...index.shape, ...from.slice(axis + 1)];
+  return call.build.view(call.build.take(value, axis, places), checkShape(to, call.who));
+}
+
+/** The part of one axis between two ends, as ONNX limits them. */
+function cut(call: Call, value: Value, axis: number, [start, end, step]: readonly number[]): Value {
+  const size = shapeOf(value)[axis]!;
+  call.expect(step !== 0, 'a step other than 0', step);
+  const limit = (at: number): number => {
+    const place = at < 0 ? at + size : at;
+    return step! > 0 ? Math.max(0, Math.min(size, place)) : Math.max(-1, Math.min(size - 1, place));
+  };
+  const first = step! > 0 ? limit(start!) : Math.max(0, limit(start!));
+  const count = Math.max(0, Math.ceil((limit(end!) - first) / step!));
+  call.expect(count > 0 || value.kind === 'constant', 'a slice that is not empty', [start, end]);
+  if (count === size && step === 1) return value;
+  return call.build.take(value, axis, call.build.range(first, count, step));
+}
+
+function slice(call: Call): Value {
+  const value = call.value(0);
+  const rank = shapeOf(value).length;
+  const starts = call.wholesOrInts(1, 'starts') ?? call.fail('starts', 'none');
+  const ends = call.wholesOrInts(2, 'ends') ?? call.fail('ends', 'none');
+  const axes = call.axes(call.wholesOrInts(3, 'axes') ?? starts.map((_, i) => i), rank);
+  const steps = call.wholes(4) ?? starts.map(() => 1);
+  const even = [ends, axes, steps].every((list) => list.length === starts.length);
+  call.expect(even, `${starts.length} ends, axes and steps`, [ends.length, axes.length]);
+  return axes.reduce((v, axis, i) => cut(call, v, axis, [starts[i]!, ends[i]!, steps[i]!]), value);
+}
+
+function split(call: Call): readonly Value[] {
+  const value = call.value(0);
+  const from = shapeOf(value);
+  const axis = call.axis(call.int('axis', 0), from.length);
+  const count = call.node.output.length;
+  const size = Math.ceil(from[axis]! / Math.max(1, count));
+  const even = Array.from({ length: count }, (_, i) => Math.min(size, from[axis]! - i * size));
+  const sizes = call.wholesOrInts(1, 'split') ?? even;
+  const fits = sizes.length === count && sizes.every((s) => s > 0);
+  const total = sizes.reduce((a, b) => a + b, 0);
+  call.expect(fits && total === from[axis], `${count} parts of ${from[axis]}`, sizes);
+  let at = 0;
+  return sizes.map((s) => {
+    const start = at;
+    at += s;
+    return cut(call, value, axis, [start, at, 1]);
+  });
+}
+
+function concat(call: Call): Value {
+  const values = call.inputs.map((_, i) => call.value(i));
+  const [first] = values.map(shapeOf);
+  call.expect(first, 'inputs', 'none');
+  const axis = call.axis(call.int('axis', 1), first.length);
+  const alike = values.every((value) => {
+    const s = shapeOf(value);
+    return s.length === first.length && s.every((size, i) => i === axis || size === first[i]);
+  });
+  const shapes = values.map((v) => `[${shapeOf(v)}]`).join(' and ');
+  call.expect(alike, `shapes that differ in axis ${axis} only`, shapes);
+  const total = values.reduce((sum, value) => sum + shapeOf(value)[axis]!, 0);
+  const to = first.with(axis, total);
+  const constants = values.filter((value) => value.kind === 'constant');
+  if (constants.length === values.length) return joined(call, constants, axis, to);
+  const live = values.filter((value) => value.kind === 'live');
+  call.expect(constants.length === 0, 'varying inputs', `${constants.length} constant ones`);
+  const parts = live.map((value) => call.build.axesOf(value, [axis]));
+  const options = { axis: parts[0]!.axes[0] };
+  const drafts = parts.map(({ draft }) => draft);
+  return call.build.live(call.build.node('concat', drafts, options), to, live[0]!.batch);
+}
+
+function joined(call: Call, parts: readonly Constant[], axis: number, shape: number[]): Constant {
+  const type = parts[0]!.type;
+  call.build.spend(sizeOf(shape));
+  const values = numbers(type, sizeOf(shape));
+  const outer = sizeOf(shape.slice(0, axis));
+  let at = 0;
+  for (let i = 0; i < outer; i++)
+    for (const part of parts) {
+      const size = part.values.length / outer;
+      values.set(part.values.subarray(i * size, (i + 1) * size), at);
+      at += size;
+    }
+  return { kind: 'constant', type, shape, values };
+}
+
+function expand(call: Call): Value {
+  const value = call.live(0);
+  const wanted = call.wholes(1) ?? [];
+  const rank = Math.max(wanted.length, value.full.length);
+  const sizes = Array.from({ length: rank }, (_, i) => {
+    const own = value.full[i - rank + value.full.length] ?? 1;
+    const other = wanted[i - rank + wanted.length] ?? 1;
+    call.expect(
+      own === other || own === 1 || other === 1,
+      `sizes that fit [${value.full}]`,
+      wanted,
+    );
+    return own === 1 ? other : own;
+  });
+  return call.build.expand(value, checkShape(sizes, call.who));
+}
+
+/** Dropout in inference: the identity; nothing may read the mask. */
+function dropout(call: Call): Value {
+  const training = call.inputs[2] ? call.scalar(2) : 0;
+  call.expect(training === 0, 'dropout in inference', 'training mode');
+  return call.value(0);
+}
+
+export const structure: Readonly<Record<string, Operator>> = {
+  Cast: cast,
+  Concat: concat,
+  Constant: constant,
+  ConstantOfShape: constantOfShape,
+  Dropout: dropout,
+  Expand: expand,
+  Flatten: flatten,
+  Gather: gather,
+  Identity: identity,
+  Reshape: reshape,
+  Shape: shape,
+  Slice: slice,
+  Split: split,
+  Squeeze: squeeze,
+  Transpose: transpose,
+  Unsqueeze: unsqueeze,
+};

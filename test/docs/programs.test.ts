@@ -1,0 +1,81 @@
+/** The programs of README and docs, run as they stand, and the files they leave against docs/formats.md. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { loadTensors } from '../../src/io/model';
+import type { Summary } from '../../src/report/types';
+import { leaves, plain, read, tableBelow } from './markdown';
+
+const page = read('docs/formats.md');
+const home = process.cwd();
+const folder = mkdtempSync(join(tmpdir(), 'espalier-docs-'));
+const runDir = join(folder, 'runs/quickstart');
+const printed: unknown[][] = [];
+
+beforeAll(async () => {
+  process.chdir(folder);
+  const log = vi.spyOn(console, 'log').mockImplementation((...line) => void printed.push(line));
+  await import('../../examples/quickstart');
+  await import('../../examples/certify');
+  await import('../../examples/gradients');
+  log.mockRestore();
+}, 60_000);
+afterAll(() => {
+  process.chdir(home);
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const summary = (): Summary => JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8'));
+
+describe('the programs', () => {
+  it('print a table, an answer and a gradient', () => {
+    expect(printed).toHaveLength(3);
+    expect(String(printed[0]![0])).toContain('VRA');
+    expect(String(printed[1]![0])).toMatch(/^certified: |^unknown: /);
+    expect(printed[2]).toEqual([121, Float32Array.of(66, 88)]);
+  });
+
+  it('leave a network that is small, certified and free of contradictions', () => {
+    const { sparsity, contradictions, pruned } = summary();
+    expect(sparsity).toBeCloseTo(0.9, 3);
+    expect(contradictions).toBe(0);
+    expect(pruned.benign.value).toBeGreaterThan(0.8);
+    expect(pruned.vra.value).toBeGreaterThan(0.3);
+  });
+});
+
+/** Whether `path` is listed, or below a listed `prefix.*`. */
+const covered = (rows: readonly string[], path: string): boolean =>
+  rows.some((row) => row === path || (row.endsWith('.*') && path.startsWith(row.slice(0, -1))));
+
+/** Both ways: every leaf is listed, and every row stands for one. */
+function expectListed(heading: string, found: readonly string[]): void {
+  const rows = tableBelow(page, heading).map(([field]) => plain(field!));
+  expect(found.filter((path) => !covered(rows, path))).toEqual([]);
+  expect(rows.filter((row) => !found.some((path) => covered([row], path)))).toEqual([]);
+}
+
+describe('docs/formats.md', () => {
+  it('lists the files of a run directory', () => {
+    const files = tableBelow(page, 'Run directory').map(([file]) => plain(file!));
+    expect(files.sort()).toEqual(readdirSync(runDir).sort());
+  });
+
+  it('lists the fields of summary.json', () => expectListed('Summary', leaves(summary())));
+
+  it('lists the fields of a journal record', () => {
+    const lines = readFileSync(join(runDir, 'journal.jsonl'), 'utf8').trim().split('\n');
+    for (const line of lines) expectListed('Journal', leaves(JSON.parse(line)));
+  });
+
+  it('lists the metadata of a model and the tensors of a checkpoint', async () => {
+    const model = await loadTensors(join(runDir, 'pruned.safetensors'));
+    expect(Object.keys(model.metadata).sort()).toEqual(['config', 'network']);
+    const { names, metadata } = await loadTensors(join(runDir, 'checkpoint.safetensors'));
+    const prefixes = new Set(names.map((name) => name.replace(/(\/(?:[mv]\.)?).*/, '$1')));
+    expect([...prefixes].sort()).toEqual(['best/', 'mask/', 'model/', 'moment/m.', 'moment/v.']);
+    for (const prefix of prefixes) expect(page).toContain(`\`${prefix}<parameter>\``);
+    expect(Object.keys(metadata).sort()).toEqual(['hash', 'network', 'phase', 'run']);
+  });
+});

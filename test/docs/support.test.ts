@@ -1,0 +1,126 @@
+/**
+ * docs/support.md is written by this test, from the registries: a cell says yes because the layer was
+ * run that way just now. `npx vitest run test/docs/support.test.ts -u` brings the page up to date.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { propagate } from '../../src/domain/domain';
+import { interval } from '../../src/domain/interval';
+import { value } from '../../src/domain/value';
+import { UNDERSTOOD } from '../../src/io/kind';
+import { moduleTypes } from '../../src/io/modules';
+import { operators } from '../../src/io/onnx/reader';
+import { compile, type Graph } from '../../src/nn/graph';
+import { layers } from '../../src/nn/layers/registry';
+import { freeModel, type Model } from '../../src/nn/model';
+import { writers } from '../../src/recipe/convert';
+import { type Engine, load } from '../../src/runtime/engine';
+import { sum } from '../../src/tensor/ops/core';
+import { gradients } from '../../src/tensor/tape';
+import { input, step, type Tensor } from '../../src/tensor/tensor';
+import { LAYER_CASES, modelOf, networkOf, randomWeights } from '../helpers/networks';
+import { sampler } from '../helpers/random';
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await load({ threads: 1 });
+});
+afterAll(() => engine.close());
+
+/** Runs a layer one way and returns what came out; absent where the way is not built yet. */
+type Way = (model: Model, x: Tensor) => readonly Tensor[];
+const WAYS: Readonly<Record<string, Way | undefined>> = {
+  value: ({ graph, params }, x) => [propagate(graph, params, value, x)],
+  train: ({ graph, params }, x) => {
+    const wanted = [x, ...params.values()];
+    const loss = () => ({ loss: sum(propagate(graph, params, value, x)) });
+    return gradients(engine, wanted, loss).gradients;
+  },
+  interval: ({ graph, params }, x) => {
+    const { lo, hi } = propagate(graph, params, interval({ sound: true }), { lo: x, hi: x });
+    return [lo, hi];
+  },
+  'linear bounds': undefined,
+  'sparse plan': undefined,
+};
+
+/** "yes" if every case of the layer gives finite numbers this way, and not zeros alone. */
+function cell(kind: string, way: Way | undefined): string {
+  if (!way) return 'not yet';
+  const cases = LAYER_CASES.filter((layerCase) => layerCase.kind === kind);
+  expect(cases.length, `cases of ${kind} in test/helpers/networks.ts`).toBeGreaterThan(0);
+  const works = cases.every((layerCase) => runs(compile(networkOf(layerCase)), way));
+  return works ? 'yes' : 'no';
+}
+
+function runs(graph: Graph, way: Way): boolean {
+  const random = sampler(1);
+  const model = modelOf(engine, graph.network, randomWeights(graph, random));
+  try {
+    return step(engine, () => {
+      const shape = [2, ...graph.network.input];
+      const x = input(engine, random.array(shape, 0.1, 0.9).data, shape);
+      const found = way(model, x).map((t) => t.read());
+      return (
+        found.every((values) => values.every(Number.isFinite)) && found[0]!.some((v) => v !== 0)
+      );
+    });
+  } finally {
+    freeModel(model);
+  }
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
+}
+
+const escaped = (text: string): string => text.replaceAll('|', '\\|');
+
+describe('docs/support.md', () => {
+  it('says what the code does', async () => {
+    const rows = Object.entries(layers).map(([kind, { role, about }]) => [
+      `\`${kind}\``,
+      role,
+      escaped(about),
+      ...Object.values(WAYS).map((way) => cell(kind, way)),
+    ]);
+    const outputs = Object.entries(writers).map(([extension, { about }]) => [
+      `\`.${extension}\``,
+      about,
+    ]);
+    const page = [
+      '# What is supported',
+      '',
+      'Written by `test/docs/support.test.ts` from the registries; do not edit.',
+      '',
+      '## Layers',
+      '',
+      'value: runs. train: gradients of input and parameters. interval: sound bounds of a box. linear',
+      'bounds: backward bounds (CROWN). sparse plan: compiled for sparse weights.',
+      '',
+      table(['layer', 'role', 'what', ...Object.keys(WAYS)], rows),
+      '',
+      '## Files',
+      '',
+      `Read: ${UNDERSTOOD}; told apart by content, not by name.`,
+      '',
+      'Operators of ONNX files that are read, as one layer or several of those above, or folded into',
+      'constants:',
+      '',
+      `${Object.keys(operators)
+        .sort()
+        .map((name) => `\`${name}\``)
+        .join(', ')}.`,
+      '',
+      'Layers of PyTorch modules that were pickled whole:',
+      '',
+      `${moduleTypes.map((name) => `\`${name}\``).join(', ')}.`,
+      '',
+      'Written, by the extension of the name:',
+      '',
+      table(['extension', 'what'], outputs),
+      '',
+    ].join('\n');
+    await expect(page).toMatchFileSnapshot('../../docs/support.md');
+  });
+});

@@ -1,0 +1,63 @@
+/**
+ * onnxruntime as a second opinion on ONNX files. It lives in bench/peers, a package of its own, so
+ * that users of the library do not install it; tests that need it are skipped where it is absent.
+ */
+import { createRequire } from 'node:module';
+import { sizeOf } from './nd';
+
+interface OrtTensor {
+  readonly dims: readonly number[];
+  readonly data: Float32Array;
+}
+interface Session {
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  run(feeds: Readonly<Record<string, OrtTensor>>): Promise<Readonly<Record<string, OrtTensor>>>;
+  release(): Promise<void>;
+}
+interface Ort {
+  readonly InferenceSession: {
+    create(bytes: Uint8Array, options: object): Promise<Session>;
+  };
+  readonly Tensor: new (type: string, data: Float32Array, dims: readonly number[]) => OrtTensor;
+}
+
+function find(): Ort | undefined {
+  try {
+    const require = createRequire(new URL('../../bench/peers/package.json', import.meta.url));
+    return require('onnxruntime-node') as Ort;
+  } catch {
+    return undefined;
+  }
+}
+
+const ort = find();
+export const installed = ort !== undefined;
+if (!installed)
+  console.warn(
+    'onnxruntime is not installed (npm ci in bench/peers): its comparisons are skipped.',
+  );
+
+/** The first output for one input, run by onnxruntime without its graph optimisations. */
+export async function runOrt(
+  bytes: Uint8Array,
+  values: Float32Array,
+  shape: readonly number[],
+): Promise<OrtTensor> {
+  if (!ort) throw new Error('onnxruntime is not installed');
+  if (values.length !== sizeOf(shape)) throw new Error(`${values.length} values for [${shape}]`);
+  const session = await ort.InferenceSession.create(bytes, {
+    graphOptimizationLevel: 'disabled',
+    logSeverityLevel: 3,
+    intraOpNumThreads: 1,
+  });
+  try {
+    const outputs = await session.run({
+      [session.inputNames[0]!]: new ort.Tensor('float32', values, shape),
+    });
+    const { dims, data } = outputs[session.outputNames[0]!]!;
+    return { dims: [...dims], data: Float32Array.from(data) };
+  } finally {
+    await session.release();
+  }
+}

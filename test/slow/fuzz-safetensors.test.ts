@@ -1,0 +1,14 @@
+/** safetensors: 200 000 damaged files, none of which may crash, hang or fill the memory. */
+import { expect, it } from 'vitest';
+import { decode } from '../../src/io/safetensors';
+import { safetensorsSeeds } from '../helpers/format-seeds';
+import { fuzz } from '../helpers/mutate';
+
+it('200 000 damaged files are refused or read, quickly and in 512 MB', () => {
+  const { accepted, refused, slowest } = fuzz(200_000, safetensorsSeeds(), (file) =>
+    decode(file, 'x'),
+  );
+  expect(accepted + refused).toBe(200_000);
+  expect(slowest).toBeLessThan(1000);
+  expect(process.resourceUsage().maxRSS).toBeLessThan(512 * 1024);
+});
