@@ -15,6 +15,7 @@ export { type Box, ball, interval, intervalMargins, leastMargins } from './domai
 export { value } from './domain/value';
 export { EspalierError } from './errors';
 export { loadModel, saveModel } from './io/model';
+export { readModelFile } from './io/read';
 export {
   compile,
   type Graph,
@@ -42,6 +43,7 @@ export { strategies } from './prune/strategies/registry';
 export { type Masks, type Strategy, strategy } from './prune/strategy';
 export { type CompressOptions, compress, pretrain } from './recipe/compress';
 export { type Config, defaultConfig, loadConfig, parseConfig } from './recipe/config';
+export { convert } from './recipe/convert';
 export { type Evaluation, evaluate } from './recipe/evaluate';
 export { Interrupted, type RunEvent } from './recipe/events';
 export { inspect } from './recipe/inspect';

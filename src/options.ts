@@ -25,7 +25,7 @@ export const eps = () =>
 export const real = (min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY) =>
   v.pipe(
     v.number(`a number in [${min}, ${max}]`),
-    v.check((x) => x >= min && x <= max, `a number in [${min}, ${max}]`),
+    v.check((x) => Number.isFinite(x) && x >= min && x <= max, `a number in [${min}, ${max}]`),
   );
 
 /** A whole number in [min, max]. */

@@ -212,7 +212,10 @@ function crossEntropyGrad(rows: number, cols: number): CaseMaker {
     const label = rng.ints(rows, cols);
     const [probs, labels, g] = [m.floats(vp), m.ints(label), m.floats(vg)];
     const want = [...indices(rows, cols)].map(([r, j]) => {
-      return Math.fround(vp[r! * cols + j!]! - (j === label[r!] ? 1 : 0)) * vg[r!]!;
+      const p = vp.subarray(r! * cols, (r! + 1) * cols);
+      // Rows of probabilities sum to one: p - 1 is minus the sum of the others.
+      const others = p.reduce((sum, v, at) => (at === label[r!] ? sum : sum - v), 0);
+      return (j === label[r!] ? Math.fround(others) : p[j!]!) * vg[r!]!;
     });
     const dx = m.room(rows * cols);
     return {

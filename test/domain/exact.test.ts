@@ -54,7 +54,15 @@ const FAMILIES: Readonly<Record<string, Family>> = {
   'denormal products': { weight: spread(-26, -16), input: spread(-26, -16), unit: 1e-20 },
   // Each product is below half the smallest denormal, so all of them round to 0.
   'products that vanish': {
-    weight: between(0.6 * 2 ** -75, 0.69 * 2 ** -75),
+    weight: (random, shape) => {
+      const { data } = random.array(shape, 0.6, 0.69);
+      // Rows of weights of size 1, 0 and -1, so that differences of rows do not vanish.
+      const sign = (i: number): number => 1 - (Math.floor(i / shape[1]!) % 3);
+      return nd(
+        shape,
+        data.map((v, i) => Math.fround(v * sign(i) * 2 ** -75)),
+      );
+    },
     bias: between(0, 0),
     input: between(0.6 * 2 ** -74, 0.69 * 2 ** -74),
     unit: 1e-40,

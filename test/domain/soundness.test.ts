@@ -136,9 +136,8 @@ describe.each(binaries())('%s', (binary) => {
         const ones = input(engine, [1, 1, 1, 1], [1, 4]);
         const point = { lo: ones, hi: ones };
         const { lo, hi } = propagate(graph, params, interval({ sound: true }), point);
-        // In exact arithmetic the sum is 0 and the output 1/2.
-        const [low, high] = [lo.read()[0]!, hi.read()[0]!];
-        expect(low > 0.5 || high < 0.5, `[${low}, ${high}]`).toBe(false);
+        // The sum is 0, but in some order it overflows: NaN, of which no comparison holds.
+        expect([lo.read()[0], hi.read()[0]], `${weight}`).toContain(Number.NaN);
       });
     }
   });

@@ -187,6 +187,26 @@ const BLOCKS: readonly Block[] = [
     { name: `${name}-b`, layer: 'scale', inputs: [from] },
     { name, layer: 'add', inputs: [`${name}-a`, from, `${name}-b`] },
   ],
+  plain('clip', (_, random) => ({ lo: -random.real(), hi: random.real() })),
+  plain('elementwise'),
+  plain('permute', (shape) => ({ order: shape.length === 3 ? [0, 2, 1] : [0] })),
+  plain('reshape', ([c, ...rest]) => ({ shape: [c, ...rest.toReversed()] })),
+  plain('select', ([c], random) => ({
+    indices: Array.from({ length: c! }, () => random.whole(c!)),
+  })),
+  plain('pad', (shape) => ({
+    before: shape.map((_, i) => (i === shape.length - 1 ? 1 : 0)),
+    after: shape.map(() => 0),
+  })),
+  plain('reduce', (shape, random) => ({ axes: [shape.length - 1], mean: random.real() < 0.5 })),
+  spatial(plain('conv2d', ([c]) => ({ channels: 2 * c!, kernel: [2, 1], groups: c }))),
+  spatial(
+    plain('avg-pool', () => ({ kernel: [2, 1], stride: 1, padding: [1, 0], countPadding: false })),
+  ),
+  (name, from, shape) => [
+    { name: `${name}-b`, layer: 'tanh', inputs: [from] },
+    { name, layer: 'concat', options: { axis: shape.length - 1 }, inputs: [from, `${name}-b`] },
+  ],
 ];
 
 /** A network of the given blocks, then flatten and a dense layer of 4 classes. */

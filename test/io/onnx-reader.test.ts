@@ -9,7 +9,11 @@ import { expectClose } from '../helpers/close';
 import { onnxFile } from '../helpers/onnx-files';
 import { installed, runOrt } from '../helpers/onnxruntime';
 import { sampler } from '../helpers/random';
-import { OPERATOR_CASES } from './onnx-operators';
+import { COMPUTE_CASES } from './onnx-cases-compute';
+import { STRUCTURE_CASES } from './onnx-cases-structure';
+import { WINDOW_CASES } from './onnx-cases-window';
+
+const OPERATOR_CASES = [...COMPUTE_CASES, ...STRUCTURE_CASES, ...WINDOW_CASES];
 
 let engine: Engine;
 beforeAll(async () => {

@@ -6,7 +6,7 @@
 import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Engine, load } from '../../src/runtime/engine';
-import { add, mul, reshape, sum } from '../../src/tensor/ops/core';
+import { add, maximum, minimum, mul, reshape, sum } from '../../src/tensor/ops/core';
 import { leakyRelu } from '../../src/tensor/ops/elementwise';
 import { argmax } from '../../src/tensor/ops/loss';
 import { conv2d, matmul } from '../../src/tensor/ops/product';
@@ -100,6 +100,19 @@ describe.each(binaries())('%s', (binary) => {
           expectClose(g.read(), expected.gradients[i]!.data, tolerance, who);
         });
       });
+  });
+
+  it('maximum and minimum give the gradient of a tie to the first', () => {
+    step(engine, () => {
+      const [a, b] = [input(engine, [1, 2], [2]), input(engine, [1, 2], [2])];
+      for (const op of [maximum, minimum]) {
+        const { gradients: g } = gradients(engine, [a, b], () => ({ loss: sum(op(a, b)) }));
+        expect(g.map((t) => [...t.read()])).toEqual([
+          [1, 1],
+          [0, 0],
+        ]);
+      }
+    });
   });
 
   it('does not mind where a tensor comes from or is used twice', () => {

@@ -8,13 +8,7 @@ import { type Graph, type GraphNode, INPUT } from '../../nn/graph';
 import { type Shape, sizeOf } from '../../tensor/shape';
 import { VERSION } from '../../version';
 import { FLOAT, INT64 } from './element';
-import type {
-  AttributeProto,
-  Draft,
-  GraphProto,
-  TensorProto,
-  ValueInfoProto,
-} from './proto';
+import type { AttributeProto, Draft, GraphProto, TensorProto, ValueInfoProto } from './proto';
 import { encodeModel } from './wire';
 import { type Step, WRITERS } from './write-layers';
 

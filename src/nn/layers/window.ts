@@ -6,7 +6,8 @@ import { whole } from '../../options';
 export const pair = (min: number) => v.union([whole(min), v.strictTuple([whole(min), whole(min)])]);
 
 /** One number, [vertical, horizontal], or [top, left, bottom, right]. */
-export const sides = () => v.union([pair(0), v.strictTuple([whole(0), whole(0), whole(0), whole(0)])]);
+export const sides = () =>
+  v.union([pair(0), v.strictTuple([whole(0), whole(0), whole(0), whole(0)])]);
 
 export function both(value: number | [number, number]): [number, number] {
   return typeof value === 'number' ? [value, value] : value;
