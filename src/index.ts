@@ -3,19 +3,40 @@
  *
  * An engine computes, a model is a network with its parameters in an engine, `compress` is the whole
  * recipe. Everything here runs from JavaScript alone; files and the command line stand on it.
+ *
+ * The registries (`layers`, `objectives`, `strategies`, `attacks`, `verifiers`, `datasets`, `zoo`) are
+ * plain objects: put an entry of your own in, and configs and files can name it. Its `options` are a
+ * schema of valibot 1.
  */
-export { type Attack, type AttackJob, attack, runAttack } from './attack/attack';
+export {
+  type Attack,
+  type AttackJob,
+  type AttackOutcome,
+  attack,
+  type Norm,
+  runAttack,
+} from './attack/attack';
 export { attacks } from './attack/attacks/registry';
-export { fromArrays } from './data/arrays';
+export { type ArraysInput, fromArrays } from './data/arrays';
 export { datasets } from './data/registry';
 export type { DataSet, DataSource, Split } from './data/types';
 export { logits, predict } from './domain/classifier';
-export { type Domain, type Pass, propagate } from './domain/domain';
-export { type Box, ball, interval, intervalMargins, leastMargins } from './domain/interval';
+export { type Domain, type Pass, type PropagateOptions, propagate } from './domain/domain';
+export {
+  type BallOptions,
+  type Box,
+  ball,
+  type IntervalOptions,
+  interval,
+  intervalMargins,
+  leastMargins,
+  type MarginOptions,
+} from './domain/interval';
 export { value } from './domain/value';
 export { EspalierError } from './errors';
 export { loadModel, saveModel } from './io/model';
-export { readModelFile } from './io/read';
+export { type Format, type ModelFile, type ReadOptions, readModelFile } from './io/read';
+export { formatResult, type Property, parseVnnlib } from './io/vnnlib';
 export {
   compile,
   type Graph,
@@ -24,12 +45,16 @@ export {
   type NodeSpec,
   sequential,
 } from './nn/graph';
+export type { Initialiser } from './nn/init';
 export {
   type AffineLayer,
   affineLayer,
+  type Flow,
   type JoinLayer,
   joinLayer,
   type Layer,
+  type ParamSpec,
+  type Params,
   type PointwiseLayer,
   pointwiseLayer,
 } from './nn/layer';
@@ -37,23 +62,57 @@ export { layers } from './nn/layers/registry';
 export { lower } from './nn/lower';
 export { createModel, freeModel, type Model, modelFrom } from './nn/model';
 export { summary } from './nn/summary';
-export { buildNetwork, zoo } from './nn/zoo';
+export { buildNetwork, type ZooEntry, zoo } from './nn/zoo';
+export type { OptionsSchema } from './options';
+export { freeMasks, type Sparsity, sparsityOf } from './prune/mask';
 export { type Pruned, prune } from './prune/prune';
 export { strategies } from './prune/strategies/registry';
-export { type Masks, type Strategy, strategy } from './prune/strategy';
+export { type Masks, type PruneContext, type Strategy, strategy } from './prune/strategy';
 export { type CompressOptions, compress, pretrain } from './recipe/compress';
-export { type Config, defaultConfig, loadConfig, parseConfig } from './recipe/config';
-export { convert } from './recipe/convert';
-export { type Evaluation, evaluate } from './recipe/evaluate';
-export { Interrupted, type RunEvent } from './recipe/events';
-export { inspect } from './recipe/inspect';
-export { openRun, type RunDir } from './recipe/run-dir';
-export { clopperPearson } from './report/binomial';
+export {
+  type Config,
+  defaultConfig,
+  type EvaluateConfig,
+  loadConfig,
+  type PlugIn,
+  parseConfig,
+} from './recipe/config';
+export { type Conversion, convert } from './recipe/convert';
+export { type EvaluateHooks, type Evaluation, evaluate } from './recipe/evaluate';
+export { Interrupted, type Listener, type RunEvent, type StopSignal } from './recipe/events';
+export { type Inspection, inspect } from './recipe/inspect';
+export { openRun, type RunDir, type RunPaths } from './recipe/run-dir';
+export { clopperPearson, type Interval } from './report/binomial';
 export { renderReport } from './report/html';
 export { renderTable, summaryText } from './report/table';
-export type { Accuracies, Proportion, Summary } from './report/types';
-export { type Engine, type EngineInfo, type LoadOptions, load } from './runtime/engine';
-export * from './tensor/ops/core';
+export type { Accuracies, LayerSummary, Proportion, ReportData, Summary } from './report/types';
+export {
+  type Binary,
+  type Engine,
+  type EngineInfo,
+  type LoadOptions,
+  load,
+} from './runtime/engine';
+export {
+  add,
+  affine,
+  div,
+  equal,
+  expand,
+  greater,
+  greaterEqual,
+  lincomb,
+  maximum,
+  mean,
+  minimum,
+  mul,
+  neg,
+  reshape,
+  sub,
+  sum,
+  sumAxes,
+  sumTo,
+} from './tensor/ops/core';
 export * from './tensor/ops/elementwise';
 export * from './tensor/ops/interval';
 export * from './tensor/ops/loss';
@@ -61,10 +120,17 @@ export * from './tensor/ops/pool';
 export * from './tensor/ops/product';
 export * from './tensor/ops/random';
 export * from './tensor/ops/shape';
+export type { Shape } from './tensor/shape';
 export { gradients } from './tensor/tape';
 export { input, item, keep, step, type Tensor } from './tensor/tensor';
-export { type Objective, objective } from './train/objective';
+export {
+  type HeldOutBatch,
+  type LossContext,
+  type LossResult,
+  type Objective,
+  objective,
+} from './train/objective';
 export { objectives } from './train/objectives/registry';
-export { type Verdict, type Verifier, verifier } from './verify/verifier';
+export { type Verdict, type Verifier, type VerifyJob, verifier } from './verify/verifier';
 export { verifiers } from './verify/verifiers/registry';
 export { VERSION } from './version';

@@ -31,6 +31,7 @@ export const upsample = affineLayer({
     expect(input?.length === 3, who, 'an input [channels, height, width]', `[${input}]`);
     return [input[0]!, input[1]! * factor, input[2]! * factor];
   },
+  flow: () => ({ way: 'pass' }),
   apply: (x, _, o) => repeat(x, o),
   applyAbs: (r, _, o) => repeat(r, o),
   transpose: (g, _, o, input) => gather(g, o, input),

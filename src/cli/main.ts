@@ -137,7 +137,7 @@ async function rootHelp(io: Io): Promise<number> {
       '',
       renderSection({ title: 'EXAMPLES', lines: examples }, paint),
       '',
-      'Exit code: 0 done, 1 the answer is bad news, 2 wrong use or input, 130 interrupted.',
+      'Exit code: 0 done, 1 the answer is bad news, 2 wrong use or input, 70 a bug, 130 interrupted.',
       'More: espalier <command> --help',
     ].join('\n'),
   );

@@ -5,6 +5,7 @@ import { cifar10 } from './cifar10';
 import { digits } from './digits';
 import { fashionMnist } from './fashion-mnist';
 import { mnist } from './mnist';
+import { npz } from './npz';
 import type { DataSource } from './types';
 
 export const datasets: Readonly<Record<string, DataSource>> = {
@@ -12,4 +13,5 @@ export const datasets: Readonly<Record<string, DataSource>> = {
   mnist,
   'fashion-mnist': fashionMnist,
   cifar10,
+  npz,
 };

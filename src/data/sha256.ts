@@ -1,5 +1,5 @@
 /**
- * The hash in a data set's provenance, by the platform's Web Crypto (Node, browsers, serverless).
+ * The hash of data sets and configs in provenance, by the platform's Web Crypto (Node, browsers, serverless).
  *
  * Cost: one copy of the bytes if they come in several parts, as Web Crypto hashes in one call.
  */
@@ -8,7 +8,7 @@ import { expect } from '../errors';
 /** SHA-256 of the concatenation of `parts`, as 64 hexadecimal digits. */
 export async function sha256(parts: readonly Uint8Array[]): Promise<string> {
   const subtle = globalThis.crypto?.subtle;
-  expect(subtle, 'data set', 'Web Crypto', 'none', 'In a browser it needs a secure page (https).');
+  expect(subtle, 'SHA-256', 'Web Crypto', 'none', 'In a browser it needs a secure page (https).');
   const total = parts.reduce((sum, part) => sum + part.length, 0);
   const all = new Uint8Array(total);
   let at = 0;

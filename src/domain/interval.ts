@@ -52,7 +52,7 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
     affine(node, p, { lo, hi }) {
       const { layer, options } = node;
       const terms = layer.terms(node.inputShapes[0]!, options as never);
-      if (terms === 0 && !p.keep)
+      if (terms === 0)
         return {
           lo: layer.apply(lo, p, options as never),
           hi: layer.apply(hi, p, options as never),
@@ -236,8 +236,9 @@ function differences(like: Tensor, k: number): Tensor {
   return input(like.engine, rows, [k * k, k]);
 }
 
-/** A bias of one number a channel as a column with one for each output. */
+/** A bias of one number a channel (or a value) as a column with one for each output. */
 function full(bias: Tensor, output: Shape): Tensor {
+  if (bias.size === sizeOf(output)) return reshape(bias, [bias.size, 1]);
   const channels = reshape(bias, [bias.size, ...output.slice(1).map(() => 1)]);
   return reshape(expand(channels, output), [sizeOf(output), 1]);
 }

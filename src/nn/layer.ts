@@ -26,12 +26,31 @@ export interface ParamSpec {
   readonly trainable: boolean;
 }
 
+/**
+ * How channels, the positions on the first axis of a sample, go through a layer; filter pruning
+ * (prune/channels.ts) goes by it.
+ */
+export interface Flow {
+  /**
+   * `make`: new channels, each from all of the input's. `pass`: channel i from channel i of every
+   * input, which ties the inputs. `repeat`: every channel several times, one after the other.
+   * `join`: the inputs' channels side by side. `fixed`: anything else; none of them may go.
+   */
+  readonly way: 'make' | 'pass' | 'repeat' | 'join' | 'fixed';
+  /** Of `make`: the option that holds the number of channels. */
+  readonly count?: string;
+  /** Options that hold one number a channel. */
+  readonly lists?: readonly string[];
+}
+
 interface Base<S extends OptionsSchema> {
   readonly about: string;
   readonly options: S;
   /** Shape of the output sample; raises an error for inputs that do not fit. */
   shape(inputs: readonly Shape[], o: InferOutput<S>, who: string): Shape;
   params?(inputs: readonly Shape[], o: InferOutput<S>): Readonly<Record<string, ParamSpec>>;
+  /** Left out: `pass` for pointwise layers, `fixed`, which is always right, for the others. */
+  flow?(o: InferOutput<S>): Flow;
   /** Multiply-adds a sample. */
   macs?(input: Shape, output: Shape, o: InferOutput<S>): number;
 }
@@ -45,9 +64,12 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   applyAbs(r: Tensor, p: Params, o: InferOutput<S>, extra?: Tensor): Tensor;
   /** W^T g for g shaped like the output; `input` is the shape of one input sample. */
   transpose(g: Tensor, p: Params, o: InferOutput<S>, input: Shape): Tensor;
-  /** b, one number a channel (or unit), if there is one. */
+  /** b, one number a channel (or unit) or a value, if there is one. */
   bias?(p: Params): Tensor | undefined;
-  /** Longest sum behind one output, the bias included; 0 where nothing is rounded. */
+  /**
+   * Longest sum behind one output, the bias included; 0 where values are only moved (or scaled by
+   * numbers >= 0 in training), so that bounds go through end by end.
+   */
   terms(input: Shape, o: InferOutput<S>): number;
   /**
    * The tensors `apply` really uses, where they are derived: statistics folded to a scale and shift,
@@ -69,9 +91,12 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    * in f64; linear bounds vectorise it.
    */
   relax(lo: number, hi: number, o: InferOutput<S>): readonly [number, number, number, number];
-  /** f in f64, the reference. */
+  /** f in f64 on options rounded to float32, as the kernels take them: the reference. */
   scalar(x: number, o: InferOutput<S>): number;
-  /** Relative error of the float32 kernel, in units of 2^-24; 0 where it is exact. */
+  /**
+   * Relative error of the float32 kernel against `scalar`, in units of 2^-24 and besides underflow
+   * (2^-149); 0 where it is exact.
+   */
   readonly error: number;
 }
 

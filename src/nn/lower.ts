@@ -11,7 +11,7 @@ import type { Params } from './layer';
 import { type Model, nodeParams } from './model';
 
 interface Lowered {
-  readonly spec: NodeSpec;
+  spec: NodeSpec;
   readonly params: Record<string, Tensor>;
 }
 
@@ -76,8 +76,7 @@ function foldInto(target: Lowered, { scale, shift }: Params): void {
   const rows = [scale!.size, ...weight!.shape.slice(1).map(() => 1)];
   target.params.weight = mul(weight!, reshape(scale!, rows));
   target.params.bias = bias ? add(mul(bias, scale!), shift!) : shift!;
-  const mutable = target.spec as { options: Record<string, unknown> };
-  mutable.options = { ...target.spec.options, bias: true };
+  target.spec = { ...target.spec, options: { ...target.spec.options, bias: true } };
 }
 
 function kept(t: Tensor): Tensor {

@@ -59,26 +59,17 @@ export function nodeParams(node: GraphNode, params: ReadonlyMap<string, Tensor>)
   return own;
 }
 
-/** Names of the parameters an optimiser updates, and of those pruning counts. */
+/** Names of the parameters an optimiser updates. */
 export function trainableNames(graph: Graph): string[] {
   return [...paramSpecs(graph)].filter(([, spec]) => spec.trainable).map(([name]) => name);
 }
 
+/** Names of the parameters that pruning ratios count. */
 export function prunableNames(graph: Graph): string[] {
   return [...paramSpecs(graph)].filter(([, spec]) => spec.prunable).map(([name]) => name);
 }
 
-/** A deep copy of the parameters in kept memory. */
-export function copyModel(model: Model): Model {
-  const params = new Map<string, Tensor>();
-  for (const [name, tensor] of model.params) {
-    const copy = keep(model.engine, tensor.shape);
-    assign(copy, tensor);
-    params.set(name, copy);
-  }
-  return { ...model, params };
-}
-
+/** Gives the parameters' memory back; the model is of no use afterwards. */
 export function freeModel(model: Model): void {
   for (const tensor of model.params.values()) tensor.free();
 }

@@ -7,63 +7,15 @@
  * ties its inputs channel by channel: the tied ones are one channel with several makers (Li et al.
  * 2016, section 3.3). Flattening repeats a channel for every pixel of its plane.
  */
-import { lookup } from '../errors';
 import type { Graph, GraphNode } from '../nn/graph';
+import type { Flow } from '../nn/layer';
 import { sizeOf } from '../tensor/shape';
 
-/** How channels go through a layer; all that pruning knows of kinds of layers. */
-interface Flow {
-  /** `fixed`: what it reads and what it makes stays, as it mixes or reorders single values. */
-  readonly way: 'make' | 'pass' | 'repeat' | 'join' | 'fixed';
-  /** Of makers: the option that holds the number of channels. */
-  readonly count?: string;
-  /** Options that hold one number a channel. */
-  readonly lists?: readonly string[];
+/** How channels go through a node: what its layer says, or what is right for any layer. */
+export function flowOf({ layer, options }: GraphNode): Flow {
+  const missing = layer.role === 'pointwise' ? 'pass' : 'fixed';
+  return layer.flow?.(options as never) ?? { way: missing };
 }
-
-const pass: Flow = { way: 'pass' };
-const fixed: Flow = { way: 'fixed' };
-const make = (count: string): Flow => ({ way: 'make', count });
-/** Passes where a condition on the options leaves the channels alone. */
-const passIf =
-  (apart: (o: GraphNode['options']) => boolean, otherwise = fixed) =>
-  ({ options }: GraphNode): Flow =>
-    apart(options) ? pass : otherwise;
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-
-/**
- * By layer kind, or by its options; pointwise layers pass by their role. Several inputs of a passing
- * layer are tied.
- */
-const FLOWS: Readonly<Record<string, Flow | ((node: GraphNode) => Flow)>> = {
-  dense: make('units'),
-  conv2d: ({ options }) => ((options.groups ?? 1) === 1 ? make('channels') : fixed),
-  flatten: { way: 'repeat' },
-  concat: passIf((o) => (o.axis ?? 0) !== 0, { way: 'join' }),
-  reshape: fixed,
-  permute: fixed,
-  elementwise: fixed,
-  select: passIf((o) => (o.axis ?? 0) !== 0),
-  reduce: passIf((o) => !listOf(o.axes).includes(0)),
-  pad: passIf((o) => listOf(o.before)[0] === 0 && listOf(o.after)[0] === 0),
-  add: pass,
-  'max-pool': pass,
-  'avg-pool': pass,
-  'batch-norm': pass,
-  scale: pass,
-  dropout: pass,
-  normalise: { way: 'pass', lists: ['mean', 'std'] },
-};
-
-export function flowOf(node: GraphNode): Flow {
-  if (node.layer.role === 'pointwise') return pass;
-  const flow = lookup(FLOWS, node.kind, `channels of ${node.name}`);
-  return typeof flow === 'function' ? flow(node) : flow;
-}
-
-/** The second axis of a layer's parameters, which holds one column a channel of its input. */
-const width = ({ params }: GraphNode): number =>
-  Object.values(params).reduce((most, { shape }) => Math.max(most, shape[1] ?? 1), 1);
 
 /** Layers whose channels are tied, one with another. */
 export interface Group {
@@ -77,7 +29,7 @@ export interface Group {
 export interface Channels {
   /** By node: the channel at each position of the first axis of its output. */
   readonly outputs: readonly (readonly number[])[];
-  /** By node: the same of its first input; for fixed layers, any fixed ones, one for each column. */
+  /** By node: the same of its first input. */
   readonly inputs: readonly (readonly number[])[];
   /** Tied to the network's input or output, or to a fixed layer; they stay. */
   readonly fixed: ReadonlySet<number>;
@@ -85,7 +37,7 @@ export interface Channels {
   readonly groups: readonly Group[];
 }
 
-/** The channels of a network. Raises an error for a kind of layer that is not in the table. */
+/** The channels of a network. */
 export function channelsOf(graph: Graph): Channels {
   const same = disjointSets();
   /** By channel: the node that made it, -1 for the network's input. */
@@ -113,11 +65,7 @@ export function channelsOf(graph: Graph): Channels {
     }
   });
   const outputs = raw.map((ids) => ids.map(same.find));
-  const inputs = graph.nodes.map((node, at) =>
-    flowOf(node).way === 'fixed'
-      ? new Array<number>(width(node)).fill(outputs[at]![0]!)
-      : inputsOf(node)[0]!.map(same.find),
-  );
+  const inputs = graph.nodes.map((node) => inputsOf(node)[0]!.map(same.find));
   const kept = new Set([...held.map(same.find), ...outputs.at(-1)!]);
   return { outputs, inputs, fixed: kept, groups: groupsOf(makers, same.find, kept) };
 }

@@ -8,7 +8,7 @@
  * emit their bias.
  */
 import { expect } from '../errors';
-import type { Network } from '../nn/graph';
+import type { GraphNode, Network } from '../nn/graph';
 import { type Model, modelFrom } from '../nn/model';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { keep, type Tensor } from '../tensor/tensor';
@@ -80,14 +80,27 @@ function cutTensors(
 ): Map<string, Cut> {
   const cut = new Map<string, Cut>();
   model.graph.nodes.forEach((node, at) => {
-    const rows = staying(channels.outputs[at]!, removed);
-    const columns = staying(channels.inputs[at]!, removed);
     for (const local of Object.keys(node.params)) {
-      const tensor = tensors.get(`${node.name}.${local}`);
-      if (tensor) cut.set(`${node.name}.${local}`, cutTensor(tensor, rows, columns));
+      const name = `${node.name}.${local}`;
+      const tensor = tensors.get(name);
+      if (!tensor) continue;
+      const { rows, columns } = axesOf(node, at, channels, tensor.shape);
+      cut.set(name, cutTensor(tensor, staying(rows, removed), staying(columns, removed)));
     }
   });
   return cut;
+}
+
+/** The channels of a parameter's rows and columns; of a fixed layer any fixed one, as all stays. */
+function axesOf(
+  node: GraphNode,
+  at: number,
+  { outputs, inputs }: Channels,
+  [height = 1, width = 1]: Shape,
+): Pick<Weight, 'rows' | 'columns'> {
+  if (flowOf(node).way !== 'fixed') return { rows: outputs[at]!, columns: inputs[at]! };
+  const all = (size: number): number[] => new Array<number>(size).fill(outputs[at]![0]!);
+  return { rows: all(height), columns: all(width) };
 }
 
 /** The given rows (axis 0: what the layer makes) and columns (axis 1, if any: what it reads). */
@@ -125,9 +138,9 @@ export function weightsOf(model: Model, channels: Channels): Weight[] {
       .filter(([, spec]) => spec.prunable)
       .map(([local, { shape }]) => {
         const name = `${node.name}.${local}`;
-        const [rows, columns] = [channels.outputs[at]!, channels.inputs[at]!];
         const tensor = model.params.get(name)!;
-        return { name, tensor, rows, columns, area: sizeOf(shape.slice(2)) };
+        const area = sizeOf(shape.slice(2));
+        return { name, tensor, area, ...axesOf(node, at, channels, shape) };
       }),
   );
 }

@@ -25,7 +25,7 @@ import { objectives } from '../train/objectives/registry';
 import { type Checkpoint, loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint';
 import { type Config, evaluationEps } from './config';
 import { checkFits } from './evaluate';
-import { Interrupted, type Listener } from './events';
+import { Interrupted, type Listener, type StopSignal } from './events';
 import { Journal, type JournalRecord } from './journal';
 import type { RunDir } from './run-dir';
 import { exhibits, histograms, summarise } from './summary';
@@ -43,7 +43,7 @@ export interface CompressOptions {
   readonly dir: RunDir;
   readonly engine: Engine;
   readonly onEvent?: Listener;
-  readonly signal?: AbortSignal;
+  readonly signal?: StopSignal;
 }
 
 interface Run extends CompressOptions {

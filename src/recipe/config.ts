@@ -9,6 +9,7 @@
 import * as v from 'valibot';
 import { attacks } from '../attack/attacks/registry';
 import { datasets } from '../data/registry';
+import { sha256 } from '../data/sha256';
 import { EspalierError, fail, lookup } from '../errors';
 import { zoo } from '../nn/zoo';
 import { choice, eps, type OptionsSchema, parseOptions, real, sparsity, whole } from '../options';
@@ -115,7 +116,6 @@ const schemaOf = (slots: Readonly<Record<SlotPath, SlotSchema>>, name: string) =
 
 export type Config = v.InferOutput<ReturnType<typeof schemaOf>>;
 export type TrainingConfig = Config['pretrain'];
-export type ScheduleConfig = TrainingConfig['schedule'];
 export type EvaluateConfig = Config['evaluate'];
 
 /** What `espalier compress` does without a config: the embedded digits, in under a minute. */
@@ -246,9 +246,7 @@ export function evaluationEps(config: Config): number {
 
 /** SHA-256 of the config's canonical JSON: the identity of a run. */
 export async function configHash(config: Config): Promise<string> {
-  const bytes = new TextEncoder().encode(canonicalJson(config));
-  const digest = new Uint8Array(await globalThis.crypto.subtle.digest('SHA-256', bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return sha256([new TextEncoder().encode(canonicalJson(config))]);
 }
 
 /** JSON without blanks and with sorted keys. */

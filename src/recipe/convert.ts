@@ -3,7 +3,7 @@ import { fail } from '../errors';
 import { writeAtomic } from '../io/files';
 import { type Metadata, saveModel } from '../io/model';
 import { type Format, type ReadOptions, readModelFile } from '../io/read';
-import type { Model } from '../nn/model';
+import { freeModel, type Model } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import { type Inspection, inspect } from './inspect';
 
@@ -71,8 +71,12 @@ export async function convert(
 ): Promise<Conversion> {
   const writer = writerFor(to);
   const { model, format, notes, metadata } = await readModelFile(engine, from, options);
-  await writer.write(to, model, metadata);
-  const fs = await import('node:fs/promises');
-  const { size } = await fs.stat(to);
-  return { from: format, to: writer.format, notes, bytes: size, inspection: inspect(model) };
+  try {
+    await writer.write(to, model, metadata);
+    const fs = await import('node:fs/promises');
+    const { size } = await fs.stat(to);
+    return { from: format, to: writer.format, notes, bytes: size, inspection: inspect(model) };
+  } finally {
+    freeModel(model);
+  }
 }

@@ -15,7 +15,7 @@ import type { Accuracies } from '../report/types';
 import { sizeOf } from '../tensor/shape';
 import { verifiers } from '../verify/verifiers/registry';
 import type { EvaluateConfig } from './config';
-import { Interrupted, type Listener } from './events';
+import { Interrupted, type Listener, type StopSignal } from './events';
 
 export interface Evaluation {
   readonly accuracies: Accuracies;
@@ -24,7 +24,7 @@ export interface Evaluation {
 
 export interface EvaluateHooks {
   readonly onEvent?: Listener;
-  readonly signal?: AbortSignal;
+  readonly signal?: StopSignal;
   readonly seed?: number;
   readonly title?: string;
 }

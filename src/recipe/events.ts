@@ -35,6 +35,11 @@ export type RunEvent = PhaseEvent | ProgressEvent | MessageEvent;
 
 export type Listener = (event: RunEvent) => void;
 
+/** What a long job looks at to know that it should stop: an `AbortSignal` is one. */
+export interface StopSignal {
+  readonly aborted: boolean;
+}
+
 /**
  * Raised by a run whose `signal` was aborted, after its state was saved: no failure, and no bug.
  * Deliberately not an `EspalierError`, as nothing was wrong.

@@ -12,6 +12,7 @@ export interface Inspection {
   readonly bytes: number;
 }
 
+/** The layers of a model that pruning counts, and its size. */
 export function inspect({ graph, params }: Model): Inspection {
   const layers: LayerSummary[] = [];
   for (const node of graph.nodes)
@@ -34,13 +35,6 @@ export function inspect({ graph, params }: Model): Inspection {
   const parameters = [...params.values()].reduce((total, t) => total + t.size, 0);
   const { name, input } = graph.network;
   return { network: name, input, layers, parameters, bytes: 4 * parameters };
-}
-
-/** Fraction of the prunable weights that are zero. */
-export function sparsityOf(layers: readonly LayerSummary[]): number {
-  const weights = layers.reduce((total, layer) => total + layer.weights, 0);
-  const nonzero = layers.reduce((total, layer) => total + layer.nonzero, 0);
-  return weights === 0 ? 0 : 1 - nonzero / weights;
 }
 
 /** Bytes with the non-zero prunable weights as value and column index, the rest as float32. */

@@ -16,7 +16,7 @@ import { argmax } from '../tensor/ops/loss';
 import { input, keep, step, type Tensor } from '../tensor/tensor';
 import type { Config, PlugIn } from './config';
 import { batchOf, checkFits } from './evaluate';
-import { Interrupted, type Listener } from './events';
+import { Interrupted, type Listener, type StopSignal } from './events';
 import { freePhase, runPhase, startPhase, takeBest } from './training';
 
 /** The pruned model: the same one with zeros, or a smaller one (the given one stays the caller's). */
@@ -35,7 +35,7 @@ export function pruneModel(
 export async function trainModel(
   model: Model,
   config: Config,
-  { onEvent, signal }: { onEvent?: Listener; signal?: AbortSignal },
+  { onEvent, signal }: { onEvent?: Listener; signal?: StopSignal },
 ): Promise<void> {
   const { name, path, heldOut } = config.data;
   const set = await lookup(datasets, name, 'data').load(path === null ? {} : { path });

@@ -5,6 +5,7 @@ import { predict } from '../domain/classifier';
 import { leastMargins } from '../domain/interval';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { sparsityOf } from '../prune/mask';
 import type { Accuracies, Exhibit, HistogramPair, Summary } from '../report/types';
 import type { Engine } from '../runtime/engine';
 import { input, step } from '../tensor/tensor';
@@ -12,8 +13,8 @@ import { VERSION } from '../version';
 import type { RunState } from './checkpoint';
 import type { Config, EvaluateConfig } from './config';
 import { batchOf, describeMethods, evaluate, exhibitAttack } from './evaluate';
-import type { Listener } from './events';
-import { inspect, sparseBytes, sparsityOf } from './inspect';
+import type { Listener, StopSignal } from './events';
+import { inspect, sparseBytes } from './inspect';
 import type { RunDir } from './run-dir';
 import type { TrainingData } from './training';
 
@@ -30,7 +31,7 @@ export async function summarise(
   engine: Engine,
   { paths }: RunDir,
   { config, data, dense, pruned, state }: SummaryJob,
-  hooks: { readonly onEvent?: Listener; readonly signal?: AbortSignal },
+  hooks: { readonly onEvent?: Listener; readonly signal?: StopSignal },
 ): Promise<Summary> {
   const { set, train, held } = data;
   const started = performance.now();
@@ -49,7 +50,7 @@ export async function summarise(
     dense: before.accuracies,
     pruned: after.accuracies,
     retained: retained(before.accuracies, after.accuracies),
-    sparsity: prunedShare(dense, pruned),
+    sparsity: sparsityOf(pruned, dense.graph).sparsity,
     contradictions: before.contradictions + after.contradictions,
     layers: shape.layers,
     bytes: {
@@ -90,13 +91,6 @@ function retained(dense: Accuracies, pruned: Accuracies): Summary['retained'] {
   const share = (key: keyof Accuracies): number | null =>
     dense[key].correct === 0 ? null : pruned[key].value / dense[key].value;
   return { benign: share('benign'), era: share('era'), vra: share('vra') };
-}
-
-/** Share of the dense network's prunable weights that are zero or gone. */
-function prunedShare(dense: Model, pruned: Model): number {
-  const all = inspect(dense).layers.reduce((total, { weights }) => total + weights, 0);
-  const left = inspect(pruned).layers.reduce((total, { nonzero }) => total + nonzero, 0);
-  return all === 0 ? sparsityOf([]) : 1 - left / all;
 }
 
 async function deflatedBytes(path: string): Promise<number> {

@@ -20,7 +20,7 @@ import { createOptimizer, freeOptimizer, type Optimizer } from '../train/optimiz
 import { learningRate } from '../train/schedules';
 import type { Config, PlugIn, TrainingConfig } from './config';
 import { batchOf } from './evaluate';
-import type { Listener } from './events';
+import type { Listener, StopSignal } from './events';
 
 /** The data of a run: what trains, what picks checkpoints, and the set both come from. */
 export interface TrainingData {
@@ -61,7 +61,7 @@ export interface Phase {
 
 export interface PhaseHooks {
   readonly onEvent?: Listener | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: StopSignal | undefined;
   /** Called at the end of every epoch, with its record. */
   epochEnd?(record: EpochRecord): Promise<void>;
   /** Called within an epoch at most every `saveEvery` seconds, and when interrupted. */
@@ -71,7 +71,7 @@ export interface PhaseHooks {
 const SAVE_EVERY_MS = 30_000;
 const YIELD_EVERY_MS = 50;
 
-export function freshState(): PhaseState {
+function freshState(): PhaseState {
   return { epoch: 0, updates: 0, progress: freshProgress(), seconds: 0, best: null };
 }
 

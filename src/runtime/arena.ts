@@ -117,6 +117,10 @@ export class Arena {
   #merge(): void {
     const size = this.#segments.reduce((sum, s) => sum + s.size, 0);
     this.trim();
-    this.#segments = [{ ptr: this.#memory.alloc(size), size, top: 0 }];
+    try {
+      this.#segments = [{ ptr: this.#memory.alloc(size), size, top: 0 }];
+    } catch {
+      // No hole of that size: the next step takes segments again.
+    }
   }
 }

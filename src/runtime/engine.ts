@@ -26,7 +26,8 @@ export interface LoadOptions {
   /** A compiled `WebAssembly.Module`, or bytes, or where to fetch them, instead of the built-in. */
   readonly module?: object;
   readonly bytes?: Uint8Array<ArrayBuffer>;
-  readonly url?: string | URL;
+  /** A URL as text, or a `URL`. */
+  readonly url?: string | { readonly href: string };
 }
 
 export interface EngineInfo {
@@ -106,7 +107,7 @@ export class Engine {
     }
   }
 
-  /** Frees the linear memory and stops the workers. */
+  /** Stops the workers; the linear memory goes with the last reference to the engine. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -204,7 +205,10 @@ async function chooseBinary(
   return { binary: 'simd', bytes: simd };
 }
 
-async function fetchBytes(url: string | URL): Promise<Uint8Array<ArrayBuffer>> {
+async function fetchBytes(
+  given: string | { readonly href: string },
+): Promise<Uint8Array<ArrayBuffer>> {
+  const url = typeof given === 'string' ? given : given.href;
   const response = await fetch(url);
   const bytes = new Uint8Array(await response.arrayBuffer());
   const magic = bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d;

@@ -40,7 +40,13 @@ export class LinearMemory {
       fail('load: maxMemory', `bytes in [${2 * PAGE}, ${MAX_BYTES}]`, maxBytes);
     this.shared = shared;
     this.maxBytes = Math.floor(maxBytes / PAGE) * PAGE;
-    this.memory = new WebAssembly.Memory({ initial: 1, maximum: this.maxBytes / PAGE, shared });
+    const pages = { initial: 1, maximum: this.maxBytes / PAGE, shared };
+    try {
+      this.memory = new WebAssembly.Memory(pages);
+    } catch (error) {
+      const got = error instanceof Error ? error.message : error;
+      fail('load: maxMemory', `room for ${this.maxBytes} bytes`, got, 'Give a smaller one.');
+    }
   }
 
   /** Bytes in blocks handed out. */

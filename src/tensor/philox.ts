@@ -29,7 +29,7 @@ export const STREAMS = {
   augment: 3,
   /** Random starts and search directions of attacks; index: the sample. */
   attack: 4,
-  /** Dropout masks; index: the step. */
+  /** Dropout masks; index: the sample (the seed counts epochs and nodes on). */
   dropout: 5,
   /** Held-out subsets; index: 0. */
   split: 6,

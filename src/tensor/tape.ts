@@ -24,13 +24,19 @@ interface Tape {
 
 const tapes = new WeakMap<Engine, Tape[]>();
 
-/** Notes how `output` came about, where a tape is open and an input is tracked; returns `output`. */
+/**
+ * Notes how `output` came about, where a tape is open and an input is tracked; returns `output`.
+ * Raises an error where the inputs are of several engines, as offsets mean nothing in another memory.
+ */
 export function record(
   output: Tensor,
   inputs: readonly Tensor[],
   pullbacks: readonly (Pullback | null)[],
 ): Tensor {
-  const tape = tapes.get(output.engine)?.at(-1);
+  const { engine } = output;
+  for (const input of inputs)
+    expect(input.engine === engine, 'operation', 'tensors of one engine', 'those of several');
+  const tape = tapes.get(engine)?.at(-1);
   if (tape && inputs.some((input, i) => pullbacks[i] && tape.tracked.has(input))) {
     tape.entries.push({ output, inputs, pullbacks });
     tape.tracked.add(output);

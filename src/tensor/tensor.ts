@@ -4,7 +4,7 @@
  *
  *     const loss = step(engine, () => item(sum(relu(input(engine, data, [2, 3])))));
  */
-import { EspalierError, expect } from '../errors';
+import { EspalierError, expect, fail } from '../errors';
 import { KEPT } from '../runtime/arena';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
@@ -82,8 +82,21 @@ export function filled(engine: Engine, shape: Shape, value: number): Tensor {
   return tensor;
 }
 
-/** Whole numbers for kernels that take indices or labels: a byte offset valid in this step. */
-export function indices(engine: Engine, values: ArrayLike<number>): Ptr {
+/**
+ * Whole numbers in [0, below) for kernels that take indices or labels: a byte offset valid in this
+ * step. Raises an error that begins with `who` for others, as kernels do not look.
+ */
+export function indices(
+  engine: Engine,
+  values: ArrayLike<number>,
+  below: number,
+  who: string,
+): Ptr {
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i]!;
+    if (!Number.isInteger(value) || value < 0 || value >= below)
+      fail(who, `whole numbers in [0, ${below})`, value);
+  }
   const ptr = engine.arena.alloc(4 * values.length);
   engine.memory.i32(ptr, values.length).set(values);
   return ptr;

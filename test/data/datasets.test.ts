@@ -45,7 +45,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe('registry', () => {
   it('has a title and a line about every entry', () => {
-    expect(Object.keys(datasets)).toEqual(['digits', 'mnist', 'fashion-mnist', 'cifar10']);
+    expect(Object.keys(datasets)).toEqual(['digits', 'mnist', 'fashion-mnist', 'cifar10', 'npz']);
     for (const { title, about } of Object.values(datasets)) {
       expect(title).not.toBe('');
       expect(about).not.toContain('\n');

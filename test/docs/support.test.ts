@@ -1,7 +1,9 @@
 /**
- * docs/support.md is written by this test, from the registries: a cell says yes because the layer was
- * run that way just now. `npx vitest run test/docs/support.test.ts -u` brings the page up to date.
+ * The last part of docs/formats.md is written by this test, from the registries: a cell says yes
+ * because the layer was run that way just now. UPDATE_DOCS=1 brings the page up to date.
  */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { propagate } from '../../src/domain/domain';
 import { interval } from '../../src/domain/interval';
@@ -19,6 +21,7 @@ import { gradients } from '../../src/tensor/tape';
 import { input, step, type Tensor } from '../../src/tensor/tensor';
 import { LAYER_CASES, modelOf, networkOf, randomWeights } from '../helpers/networks';
 import { sampler } from '../helpers/random';
+import { ROOT, read } from './markdown';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -76,8 +79,10 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 
 const escaped = (text: string): string => text.replaceAll('|', '\\|');
 
-describe('docs/support.md', () => {
-  it('says what the code does', async () => {
+const BEGIN = '<!-- generated from the registries by test/docs/support.test.ts: do not edit -->';
+
+describe('docs/formats.md, what is supported', () => {
+  it('says what the code does', () => {
     const rows = Object.entries(layers).map(([kind, { role, about }]) => [
       `\`${kind}\``,
       role,
@@ -89,18 +94,16 @@ describe('docs/support.md', () => {
       about,
     ]);
     const page = [
-      '# What is supported',
+      BEGIN,
       '',
-      'Written by `test/docs/support.test.ts` from the registries; do not edit.',
-      '',
-      '## Layers',
+      '### Layers',
       '',
       'value: runs. train: gradients of input and parameters. interval: sound bounds of a box. linear',
       'bounds: backward bounds (CROWN). sparse plan: compiled for sparse weights.',
       '',
       table(['layer', 'role', 'what', ...Object.keys(WAYS)], rows),
       '',
-      '## Files',
+      '### Files',
       '',
       `Read: ${UNDERSTOOD}; told apart by content, not by name.`,
       '',
@@ -121,6 +124,9 @@ describe('docs/support.md', () => {
       table(['extension', 'what'], outputs),
       '',
     ].join('\n');
-    await expect(page).toMatchFileSnapshot('../../docs/support.md');
+    const formats = read('docs/formats.md');
+    const current = formats.slice(0, formats.indexOf(BEGIN)) + page;
+    if (process.env.UPDATE_DOCS) writeFileSync(join(ROOT, 'docs/formats.md'), current);
+    else expect(formats).toBe(current);
   });
 });

@@ -167,7 +167,7 @@ describe('details', () => {
     decodeModel(bytes, 'written').graph!.node.map((node) => node.op_type);
 
   it('leaves out dropout, and normalise where asked', async () => {
-    const options = { mean: [0.5], std: [0.25] };
+    const options = { mean: [0.1307], std: [0.3081] };
     const network = sequential(
       'n',
       [1, 2, 2],

@@ -14,7 +14,15 @@ import { binaries } from '../helpers/engine';
 /** Option sets to try; the defaults come first everywhere. */
 const OPTIONS: Readonly<Record<string, readonly object[]>> = {
   'leaky-relu': [{}, { slope: 0 }, { slope: 0.3 }, { slope: 1 }],
-  clip: [{}, { lo: 0 }, { hi: 0.5 }, { lo: 0, hi: 6 }, { lo: -1, hi: 1 }, { lo: 2, hi: 2 }],
+  clip: [
+    {},
+    { lo: 0.1, hi: 0.3 },
+    { lo: 0 },
+    { hi: 0.5 },
+    { lo: 0, hi: 6 },
+    { lo: -1, hi: 1 },
+    { lo: 2, hi: 2 },
+  ],
 };
 const POINTWISE = Object.entries(layers).flatMap(([kind, layer]) =>
   layer.role !== 'pointwise'

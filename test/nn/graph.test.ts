@@ -117,6 +117,13 @@ describe('compile', () => {
   });
 });
 
+it('pads each of four sides by its own', () => {
+  const options = { channels: 1, kernel: 2, padding: [1, 0, 2, 3] };
+  const { output, nodes } = compile(network([node('a', 'conv2d', options)]));
+  expect(output).toEqual([1, 6, 6]);
+  expect(nodes[0]!.options.padding).toEqual([1, 0, 2, 3]);
+});
+
 describe('wrong shapes', () => {
   it.each<[string, Network, string]>([
     [

@@ -296,10 +296,30 @@ describe('shrink', () => {
     expect(() => shrink(model, new Set(made[0]))).toThrow(/shrink two\.a: expected at least one/);
   });
 
-  it('knows every layer of the registry', () => {
-    for (const [kind, layer] of Object.entries(layers)) {
-      const node = { name: kind, kind, layer, options: {} } as Parameters<typeof flowOf>[0];
-      expect(() => flowOf(node), kind).not.toThrow();
+  it('leaves a layer alone that does not say how channels go through it', () => {
+    const { flow: _, ...silent } = layers.dense!;
+    Object.assign(layers, { silent });
+    try {
+      const nodes = [
+        { name: 'a', layer: 'dense', options: { units: 4 } },
+        { name: 'b', layer: 'dense', options: { units: 5 } },
+        { name: 'c', layer: 'silent', options: { units: 3 } },
+        { name: 'd', layer: 'dense', options: { units: 2 } },
+      ];
+      const model = createModel(engine, { name: 'quiet', input: [3], nodes });
+      const { outputs: made, groups } = channelsOf(model.graph);
+      expect(groups.map(({ makers }) => makers)).toEqual([[0]]);
+      const smaller = shrink(model, new Set(made[0]!.slice(1)));
+      expect(
+        ['a', 'b', 'c', 'd'].map((name) => smaller.params.get(`${name}.weight`)!.shape),
+      ).toEqual([
+        [1, 3],
+        [5, 1],
+        [3, 5],
+        [2, 3],
+      ]);
+    } finally {
+      Reflect.deleteProperty(layers, 'silent');
     }
   });
 });

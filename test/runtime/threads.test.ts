@@ -74,7 +74,11 @@ describe.each(binaries())('%s', (binary) => {
     const [one, two, three] = results;
     expect(one!.length).toBeGreaterThan(10);
     expect(one!.every((array) => new Float32Array(array.buffer).every(Number.isFinite))).toBe(true);
-    expect(two).toEqual(one);
-    expect(three).toEqual(one);
+    // Positions rather than whole arrays: a difference would take minutes to print.
+    const differing = (other: readonly Uint32Array[]): number[] =>
+      [...one!.keys()].filter((i) => !one![i]!.every((word, at) => word === other[i]![at]));
+    expect(one!.map((a) => a.length)).toEqual(two!.map((a) => a.length));
+    expect(differing(two!)).toEqual([]);
+    expect(differing(three!)).toEqual([]);
   });
 });

@@ -19,9 +19,10 @@ import { dot, type Nd, numericGradients, zeros } from '../helpers/nd';
 import { sampler } from '../helpers/random';
 import type { OpCase } from './case';
 import { ELEMENTWISE } from './cases-elementwise';
+import { MOVES } from './cases-moves';
 import { STRUCTURED } from './cases-structured';
 
-const CASES = [...ELEMENTWISE, ...STRUCTURED];
+const CASES = [...ELEMENTWISE, ...STRUCTURED, ...MOVES];
 /** Exports that are no operations on tensors, or are tested below or in random.test.ts. */
 const OTHERS = ['argmax', 'convSize', 'copyWalk', 'normal', 'poolShape', 'uniform'];
 const OPS = new URL('../../src/tensor/ops/', import.meta.url);

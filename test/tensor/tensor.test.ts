@@ -128,7 +128,11 @@ describe('the small ones', () => {
       expect(item(filled(engine, [], 2.5))).toBe(2.5);
       expect([...filled(engine, [17], -1).read()]).toEqual(new Array(17).fill(-1));
       expect(empty(engine, [3]).size).toBe(3);
-      expect([...engine.memory.i32(indices(engine, [3, -1]), 2)]).toEqual([3, -1]);
+      expect([...engine.memory.i32(indices(engine, [3, 0], 4, 'who'), 2)]).toEqual([3, 0]);
+      for (const bad of [-1, 4, 0.5, Number.NaN])
+        expect(() => indices(engine, [0, bad], 4, 'who')).toThrow(
+          `who: expected whole numbers in [0, 4), got ${bad}`,
+        );
       expect(() => input(engine, [1, 2], [3])).toThrow('3 values');
     });
   });

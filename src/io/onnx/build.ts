@@ -141,11 +141,16 @@ export class Builder {
     return this.as(live, full.slice(1));
   }
 
-  /** The node with a sample in which axes of `full` are axes of their own, and which those are. */
-  axesOf(live: Live, axes: readonly number[]): { readonly draft: Draft; readonly axes: number[] } {
-    const { full, batch } = live;
+  /** Raises an error where one of the axes is an open batch. */
+  apart({ batch }: Live, axes: readonly number[]): void {
     const apart = !axes.includes(batch);
     expect(apart, this.who, 'samples apart from each other', 'work along the batch');
+  }
+
+  /** The node with a sample in which axes of `full` are axes of their own, and which those are. */
+  axesOf(live: Live, axes: readonly number[]): { readonly draft: Draft; readonly axes: number[] } {
+    const { full } = live;
+    this.apart(live, axes);
     const inner = full[0] === 1 && full.length > 1 && !axes.includes(0);
     if (inner) return { draft: this.as(live, full.slice(1)), axes: axes.map((axis) => axis - 1) };
     return { draft: this.as(live, full.length === 0 ? [1] : full), axes: [...axes] };
@@ -167,6 +172,7 @@ export class Builder {
   /** The given places along one axis. */
   take(value: Value, axis: number, indices: readonly number[]): Value {
     const shape = value.kind === 'live' ? value.full : value.shape;
+    if (value.kind === 'live') this.apart(value, [axis]);
     if (indices.length === shape[axis] && indices.every((index, i) => index === i)) return value;
     const to = shape.with(axis, indices.length);
     if (value.kind === 'live') {

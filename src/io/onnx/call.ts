@@ -91,10 +91,10 @@ export class Call {
     return this.#attribute(name, 'tensor')?.t;
   }
 
-  /** An axis of `rank` axes, counted from the end where negative. */
-  axis(axis: number, rank: number): number {
+  /** An axis (or another place) of `rank`, counted from the end where negative. */
+  axis(axis: number, rank: number, what = 'an axis'): number {
     const fits = Number.isInteger(axis) && axis >= -rank && axis < rank;
-    this.expect(fits, `an axis in [${-rank}, ${rank})`, axis);
+    this.expect(fits, `${what} in [${-rank}, ${rank})`, axis);
     return axis < 0 ? axis + rank : axis;
   }
 

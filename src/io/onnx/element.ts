@@ -1,6 +1,6 @@
 /**
  * The numbers of a TensorProto, in any element type, raw or in typed fields or in a file beside. What
- * is allocated never exceeds what the bytes really hold.
+ * is allocated never exceeds what the bytes really hold. Hosts are little-endian, as files are.
  */
 import { expect, fail } from '../../errors';
 import { type Shape, sizeOf } from '../../tensor/shape';
@@ -147,6 +147,10 @@ export function readTensor(t: TensorProto, who: string, external?: External): Co
   }
   const bytes = size * element.bytes;
   expect(raw.length === bytes, who, `${bytes} bytes of ${element.name}`, raw.length);
+  if (t.data_type === FLOAT) {
+    const values = new Float32Array(new Uint8Array(raw).buffer);
+    return { kind: 'constant', shape, type: FLOAT, values };
+  }
   const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
   const values = numbers(t.data_type, size);
   for (let i = 0; i < size; i++) values[i] = element.raw(view, i * element.bytes);

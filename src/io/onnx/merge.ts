@@ -6,6 +6,7 @@ import { expect } from '../../errors';
 import { compile, INPUT, type Network, type NodeSpec, paramSpecs } from '../../nn/graph';
 import type { Shape } from '../../tensor/shape';
 import type { Arithmetic, Builder, Draft } from './build';
+import { shortest } from './numbers';
 
 export interface Weight {
   readonly shape: Shape;
@@ -107,7 +108,7 @@ function normalise(
   mean: Float32Array,
   std: Float32Array,
 ): Pick<Draft, 'layer' | 'options' | 'params'> {
-  const options = { mean: Array.from(mean), std: Array.from(std) };
+  const options = { mean: Array.from(mean, shortest), std: Array.from(std, shortest) };
   return { layer: 'normalise', options, params: { mean, std } };
 }
 

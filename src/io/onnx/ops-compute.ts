@@ -99,7 +99,7 @@ function arithmetic(op: Op): Operator {
 }
 
 function sum(call: Call): Value {
-  const values = call.inputs.map((_, i) => call.value(i));
+  const values = [call.value(0), ...call.inputs.slice(1).map((_, i) => call.value(i + 1))];
   const live = values.filter((value) => value.kind === 'live');
   const constants = values.filter((value) => value.kind === 'constant');
   if (live.length === 0) return constants.reduce((a, b) => fold(call, 'add', a, b));

@@ -20,7 +20,7 @@ const floats = (values: readonly number[], shape = [values.length]): Constant =>
 });
 
 /** The first output is the first input; other outputs do not exist. */
-export const identity: Operator = (call) => call.value(0);
+const identity: Operator = (call) => call.value(0);
 
 function constant(call: Call): Value {
   const [int, float] = [call.int('value_int', Number.NaN), call.float('value_float')];
@@ -130,7 +130,7 @@ function gather(call: Call): Value {
   const from = shapeOf(value);
   const axis = call.axis(call.int('axis', 0), from.length);
   const index = call.constant(1);
-  const places = Array.from(index.values, (i) => call.axis(i, from[axis]!));
+  const places = Array.from(index.values, (i) => call.axis(i, from[axis]!, 'an index'));
   const to = [...from.slice(0, axis), ...index.shape, ...from.slice(axis + 1)];
   return call.build.view(call.build.take(value, axis, places), checkShape(to, call.who));
 }

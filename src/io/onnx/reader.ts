@@ -131,7 +131,9 @@ function run(
       if (!(error instanceof EspalierError)) throw error;
       problems.push(error.message);
     }
-    node.output.forEach((to, i) => {
+    // An output that an operator does not give (a dropout's mask) stays unknown: using it is a fault.
+    const given = made.length === 0 ? node.output : node.output.slice(0, made.length);
+    given.forEach((to, i) => {
       scope.set(to, made[i]);
     });
   });

@@ -20,13 +20,17 @@ class StrictReader extends PbfReader {
   }
 
   override nextField(end: number = this.length): number {
+    this.#inside(end);
     const field = super.nextField(end);
-    const at = Math.max(this.pos, end);
-    if (at > this.length) fail(this.#who, `${at} bytes`, this.length, 'The file is cut short.');
+    this.#inside(this.pos);
     if (field === 0 && this.pos !== end)
       fail(this.#who, `a message that ends at byte ${end}`, `its last field ends at ${this.pos}`);
     if (++this.#fields > MAX_FIELDS) fail(this.#who, `at most ${MAX_FIELDS} fields`, 'more');
     return field;
+  }
+
+  #inside(at: number): void {
+    if (at > this.length) fail(this.#who, `${at} bytes`, this.length, 'The file is cut short.');
   }
 }
 

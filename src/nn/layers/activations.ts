@@ -45,8 +45,8 @@ export const leakyRelu = pointwiseLayer({
   options: v.strictObject({ slope: v.optional(real(0, 1), 0.01) }),
   shape: same,
   f: (x, o) => leaky(x, o.slope),
-  scalar: (x, o) => (x > 0 ? x : o.slope * x),
-  relax: (lo, hi, o) => rectified(lo, hi, o.slope),
+  scalar: (x, o) => (x > 0 ? x : Math.fround(o.slope) * x),
+  relax: (lo, hi, o) => rectified(lo, hi, Math.fround(o.slope)),
   error: 2,
 });
 
@@ -77,7 +77,13 @@ const shifted = ([p, q, r, s]: Lines, at: number): Lines => [
   s + at - r * at,
 ];
 
-/** ONNX Clip, ReLU6, hardtanh; a limit of null is none. */
+/** The limits as the network has them, in float32; a limit of null is none. */
+const ends = ({ lo, hi }: v.InferOutput<typeof limits>): [number, number] => [
+  lo === null ? Number.NEGATIVE_INFINITY : Math.fround(lo),
+  hi === null ? Number.POSITIVE_INFINITY : Math.fround(hi),
+];
+
+/** ONNX Clip, ReLU6, hardtanh. */
 export const clip = pointwiseLayer({
   role: 'pointwise',
   about: 'x limited to [lo, hi], each optional: lo, hi',
@@ -91,10 +97,11 @@ export const clip = pointwiseLayer({
     const above = lo === null ? x : maximum(x, at(lo));
     return hi === null ? above : minimum(above, at(hi));
   },
-  scalar: (x, { lo, hi }) =>
-    Math.min(Math.max(x, lo ?? Number.NEGATIVE_INFINITY), hi ?? Number.POSITIVE_INFINITY),
-  relax: (lo, hi, o) =>
-    clipped(lo, hi, o.lo ?? Number.NEGATIVE_INFINITY, o.hi ?? Number.POSITIVE_INFINITY),
+  scalar(x, o) {
+    const [lo, hi] = ends(o);
+    return Math.min(Math.max(x, lo), hi);
+  },
+  relax: (lo, hi, o) => clipped(lo, hi, ...ends(o)),
   error: 0,
 });
 

@@ -6,8 +6,9 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { real } from '../../options';
-import { add, affine, div, mul, reshape, sub, sumTo } from '../../tensor/ops/core';
+import { add, affine, div, mul, reshape, sub } from '../../tensor/ops/core';
 import { abs, reciprocal, sqrt, square } from '../../tensor/ops/elementwise';
+import { channelSum } from '../../tensor/ops/product';
 import { type Shape, sizeOf } from '../../tensor/shape';
 import type { Tensor } from '../../tensor/tensor';
 import { type AffineLayer, affineLayer, type ParamSpec, type Params } from '../layer';
@@ -24,6 +25,7 @@ const perChannel = (t: Tensor, like: Tensor): Tensor => {
 const channelwise = {
   role: 'affine',
   shape: same,
+  flow: () => ({ way: 'pass' }),
   macs: sizeOf,
   apply: (x: Tensor, p: Params) => add(mul(x, perChannel(p.scale!, x)), perChannel(p.shift!, x)),
   applyAbs(r: Tensor, p: Params, _: unknown, extra?: Tensor) {
@@ -64,6 +66,7 @@ export const elementwise = affineLayer({
   ...channelwise,
   about: 'one scale and shift a value',
   options: v.strictObject({}),
+  flow: () => ({ way: 'fixed' }),
   params: ([input]) => ({ scale: numbers(input!, 1, true), shift: numbers(input!, 0, true) }),
 });
 
@@ -107,12 +110,6 @@ function fold(p: Params, mean: Tensor, variance: Tensor, epsilon: number): Param
   return { scale: factor, shift: sub(p.bias!, mul(mean, factor)) };
 }
 
-function channelSum(x: Tensor): Tensor {
-  const [n, c] = x.shape as [number, number];
-  const planes = reshape(x, [n, c, x.size / (n * c)]);
-  return sumTo(reshape(sumTo(planes, [n, c, 1]), [n, c]), [c]);
-}
-
 export const normalise = affineLayer({
   ...channelwise,
   about: 'input normalisation (x - mean) / std, one of each a channel: mean, std',
@@ -122,6 +119,7 @@ export const normalise = affineLayer({
     expect(fits, who, `one mean and std for each of ${input![0]} channels`, o.mean.length);
     return input!;
   },
+  flow: () => ({ way: 'pass', lists: ['mean', 'std'] }),
   params: (_, o) => ({
     mean: vector(o.mean.length, o.mean, false),
     std: vector(o.std.length, o.std, false),

@@ -23,6 +23,7 @@ export const dense = affineLayer({
       ...(o.bias ? { bias } : {}),
     };
   },
+  flow: () => ({ way: 'make', count: 'units' }),
   macs: (input, output) => input[0]! * output[0]!,
   apply: (x, p) => matmul(x, p.weight!, { tb: true, bias: p.bias }),
   applyAbs: (r, p, _, extra) => matmul(r, abs(p.weight!), { tb: true, bias: extra }),

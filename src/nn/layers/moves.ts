@@ -75,6 +75,7 @@ export const select = affineLayer({
     expect(fits, who, `indices in [0, ${size}) along axis ${axis} of [${input}]`, worst(indices));
     return input!.map((s, i) => (i === axis ? indices.length : s));
   },
+  flow: ({ axis }) => ({ way: axis === 0 ? 'fixed' : 'pass' }),
   apply: (x, _, o) => take(x, o),
   applyAbs: (r, _, o) => take(r, o),
   transpose: (g, _, o, input) =>
@@ -117,6 +118,7 @@ export const pad = affineLayer({
     expect(fits, who, `two counts for each axis of [${input}]`, [o.before.length, o.after.length]);
     return padded(input!, o);
   },
+  flow: ({ before, after }) => ({ way: before[0] === 0 && after[0] === 0 ? 'pass' : 'fixed' }),
   apply: (x, _, o) => surround(x, o),
   applyAbs: (r, _, o) => surround(r, o),
   transpose: (g, _, o, input) => crop(g, o, input),

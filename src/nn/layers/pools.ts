@@ -53,6 +53,7 @@ export const maxPool = joinLayer({
   about: 'largest value of each window: kernel, stride, padding',
   options: maxOptions,
   shape,
+  flow: () => ({ way: 'pass' }),
   combine: ([x], o) => maximum(x!, pooling(o)),
   terms: () => 0,
 });
@@ -84,6 +85,7 @@ export const avgPool = affineLayer({
   about: 'mean of each window: kernel, stride, padding, countPadding (its zeros count)',
   options: avgOptions,
   shape,
+  flow: () => ({ way: 'pass' }),
   apply: (x, _, o) => mean(x, o),
   applyAbs(r, _, o, extra) {
     const y = mean(r, o);

@@ -34,6 +34,7 @@ export const reduce = affineLayer({
     expect(fits, who, `different axes of [${input}]`, o.axes);
     return reduced(input!, o);
   },
+  flow: ({ axes }) => ({ way: axes.includes(0) ? 'fixed' : 'pass' }),
   macs: sizeOf,
   apply: (x, _, o) => total(x, o),
   applyAbs: (r, _, o) => total(r, o),

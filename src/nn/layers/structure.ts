@@ -17,6 +17,7 @@ export const flatten = affineLayer({
   about: '[c, h, w] as [c * h * w]',
   options: none,
   shape: ([input]) => [sizeOf(input!)],
+  flow: () => ({ way: 'repeat' }),
   apply: flat,
   applyAbs: flat,
   transpose: (g, _p, _o, input) => reshape(g, [g.shape[0]!, ...input]),
@@ -29,6 +30,7 @@ export const dropout = affineLayer({
   about: 'drops each value with probability rate while training',
   options: v.strictObject({ rate: v.optional(real(0, 0.99), 0.5) }),
   shape: ([input]) => input!,
+  flow: () => ({ way: 'pass' }),
   apply: (x, p) => (p.keep ? mul(x, p.keep) : x),
   applyAbs: (r, p) => (p.keep ? mul(r, p.keep) : r),
   transpose: (g, p) => (p.keep ? mul(g, p.keep) : g),
@@ -51,6 +53,7 @@ export const add = joinLayer({
     expect(equal, who, 'two or more inputs of one shape', show(inputs));
     return inputs[0]!;
   },
+  flow: () => ({ way: 'pass' }),
   combine: (xs) => xs.slice(1).reduce((sum, x) => plus(sum, x), xs[0]!),
   terms: (inputs) => inputs - 1,
 });
@@ -75,6 +78,7 @@ export const concat = joinLayer({
     const total = inputs.reduce((sum, s) => sum + s[axis]!, 0);
     return first.map((size, i) => (i === axis ? total : size));
   },
+  flow: ({ axis }) => ({ way: axis === 0 ? 'join' : 'pass' }),
   combine: (xs, { axis }) => join(xs, axis + 1),
   terms: () => 0,
 });

@@ -24,6 +24,7 @@ export function affine(x: Tensor, alpha: number, beta: number): Tensor {
   return record(y, [x], [(g) => affine(g, alpha, 0)]);
 }
 
+/** -x. */
 export const neg = (x: Tensor): Tensor => affine(x, -1, 0);
 
 /** alpha * a + beta * b, equal shapes. */
@@ -70,9 +71,13 @@ export const greaterEqual = binary('greater_equal');
 /** 1 where a = b, else 0. */
 export const equal = binary('equal');
 
+/** a + b; like all operations on two tensors, with shapes that broadcast. */
 export const add = binary('add', () => [(g) => g, (g) => g]);
+/** a - b. */
 export const sub = binary('sub', () => [(g) => g, (g) => neg(g)]);
+/** a * b. */
 export const mul = binary('mul', (a, b) => [(g) => mul(g, b), (g) => mul(g, a)]);
+/** a / b. */
 export const div = binary('div', (a, b) => [
   (g) => div(g, b),
   (g) => neg(div(div(mul(g, a), b), b)),
@@ -99,6 +104,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 /** x repeated along axes of size 1 (and new axes in front) up to `shape`. */
 export function expand(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
+  const fits = sameShape(broadcastShape(x.shape, shape, 'expand'), shape);
+  if (!fits) fail('expand', `a shape that repeats [${x.shape}]`, `[${shape}]`);
   const y = empty(x.engine, shape);
   copyWalk(y, shape, [x.ptr, broadcastStrides(x.shape, shape)], [y.ptr, stridesOf(shape)]);
   return record(y, [x], [(g) => sumTo(g, x.shape)]);

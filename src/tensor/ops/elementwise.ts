@@ -19,17 +19,27 @@ function unary(kernel: Unary, derivative?: (x: Tensor, y: Tensor) => Tensor) {
   };
 }
 
-/** 1 where x > 0, else 0. */
+/** 1 where x > 0, else 0; no gradient flows. */
 export const heaviside = unary('step');
+/** -1, 0 or 1; no gradient flows. */
 export const sign = unary('sign');
+/** max(x, 0); the gradient at 0 is 0. */
 export const relu = unary('relu', (x) => heaviside(x));
+/** |x|; the gradient at 0 is 0. */
 export const abs = unary('abs', (x) => sign(x));
+/** e^x. */
 export const exp = unary('exp', (_, y) => y);
+/** The natural logarithm. */
 export const log = unary('log', (x) => reciprocal(x));
+/** x^2. */
 export const square = unary('square', (x) => affine(x, 2, 0));
+/** The square root. */
 export const sqrt = unary('sqrt', (_, y) => affine(reciprocal(y), 0.5, 0));
+/** 1 / x. */
 export const reciprocal = unary('reciprocal', (_, y) => affine(square(y), -1, 0));
+/** The hyperbolic tangent; never decreases. */
 export const tanh = unary('tanh', (_, y) => affine(square(y), -1, 1));
+/** 1 / (1 + e^-x); never decreases. */
 export const sigmoid = unary('sigmoid', (_, y) => mul(y, affine(y, -1, 1)));
 
 /** x where x > 0, else slope * x. */

@@ -1,8 +1,10 @@
 /** Max and average pooling over the planes of [n, c, h, w]; padding is symmetric or as given. */
+import { expect } from '../../errors';
 import type { Shape } from '../shape';
 import { record } from '../tape';
 import { empty, type Tensor } from '../tensor';
 
+/** Window, its steps and its padding, each [vertical, horizontal]. */
 export interface PoolOptions {
   readonly kernel: readonly [number, number];
   readonly stride: readonly [number, number];
@@ -10,12 +12,14 @@ export interface PoolOptions {
   readonly pad: readonly [number, number, number, number];
 }
 
+/** [n, c, oh, ow] of the windows over [n, c, h, w]. */
 export function poolShape([n, c, h, w]: Shape, { kernel, stride, pad }: PoolOptions): Shape {
   const oh = Math.floor((h! + pad[0] + pad[2] - kernel[0]) / stride[0]) + 1;
   const ow = Math.floor((w! + pad[1] + pad[3] - kernel[1]) / stride[1]) + 1;
   return [n!, c!, oh, ow];
 }
 
+/** Largest value of each window; padding never wins, ties go to the first. */
 export function maxPool(x: Tensor, o: PoolOptions): Tensor {
   const g = geometry(x.shape, o);
   const y = empty(x.engine, poolShape(x.shape, o));
@@ -50,7 +54,9 @@ type Geometry = readonly [
 
 function geometry(x: Shape, o: PoolOptions): Geometry {
   const [n, c, h, w] = x as [number, number, number, number];
+  expect(x.length === 4, 'pool', 'planes [n, c, h, w]', `[${x}]`);
   const [, , oh, ow] = poolShape(x, o) as [number, number, number, number];
+  expect(oh > 0 && ow > 0, 'pool', 'an input at least as large as the window', [h, w]);
   const [s, p] = [o.stride, o.pad];
   return [n, c, h, w, o.kernel[0], o.kernel[1], s[0], s[1], p[0], p[1], oh, ow];
 }

@@ -4,7 +4,7 @@
  */
 import { expect } from '../../errors';
 import { PANEL } from '../../runtime/kernels';
-import type { Shape } from '../shape';
+import { type Shape, sameShape, sizeOf } from '../shape';
 import { record } from '../tape';
 import { empty, type Tensor } from '../tensor';
 import { reshape, sumTo } from './core';
@@ -23,6 +23,7 @@ export function matmul(a: Tensor, b: Tensor, { ta, tb, bias }: ProductOptions = 
   const [k2, n] = tb ? [b.shape[1]!, b.shape[0]!] : [b.shape[0]!, b.shape[1]!];
   const flat = a.shape.length === 2 && b.shape.length === 2;
   expect(flat && k === k2, 'matmul', '[m, k] x [k, n]', `[${m}, ${k}] x [${k2}, ${n}]`);
+  if (bias) expect(bias.size === n, 'matmul', `a bias [${n}]`, `[${bias.shape}]`);
   const { engine } = a;
   const packed = engine.arena.alloc(4 * k * PANEL * Math.ceil(n / PANEL));
   engine.run('pack_b', k, n, b.ptr, tb ? 1 : n, tb ? k : 1, packed);
@@ -60,6 +61,7 @@ export function convSize(
 /** x [n, c, h, w], w [oc, c, kh, kw] (+ bias [oc]) -> [n, oc, oh, ow]. */
 export function conv2d(x: Tensor, w: Tensor, o: ConvOptions, bias?: Tensor): Tensor {
   const g = geometry(x.shape, w.shape, o);
+  if (bias) expect(bias.size === g[4], 'conv2d', `a bias [${g[4]}]`, `[${bias.shape}]`);
   const y = empty(x.engine, [g[0], g[4], g[13], g[14]]);
   x.engine.run('conv2d', ...g, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr);
   return record(y, bias ? [x, w, bias] : [x, w], [
@@ -73,6 +75,7 @@ export function conv2d(x: Tensor, w: Tensor, o: ConvOptions, bias?: Tensor): Ten
 export function conv2dInputGrad(dy: Tensor, w: Tensor, xShape: Shape, o: ConvOptions): Tensor {
   const batch = [dy.shape[0]!, ...xShape.slice(1)];
   const g = geometry(batch, w.shape, o);
+  checkOutput(dy, g);
   const dx = empty(dy.engine, batch);
   dy.engine.run('conv2d_input_grad', ...g, dy.ptr, w.ptr, dx.ptr);
   return record(dx, [dy, w], [(h) => conv2d(h, w, o), (h) => conv2dWeightGrad(h, dy, w.shape, o)]);
@@ -81,15 +84,17 @@ export function conv2dInputGrad(dy: Tensor, w: Tensor, xShape: Shape, o: ConvOpt
 /** The transpose of `conv2d` in w: x, dy -> [oc, c, kh, kw] = `wShape`. */
 export function conv2dWeightGrad(x: Tensor, dy: Tensor, wShape: Shape, o: ConvOptions): Tensor {
   const g = geometry(x.shape, wShape, o);
+  checkOutput(dy, g);
   const dw = empty(x.engine, wShape);
   x.engine.run('conv2d_weight_grad', ...g, x.ptr, dy.ptr, dw.ptr);
   return record(dw, [x, dy], [(h) => conv2dInputGrad(dy, h, x.shape, o), (h) => conv2d(x, h, o)]);
 }
 
-/** [n, c, h, w] -> [c]: planes first, then the batch. */
+/** [n, c, ...] -> [c]: planes first, then the batch. */
 export function channelSum(x: Tensor): Tensor {
-  const [n, c] = x.shape as [number, number];
-  return sumTo(reshape(sumTo(x, [n, c, 1, 1]), [n, c]), [c]);
+  const [n, c, ...plane] = x.shape as [number, number, ...number[]];
+  const planes = reshape(x, [n, c, sizeOf(plane)]);
+  return sumTo(reshape(sumTo(planes, [n, c, 1]), [n, c]), [c]);
 }
 
 type Geometry = readonly [
@@ -97,6 +102,11 @@ type Geometry = readonly [
   ...[sh: number, sw: number, pt: number, pl: number, dh: number, dw: number],
   ...[oh: number, ow: number],
 ];
+
+function checkOutput({ shape }: Tensor, [n, , , , oc, , , , , , , , , oh, ow]: Geometry): void {
+  const fits = sameShape(shape, [n, oc, oh, ow]);
+  expect(fits, 'conv2d', `a gradient [${[n, oc, oh, ow]}]`, `[${shape}]`);
+}
 
 function geometry(x: Shape, w: Shape, o: ConvOptions): Geometry {
   const fits = x.length === 4 && w.length === 4 && x[1] === w[1];

@@ -33,7 +33,7 @@ function fill(
 ): Tensor {
   const y = empty(engine, shape);
   const rows = shape[0] ?? 1;
-  const at = index ? indices(engine, index) : 0;
+  const at = index ? indices(engine, index, 2 ** 32, 'random index') : 0;
   const [low, high] = [seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0];
   const cols = rows === 0 ? 0 : sizeOf(shape) / rows;
   engine.run(kernel, rows, cols, low, high, stream, at, p, q, y.ptr);

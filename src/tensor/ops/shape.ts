@@ -1,12 +1,14 @@
 /** Operations that only move elements between axes. */
 import { expect, fail } from '../../errors';
-import { type Shape, stridesOf } from '../shape';
+import { type Shape, sameShape, stridesOf } from '../shape';
 import { record } from '../tape';
-import { empty, filled, type Tensor } from '../tensor';
+import { empty, filled, indices, type Tensor } from '../tensor';
 import { copyWalk } from './core';
 
 /** Axes in another order: y.shape[i] = x.shape[order[i]]. */
 export function transpose(x: Tensor, order: readonly number[]): Tensor {
+  const each = x.shape.every((_, axis) => order.includes(axis));
+  expect(each && order.length === x.shape.length, 'transpose', `axes of [${x.shape}] once`, order);
   const shape = order.map((axis) => x.shape[axis]!);
   const strides = stridesOf(x.shape);
   const y = empty(x.engine, shape);
@@ -40,6 +42,9 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
   const first = xs[0] ?? fail('concat', 'at least one tensor', 'none');
   const total = xs.reduce((sum, x) => sum + x.shape[axis]!, 0);
   const shape = first.shape.map((size, i) => (i === axis ? total : size));
+  for (const { shape: own } of xs)
+    if (!sameShape(own.with(axis, total), shape))
+      fail('concat', `shapes that differ in axis ${axis} only`, `[${first.shape}] and [${own}]`);
   const strides = stridesOf(shape);
   const y = empty(first.engine, shape);
   const pullbacks: ((g: Tensor) => Tensor)[] = [];
@@ -58,8 +63,7 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
 export function takeRows(x: Tensor, index: ArrayLike<number>): Tensor {
   const [rows, cols] = x.shape as [number, number];
   const y = empty(x.engine, [index.length, cols]);
-  const at = x.engine.arena.alloc(4 * index.length);
-  x.engine.memory.i32(at, index.length).set(index);
+  const at = indices(x.engine, index, rows, 'takeRows');
   x.engine.run('take_rows', index.length, cols, x.ptr, at, y.ptr);
   return record(y, [x], [(g) => addRows(g, index, rows)]);
 }
@@ -68,8 +72,8 @@ export function takeRows(x: Tensor, index: ArrayLike<number>): Tensor {
 export function addRows(x: Tensor, index: ArrayLike<number>, rows: number): Tensor {
   const [count, cols] = x.shape as [number, number];
   const y = filled(x.engine, [rows, cols], 0);
-  const at = x.engine.arena.alloc(4 * count);
-  x.engine.memory.i32(at, count).set(index);
+  expect(index.length === count, 'addRows', `${count} indices`, index.length);
+  const at = indices(x.engine, index, rows, 'addRows');
   x.engine.run('add_rows', count, cols, x.ptr, at, y.ptr);
   return record(y, [x], [(g) => takeRows(g, index)]);
 }

@@ -1,0 +1,44 @@
+/** Forward passes of whole networks, from an array of images to one of logits. */
+import { freeModel } from '../src/nn/model';
+import {
+  CNN_LARGE,
+  CNN_SMALL,
+  forward as contestant,
+  loweredOf,
+  type Setting,
+  VGG16,
+  VGG16_TINY,
+} from './networks';
+import type { Subject } from './subject';
+
+/** Networks with their batches. */
+export const NETWORKS: Readonly<
+  Record<
+    'full' | 'tiny',
+    readonly { readonly setting: Setting; readonly batches: readonly number[] }[]
+  >
+> = {
+  full: [
+    { setting: CNN_SMALL, batches: [1, 64] },
+    { setting: CNN_LARGE, batches: [1, 64] },
+    { setting: VGG16, batches: [1, 8] },
+  ],
+  tiny: [
+    { setting: CNN_SMALL, batches: [1, 2] },
+    { setting: VGG16_TINY, batches: [2] },
+  ],
+};
+
+export const forward: Subject = {
+  about: 'forward passes of cnn-small, cnn-large and vgg16',
+  *races({ engine, size }) {
+    for (const { setting, batches } of NETWORKS[size]) {
+      const model = loweredOf(engine, setting);
+      yield {
+        title: `${setting.network}, forward`,
+        contestants: batches.map((batch) => contestant(`batch ${batch}`, model, batch)),
+      };
+      freeModel(model);
+    }
+  },
+};

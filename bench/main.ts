@@ -1,0 +1,82 @@
+/**
+ * The benches' command line; scripts/bench.mjs bundles and starts it.
+ *
+ *     npm run bench -- [SUBJECT ...] [--binary auto] [--threads 1] [--only TEXT] [--rounds 10] [--markdown]
+ */
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { EspalierError, expect, lookup } from '../src/errors';
+import { type Binary, load } from '../src/runtime/engine';
+import { hold, type Outcome, PLAN, type Plan } from './harness';
+import { machineLine, machineOf, render, save } from './report';
+import type { Context } from './subject';
+import { subjects } from './subjects';
+import { CHILD, runChild } from './threads';
+
+/** Needs packages of its own: only by name. */
+const BY_NAME = ['peers'];
+
+const RESULTS = 'bench/results';
+
+interface Choice {
+  readonly only: string;
+  readonly plan: Plan;
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      binary: { type: 'string', default: 'auto' },
+      threads: { type: 'string', default: '1' },
+      only: { type: 'string', default: '' },
+      rounds: { type: 'string', default: String(PLAN.rounds) },
+      markdown: { type: 'boolean', default: false },
+    },
+  });
+  const all = Object.keys(subjects).filter((name) => !BY_NAME.includes(name));
+  const plan = { ...PLAN, rounds: whole('rounds', values.rounds) };
+  const threads = whole('threads', values.threads);
+  for (const name of positionals.length > 0 ? positionals : all) {
+    const subject = lookup(subjects, name, 'bench');
+    const binary = values.binary as Binary | 'auto';
+    const engine = await load({ binary, threads });
+    const machine = machineOf(engine.info());
+    console.log(
+      `${name}: ${subject.about}\n${[machineLine(machine), ...machine.reasons].join('\n')}`,
+    );
+    const outcomes: Outcome[] = [];
+    const script = fileURLToPath(import.meta.url);
+    const context: Context = { engine, size: 'full', script, library: 'dist/index.js' };
+    for await (const outcome of outcomesOf(name, context, { only: values.only, plan })) {
+      outcomes.push(outcome);
+      console.log(`\n${render(outcome, values.markdown ? 'markdown' : 'text')}`);
+    }
+    const saved = outcomes.length > 0 && (await save(RESULTS, name, machine, outcomes));
+    console.log(`\n${saved || `no race has "${values.only}" in its title`}\n`);
+    engine.close();
+  }
+}
+
+function whole(option: string, text: string): number {
+  const value = Number(text);
+  expect(Number.isInteger(value) && value >= 1, `--${option}`, 'a whole number >= 1', text);
+  return value;
+}
+
+async function* outcomesOf(
+  name: string,
+  context: Context,
+  { only, plan }: Choice,
+): AsyncGenerator<Outcome> {
+  for await (const race of subjects[name]!.races(context))
+    if (race.title.includes(only)) yield hold(race, plan);
+}
+
+if (process.argv[2] === CHILD) await runChild(process.argv[3]!);
+else
+  await main().catch((error) => {
+    if (!(error instanceof EspalierError || error instanceof TypeError)) throw error;
+    console.error(error.message);
+    process.exitCode = 2;
+  });

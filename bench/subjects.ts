@@ -1,0 +1,21 @@
+/** All subjects by name. */
+import { convolutions } from './convolutions';
+import { forward } from './forward';
+import { peers } from './peers/peers';
+import { products } from './products';
+import { roofline } from './roofline';
+import { start } from './start';
+import type { Subject } from './subject';
+import { threads } from './threads';
+import { training } from './training';
+
+export const subjects: Readonly<Record<string, Subject>> = {
+  roofline,
+  products,
+  convolutions,
+  forward,
+  training,
+  threads,
+  start,
+  peers,
+};

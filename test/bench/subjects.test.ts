@@ -1,0 +1,53 @@
+/** Every subject once at tiny sizes: results are checked, times are not. */
+import { rmSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hold } from '../../bench/harness';
+import { installed } from '../../bench/peers/packages';
+import { machineOf, render } from '../../bench/report';
+import { subjects } from '../../bench/subjects';
+// @ts-expect-error A script without types.
+import { bundle } from '../../scripts/bench.mjs';
+import { type Engine, load } from '../../src/runtime/engine';
+
+const PLAN = { rounds: 1, samples: 1, warmSeconds: 0, leastSeconds: 1e-5 };
+
+let engine: Engine;
+let [script, library] = ['', ''];
+beforeAll(async () => {
+  engine = await load({ threads: 1 });
+  script = await bundle('bench/main.ts', 'test-main');
+  library = await bundle('src/index.ts', 'test-library');
+});
+afterAll(() => {
+  engine.close();
+  for (const path of [script, library]) rmSync(path);
+});
+
+describe.each(Object.entries(subjects))('%s', (name, subject) => {
+  it.skipIf(name === 'peers' && !installed())('runs and is right', async () => {
+    const used = engine.memory.usedBytes;
+    const titles = new Set<string>();
+    for await (const race of subject.races({ engine, size: 'tiny', script, library })) {
+      const outcome = await hold(race, PLAN);
+      titles.add(outcome.title);
+      expect(new Set(outcome.results.map((result) => result.name)).size).toBe(
+        race.contestants.length,
+      );
+      for (const { median, samples } of outcome.results) {
+        expect(samples.length).toBeGreaterThan(0);
+        expect(median).toBeGreaterThan(0);
+      }
+      for (const { value } of outcome.ratios) expect(value).toBeGreaterThan(0);
+      expect(render(outcome, 'text')).toContain(outcome.title);
+    }
+    expect(titles.size).toBeGreaterThan(0);
+    engine.arena.trim();
+    expect(engine.memory.usedBytes).toBe(used);
+  });
+});
+
+it('names the machine', () => {
+  const machine = machineOf(engine.info());
+  expect(machine).toMatchObject({ node: process.versions.node, threads: 1 });
+  expect(machine.cpu).not.toBe('');
+});
