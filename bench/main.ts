@@ -69,8 +69,17 @@ async function* outcomesOf(
   context: Context,
   { only, plan }: Choice,
 ): AsyncGenerator<Outcome> {
-  for await (const race of subjects[name]!.races(context))
-    if (race.title.includes(only)) yield hold(race, plan);
+  for await (const race of subjects[name]!.races(context)) {
+    if (!race.title.includes(only)) continue;
+    const outcome = await hold(race, plan).catch((error: unknown) => lost(race.title, error));
+    if (outcome) yield outcome;
+  }
+}
+
+/** A race that fails is told of, and does not take the others with it. */
+function lost(title: string, error: unknown): undefined {
+  console.error(`\n${title}: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
 }
 
 if (process.argv[2] === CHILD) await runChild(process.argv[3]!);

@@ -6,7 +6,6 @@
  * Twelve chains s <- s a + b cover the latency of the units (a chain waits for its own last result,
  * so fewer leave them idle) and with a, b and a product fill 15 of the 16 vector registers.
  */
-import asc from 'assemblyscript/asc';
 import type { Binary } from '../src/runtime/engine';
 import type { Contestant } from './harness';
 
@@ -35,6 +34,8 @@ const MADD: Readonly<Record<Binary, string>> = {
 
 /** The loop as a contestant; `steps` rounds of the twelve chains a call. */
 export async function peak(binary: Binary, steps: number): Promise<Contestant> {
+  // Large, and of no use to the other subjects.
+  const { default: asc } = await import('assemblyscript/asc');
   const {
     error,
     stderr,

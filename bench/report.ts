@@ -38,19 +38,23 @@ export const machineLine = ({ cpu, cpus: count, node, v8, binary, threads }: Mac
 
 /** A table of the contestants, and one of the ratios where there are any. */
 export function render({ title, results, ratios }: Outcome, format: TableFormat): string {
-  const tables = [
-    renderTable({ columns: columns(RESULTS), rows: results.map(resultCells) }, format),
-  ];
-  if (ratios.length > 0)
-    tables.push(renderTable({ columns: columns(RATIOS), rows: ratios.map(ratioCells) }, format));
-  return [title, ...tables].join('\n\n');
+  const head = format === 'markdown' ? `**${title}**` : title;
+  const tables = [table(RESULTS, results.map(resultCells), format)];
+  if (ratios.length > 0) tables.push(table(RATIOS, ratios.map(ratioCells), format));
+  return [head, ...tables].join('\n\n');
 }
 
 const RESULTS = ['', 'GFLOP/s', 'best', 'images/s', 'median ms', 'min ms', 'spread', 'samples'];
 const RATIOS = ['', 'over', 'ratio', 'wanted', ''];
 
-const columns = (titles: readonly string[]): Column[] =>
-  titles.map((title, i) => ({ title, align: i === 0 ? 'left' : 'right' }));
+/** A table without the columns that would be empty. */
+function table(titles: readonly string[], rows: readonly string[][], format: TableFormat): string {
+  const used = titles.map((_, i) => i).filter((i) => rows.some((row) => row[i] !== ''));
+  const columns = used.map(
+    (i): Column => ({ title: titles[i]!, align: i === 0 ? 'left' : 'right' }),
+  );
+  return renderTable({ columns, rows: rows.map((row) => used.map((i) => row[i]!)) }, format);
+}
 
 const digits = (value: number): string =>
   value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 3);
@@ -86,6 +90,8 @@ export async function save(
   const path = join(folder, `${name}-${machine.binary}-${machine.threads}t-node${major}.json`);
   await mkdir(folder, { recursive: true });
   const body = { subject: name, machine, date: new Date().toISOString(), outcomes };
-  await writeFile(path, `${JSON.stringify(body, null, 2)}\n`);
+  const short = (_: string, value: unknown): unknown =>
+    typeof value === 'number' ? Number(value.toPrecision(6)) : value;
+  await writeFile(path, `${JSON.stringify(body, short, 1)}\n`);
   return path;
 }

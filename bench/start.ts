@@ -3,8 +3,10 @@
  * of Node itself to start is not in it. The file is in the machine's cache from the call before.
  */
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
+import { expect } from '../src/errors';
 import type { Contestant, Race } from './harness';
 import type { Subject } from './subject';
 
@@ -21,9 +23,11 @@ const RESULTS = {
 
 export const start: Subject = {
   about: 'import, load() and a first result in a fresh process',
-  *races({ engine, library }) {
+  *races({ engine, size, library }) {
     const { binary } = engine;
-    const contestants = [1, 2].flatMap((threads) =>
+    expect(existsSync(library), 'bench: start', 'a built library', library, 'Run npm run build.');
+    const counts = size === 'full' ? [1, 2] : [1];
+    const contestants = counts.flatMap((threads) =>
       Object.entries(RESULTS).map(
         ([what, result]): Contestant => ({
           name: `${what}, ${threads} thread${threads === 1 ? '' : 's'}`,

@@ -3,6 +3,7 @@ import { convolutions } from './convolutions';
 import { forward } from './forward';
 import { peers } from './peers/peers';
 import { products } from './products';
+import { profile } from './profile';
 import { roofline } from './roofline';
 import { start } from './start';
 import type { Subject } from './subject';
@@ -15,6 +16,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
   convolutions,
   forward,
   training,
+  profile,
   threads,
   start,
   peers,

@@ -4,6 +4,7 @@
  * against the threads.
  */
 import { type ChildProcess, fork } from 'node:child_process';
+import { expect } from '../src/errors';
 import { type Binary, type Engine, load } from '../src/runtime/engine';
 import type { Contestant } from './harness';
 import { CNN_LARGE, CNN_SMALL, type Setting } from './networks';
@@ -15,24 +16,28 @@ interface Case {
   readonly batch: number;
   readonly objective: 'benign' | 'ibp';
   readonly bars: readonly [overOne: number, overProcesses: number];
+  /** Steps a process makes for one message, so that messages cost next to nothing. */
+  readonly repeat: number;
 }
 
 const CASES: Readonly<Record<'full' | 'tiny', readonly Case[]>> = {
   full: [
-    { setting: CNN_LARGE, batch: 128, objective: 'benign', bars: [1.7, 0.9] },
+    { setting: CNN_LARGE, batch: 128, objective: 'benign', bars: [1.7, 0.9], repeat: 1 },
     // Steps of small networks must not get slower with more threads.
-    { setting: CNN_SMALL, batch: 128, objective: 'ibp', bars: [1, 0] },
-    { setting: CNN_SMALL, batch: 8, objective: 'benign', bars: [1, 0] },
+    { setting: CNN_SMALL, batch: 128, objective: 'ibp', bars: [1, 0], repeat: 10 },
+    { setting: CNN_SMALL, batch: 8, objective: 'benign', bars: [1, 0], repeat: 100 },
   ],
-  tiny: [{ setting: CNN_SMALL, batch: 4, objective: 'benign', bars: [0, 0] }],
+  tiny: [{ setting: CNN_SMALL, batch: 4, objective: 'benign', bars: [0, 0], repeat: 2 }],
 };
 
 export const threads: Subject = {
   about: 'two threads over one, and over two processes',
   async *races({ engine, size, script }) {
     const { binary } = engine;
-    for (const [at, { setting, batch, objective, bars }] of CASES[size].entries()) {
+    for (const [at, { setting, batch, objective, bars, repeat }] of CASES[size].entries()) {
       const engines = await Promise.all([1, 2].map((count) => load({ threads: count, binary })));
+      const { threads: got, reasons } = engines[1]!.info();
+      expect(got === 2, 'bench: threads', '2 threads', got, reasons.join(' '));
       const steps = engines.map((own) => trainer(own, setting, batch, objective));
       const children = await Promise.all(
         [0, 1].map(() => startChild(script, { size, at, binary })),
@@ -40,8 +45,8 @@ export const threads: Subject = {
       const [one, two] = steps.map(({ contestant }, i) => named(contestant, engines[i]!));
       const both: Contestant = {
         name: '2 processes',
-        ...(one!.flops === undefined ? {} : { flops: 2 * one!.flops }),
-        images: 2 * batch,
+        ...(one!.flops === undefined ? {} : { flops: 2 * repeat * one!.flops }),
+        images: 2 * repeat * batch,
         async: true,
         run: () => Promise.all(children.map(callChild)),
       };
@@ -97,15 +102,15 @@ function answered(child: ChildProcess): Promise<void> {
   });
 }
 
-/** What the child does: a step for every message. */
+/** What the child does: some steps for every message. */
 export async function runChild(text: string): Promise<void> {
   const { size, at, binary } = JSON.parse(text) as Job;
-  const { setting, batch, objective } = CASES[size][at]!;
+  const { setting, batch, objective, repeat } = CASES[size][at]!;
   const engine = await load({ threads: 1, binary });
   const { run, check } = trainer(engine, setting, batch, objective).contestant;
   await check?.();
   process.on('message', () => {
-    run();
+    for (let i = 0; i < repeat; i++) run();
     process.send?.('done');
   });
   process.send?.('ready');

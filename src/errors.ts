@@ -45,6 +45,11 @@ export function lookup<T>(registry: Readonly<Record<string, T>>, name: string, w
   return entry;
 }
 
+/** A text of a file in quotes and escaped, cut to what a line can hold. */
+export function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
+}
+
 function show(value: unknown): string {
   if (typeof value === 'string') return value === '' ? '""' : value;
   if (Array.isArray(value)) return `[${value.join(', ')}]`;

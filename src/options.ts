@@ -11,6 +11,9 @@ import { EspalierError, suggest } from './errors';
 /** A strict object schema: unknown keys are errors. */
 export type OptionsSchema = v.StrictObjectSchema<v.ObjectEntries, undefined>;
 
+/** What any such schema gives: the options of an entry whose own type is not known. */
+export type Options = Readonly<Record<string, unknown>>;
+
 const RADIUS = 'a radius in (0, 1], as a number or like "8/255"';
 
 /** A perturbation radius in input space, in (0, 1]: a number, or a quotient such as "8/255". */

@@ -8,7 +8,7 @@ import { logits } from '../domain/classifier';
 import { roundUp } from '../domain/rounding';
 import { EspalierError } from '../errors';
 import type { Model } from '../nn/model';
-import type { OptionsSchema } from '../options';
+import type { Options, OptionsSchema } from '../options';
 import { argmax } from '../tensor/ops/loss';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
@@ -47,15 +47,18 @@ export interface AttackOutcome {
 /** Slack of the L2 membership check: float32 roundings of x + delta. */
 const SLACK = 1e-6;
 
-/** Attacks one batch and checks what came back. Correctly classified samples only are attacked. */
-export function runAttack(entry: Attack, options: unknown, job: AttackJob): AttackOutcome {
+/**
+ * Attacks one batch and checks what came back. Correctly classified samples only are attacked.
+ * `options` are complete, as the attack's schema gives them.
+ */
+export function runAttack(entry: Attack, options: Options, job: AttackJob): AttackOutcome {
   const broken = wrongSamples(job.model, job.images, job.labels);
   const images = job.images.slice();
   const todo = [...broken.keys()].filter((i) => broken[i] === 0);
   if (todo.length === 0) return { broken, images };
   const part = pick(job, todo);
-  const found = entry.run(part, options as never);
-  checkInside(part, found, entry.norm(options as never));
+  const found = entry.run(part, options);
+  checkInside(part, found, entry.norm(options));
   const wrong = wrongSamples(job.model, found, part.labels);
   const size = found.length / todo.length;
   todo.forEach((i, at) => {

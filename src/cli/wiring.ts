@@ -75,22 +75,8 @@ export const backend: Backend = {
     return benchmark(real(engine), options);
   },
   async productSpeed(engine, seconds) {
-    const { filled, step } = await import('../tensor/tensor');
-    const { matmul } = await import('../tensor/ops/product');
-    const n = 512;
-    const product = () =>
-      step(real(engine), () => {
-        const a = filled(real(engine), [n, n], 0.5);
-        matmul(a, a);
-      });
-    for (let warm = 0; warm < 3; warm++) product();
-    let calls = 0;
-    const start = performance.now();
-    while (performance.now() - start < 1000 * seconds) {
-      product();
-      calls++;
-    }
-    return (calls * 2 * n ** 3) / ((performance.now() - start) * 1e6);
+    const { productSpeed } = await import('../recipe/bench');
+    return productSpeed(real(engine), seconds);
   },
   async binaries() {
     const { supports } = await import('../runtime/engine');

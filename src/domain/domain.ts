@@ -83,7 +83,7 @@ function interpret<E>(
       const x = xs[0] as unknown as Tensor;
       const batch =
         pass.training && 'shape' in x ? { x, key: keyOf(pass.training.key, node) } : undefined;
-      const { params: derived, updates } = layer.effective(p, node.options as never, batch);
+      const { params: derived, updates } = layer.effective(p, node.options, batch);
       p = derived;
       for (const [local, t] of Object.entries(updates ?? {}))
         pass.updates.set(`${node.name}.${local}`, t);

@@ -51,38 +51,38 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
   return {
     affine(node, p, { lo, hi }) {
       const { layer, options } = node;
-      const terms = layer.terms(node.inputShapes[0]!, options as never);
+      const terms = layer.terms(node.inputShapes[0]!, options);
       if (terms === 0)
         return {
-          lo: layer.apply(lo, p, options as never),
-          hi: layer.apply(hi, p, options as never),
+          lo: layer.apply(lo, p, options),
+          hi: layer.apply(hi, p, options),
         };
       const [c, r] = toCentre(lo, hi, way);
-      const centre = layer.apply(c, p, options as never);
+      const centre = layer.apply(c, p, options);
       const radius = sound
         ? soundRadius(node, layer, p, c, r, terms)
-        : layer.applyAbs(r, p, options as never);
+        : layer.applyAbs(r, p, options);
       const [l, h] = toEnds(centre, radius, way);
       return { lo: l, hi: h };
     },
     pointwise({ layer, options }, { lo, hi }) {
-      const box = { lo: layer.f(lo, options as never), hi: layer.f(hi, options as never) };
+      const box = { lo: layer.f(lo, options), hi: layer.f(hi, options) };
       return sound && layer.error > 0 ? widen(box, layer.error * U) : box;
     },
     join({ layer, options }, boxes) {
       const lo = layer.combine(
         boxes.map((b) => b.lo),
-        options as never,
+        options,
       );
       const hi = layer.combine(
         boxes.map((b) => b.hi),
-        options as never,
+        options,
       );
       const terms = layer.terms(boxes.length);
       if (!sound || terms === 0) return { lo, hi };
       // Terms can cancel, so the error is measured against the sum of their sizes.
       const sizes = boxes.map((b) => maximum(abs(b.lo), abs(b.hi)));
-      const size = layer.combine(sizes, options as never);
+      const size = layer.combine(sizes, options);
       const error = affine(size, roundUp(2 * gamma(terms + 2) + 8 * U), 2 ** -148);
       const far = add(error, refusal(size));
       return { lo: toEnds(lo, far, OUTWARD)[0], hi: toEnds(hi, far, OUTWARD)[1] };
@@ -103,7 +103,7 @@ function soundRadius(
   const fed = lincomb(roundUp(1 + g), r, roundUp(2 * g), abs(c));
   const bias = layer.bias?.(p);
   const extra = bias && affine(abs(bias), roundUp(2 * g), 0);
-  const y = layer.applyAbs(fed, p, node.options as never, extra);
+  const y = layer.applyAbs(fed, p, node.options, extra);
   return add(affine(y, roundUp(1 + 2 * g), tiny(2 * terms)), refusal(y));
 }
 
@@ -155,7 +155,7 @@ export function intervalMargins(
   const p = nodeParams(last, params);
   const shape = last.inputShapes[0]!;
   const classes = reshape(differences(box.lo, k), [k * k, ...graph.output]);
-  const rows = layer.transpose(classes, p, last.options as never, shape);
+  const rows = layer.transpose(classes, p, last.options, shape);
   const flat = reshape(rows, [k * k, sizeOf(shape)]);
   const [c, r] = toCentre(at.lo, at.hi, sound ? OUTWARD : EXACT);
   const [c2, r2] = [reshape(c, [n, sizeOf(shape)]), reshape(r, [n, sizeOf(shape)])];
@@ -166,9 +166,9 @@ export function intervalMargins(
   const all = sub(centre, matmul(r2, abs(flat), { tb: true }));
   const picked = takeRows(reshape(all, [n * k, k]), rowsOf(labels, k));
   if (!sound) return picked;
-  const terms = layer.terms(shape, last.options as never);
+  const terms = layer.terms(shape, last.options);
   const reach = add(abs(c), r);
-  const sizes = reshape(layer.applyAbs(reach, p, last.options as never, bias && abs(bias)), [n, k]);
+  const sizes = reshape(layer.applyAbs(reach, p, last.options, bias && abs(bias)), [n, k]);
   return lessError(picked, sizes, labels, terms);
 }
 

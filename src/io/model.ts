@@ -40,7 +40,7 @@ export function encodeTensors(
 
 export interface LoadedTensors {
   readonly metadata: Metadata;
-  /** Values and shape of a tensor; raises an error that names what is missing. */
+  /** Shape and values (converted when asked for) of a tensor; an error names what is missing. */
   tensor(name: string): { readonly shape: Shape; readonly values: Float32Array };
   has(name: string): boolean;
   readonly names: readonly string[];
@@ -64,7 +64,12 @@ export function tensorsIn(decoded: Decoded, path: string): LoadedTensors {
     has: (name) => decoded.tensors.has(name),
     tensor(name) {
       const entry = decoded.tensors.get(name) ?? fail(path, `a tensor ${name}`, 'none');
-      return { shape: entry.shape, values: toFloat32(entry) };
+      return {
+        shape: entry.shape,
+        get values() {
+          return toFloat32(entry);
+        },
+      };
     },
   };
 }

@@ -17,7 +17,7 @@
  * Hosts are little-endian, as everywhere WebAssembly runs in practice. Cost: the header is walked
  * three times, the data never copied by `decode`.
  */
-import { expect, fail } from '../errors';
+import { expect, fail, quote } from '../errors';
 
 /** The dtypes, in the reference implementation's order of alignment; the values are item bytes. */
 export const ITEM_BYTES = {
@@ -352,7 +352,7 @@ const READERS: Readonly<Record<Dtype, (view: DataView, at: number) => number>> =
 };
 
 /** The value of IEEE 754 binary16 bits: 1 sign, 5 exponent, 10 fraction; exact. */
-function halfToNumber(bits: number): number {
+export function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >>> 10) & 0x1f;
   const fraction = bits & 0x3ff;
@@ -363,8 +363,8 @@ function halfToNumber(bits: number): number {
 
 const SCRATCH = new DataView(new ArrayBuffer(4));
 
-/** bfloat16 is the upper half of a float32. */
-function bfloatToNumber(bits: number): number {
+/** The value of bfloat16 bits, which are the upper half of a float32. */
+export function bfloatToNumber(bits: number): number {
   SCRATCH.setUint32(0, bits << 16);
   return SCRATCH.getFloat32(0);
 }
@@ -407,9 +407,4 @@ function describe(value: unknown): string {
   }
   if (typeof value === 'object' && value !== null) return 'an object';
   return value === undefined ? 'nothing' : String(value);
-}
-
-/** A name in quotes and escaped, cut to what a line can hold. */
-function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 }

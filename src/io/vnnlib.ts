@@ -12,7 +12,7 @@
  * nesting costs no recursion; the product of disjunctions is capped. Numbers are the nearest
  * float64; a bound that had to be divided is widened by one unit in the last place.
  */
-import { EspalierError } from '../errors';
+import { EspalierError, quote } from '../errors';
 import { type Case, casesOf } from './vnnlib/cases';
 import { conjoin, emptyClause, type Formula } from './vnnlib/clauses';
 import { type Form, reduceForm, type Scope } from './vnnlib/terms';
@@ -170,8 +170,4 @@ function pair(name: string, value: number): string {
   if (!Number.isFinite(value))
     throw new EspalierError(`result, ${name}: expected a finite number, got ${value}.`);
   return `(${name} ${value})`;
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
 }

@@ -10,7 +10,7 @@
  * before it is asked for, and inflating stops at the size the directory promised.
  */
 import { Inflate, zipSync } from 'fflate';
-import { EspalierError, expect, fail } from '../errors';
+import { EspalierError, expect, fail, quote } from '../errors';
 
 const END = 0x06054b50;
 const END64 = 0x06064b50;
@@ -232,9 +232,4 @@ function viewOf(bytes: Uint8Array): DataView {
 /** Exact below 2^53; what is above fails every check against the file's size. */
 function uint64(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
-}
-
-/** A name in quotes, escaped and cut to what a line can hold. */
-function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 }

@@ -48,6 +48,7 @@ export interface Graph {
   readonly output: Shape;
 }
 
+/** Checks a network; raises an EspalierError that names it and the node at fault. */
 export function compile(network: Network): Graph {
   const at = new Map<string, number>([[INPUT, -1]]);
   const nodes: GraphNode[] = [];
@@ -77,8 +78,8 @@ function compileNode(
   const joins = layer.role === 'join';
   expect(joins || inputs.length === 1, who, 'one input', `${inputs.length}`);
   const inputShapes = inputs.map((i) => (i < 0 ? network.input : nodes[i]!.shape));
-  const shape = layer.shape(inputShapes, options as never, who);
-  const params = layer.params?.(inputShapes, options as never) ?? {};
+  const shape = layer.shape(inputShapes, options, who);
+  const params = layer.params?.(inputShapes, options) ?? {};
   return { name: spec.name, kind: spec.layer, layer, options, inputs, inputShapes, shape, params };
 }
 

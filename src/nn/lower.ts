@@ -67,7 +67,7 @@ const canFold = (node: Lowered): boolean =>
 function effectiveParams(node: GraphNode, params: Params): Params {
   const { layer, options } = node;
   if (layer.role !== 'affine' || !layer.effective) return params;
-  return layer.effective(params, options as never).params;
+  return layer.effective(params, options).params;
 }
 
 /** y = scale (W x + b) + shift, by row of W. */

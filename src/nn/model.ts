@@ -31,7 +31,7 @@ export function createModel(
   return { engine, graph, params };
 }
 
-/** A model with the given weights (row-major). */
+/** A model with the given weights (row-major). Where one does not fit: an error, and nothing kept. */
 export function modelFrom(
   engine: Engine,
   network: Network,
@@ -39,11 +39,16 @@ export function modelFrom(
 ): Model {
   const graph = compile(network);
   const params = new Map<string, Tensor>();
-  for (const [name, spec] of paramSpecs(graph)) {
-    const values = weights(name);
-    const size = sizeOf(spec.shape);
-    expect(values.length === size, `${network.name}.${name}`, `${size} weights`, values.length);
-    params.set(name, keep(engine, spec.shape, values));
+  try {
+    for (const [name, spec] of paramSpecs(graph)) {
+      const values = weights(name);
+      const size = sizeOf(spec.shape);
+      expect(values.length === size, `${network.name}.${name}`, `${size} weights`, values.length);
+      params.set(name, keep(engine, spec.shape, values));
+    }
+  } catch (error) {
+    for (const tensor of params.values()) tensor.free();
+    throw error;
   }
   return { engine, graph, params };
 }

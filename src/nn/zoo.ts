@@ -153,9 +153,5 @@ export function buildNetwork(
   const match = /^wrn-(\d+)-(\d+)$/.exec(name);
   const found = lookup(zoo, match ? 'wrn' : name, 'network');
   const given = match ? { depth: Number(match[1]), width: Number(match[2]), ...options } : options;
-  return found.build(
-    input,
-    classes,
-    parseOptions(found.options, given, `network ${name}`) as never,
-  );
+  return found.build(input, classes, parseOptions(found.options, given, `network ${name}`));
 }

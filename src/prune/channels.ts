@@ -14,7 +14,7 @@ import { sizeOf } from '../tensor/shape';
 /** How channels go through a node: what its layer says, or what is right for any layer. */
 export function flowOf({ layer, options }: GraphNode): Flow {
   const missing = layer.role === 'pointwise' ? 'pass' : 'fixed';
-  return layer.flow?.(options as never) ?? { way: missing };
+  return layer.flow?.(options) ?? { way: missing };
 }
 
 /** Layers whose channels are tied, one with another. */

@@ -58,7 +58,15 @@ export async function benchmark(
   return rows;
 }
 
-function measure({ name, flops, images, run }: Case, seconds: number): BenchRow {
+/** Float32 matrix product in GFLOP/s, measured for about `seconds`. */
+export function productSpeed(engine: Engine, seconds: number): number {
+  return measure(product(engine, 512, 512, 512), seconds).gflops;
+}
+
+function measure(
+  { name, flops, images, run }: Case,
+  seconds: number,
+): BenchRow & { readonly gflops: number } {
   const times: number[] = [];
   const end = performance.now() + 1000 * seconds;
   for (let call = 0; call < 9 || performance.now() < end; call++) {

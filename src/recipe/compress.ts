@@ -187,7 +187,7 @@ function checkSparsity({ config }: Run, model: Model): void {
   const { name, ...options } = config.prune.strategy;
   const { sparsity } = config.prune;
   const chosen = lookup(strategies, name, 'strategy');
-  freeMasks(chosen.masks({ model, sparsity, seed: config.seed }, options as never));
+  freeMasks(chosen.masks({ model, sparsity, seed: config.seed }, options));
 }
 
 function prunableWeights({ graph, params }: Model): number {

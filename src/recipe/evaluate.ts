@@ -68,8 +68,7 @@ export async function evaluate(
         attacked > 0
           ? runAttack(attack, config.attack, { ...head(attacked), seed }).broken
           : new Uint8Array();
-      const verdicts =
-        verified > 0 ? verifier.verify(head(verified), config.verifier as never) : [];
+      const verdicts = verified > 0 ? verifier.verify(head(verified), config.verifier) : [];
       for (const b of broken) counts.era += 1 - b;
       verdicts.forEach(({ verdict }, i) => {
         if (verdict !== 'certified') return;
@@ -99,8 +98,8 @@ export function describeMethods(config: EvaluateConfig): { attack: string; verif
   const attack = lookup(attacks, config.attack.name, 'attack');
   const verifier = lookup(verifiers, config.verifier.name, 'verifier');
   return {
-    attack: attack.describe(config.attack as never, eps),
-    verifier: verifier.describe(config.verifier as never, eps),
+    attack: attack.describe(config.attack, eps),
+    verifier: verifier.describe(config.verifier, eps),
   };
 }
 

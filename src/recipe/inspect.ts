@@ -20,7 +20,7 @@ export function inspect({ graph, params }: Model): Inspection {
       if (!spec.prunable) continue;
       const values = params.get(`${node.name}.${local}`)!.read();
       const nonzero = values.reduce((count, w) => (w === 0 ? count : count + 1), 0);
-      const macs = node.layer.macs?.(node.inputShapes[0]!, node.shape, node.options as never) ?? 0;
+      const macs = node.layer.macs?.(node.inputShapes[0]!, node.shape, node.options) ?? 0;
       const density = nonzero / values.length;
       layers.push({
         name: `${node.name}.${local}`,

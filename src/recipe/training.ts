@@ -185,8 +185,7 @@ export async function runPhase(
       return false;
     }
     const score = await heldOut(model, data, options, config.seed);
-    const settled =
-      phase.name === 'finetune' || objective.settled(epoch + 1, epochs, options as never);
+    const settled = phase.name === 'finetune' || objective.settled(epoch + 1, epochs, options);
     if (settled && (!state.best || better(score, state.best))) {
       state.best = score;
       for (const [name, t] of model.params) assign(phase.best.get(name)!, t);
@@ -253,7 +252,7 @@ async function heldOut(
       await new Promise((resolve) => setImmediate(resolve));
       const batch = batchOf(set, held, from, Math.min(held.count, from + 500));
       const wrong = wrongSamples(canonical, batch.images, batch.labels);
-      const strong = objective.robust({ model: canonical, seed, ...batch }, options as never);
+      const strong = objective.robust({ model: canonical, seed, ...batch }, options);
       wrong.forEach((w, i) => {
         benign += 1 - w;
         robust += w === 0 ? strong[i]! : 0;

@@ -86,6 +86,7 @@ export class Arena {
         'an operation outside of it',
         'Wrap the computation in step(engine, () => ...).',
       );
+    if (!(bytes >= 0)) fail('arena', 'a size >= 0', bytes);
     const size = Math.ceil(bytes / ALIGN) * ALIGN;
     let segment = this.#segments[this.#current];
     while (!segment || segment.top + size > segment.size) {

@@ -23,7 +23,10 @@ export interface LoadOptions {
   readonly binary?: Binary | 'auto';
   /** Upper limit of the linear memory in bytes, at most 4 GiB. */
   readonly maxMemory?: number;
-  /** A compiled `WebAssembly.Module`, or bytes, or where to fetch them, instead of the built-in. */
+  /**
+   * A compiled `WebAssembly.Module`, or bytes, or where to fetch them, instead of the built-in; say in
+   * `binary` which of the two it is (default: `simd`).
+   */
   readonly module?: object;
   readonly bytes?: Uint8Array<ArrayBuffer>;
   /** A URL as text, or a `URL`. */
@@ -114,10 +117,6 @@ export class Engine {
     this.#pool?.close();
   }
 
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
   #ranges(parts: number, { rows, work }: Split): Range[] {
     const bytes = work === undefined ? 0 : Math.ceil(work / 64) * 64;
     const base: Ptr = work === undefined ? -1 : this.arena.alloc(bytes * parts);
@@ -190,8 +189,12 @@ async function chooseBinary(
   const label = named === 'auto' ? 'simd' : named;
   if (options.module)
     return { binary: label, bytes: new Uint8Array(), module: options.module as WebAssembly.Module };
-  if (options.bytes ?? options.url)
-    return { binary: label, bytes: options.bytes ?? (await fetchBytes(options.url!)) };
+  if (options.bytes ?? options.url) {
+    const bytes = options.bytes ?? (await fetchBytes(options.url!));
+    if (!WebAssembly.validate(bytes))
+      fail('load', 'a module that this runtime can compile', `${bytes.length} other bytes`);
+    return { binary: label, bytes };
+  }
   if (named !== 'simd') {
     const relaxed = decodeBase64(RELAXED_BASE64);
     if (WebAssembly.validate(relaxed)) return { binary: 'relaxed', bytes: relaxed };

@@ -61,6 +61,7 @@ export class LinearMemory {
 
   /** A block of at least `bytes` bytes; its contents are undefined. */
   alloc(bytes: number): Ptr {
+    if (!(bytes >= 0)) fail('memory', 'a size >= 0', bytes);
     const size = Math.max(ALIGN, Math.ceil(bytes / ALIGN) * ALIGN);
     let index = this.#free.findIndex((block) => block.size >= size);
     if (index < 0) index = this.#grow(size, bytes);

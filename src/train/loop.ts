@@ -6,6 +6,7 @@ import { newPass, propagate } from '../domain/domain';
 import { value } from '../domain/value';
 import { EspalierError, expect } from '../errors';
 import { type Model, trainableNames } from '../nn/model';
+import type { Options } from '../options';
 import { STREAMS } from '../tensor/philox';
 import { gradients } from '../tensor/tape';
 import { assign, input, item, step, Tensor } from '../tensor/tensor';
@@ -37,7 +38,8 @@ export interface EpochJob {
   readonly masks?: ReadonlyMap<string, Tensor> | undefined;
   readonly optimizer: Optimizer;
   readonly objective: Objective;
-  readonly options: unknown;
+  /** Of the objective, complete. */
+  readonly options: Options;
   readonly seed: number;
   /** 0-based, and how many there are in this phase. */
   readonly epoch: number;
@@ -97,10 +99,7 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
     const wanted = trainableNames(model.graph).map((name) => params.get(name)!);
     const { labels, index } = batch;
     const { result, gradients: found } = gradients(engine, wanted, () =>
-      objective.loss(
-        { model, x, labels, index, seed, epoch, epochs, ramp, pass },
-        options as never,
-      ),
+      objective.loss({ model, x, labels, index, seed, epoch, epochs, ramp, pass }, options),
     );
     const loss = item(result.loss);
     const moved = Number.isFinite(loss) && update(optimizer, model, found, job.rate(epoch), masks);

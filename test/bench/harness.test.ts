@@ -1,6 +1,7 @@
 /** The harness: order of turns, statistics, ratios, and what happens to wrong results. */
 import { describe, expect, it } from 'vitest';
 import { hold, type Plan, type Race } from '../../bench/harness';
+import { assertClose } from '../../bench/networks';
 import { render } from '../../bench/report';
 
 const PLAN: Plan = { rounds: 3, samples: 2, warmSeconds: 0, leastSeconds: 1e-4 };
@@ -81,4 +82,17 @@ it('prints a table with ratios', async () => {
   const text = render(outcome, 'markdown');
   expect(text).toContain('| a | 2.0 | 2.0 |');
   expect(text).toMatch(/\| a \| a \| 1\.00 \| .*1\.10 \| missed \|/);
+});
+
+it('tells equal results from others', () => {
+  const expected = [1, -4, 0];
+  const check =
+    (...got: number[]) =>
+    () =>
+      assertClose(got, expected, 1e-3, 'who');
+  expect(check(1.003, -4, 0)).not.toThrow();
+  expect(check(1.01, -4, 0)).toThrow('who: expected results equal to 0.001');
+  expect(check(1, -4, Number.NaN)).toThrow();
+  expect(check(1, -4)).toThrow();
+  expect(() => assertClose([0], [0], 1e-3, 'who')).toThrow();
 });

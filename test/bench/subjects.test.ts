@@ -1,4 +1,5 @@
 /** Every subject once at tiny sizes: results are checked, times are not. */
+import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hold } from '../../bench/harness';
@@ -50,4 +51,16 @@ it('names the machine', () => {
   const machine = machineOf(engine.info());
   expect(machine).toMatchObject({ node: process.versions.node, threads: 1 });
   expect(machine.cpu).not.toBe('');
+});
+
+it.each([
+  [['nonsense'], 'expected one of roofline, products'],
+  [['--roundz', '3'], '--roundz'],
+  [['--rounds', 'x'], '--rounds: expected a whole number >= 1, got x.'],
+  [['--binary', 'fast'], "expected 'simd', 'relaxed' or 'auto', got fast"],
+])('refuses %j', (argv, sentence) => {
+  const { status, stderr } = spawnSync(process.execPath, [script, ...argv], { encoding: 'utf8' });
+  expect(stderr).toContain(sentence);
+  expect(stderr.trim().split('\n')).toHaveLength(1);
+  expect(status).toBe(2);
 });

@@ -67,6 +67,10 @@ describe('load', () => {
     await using({ threads: 2, bytes: simd() }, (engine) => expect(works(engine)).toBe(50));
     const empty = new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
     await expect(load({ threads: 1, bytes: empty })).rejects.toThrow('exports the kernel');
+    const cut = new Uint8Array([...empty, 2]);
+    await expect(load({ threads: 2, bytes: cut })).rejects.toThrow(
+      'load: expected a module that this runtime can compile, got 9 other bytes',
+    );
   });
 
   it('goes on with one thread where there is no SharedArrayBuffer', async () => {

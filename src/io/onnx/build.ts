@@ -109,7 +109,7 @@ export class Builder {
     const rule = layers[layer] ?? fail(this.who, 'a layer', layer);
     const checked = parseOptions(rule.options, options, this.who);
     const shapes = inputs.map(({ sample }) => sample);
-    const sample = rule.shape(shapes, checked as never, this.who);
+    const sample = rule.shape(shapes, checked, this.who);
     expect(sizeOf(sample) <= MAX_SAMPLE, this.who, `at most ${MAX_SAMPLE} values`, sizeOf(sample));
     for (const values of Object.values(params)) this.spend(values.length);
     const draft: Draft = { name: this.name, layer, options, inputs, params, sample };

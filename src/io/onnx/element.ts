@@ -4,6 +4,7 @@
  */
 import { expect, fail } from '../../errors';
 import { type Shape, sizeOf } from '../../tensor/shape';
+import { bfloatToNumber, halfToNumber } from '../safetensors';
 import type { TensorProto } from './proto';
 
 export type Numbers = Float32Array | Float64Array;
@@ -30,20 +31,6 @@ interface Element {
   /** From an entry of the typed field, where that is not the number itself. */
   typed?(entry: number): number;
 }
-
-/** A 16-bit float from its bits: `bits` of fraction, exponents offset by `bias`. */
-const small =
-  (fraction: number, bias: number) =>
-  (bits: number): number => {
-    const sign = bits & 0x8000 ? -1 : 1;
-    const top = (1 << (15 - fraction)) - 1;
-    const exponent = (bits >> fraction) & top;
-    const part = (bits & ((1 << fraction) - 1)) / 2 ** fraction;
-    if (exponent === top) return part === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-    return sign * (exponent === 0 ? part * 2 ** (1 - bias) : (1 + part) * 2 ** (exponent - bias));
-  };
-const half = small(10, 15);
-const brain = small(7, 127);
 
 export const FLOAT = 1;
 export const INT64 = 7;
@@ -85,8 +72,8 @@ export const ELEMENTS: Readonly<Record<number, Element>> = {
   },
   10: {
     ...{ name: 'float16', kind: 'float', bytes: 2, single: true, field: 'int32_data' },
-    raw: (v, at) => half(v.getUint16(at, true)),
-    typed: half,
+    raw: (v, at) => halfToNumber(v.getUint16(at, true)),
+    typed: halfToNumber,
   },
   11: {
     ...{ name: 'double', kind: 'float', bytes: 8, field: 'double_data' },
@@ -102,8 +89,8 @@ export const ELEMENTS: Readonly<Record<number, Element>> = {
   },
   16: {
     ...{ name: 'bfloat16', kind: 'float', bytes: 2, single: true, field: 'int32_data' },
-    raw: (v, at) => brain(v.getUint16(at, true)),
-    typed: brain,
+    raw: (v, at) => bfloatToNumber(v.getUint16(at, true)),
+    typed: bfloatToNumber,
   },
 };
 

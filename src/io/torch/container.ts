@@ -6,7 +6,7 @@
  * legacy: pickles of a magic number, a protocol version, facts on the writer's machine, the value
  * and the list of storage keys; then, in the order of that list, an i64 count and the items.
  */
-import { expect, fail } from '../../errors';
+import { expect, fail, quote } from '../../errors';
 import { ITEM_BYTES } from '../safetensors';
 import { isZip, openZip } from '../zip';
 import { TorchHost } from './globals';
@@ -52,7 +52,7 @@ function openArchive(bytes: Uint8Array, who: string): Contents {
   const read = (entry: string): Uint8Array => zip.read(stem + entry, { checksum: false });
   if (zip.names.includes(`${stem}byteorder`)) {
     const order = String.fromCharCode(...read('byteorder').subarray(0, 8));
-    expect(order === 'little', who, 'little-endian storages', `byte order ${quoted(order)}`);
+    expect(order === 'little', who, 'little-endian storages', `byte order ${quote(order)}`);
   }
   const host = new TorchHost(who);
   const value = guarded(host, () => unpickle(read('data.pkl'), host, `${who}, data.pkl`).value);
@@ -94,10 +94,10 @@ function openLegacy(bytes: Uint8Array, who: string): Contents {
     const storage = typeof key === 'string' ? host.storages.get(key) : undefined;
     if (!storage || found.has(storage.key))
       fail(`${who}, storage keys`, 'each storage of the file once', 'another key', DAMAGED);
-    expect(at + 8 <= bytes.length, `${who}, storage ${quoted(storage.key)}`, 'a size', 'the end');
+    expect(at + 8 <= bytes.length, `${who}, storage ${quote(storage.key)}`, 'a size', 'the end');
     expect(
       view.getBigInt64(at, true) === BigInt(storage.count),
-      `${who}, storage ${quoted(storage.key)}`,
+      `${who}, storage ${quote(storage.key)}`,
       `${storage.count} items`,
       view.getBigInt64(at, true),
       DAMAGED,
@@ -111,7 +111,7 @@ function openLegacy(bytes: Uint8Array, who: string): Contents {
   return {
     value,
     bytesOf: ({ key }) =>
-      found.get(key) ?? fail(`${who}, storage ${quoted(key)}`, 'its bytes', 'none', DAMAGED),
+      found.get(key) ?? fail(`${who}, storage ${quote(key)}`, 'its bytes', 'none', DAMAGED),
   };
 }
 
@@ -125,7 +125,7 @@ function checkSize(storage: Storage, found: number, who: string): void {
   const bytes = storage.count * itemBytes(storage);
   expect(
     bytes === found,
-    `${who}, storage ${quoted(storage.key)}`,
+    `${who}, storage ${quote(storage.key)}`,
     `${bytes} bytes`,
     found,
     DAMAGED,
@@ -139,8 +139,4 @@ function guarded(host: TorchHost, read: () => Value): Value {
   } finally {
     host.check();
   }
-}
-
-function quoted(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 }

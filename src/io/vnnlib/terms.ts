@@ -3,6 +3,7 @@
  * is reduced when it closes, from the values of its arguments; a bad one is reported with its line
  * and stands as `bad` in the forms around it, which then keep quiet.
  */
+import { quote } from '../../errors';
 import { absorb, type Charge, type Clause, conjoin, emptyClause, type Formula } from './clauses';
 
 /** A linear term: weights by index, and a constant. */
@@ -280,8 +281,4 @@ function sizeOf({ inputs, outputs }: Linear): number {
 function shown(term: Term): string {
   if (term.kind === 'atom') return quote(term.text);
   return term.kind === 'formula' ? 'a comparison' : 'something else';
-}
-
-function quote(text: string): string {
-  return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);
 }

@@ -34,9 +34,10 @@ export function maxPool(x: Tensor, o: PoolOptions): Tensor {
 
 /** Mean over each window; padding counts as zeros. */
 export function avgPool(x: Tensor, o: PoolOptions): Tensor {
+  const g = geometry(x.shape, o);
   const y = empty(x.engine, poolShape(x.shape, o));
-  x.engine.run('avg_pool', ...geometry(x.shape, o), x.ptr, y.ptr);
-  return record(y, [x], [(g) => avgPoolGrad(g, x.shape, o)]);
+  x.engine.run('avg_pool', ...g, x.ptr, y.ptr);
+  return record(y, [x], [(dy) => avgPoolGrad(dy, x.shape, o)]);
 }
 
 /** The transpose of `avgPool`: dy -> [n, c, h, w] with c, h, w of `xShape`. */
