@@ -39,8 +39,8 @@ export default defineConfig([
     dts: TYPES,
     onSuccess: copyKernels,
   },
-  // One file without lazy chunks, so the charts stay outside.
-  { ...bundle([...INSTALLED, 'echarts']), entry: ['src/index.ts'], format: 'cjs', dts: TYPES },
+  // One file without lazy chunks, charts and all.
+  { ...bundle(INSTALLED), entry: ['src/index.ts'], format: 'cjs', dts: TYPES },
   {
     ...bundle(INSTALLED),
     entry: { cli: 'src/cli/bin.ts' },

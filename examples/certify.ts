@@ -4,12 +4,13 @@ import { datasets, leastMargins, load, loadModel, lower } from '../src/index';
 
 const engine = await load({ threads: 1 });
 const model = lower(await loadModel(engine, 'runs/quickstart/pruned.safetensors'));
-const { test, unit } = await datasets.digits!.load({});
+const { test, unit } = await datasets.digits.load({});
 const image = Float32Array.from(test.images.subarray(0, 64), (pixel) => pixel / unit);
-const [margin] = leastMargins(model, image, [test.labels[0]!], 0.02, { sound: true });
+const label = Number(test.labels[0]);
+const [margin = 0] = leastMargins(model, image, [label], 0.02, { sound: true });
 console.log(
-  margin! > 0
-    ? `certified: no change of up to 0.02 a pixel makes this anything but a ${test.labels[0]}`
+  margin > 0
+    ? `certified: no change of up to 0.02 a pixel makes this anything but a ${label}`
     : `unknown: the bounds leave a margin of ${margin}`,
 );
 engine.close();

@@ -83,7 +83,7 @@ describe('a network', () => {
   let test: ReturnType<typeof batchOf>;
 
   beforeAll(async () => {
-    const set = await datasets.digits!.load({});
+    const set = await datasets.digits.load({});
     test = batchOf(set, set.test, 0, 100);
 
     // Trained to be certified: forty steps of interval bound propagation.

@@ -112,7 +112,7 @@ export async function freeOutput(out: string, values: Values): Promise<string> {
   const { kindOf } = await import('../io/files');
   if (!values.on('force') && (await kindOf(out)) !== undefined)
     throw new EspalierError(
-      `${out}: expected no such file yet, got one. Give another --out, or --force to replace it.`,
+      `${out}: expected no such file yet, got one. Choose another name, or --force to replace it.`,
     );
   return out;
 }

@@ -8,10 +8,10 @@ import { mnist } from './mnist';
 import { npz } from './npz';
 import type { DataSource } from './types';
 
-export const datasets: Readonly<Record<string, DataSource>> = {
+export const datasets = {
   digits,
   mnist,
   'fashion-mnist': fashionMnist,
   cifar10,
   npz,
-};
+} as const satisfies Readonly<Record<string, DataSource>>;

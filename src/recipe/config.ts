@@ -182,7 +182,7 @@ export async function loadConfig(path: string, sets: readonly string[] = []): Pr
     json = JSON.parse(text);
   } catch (error) {
     throw new EspalierError(
-      `${path}: expected JSON, got a syntax error: ${(error as Error).message}.`,
+      `${path}: expected JSON, got a syntax error: ${printable((error as Error).message)}.`,
     );
   }
   return applySet(json, sets, path);
@@ -265,6 +265,11 @@ export function configDifferences(a: unknown, b: unknown, path = ''): string[] {
   return [...new Set([...Object.keys(a), ...Object.keys(b)])].flatMap((key) =>
     configDifferences(a[key] ?? null, b[key] ?? null, path ? `${path}.${key}` : key),
   );
+}
+
+/** Without control characters, which a file that is no text may hold. */
+function printable(text: string): string {
+  return text.replace(/\p{Cc}+/gu, ' ');
 }
 
 const ANYTHING = v.optional(v.unknown()) as unknown as SlotSchema;

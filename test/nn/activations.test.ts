@@ -136,7 +136,7 @@ describe('relax', () => {
   });
 
   it('takes the chord above an unstable relu and the better ray below', () => {
-    const relu = layers['relu'] as PointwiseLayer;
+    const relu = layers.relu as PointwiseLayer;
     expect(relu.relax(-1, 3, {} as never)).toEqual([1, 0, 0.75, 0.75]);
     expect(relu.relax(-3, 1, {} as never)).toEqual([0, 0, 0.25, 0.75]);
     expect(relu.relax(1, 2, {} as never)).toEqual([1, 0, 1, 0]);

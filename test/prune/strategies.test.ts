@@ -156,7 +156,7 @@ describe('magnitude', () => {
   };
   const run = (scope: string, sparsity: number) => {
     const values = maskValues(
-      strategies['magnitude']!,
+      strategies.magnitude!,
       { scope },
       { model: weights(), sparsity, seed: 0 },
     );
@@ -183,7 +183,7 @@ describe('magnitude', () => {
     const model = weights();
     for (const tensor of model.params.values()) tensor.write(new Float32Array(tensor.size).fill(0));
     const context = { model, sparsity: 0.5, seed: 0 };
-    const values = maskValues(strategies['magnitude']!, { scope: 'layer' }, context);
+    const values = maskValues(strategies.magnitude!, { scope: 'layer' }, context);
     expect([...values.values()].map((mask) => [...mask])).toEqual([
       [1, 1, 1, 1, 0, 0, 0, 0],
       [1, 1, 0, 0],
@@ -195,7 +195,7 @@ describe('random', () => {
   it('differs by seed and by layer, and is nested as sparsity rises', () => {
     const model = models.get('cnn-small')!;
     const masks = (seed: number, sparsity: number) =>
-      maskValues(strategies['random']!, { scope: 'layer' }, { model, sparsity, seed });
+      maskValues(strategies.random!, { scope: 'layer' }, { model, sparsity, seed });
     const name = 'dense1.weight';
     expect(masks(1, 0.5).get(name)).not.toEqual(masks(2, 0.5).get(name));
     const [low, high] = [masks(1, 0.5).get(name)!, masks(1, 0.9).get(name)!];
@@ -219,7 +219,7 @@ describe('filter', () => {
       masks,
     } = prune(
       model,
-      strategies['filter']!,
+      strategies.filter!,
       {},
       {
         sparsity: 0.5,
@@ -240,7 +240,7 @@ describe('filter', () => {
     const model = createModel(engine, networks['wrn-10-1']!, { seed: 2 });
     const { model: pruned, removed } = prune(
       model,
-      strategies['filter']!,
+      strategies.filter!,
       {},
       { sparsity: 0.5, seed: 0 },
     );
@@ -253,9 +253,9 @@ describe('filter', () => {
 
   it('prunes on over rounds, and carries earlier masks into the smaller network', () => {
     const model = createModel(engine, networks['cnn-small']!, { seed: 2 });
-    const sparse = prune(model, strategies['magnitude']!, {}, { sparsity: 0.5, seed: 0 });
+    const sparse = prune(model, strategies.magnitude!, {}, { sparsity: 0.5, seed: 0 });
     const goal = { sparsity: 0.6, seed: 0, previous: sparse.masks };
-    const { model: pruned, masks } = prune(model, strategies['filter']!, {}, goal);
+    const { model: pruned, masks } = prune(model, strategies.filter!, {}, goal);
     assertMasked(pruned, masks);
     const { weights, nonzero } = sparsityOf(pruned);
     expect(nonzero / weights).toBeLessThan(0.7);
@@ -266,7 +266,7 @@ describe('filter', () => {
     const model = models.get('cnn-small')!;
     const { groups } = channelsOf(model.graph);
     expect(groups.map((group) => group.channels.length)).toEqual([16, 32, 100]);
-    const values = maskValues(strategies['filter']!, {}, { model, sparsity: 0.999, seed: 0 });
+    const values = maskValues(strategies.filter!, {}, { model, sparsity: 0.999, seed: 0 });
     expect(Math.min(...[...values.values()].map(ones))).toBeGreaterThanOrEqual(1);
   });
 });
@@ -274,7 +274,7 @@ describe('filter', () => {
 describe('masks', () => {
   it('applies, counts and asserts', () => {
     const model = createModel(engine, networks['cnn-small']!, { seed: 1 });
-    const masks = strategies['magnitude']!.masks({ model, sparsity: 0.9, seed: 0 }, {
+    const masks = strategies.magnitude!.masks({ model, sparsity: 0.9, seed: 0 }, {
       scope: 'layer',
     } as never);
     expect(() => assertMasked(model, masks)).toThrow(
@@ -286,7 +286,7 @@ describe('masks', () => {
     const weight = model.params.get('dense2.weight')!;
     const values = weight.read();
     expect(values.some((x) => Object.is(x, -0))).toBe(false);
-    const [zero, kept] = [values.findIndex((x) => x === 0), values.findIndex((x) => x !== 0)];
+    const [zero, kept] = [values.indexOf(0), values.findIndex((x) => x !== 0)];
     values[zero] = 1;
     weight.write(values);
     expect(() => assertMasked(model, masks)).toThrow(/dense2\.weight/);

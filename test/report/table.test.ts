@@ -122,7 +122,7 @@ describe('tables of a summary', () => {
   it('sizes and speed', () => {
     expect(sizeTable(summary).rows).toEqual([
       ['dense, float32', '665,624 B', '666 kB', '1.00x', '21,480', '1.00x'],
-      ['pruned, sparse', '132,384 B', '132 kB', '5.0x', '63,912', '3.0x'],
+      ['pruned, sparse (estimate)', '132,384 B', '132 kB', '5.0x', '63,912', '3.0x'],
       ['pruned, deflated file', '87,431 B', '87.4 kB', '7.6x', '', ''],
     ]);
   });

@@ -32,7 +32,7 @@ describe.each(binaries())('the %s binary', (name) => {
     const start = (b: Uint8Array<ArrayBuffer>) =>
       new WebAssembly.Instance(new WebAssembly.Module(b), { env: { memory } });
     expect(() => start(bytes)).toThrow();
-    expect(start(withSharedMemory(bytes)).exports['gemm']).toBeTypeOf('function');
+    expect(start(withSharedMemory(bytes)).exports.gemm).toBeTypeOf('function');
   });
 });
 

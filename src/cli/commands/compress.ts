@@ -21,8 +21,8 @@ export const command: Command = {
   examples: [
     ['espalier compress', 'the embedded digits, in under a minute'],
     ['espalier compress examples/mnist-ibp.json', 'a config; run it again and it resumes'],
-    ['espalier compress --set prune.sparsity=0.95', 'one key changed'],
-    ['espalier compress --set objective=adversarial', 'another plug-in, with its defaults'],
+    ['espalier compress --set prune.sparsity=0.95 --out runs/twenty', 'one key changed'],
+    ['espalier compress --set objective=adversarial --out runs/adversarial', 'another plug-in'],
     ['espalier compress --json > summary.json', 'the summary as JSON'],
   ],
   sections: recipeSections,

@@ -35,7 +35,7 @@ export const command: Command = {
     ['espalier prune dense.safetensors', 'ten times fewer weights, as dense-pruned.safetensors'],
     [
       'espalier prune dense.safetensors --sparsity 0.5 --strategy filter -o half.safetensors',
-      'half of each layer’s filters',
+      'half of the weights, by whole filters',
     ],
     [
       'espalier prune weights.pth --network cnn-small --input 1,28,28',
