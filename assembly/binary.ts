@@ -18,7 +18,6 @@ const enum Op {
   EQUAL,
 }
 
-// @ts-ignore: decorator
 @inline
 function apply(op: Op, a: v128, b: v128): v128 {
   if (op == Op.ADD) return f32x4.add(a, b);
@@ -33,7 +32,6 @@ function apply(op: Op, a: v128, b: v128): v128 {
 }
 
 /** One line of which both inner strides are 0 or 1. A repeated operand is loaded once, ahead. */
-// @ts-ignore: decorator
 @inline
 function line(op: Op, count: i32, a: usize, move_a: bool, b: usize, move_b: bool, y: usize): void {
   const av = v128.load32_splat(a);
@@ -51,7 +49,6 @@ function line(op: Op, count: i32, a: usize, move_a: bool, b: usize, move_b: bool
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function broadcast(
   op: Op, d1: i32, d2: i32, a: usize, a0: i32, a1: i32, a2: i32,

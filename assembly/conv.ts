@@ -16,7 +16,6 @@ import { bytes } from './simd';
 import { From, multiply } from './tile';
 
 /** Panels that are gathered before the weights are run over: as many as stay cached. */
-// @ts-ignore: decorator
 @inline
 function panels_at_once(depth: i32): i32 {
   return max<i32>(1, min<i32>(8, 8192 / max<i32>(depth, 1)));
@@ -45,7 +44,6 @@ function place(
 }
 
 /** True when the 8 places follow each other in memory. */
-// @ts-ignore: decorator
 @inline
 function is_run(places: usize): bool {
   const s = i32x4.splat(load<i32>(places));
@@ -55,7 +53,6 @@ function is_run(places: usize): bool {
 }
 
 /** One tile of rows [o, o + rows) into the 8 places, directly or lane by lane. */
-// @ts-ignore: decorator
 @inline
 function tile_out(
   rows: i32, o: i32, a: usize, depth: i32, panel: usize, places: usize, plane: i32,
@@ -138,7 +135,6 @@ export function conv2d(
 const STREAMS: i32 = 16;
 
 /** The end of the lists of `phase_taps`. */
-// @ts-ignore: decorator
 @inline
 function after_taps(work: usize, kh: i32, kw: i32): usize {
   return work + bytes(3 * kh * kw);

@@ -22,7 +22,6 @@ const TOTALS: i32 = 65536;
 const CHANNELS: i32 = 32;
 
 /** Rows (1 to 4) of total, `wide` bytes apart, take (or add) a panel times columns of x. */
-// @ts-ignore: decorator
 @inline
 function tile(
   rows: i32, bases: usize, table: usize, panel: usize, count: i32, add: bool, total: usize,
@@ -70,7 +69,6 @@ function tile(
   if (rows > 3) finish(add, total + wide * 3, s30, s31);
 }
 
-// @ts-ignore: decorator
 @inline
 function finish(add: bool, total: usize, lo: v128, hi: v128): void {
   if (add) {
@@ -144,7 +142,6 @@ function pack_panel(dy: usize, apart: usize, width: i32, count: i32, panel: usiz
 }
 
 /** Stores the transpose of four vectors as lines `apart` bytes apart. */
-// @ts-ignore: decorator
 @inline
 function transpose4(a: v128, b: v128, c: v128, d: v128, q: usize, apart: usize): void {
   const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);

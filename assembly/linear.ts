@@ -37,14 +37,12 @@ export function copy(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
   memory.copy(y + bytes(r0), x + bytes(r0), bytes(r1 - r0));
 }
 
-// @ts-ignore: decorator
 @inline
 function centre_of(lo: v128, hi: v128): v128 {
   const half = f32x4.splat(0.5);
   return f32x4.add(f32x4.mul(half, lo), f32x4.mul(half, hi));
 }
 
-// @ts-ignore: decorator
 @inline
 function radius_of(lo: v128, hi: v128, c: v128, grow: v128, tiny: v128): v128 {
   const r = f32x4.max(f32x4.sub(hi, c), f32x4.sub(c, lo));
@@ -77,7 +75,6 @@ export function interval_to_centre(
 }
 
 /** |v| grow + tiny. */
-// @ts-ignore: decorator
 @inline
 function margin(v: v128, grow: v128, tiny: v128): v128 {
   return f32x4.add(f32x4.mul(f32x4.abs(v), grow), tiny);

@@ -11,7 +11,6 @@ import { bytes, madd } from './simd';
 export const MOST_ROWS: i32 = 4;
 
 /** True where lines are not mostly the unused end of a run of 8. */
-// @ts-ignore: decorator
 @inline
 export function wide_enough(gw: i32): bool {
   return gw >= 6;
@@ -21,7 +20,6 @@ export function wide_enough(gw: i32): bool {
  * temp [rows][8] = a [rows, k] times the 8 elements at p + table[k]; with at most 2 rows also
  * temp [2 + row][8] for q, as more independent sums.
  */
-// @ts-ignore: decorator
 @inline
 function tile(
   rows: i32, a: usize, a_row: usize, table: usize, k: i32, p: usize, q: usize, temp: usize,

@@ -6,13 +6,11 @@
  */
 import { bytes, load_part, store_part } from './simd';
 
-// @ts-ignore: decorator
 @inline
 function get(p: usize, rest: i32): v128 {
   return rest == 4 ? v128.load(p) : load_part(p, rest);
 }
 
-// @ts-ignore: decorator
 @inline
 function put(p: usize, v: v128, rest: i32): void {
   if (rest == 4) v128.store(p, v);
@@ -20,14 +18,12 @@ function put(p: usize, v: v128, rest: i32): void {
 }
 
 /** All ones where the mask is not zero, or everywhere without a mask. */
-// @ts-ignore: decorator
 @inline
 function keep(mask: usize, i: usize, rest: i32): v128 {
   if (!mask) return i32x4.splat(-1);
   return f32x4.ne(get(mask + i, rest), f32x4.splat(0));
 }
 
-// @ts-ignore: decorator
 @inline
 function sgd_lanes(
   w: usize, g: usize, v: usize, mask: usize, i: usize, rest: i32,
@@ -62,7 +58,6 @@ export function sgd(
   if (i < end) sgd_lanes(w, g, v, mask, i, <i32>((end - i) >> 2), a, b, c, nesterov);
 }
 
-// @ts-ignore: decorator
 @inline
 function adam_lanes(
   w: usize, g: usize, m: usize, v: usize, mask: usize, i: usize, rest: i32,

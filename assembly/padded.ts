@@ -2,7 +2,6 @@
 import { bytes } from './simd';
 
 /** Copies `count` elements; the last vector overlaps the one before. */
-// @ts-ignore: decorator
 @inline
 export function copy_run(p: usize, count: i32, q: usize): void {
   if (count < 4) {
@@ -14,7 +13,6 @@ export function copy_run(p: usize, count: i32, q: usize): void {
   v128.store(q + last, v128.load(p + last));
 }
 
-// @ts-ignore: decorator
 @inline
 function zero_run(q: usize, count: i32): void {
   for (let i = 0; i < count; i++, q += 4) store<u32>(q, 0);

@@ -7,7 +7,6 @@
 import { bytes } from './simd';
 
 /** Offset in the plane of the window's first maximum (NaN counts as one), or -1 of none. */
-// @ts-ignore: decorator
 @inline
 function window_max(x: usize, h: i32, w: i32, top: i32, left: i32, kh: i32, kw: i32): i32 {
   let at = -1;

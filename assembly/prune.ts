@@ -6,7 +6,6 @@
  */
 import { bytes } from './simd';
 
-// @ts-ignore: decorator
 @inline
 function key_of(p: usize): u32 {
   // Adding +0 turns -0 into +0.

@@ -12,7 +12,6 @@ const UNIT: f64 = 1.0 / 16777216.0;
 const HALF_PI: f64 = 1.5707963267948966;
 
 /** Ten rounds on the block (c0..c3) with key (k0, k1); the four words go to y. */
-// @ts-ignore: decorator
 @inline
 function block(c0: u32, c1: u32, c2: u32, c3: u32, k0: u32, k1: u32, y: usize): void {
   for (let round = 0; round < 10; round++) {
@@ -43,7 +42,6 @@ export function philox(n: i32, ctr: usize, key: usize, y: usize, r0: i32, r1: i3
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function row_index(index: usize, i: i32): u32 {
   return index ? load<u32>(index + bytes(i)) : <u32>i;
@@ -71,7 +69,6 @@ export function random_uniform(
 }
 
 /** cos and sin of t in [-pi/4, pi/4] by their Taylor series; truncation below 1e-14. */
-// @ts-ignore: decorator
 @inline
 function cos_small(z: f64): f64 {
   let p = 1.0 / 479001600.0;
@@ -83,7 +80,6 @@ function cos_small(z: f64): f64 {
   return p * z + 1.0;
 }
 
-// @ts-ignore: decorator
 @inline
 function sin_small(t: f64, z: f64): f64 {
   let p = 1.0 / 6227020800.0;

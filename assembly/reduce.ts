@@ -5,13 +5,11 @@
  */
 import { bytes } from './simd';
 
-// @ts-ignore: decorator
 @inline
 function promote(p: usize): v128 {
   return f64x2.promote_low_f32x4(v128.load64_zero(p));
 }
 
-// @ts-ignore: decorator
 @inline
 function lanes_sum(v: v128): f64 {
   return f64x2.extract_lane(v, 0) + f64x2.extract_lane(v, 1);
@@ -149,7 +147,6 @@ export function count_nonfinite(n: i32, x: usize, y: usize, r0: i32, r1: i32): v
 }
 
 /** Counts zeros, or finite values: |v| compared with 0, or below infinity. */
-// @ts-ignore: decorator
 @inline
 function count_lanes(n: i32, x: usize, zeros: bool): i32 {
   const end = x + bytes(n);

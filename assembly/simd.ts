@@ -7,21 +7,18 @@
  */
 
 /** a * b + c: fused in the relaxed binary, two roundings in the plain one. */
-// @ts-ignore: decorator
 @inline
 export function madd(a: v128, b: v128, c: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
 }
 
 /** Bytes of `count` f32 elements. */
-// @ts-ignore: decorator
 @inline
 export function bytes(count: i32): usize {
   return (<usize>count) << 2;
 }
 
 /** The first `count` (1, 2 or 3) elements at `p`; the other lanes are zero. */
-// @ts-ignore: decorator
 @inline
 export function load_part(p: usize, count: i32): v128 {
   if (count == 1) return v128.load32_zero(p);
@@ -30,7 +27,6 @@ export function load_part(p: usize, count: i32): v128 {
 }
 
 /** Writes the first `count` (1, 2 or 3) lanes to `p`. */
-// @ts-ignore: decorator
 @inline
 export function store_part(p: usize, v: v128, count: i32): void {
   if (count == 1) {
@@ -43,7 +39,6 @@ export function store_part(p: usize, v: v128, count: i32): void {
 
 
 /** 1 where the mask is set, +0 elsewhere. */
-// @ts-ignore: decorator
 @inline
 export function indicator(mask: v128): v128 {
   return v128.and(mask, f32x4.splat(1));

@@ -12,7 +12,6 @@ function row_max(x: usize, cols: i32): f64 {
 }
 
 /** exp(x - top) of the two elements at p; arguments below -200 are as good as it. */
-// @ts-ignore: decorator
 @inline
 function exp_pair(v: v128, top: v128): v128 {
   return exp_f64(f64x2.max(f64x2.sub(f64x2.promote_low_f32x4(v), top), f64x2.splat(-200)));
@@ -37,7 +36,6 @@ function exp_row(x: usize, y: usize, cols: i32, top: f64): f64 {
   return total;
 }
 
-// @ts-ignore: decorator
 @inline
 function divide_row(y: usize, cols: i32, total: f64): void {
   for (let j = 0; j < cols; j++) {

@@ -5,7 +5,6 @@
  */
 import { bytes, load_part, store_part } from './simd';
 
-// @ts-ignore: decorator
 @inline
 function add_line(x: usize, y: usize, count: i32): void {
   const end = bytes(count);

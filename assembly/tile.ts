@@ -21,7 +21,6 @@ export const enum From {
   ROW_BIAS = 4,
 }
 
-// @ts-ignore: decorator
 @inline
 function start(from: i32, bias: usize, row: usize, half: usize, c: usize): v128 {
   let v = from & From.C ? v128.load(c + half) : f32x4.splat(0);
@@ -30,7 +29,6 @@ function start(from: i32, bias: usize, row: usize, half: usize, c: usize): v128 
   return v;
 }
 
-// @ts-ignore: decorator
 @inline
 function tile(
   rows: i32, a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
@@ -108,7 +106,6 @@ function tile(
 
 // Inlined into the nest of loops around it: V8 unrolls an innermost loop by its depth, and on
 // Node 20, where every turn of a loop checks the stack, that is worth 18 % of the speed.
-// @ts-ignore: decorator
 @inline
 function tile4(
   a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
@@ -139,7 +136,6 @@ function tile1(
 }
 
 /** C tile [rows <= 4, 8] = start + A [rows, k] B [k, 8]. */
-// @ts-ignore: decorator
 @inline
 export function multiply(
   rows: i32, a: usize, a_row: usize, a_col: usize, b: usize, k: i32,

@@ -20,14 +20,12 @@ const LN2_HI: f64 = 6.93147180369123816490e-1;
 const LN2_LO: f64 = 1.90821492927058770002e-10;
 
 /** p * x + c. */
-// @ts-ignore: decorator
 @inline
 function step(p: v128, x: v128, c: f64): v128 {
   return f64x2.add(f64x2.mul(p, x), f64x2.splat(c));
 }
 
 /** exp for arguments in [-700, 700] or NaN. */
-// @ts-ignore: decorator
 @inline
 export function exp_f64(x: v128): v128 {
   const shifted = f64x2.add(f64x2.mul(x, f64x2.splat(LOG2E)), f64x2.splat(MAGIC));
@@ -52,7 +50,6 @@ export function exp_f64(x: v128): v128 {
 }
 
 /** log of a positive normal f64, +-0 (-inf), +inf, negative (NaN) or NaN. */
-// @ts-ignore: decorator
 @inline
 export function log_f64(x: v128): v128 {
   // Subtracting the bits of sqrt(1/2) first puts the mantissa into [sqrt(1/2), sqrt(2)).
@@ -80,27 +77,23 @@ export function log_f64(x: v128): v128 {
   return v128.bitselect(y, f64x2.splat(NaN), f64x2.ge(x, f64x2.splat(0)));
 }
 
-// @ts-ignore: decorator
 @inline
 export function log_scalar(x: f64): f64 {
   return f64x2.extract_lane(log_f64(f64x2.splat(x)), 0);
 }
 
 /** Clamps so that exp stays far from f64's limits, yet far outside of f32's. NaN passes. */
-// @ts-ignore: decorator
 @inline
 function clamp_exponent(x: v128): v128 {
   return f64x2.max(f64x2.min(x, f64x2.splat(110)), f64x2.splat(-110));
 }
 
-// @ts-ignore: decorator
 @inline
 function sigmoid_f64(x: v128): v128 {
   const one = f64x2.splat(1);
   return f64x2.div(one, f64x2.add(one, exp_f64(clamp_exponent(f64x2.neg(x)))));
 }
 
-// @ts-ignore: decorator
 @inline
 function tanh_f64(x: v128): v128 {
   const one = f64x2.splat(1);
@@ -113,19 +106,16 @@ function tanh_f64(x: v128): v128 {
   return v128.bitselect(f64x2.mul(x, p), far, small);
 }
 
-// @ts-ignore: decorator
 @inline
 function low(x: v128): v128 {
   return f64x2.promote_low_f32x4(x);
 }
 
-// @ts-ignore: decorator
 @inline
 function high(x: v128): v128 {
   return f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 1));
 }
 
-// @ts-ignore: decorator
 @inline
 function narrow(lo: v128, hi: v128): v128 {
   return v128.shuffle<i64>(

@@ -27,7 +27,6 @@ const enum Op {
   CLAMP,
 }
 
-// @ts-ignore: decorator
 @inline
 function apply(op: Op, v: v128, p: v128, q: v128): v128 {
   const zero = f32x4.splat(0);
@@ -55,7 +54,6 @@ function apply(op: Op, v: v128, p: v128, q: v128): v128 {
   return f32x4.min(f32x4.max(v, p), q);
 }
 
-// @ts-ignore: decorator
 @inline
 function map(op: Op, p: f32, q: f32, x: usize, y: usize, r0: i32, r1: i32): void {
   const pv = f32x4.splat(p);
