@@ -50,7 +50,8 @@ function panels(positions: number): number {
 const gemm: Form = {
   about: 'packed product',
   direct: true,
-  cost: (s, batch) => (isDense(s) ? s[0] * PANEL * Math.ceil(s[3] / PANEL) * Math.max(batch, 4) : Infinity),
+  cost: (s, batch) =>
+    isDense(s) ? s[0] * PANEL * Math.ceil(s[3] / PANEL) * Math.max(batch, 4) : Infinity,
   compile({ engine, batch, sizes, weight, bias, x, y, relu, keep }) {
     const [k, , , n] = sizes;
     const packed = keep(4 * packedSize(k, n));
@@ -115,7 +116,7 @@ const winograd: Form = {
     if (m === 0) return Infinity;
     const tiles = panels(batch * Math.ceil(s[12] / m) * Math.ceil(s[13] / m));
     const depth = s[0] * s[6] * s[7];
-    return 1.1 * 16 * tiles * (depth + 12) * (s[3] + 16);
+    return tiles * (depth * (17.8 * s[3] + 190) + 60 * s[3] + 1500);
   },
   compile({ engine, batch, sizes, weight, bias, x, y, relu, keep }) {
     const [c, , , oc, k, , stride] = sizes;
