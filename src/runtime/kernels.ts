@@ -223,7 +223,6 @@ export const KERNELS = {
   log: elementwise(4),
   abs: elementwise(1),
   sign: elementwise(1),
-  neg: elementwise(1),
   sqrt: elementwise(1),
   reciprocal: elementwise(1),
   square: elementwise(1),
@@ -285,11 +284,7 @@ export const KERNELS = {
     rows,
     cost: rows * cols,
   })),
-  channel_moments: kernel<[n: Size, c: Size, hw: Size, x: Ptr, mean: Ptr, variance: Ptr]>(
-    (n, c, hw) => ({ rows: c, cost: 4 * n * c * hw }),
-  ),
   count_nonzero: kernel<Unary>((n) => ({ rows: 1, cost: n })),
-  count_nonfinite: kernel<Unary>((n) => ({ rows: 1, cost: n })),
 
   // Classification (softmax.ts). Labels are i32.
   softmax: kernel<[rows: Size, cols: Size, x: Ptr, y: Ptr]>((rows, cols) => ({
