@@ -67,6 +67,11 @@ type RandomFill = [
   ...[a: Scalar, b: Scalar, y: Ptr],
 ];
 
+/** Whether `conv2d_lines` takes a convolution (assembly/lines.ts). */
+export function hasLines(...[, , , , , , , sh, sw, , , , , , ow]: ConvGeometry): boolean {
+  return sh === sw && sh <= 2 && ow >= 4;
+}
+
 const elementwise = (flops: number) => kernel<Unary>((n) => ({ rows: n, cost: flops * n }));
 const scaled = (flops: number) =>
   kernel<[n: Size, slope: Scalar, x: Ptr, y: Ptr]>((n) => ({ rows: n, cost: flops * n }));
