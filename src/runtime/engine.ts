@@ -71,6 +71,11 @@ export class Engine {
   readonly arena: Arena;
   readonly threads: number;
   readonly binary: Binary;
+  /**
+   * Whether operations may form other sums than the products that define them (Winograd's
+   * convolutions), of which certificates do not speak. Off; training steps turn it on for themselves.
+   */
+  otherSums = false;
   readonly #kernels: Kernels;
   readonly #pool: Pool | undefined;
   readonly #reasons: readonly string[];

@@ -209,9 +209,9 @@ export const KERNELS = {
     },
   ),
 
-  winograd_weights: kernel<[oc: Size, c: Size, k: Size, s: Size, wt: Ptr, u: Ptr]>(
-    (oc, c, _, s) => ({ rows: oc, cost: 64 * oc * c * s * s, work: 48 }),
-  ),
+  winograd_weights: kernel<
+    [...[oc: Size, c: Size, k: Size, s: Size], ...[wt: Ptr, wo: Int, wi: Int, flip: Int, u: Ptr]]
+  >((oc, c, _, s) => ({ rows: oc, cost: 64 * oc * c * s * s, work: 208 })),
   conv2d_winograd: kernel<[...ConvGeometry, x: Ptr, u: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]>(
     (n, c, _h, _w, oc, kh, _kw, s, _sw, _pt, _pl, _dh, _dw, oh, ow) => {
       const { rows, work } = winogradPanels(n, c * s * s, oc, 5 - kh / s, oh, ow);
