@@ -11,7 +11,7 @@ const CASES = [
   { x: [24, 24, 12, 12], oc: 40, k: 3, stride: 1, pad: [1, 1, 1, 1], fewer: true },
   { x: [24, 32, 11, 9], oc: 24, k: 3, stride: 1, pad: [0, 2, 1, 0], fewer: true },
   { x: [16, 24, 24, 24], oc: 32, k: 4, stride: 2, pad: [1, 1, 1, 1], fewer: true },
-  { x: [40, 24, 8, 9], oc: 24, k: 2, stride: 1, pad: [1, 0, 0, 0], fewer: true },
+  { x: [8, 48, 18, 19], oc: 48, k: 2, stride: 1, pad: [1, 0, 0, 0], fewer: true },
   { x: [1, 1, 9, 9], oc: 3, k: 3, stride: 1, pad: [1, 1, 1, 1], fewer: false },
   { x: [2, 24, 9, 9], oc: 32, k: 3, stride: 3, pad: [1, 1, 1, 1], fewer: false },
 ] as const;
