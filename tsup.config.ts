@@ -4,7 +4,7 @@
  */
 import { rmSync } from 'node:fs';
 import { copyFile, readdir, readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { defineConfig, type Options } from 'tsup';
 
 type Plugin = NonNullable<Options['esbuildPlugins']>[number];
@@ -61,13 +61,15 @@ const nodeAtRunTime: Plugin = {
  */
 const oneSharedChunk: Plugin = {
   name: 'one-shared-chunk',
-  setup({ onResolve, onLoad, resolve: find }) {
+  setup({ onStart, onLoad }) {
     const lazy = new Set<string>();
-    onResolve({ filter: /^\./ }, async ({ path, kind, resolveDir, pluginData }) => {
-      if (kind !== 'dynamic-import' || pluginData === 'finding') return undefined;
-      const found = await find(path, { kind, resolveDir, pluginData: 'finding' });
-      lazy.add(found.path);
-      return found;
+    onStart(async () => {
+      for (const file of await readdir('src', { recursive: true })) {
+        if (!file.endsWith('.ts')) continue;
+        const text = await readFile(join('src', file), 'utf8');
+        for (const [, to] of text.matchAll(/\bimport\('(\.[^']+)'\)/g))
+          lazy.add(`${resolve('src', dirname(file), to!)}.ts`);
+      }
     });
     onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, async ({ path }) =>
       lazy.has(path)
