@@ -84,8 +84,8 @@ export class Engine {
   }
 
   /**
-   * Resolves when every thread is up, or it is known (and said in `info().reasons`) that one is not.
-   * Nothing has to wait for it: until then those that are up do the work.
+   * Starts the threads, if no work has, and resolves when every one is up, or it is known (and said in
+   * `info().reasons`) that one is not. Nothing has to wait for it: those that are up do the work.
    */
   async settled(): Promise<void> {
     await this.#pool?.settled();

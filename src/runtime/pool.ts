@@ -25,6 +25,8 @@ const [IDLE, OFFERED, TAKEN] = [0, 1, 2];
 const SPIN = 4000;
 const HANDSHAKE_MS = 10_000;
 const PATIENCE_MS = 60_000;
+/** Own shares of the caller, summed, after which workers pay: starting one takes it 5 ms (measured). */
+const HIRE_MS = 10;
 
 export interface Range {
   /** Byte offset of the thread's workspace, or -1 where the kernel takes none. */
@@ -59,16 +61,24 @@ export interface PoolParts {
   readonly patience?: number;
 }
 
-/** Starts `workers` threads, which join in as they come up. */
+/**
+ * A pool of `workers` threads. They are started once there was work enough to pay for them, or when
+ * `settled()` is called, and join in as they come up.
+ */
 export function startPool(workers: number, spawn: Spawn, parts: PoolParts): Pool {
   const { kernels, patience = PATIENCE_MS } = parts;
   const control = new SharedArrayBuffer(4 * INTS + 8 * (MAX_ARGS + 3 * workers));
   const header = new Int32Array(control, 0, INTS);
   const numbers = new Float64Array(control, 4 * INTS);
-  const crew = new Crew(workers, spawn, { ...parts, control });
+  let crew: Crew | undefined;
+  const hire = (): Crew => {
+    crew ??= new Crew(workers, spawn, { ...parts, control });
+    return crew;
+  };
   const sleeps = maySleep();
   let began = 0;
   let share = 0;
+  let shares = 0;
 
   /** Computes a range that its worker has not begun. */
   const runHere = (worker: number): void => {
@@ -83,7 +93,7 @@ export function startPool(workers: number, spawn: Spawn, parts: PoolParts): Pool
   };
   const giveUp = (worker: number, seconds: number): never => {
     const late = `thread ${worker + 2} did not finish its share within ${Math.ceil(seconds)} s`;
-    crew.fail(late);
+    crew?.fail(late);
     return fail('engine', 'an answer of every thread', late, 'The engine goes on with one thread.');
   };
   /** Sleeps where the runtime lets this thread sleep, and spins on the main thread of a page. */
@@ -105,10 +115,10 @@ export function startPool(workers: number, spawn: Spawn, parts: PoolParts): Pool
 
   return {
     get workers() {
-      return crew.lost === undefined ? workers : 0;
+      return crew?.lost === undefined ? workers : 0;
     },
     get reason() {
-      return crew.lost;
+      return crew?.lost;
     },
     start(kernel, args, ranges) {
       header[KERNEL] = kernel;
@@ -128,15 +138,17 @@ export function startPool(workers: number, spawn: Spawn, parts: PoolParts): Pool
       for (let i = 0; i < workers; i++)
         if (Atomics.compareExchange(header, SLOTS + i, OFFERED, IDLE) === OFFERED) runHere(i);
       for (let i = 0; i < workers; i++) waitFor(i);
+      shares += share;
+      if (shares > HIRE_MS) hire();
       if (Atomics.exchange(header, FAILED, 0) !== 0)
         throw new Error('a kernel trapped on a worker thread');
     },
-    settled: () => crew.settled(),
+    settled: () => hire().settled(),
     close() {
       Atomics.store(header, STOP, 1);
       Atomics.add(header, GENERATION, 1);
       Atomics.notify(header, GENERATION);
-      crew.close();
+      crew?.close();
     },
   };
 }

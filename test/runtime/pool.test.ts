@@ -32,6 +32,7 @@ function poolOf(workers: number, spawn: Spawn, parts: Partial<PoolParts> = {}): 
   const kernels = names.map((name) => exports[name] as Kernel);
   const pool = startPool(workers, spawn, { module, memory, names, kernels, ...parts });
   pools.push(pool);
+  void pool.settled();
   return pool;
 }
 
@@ -82,6 +83,29 @@ describe('the pool', () => {
     const pool = poolOf(2, puppets().spawn);
     expect(filledRows(pool, 2, 1)).toBe(ROWS);
     expect(filledRows(pool, 1, 2)).toBe(ROWS);
+  });
+
+  it('starts its workers when work pays for them, and not before', () => {
+    let hired = 0;
+    const spawn: Spawn = () => {
+      hired++;
+      return { leave: () => {}, end: () => {} };
+    };
+    const busy: Kernel = (ms) => {
+      const end = performance.now() + ms!;
+      while (performance.now() < end);
+    };
+    const pool = startPool(3, spawn, { module, memory, names, kernels: [busy] });
+    const job = (ms: number): void => {
+      pool.start(0, [ms], [{ work: -1, r0: 0, r1: 1 }]);
+      busy(ms);
+      pool.join();
+    };
+    for (let i = 0; i < 10; i++) job(0);
+    expect([pool.workers, hired]).toEqual([3, 0]);
+    job(20);
+    expect([pool.workers, hired]).toEqual([3, 3]);
+    pool.close();
   });
 
   it('passes a trap on, of a worker and of a range taken back, and goes on', async () => {
@@ -161,8 +185,8 @@ describe('the engine', () => {
     }
     Reflect.set(threads, 'Worker', Known);
     const engine = await load({ threads: 2, binary: 'simd' });
-    Reflect.set(threads, 'Worker', Worker);
     await engine.settled();
+    Reflect.set(threads, 'Worker', Worker);
     expect([engine.threads, made.length]).toEqual([2, 1]);
     const product = (): number =>
       step(engine, () =>
