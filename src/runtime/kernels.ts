@@ -81,7 +81,7 @@ const reduction = kernel<Reduce>((outer, reduce, inner) => ({
   cost: outer * reduce * inner,
 }));
 const randomFill = (flops: number) =>
-  kernel<RandomFill>((rows, cols) => ({ rows, cost: flops * rows * cols, work: 16 }));
+  kernel<RandomFill>((rows, cols) => ({ rows, cost: flops * rows * cols, work: 160 }));
 
 const convCost = (...[n, c, , , oc, kh, kw, , , , , , , oh, ow]: ConvGeometry) =>
   2 * n * oc * oh * ow * c * kh * kw;
@@ -325,7 +325,11 @@ export const KERNELS = {
   >((n) => ({ rows: n, cost: 16 * n })),
 
   // Random numbers (random.ts): (a, b) are (lo, hi) and (mean, std).
-  philox: kernel<[n: Size, counter: Ptr, key: Ptr, y: Ptr]>((n) => ({ rows: n, cost: 40 * n })),
+  philox: kernel<[n: Size, counter: Ptr, key: Ptr, y: Ptr]>((n) => ({
+    rows: n,
+    cost: 40 * n,
+    work: 64,
+  })),
   random_uniform: randomFill(10),
   random_normal: randomFill(40),
 
