@@ -15,7 +15,6 @@ const HALF_PI: f64 = 1.5707963267948966;
  * Ten rounds on four blocks, word by word: lane b of the words (c0..c3) is block b, of the keys
  * (k0, k1) its key. Word w of all four goes to y + 16 w.
  */
-@inline
 function blocks(c0: v128, c1: v128, c2: v128, c3: v128, k0: v128, k1: v128, y: usize): void {
   const m0 = i32x4.splat(0xd2511f53);
   const m1 = i32x4.splat(0xcd9e8d57);
@@ -65,7 +64,6 @@ function blocks_at(j: i32, id: u32, stream: u32, seed_lo: u32, seed_hi: u32, wor
 }
 
 /** y[4 b + w] = lane b of x_w, the first `count` of 16; `work` has room for all. */
-@inline
 function store_blocks(
   x0: v128, x1: v128, x2: v128, x3: v128, y: usize, count: i32, work: usize,
 ): void {
@@ -162,7 +160,6 @@ function sin_small(t: v128, z: v128): v128 {
  * Two normal pairs: the lower lanes of `words` and `turn_words` give radius and angle. The first of
  * each pair goes to lanes 0 and 1 of y, the second to those of y + 64.
  */
-@inline
 function normals(words: v128, turn_words: v128, mean: v128, std: v128, y: usize): void {
   // In (0, 1], so that the logarithm is finite.
   const whole = f64x2.add(low_bits(words), f64x2.splat(1));
