@@ -22,12 +22,14 @@ const LAYERS = {
   data: [...NETWORK, 'io'],
   attack: DOMAIN,
   verify: DOMAIN,
+  // Judges what domains prove, and so shares nothing with them.
+  check: [...NETWORK, 'data'],
   prune: DOMAIN,
   // The adversarial objective attacks while it trains; the loop draws batches of data.
   train: [...DOMAIN, 'attack', 'data'],
   report: [],
-  recipe: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'prune', 'train', 'report'],
-  cli: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'prune', 'train', 'report', 'recipe'],
+  recipe: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'check', 'prune', 'train', 'report'],
+  cli: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'check', 'prune', 'train', 'report', 'recipe'],
 };
 
 /** Files of src/ itself that every floor may import; they import only each other. */
