@@ -4,6 +4,7 @@
  */
 import type { ModelFile, ReadOptions } from '../io/read';
 import type { BenchRow } from '../recipe/bench';
+import type { Certified, CertifyOptions, Checked, CheckFilesOptions } from '../recipe/certificates';
 import type { Config, PlugIn } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
 import type { Evaluation } from '../recipe/evaluate';
@@ -31,6 +32,8 @@ export interface Backend {
   finetune(engine: EngineHandle, job: Hooks & FinetuneJob): Promise<Inspection>;
   evaluate(engine: EngineHandle, job: Hooks & EvaluateJob): Promise<Evaluation>;
   bounds(engine: EngineHandle, job: Hooks & BoundsJob): Promise<readonly ImageBounds[]>;
+  certify(engine: EngineHandle, job: Hooks & CertifyJob): Promise<readonly Certified[]>;
+  check(engine: EngineHandle, job: Hooks & CheckJob): Promise<readonly Checked[]>;
   inspect(engine: EngineHandle, model: string, as: ReadOptions): Promise<Inspected>;
   convert(engine: EngineHandle, from: string, to: string, as: ReadOptions): Promise<Conversion>;
   /** The config recorded in a model file, or undefined. */
@@ -80,3 +83,9 @@ export interface BoundsJob extends ModelJob {
   readonly eps: number;
   readonly method: PlugIn;
 }
+
+export interface CertifyJob extends ModelJob, Omit<CertifyOptions, keyof Hooks> {
+  readonly data: Config['data'];
+}
+
+export interface CheckJob extends ModelJob, Omit<CheckFilesOptions, keyof Hooks> {}

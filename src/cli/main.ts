@@ -47,6 +47,16 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'output and margin bounds of given inputs, by a named method',
     load: () => import('./commands/bounds'),
   },
+  certify: {
+    args: 'MODEL',
+    about: 'certificates of given inputs, as files that anyone can check',
+    load: () => import('./commands/certify'),
+  },
+  check: {
+    args: 'CERTIFICATE MODEL',
+    about: 'an independent checker of certificates',
+    load: () => import('./commands/check'),
+  },
   convert: {
     args: 'IN OUT',
     about: 'between formats: safetensors, ONNX, PyTorch, npz',

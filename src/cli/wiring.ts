@@ -56,6 +56,16 @@ export const backend: Backend = {
     const { model } = await open(engine, job);
     return outputBounds(model, await loadData(job.data), job);
   },
+  async certify(engine, job) {
+    const { certify } = await import('../recipe/certificates');
+    const { model } = await open(engine, job);
+    return certify(model, await loadData(job.data), job);
+  },
+  async check(engine, job) {
+    const { checkFiles } = await import('../recipe/certificates');
+    const { model } = await open(engine, job);
+    return checkFiles(model, job);
+  },
   async inspect(engine, path, as) {
     const { readModelFile } = await import('../io/read');
     const { inspect } = await import('../recipe/inspect');

@@ -113,6 +113,15 @@ const idle: Backend = {
       margins: [0.5, null],
       certified: true,
     })),
+  certify: async (_, { indices, folder }) =>
+    indices.map((index) =>
+      index % 2
+        ? { index, label: 1, margin: -0.5, method: null, file: null }
+        : { index, label: 1, margin: 0.5, method: 'interval', file: `${folder}/${index}.json` },
+    ),
+  check: async (_, { path }) => [
+    { file: path, accepted: true, text: 'output 1 is the largest', margin: 0.5 },
+  ],
   inspect: async () => inspection,
   convert: async () => ({ from: 'onnx', to: 'espalier', notes: [], bytes: 2600, inspection }),
   recordedConfig: async () => ({ data: 'digits', objective: { name: 'ibp', eps: 0.05 } }),
