@@ -82,7 +82,6 @@ export { type EvaluateHooks, type Evaluation, evaluate } from './recipe/evaluate
 export { Interrupted, type Listener, type RunEvent, type StopSignal } from './recipe/events';
 export { type Inspection, inspect } from './recipe/inspect';
 export { openRun, type RunDir, type RunPaths } from './recipe/run-dir';
-export { clopperPearson, type Interval } from './report/binomial';
 export { renderReport } from './report/html';
 export { renderTable, summaryText } from './report/table';
 export type { Accuracies, LayerSummary, Proportion, ReportData, Summary } from './report/types';
@@ -93,6 +92,7 @@ export {
   type LoadOptions,
   load,
 } from './runtime/engine';
+export { clopperPearson, type Interval } from './statistics';
 export {
   add,
   affine,
