@@ -12,6 +12,7 @@ import type { Listener } from '../recipe/events';
 import type { Inspection } from '../recipe/inspect';
 import type { ImageBounds } from '../recipe/phases';
 import type { RunDir } from '../recipe/run-dir';
+import type { SmoothOptions, SmoothResult } from '../recipe/smooth';
 import type { Summary } from '../report/types';
 import type { Engine, LoadOptions } from '../runtime/engine';
 
@@ -32,6 +33,7 @@ export interface Backend {
   finetune(engine: EngineHandle, job: Hooks & FinetuneJob): Promise<Inspection>;
   evaluate(engine: EngineHandle, job: Hooks & EvaluateJob): Promise<Evaluation>;
   bounds(engine: EngineHandle, job: Hooks & BoundsJob): Promise<readonly ImageBounds[]>;
+  smooth(engine: EngineHandle, job: Hooks & SmoothJob): Promise<SmoothResult>;
   certify(engine: EngineHandle, job: Hooks & CertifyJob): Promise<readonly Certified[]>;
   check(engine: EngineHandle, job: Hooks & CheckJob): Promise<readonly Checked[]>;
   inspect(engine: EngineHandle, model: string, as: ReadOptions): Promise<Inspected>;
@@ -82,6 +84,10 @@ export interface BoundsJob extends ModelJob {
   readonly indices: readonly number[];
   readonly eps: number;
   readonly method: PlugIn;
+}
+
+export interface SmoothJob extends ModelJob, Omit<SmoothOptions, keyof Hooks> {
+  readonly data: Config['data'];
 }
 
 export interface CertifyJob extends ModelJob, Omit<CertifyOptions, keyof Hooks> {

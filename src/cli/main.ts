@@ -47,6 +47,11 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'output and margin bounds of given inputs, by a named method',
     load: () => import('./commands/bounds'),
   },
+  smooth: {
+    args: 'MODEL',
+    about: 'certified L2 accuracy of the network under noise (randomised smoothing)',
+    load: () => import('./commands/smooth'),
+  },
   certify: {
     args: 'MODEL',
     about: 'certificates of given inputs, as files that anyone can check',
