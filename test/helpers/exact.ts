@@ -17,6 +17,7 @@ export const exact = (x: number): Exact => ({ value: BigInt(x * 2 ** BITS), bits
 
 /** Any finite double. */
 export function double(x: number): Exact {
+  if (!Number.isFinite(x)) throw new Error(`${x} is no rational number`);
   let [value, bits] = [x, 0];
   while (!Number.isInteger(value)) {
     value *= 2;
