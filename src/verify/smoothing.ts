@@ -5,7 +5,7 @@
  *
  * The class is chosen on n0 draws, its probability bounded from below on others (Clopper-Pearson), wrong
  * with a probability of at most alpha. Deviation: with radii to reach, the estimate is looked at in stages
- * that share alpha (docs/certificates.md), and stops as soon as they are reached or clearly out of reach.
+ * that share alpha (docs/smoothing.md), and stops as soon as they are reached or clearly out of reach.
  *
  * Draws are counter-based: the same at any batch size, number of threads and after a resume.
  * Cost: n0 + n forward passes at most.
