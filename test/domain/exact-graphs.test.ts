@@ -91,9 +91,8 @@ describe.each(binaries())('%s', (binary) => {
       const out = propagate(graph, params, interval({ sound: true }), at);
       const [lo, hi] = [out.lo.read(), out.hi.read()];
       if ([...lo, ...hi].every(claims)) expectAround(exact[last]!, lo, hi, 'domain');
-      exact.forEach((bounds, k) =>
-        expectAround(bounds, found[k]!.lo, found[k]!.hi, `checker, ${k}`),
-      );
+      for (const [k, bounds] of exact.entries())
+        expectAround(bounds, found[k]!.lo, found[k]!.hi, `checker, ${k}`);
       const margins = intervalMargins(graph, params, at, [0], { sound: true }).read();
       const before = graph.nodes[last]!.inputs[0]!;
       const truth = exactMargins(program.steps[last]!, before < 0 ? start : exact[before]!);

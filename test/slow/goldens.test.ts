@@ -85,7 +85,7 @@ describe.skipIf(!PRESENT)('points of golden networks', () => {
   const points = plan();
   let engine: Engine;
   beforeAll(async () => {
-    engine = await load();
+    engine = await load({ threads: 1 });
   });
   afterAll(() => engine.close());
 
