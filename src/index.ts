@@ -17,6 +17,13 @@ export {
   runAttack,
 } from './attack/attack';
 export { attacks } from './attack/attacks/registry';
+export { type Certificate, type Claim, seal as sealCertificate } from './check/certificate';
+export {
+  type CheckOptions,
+  check as checkCertificate,
+  fingerprint,
+  type Judgement,
+} from './check/check';
 export { type ArraysInput, fromArrays } from './data/arrays';
 export { datasets } from './data/registry';
 export type { DataSet, DataSource, Split } from './data/types';
@@ -70,6 +77,14 @@ export { freeMasks, type Sparsity, sparsityOf } from './prune/mask';
 export { type Pruned, prune } from './prune/prune';
 export { strategies } from './prune/strategies/registry';
 export { type Masks, type PruneContext, type Strategy, strategy } from './prune/strategy';
+export {
+  type Certified,
+  type CertifyOptions,
+  type Checked,
+  type CheckFilesOptions,
+  certify,
+  checkFiles,
+} from './recipe/certificates';
 export { type CompressOptions, compress, pretrain } from './recipe/compress';
 export {
   type Config,
@@ -84,7 +99,12 @@ export { type EvaluateHooks, type Evaluation, evaluate } from './recipe/evaluate
 export { Interrupted, type Listener, type RunEvent, type StopSignal } from './recipe/events';
 export { type Inspection, inspect } from './recipe/inspect';
 export { openRun, type RunDir, type RunPaths } from './recipe/run-dir';
-export { clopperPearson, type Interval } from './report/binomial';
+export {
+  type SmoothImage,
+  type SmoothOptions,
+  type SmoothResult,
+  smoothSet,
+} from './recipe/smooth';
 export { renderReport } from './report/html';
 export { renderTable, summaryText } from './report/table';
 export type { Accuracies, LayerSummary, Proportion, ReportData, Summary } from './report/types';
@@ -95,6 +115,7 @@ export {
   type LoadOptions,
   load,
 } from './runtime/engine';
+export { clopperPearson, type Interval } from './statistics';
 export {
   add,
   affine,
@@ -133,6 +154,7 @@ export {
   objective,
 } from './train/objective';
 export { objectives } from './train/objectives/registry';
+export { type Smoothed, type SmoothingOptions, smooth } from './verify/smoothing';
 export { type Verdict, type Verifier, type VerifyJob, verifier } from './verify/verifier';
 export { verifiers } from './verify/verifiers/registry';
 export { VERSION } from './version';

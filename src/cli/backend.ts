@@ -4,6 +4,7 @@
  */
 import type { ModelFile, ReadOptions } from '../io/read';
 import type { BenchRow } from '../recipe/bench';
+import type { Certified, CertifyOptions, Checked, CheckFilesOptions } from '../recipe/certificates';
 import type { Config, PlugIn } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
 import type { Evaluation } from '../recipe/evaluate';
@@ -11,6 +12,7 @@ import type { Listener } from '../recipe/events';
 import type { Inspection } from '../recipe/inspect';
 import type { ImageBounds } from '../recipe/phases';
 import type { RunDir } from '../recipe/run-dir';
+import type { SmoothOptions, SmoothResult } from '../recipe/smooth';
 import type { Summary } from '../report/types';
 import type { Engine, LoadOptions } from '../runtime/engine';
 
@@ -31,6 +33,9 @@ export interface Backend {
   finetune(engine: EngineHandle, job: Hooks & FinetuneJob): Promise<Inspection>;
   evaluate(engine: EngineHandle, job: Hooks & EvaluateJob): Promise<Evaluation>;
   bounds(engine: EngineHandle, job: Hooks & BoundsJob): Promise<readonly ImageBounds[]>;
+  smooth(engine: EngineHandle, job: Hooks & SmoothJob): Promise<SmoothResult>;
+  certify(engine: EngineHandle, job: Hooks & CertifyJob): Promise<readonly Certified[]>;
+  check(engine: EngineHandle, job: Hooks & CheckJob): Promise<readonly Checked[]>;
   inspect(engine: EngineHandle, model: string, as: ReadOptions): Promise<Inspected>;
   convert(engine: EngineHandle, from: string, to: string, as: ReadOptions): Promise<Conversion>;
   /** The config recorded in a model file, or undefined. */
@@ -80,3 +85,13 @@ export interface BoundsJob extends ModelJob {
   readonly eps: number;
   readonly method: PlugIn;
 }
+
+export interface SmoothJob extends ModelJob, Omit<SmoothOptions, keyof Hooks> {
+  readonly data: Config['data'];
+}
+
+export interface CertifyJob extends ModelJob, Omit<CertifyOptions, keyof Hooks> {
+  readonly data: Config['data'];
+}
+
+export interface CheckJob extends ModelJob, Omit<CheckFilesOptions, keyof Hooks> {}

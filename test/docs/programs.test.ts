@@ -19,6 +19,8 @@ beforeAll(async () => {
   await import('../../examples/quickstart');
   await import('../../examples/certify');
   await import('../../examples/gradients');
+  await import('../../examples/certificate');
+  await import('../../examples/smooth');
   log.mockRestore();
 }, 60_000);
 afterAll(() => {
@@ -29,11 +31,13 @@ afterAll(() => {
 const summary = (): Summary => JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8'));
 
 describe('the programs', () => {
-  it('print a table, an answer and a gradient', () => {
-    expect(printed).toHaveLength(3);
+  it('print a table, an answer, a gradient, certificates and a radius', () => {
+    expect(printed).toHaveLength(5);
     expect(String(printed[0]![0])).toContain('VRA');
     expect(String(printed[1]![0])).toMatch(/^certified: |^unknown: /);
     expect(printed[2]).toEqual([121, Float32Array.of(66, 88)]);
+    expect(String(printed[3]![0])).toMatch(/^([1-8]) written, \1 accepted$/);
+    expect(String(printed[4]![0])).toMatch(/^class \d within an L2 distance of|^abstains after/);
   });
 
   it('leave a network that is small, certified and free of contradictions', () => {
