@@ -13,7 +13,8 @@ import { buildNetwork, zoo } from '../nn/zoo';
 import type { Engine } from '../runtime/engine';
 import type { Shape } from '../tensor/shape';
 import { kindOf, readFile } from './files';
-import { checkNetwork, isOwn, MAX_BYTES, type Metadata, tensorsIn, weightsIn } from './model';
+import type { Metadata } from './metadata';
+import { checkNetwork, isOwn, MAX_BYTES, tensorsIn, weightsIn } from './model';
 import { type Decoded, decode, toFloat32 } from './safetensors';
 import { listTensors, matchWeights, type TensorOrder, type WeightFile } from './weights';
 

@@ -1,7 +1,8 @@
 /** Between formats: any model file in, one of three kinds out, chosen by the name of the output. */
 import { fail } from '../errors';
 import { writeAtomic } from '../io/files';
-import { type Metadata, saveModel } from '../io/model';
+import type { Metadata } from '../io/metadata';
+import { saveModel } from '../io/model';
 import { type Format, type ReadOptions, readModelFile } from '../io/read';
 import { freeModel, type Model } from '../nn/model';
 import type { Engine } from '../runtime/engine';
