@@ -8,9 +8,9 @@
  * 8 to 13 % for fflate's level 9), and from fflate where there is no zlib. Every inflater reads both.
  * Cost: some 50 ns an element that is not zero.
  */
-import { CHECKSUM, COMPACT, type Coding, SKIP } from './compact';
+import { CHECKSUM, type Coding, SKIP } from './compact';
 import { crc32 } from './crc32';
-import type { Metadata } from './metadata';
+import { COMPACT, type Metadata } from './metadata';
 import { encode, type TensorInput } from './safetensors';
 
 export type Deflate = (bytes: Uint8Array) => Uint8Array;

@@ -21,10 +21,9 @@
 import { inflateSync } from 'fflate';
 import { expect, fail, quote } from '../errors';
 import { crc32 } from './crc32';
-import { type Metadata, parseMetadata } from './metadata';
+import { COMPACT, type Metadata, parseMetadata } from './metadata';
 import { type Decoded, decode, type TensorEntry, toFloat32 } from './safetensors';
 
-export const COMPACT = 'espalier-compact/1';
 export const CHECKSUM = '~crc32';
 /** In the stream of steps: so many zeros and no weight after them. */
 export const SKIP = 255;
@@ -74,10 +73,6 @@ export interface CompactFile {
   has(name: string): boolean;
   tensor(name: string): CompactTensor;
 }
-
-/** Whether a safetensors file is a compact model, of any version. */
-export const isCompact = ({ metadata }: Decoded): boolean =>
-  metadata.format?.startsWith('espalier-compact/') === true;
 
 /**
  * A compact model; `who` (the file's name) begins every error, and `bytes` must stay as they are

@@ -2,6 +2,13 @@
 import { expect, fail } from '../errors';
 import type { Decoded } from './safetensors';
 
+/** The mark of compact models, which `compact.ts` reads. */
+export const COMPACT = 'espalier-compact/1';
+
+/** Whether a safetensors file is a compact model, of any version. */
+export const isCompact = ({ metadata }: Decoded): boolean =>
+  metadata.format?.startsWith('espalier-compact/') === true;
+
 /** JSON values by key; `network` is always there. */
 export type Metadata = Readonly<Record<string, unknown>>;
 
@@ -11,9 +18,7 @@ export function parseMetadata({ metadata }: Decoded, format: string, path: strin
   const [found, other] = (metadata.format ?? '').split('/');
   const marked = found === kind && other !== undefined;
   const got =
-    metadata.format === undefined
-      ? 'safetensors without that mark'
-      : `format ${metadata.format}`;
+    metadata.format === undefined ? 'safetensors without that mark' : `format ${metadata.format}`;
   const newer = marked && Number(other) > Number(version);
   const hint = newer ? 'The file is of a newer version: update espalier to read it.' : '';
   expect(metadata.format === format, path, `an espalier model (format ${format})`, got, hint);

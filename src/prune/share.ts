@@ -9,8 +9,8 @@
  * Cost: a sort of the weights, then k binary searches a round.
  */
 import { expect } from '../errors';
-import type { Model } from '../nn/model';
 import { paramSpecs } from '../nn/graph';
+import type { Model } from '../nn/model';
 
 /** Bits a weight, by parameter; parameters that are not named stay as they are. */
 export type Bits = ReadonlyMap<string, number>;

@@ -1,4 +1,4 @@
-/** Between formats: any model file in, one of three kinds out, chosen by the name of the output. */
+/** Between formats: any model file in, one of four kinds out, chosen by the name of the output. */
 import { fail } from '../errors';
 import { writeAtomic } from '../io/files';
 import type { Metadata } from '../io/metadata';
@@ -29,6 +29,14 @@ export const writers: Readonly<Record<string, Writer>> = {
     format: 'espalier',
     about: 'safetensors with the network inside: what every command here reads',
     write: saveModel,
+  },
+  compact: {
+    format: 'compact',
+    about: 'the same weights, bit by bit, coded for size; `espalier compact` makes it small',
+    async write(path, model, metadata) {
+      const { compactFile } = await import('./compact');
+      await writeAtomic(path, await compactFile(model, metadata));
+    },
   },
   onnx: {
     format: 'onnx',
