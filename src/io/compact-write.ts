@@ -8,6 +8,8 @@
  * 8 to 13 % for fflate's level 9), and from fflate where there is no zlib. Every inflater reads both.
  * Cost: some 50 ns an element that is not zero.
  */
+
+import type { Model } from '../nn/model';
 import { CHECKSUM, type Coding, SKIP } from './compact';
 import { crc32 } from './crc32';
 import { COMPACT, type Metadata } from './metadata';
@@ -33,6 +35,15 @@ export async function smallestDeflate(): Promise<Deflate> {
 export interface DenseTensor {
   readonly shape: readonly number[];
   readonly values: Float32Array;
+}
+
+/** The file of a model and whatever else should be remembered about it. */
+export async function compactFile(model: Model, extra: Metadata): Promise<Uint8Array> {
+  const tensors = [...model.params].map(
+    ([name, t]) => [name, { shape: t.shape, values: t.read() }] as const,
+  );
+  const metadata = { ...extra, network: model.graph.network };
+  return writeCompact(new Map(tensors), metadata, await smallestDeflate());
 }
 
 /** The file of `tensors` (the network's parameters by name) and `metadata`, `network` among it. */

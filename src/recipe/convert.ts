@@ -34,7 +34,7 @@ export const writers: Readonly<Record<string, Writer>> = {
     format: 'compact',
     about: 'the same weights, bit by bit, coded for size; `espalier compact` makes it small',
     async write(path, model, metadata) {
-      const { compactFile } = await import('./compact');
+      const { compactFile } = await import('../io/compact-write');
       await writeAtomic(path, await compactFile(model, metadata));
     },
   },
