@@ -54,7 +54,8 @@ export function writeCompact(
 ): Uint8Array {
   const entries = new Map<string, TensorInput>();
   const coded: Record<string, Coding> = {};
-  for (const [name, { shape, values }] of tensors) {
+  for (const name of [...tensors.keys()].sort()) {
+    const { shape, values } = tensors.get(name)!;
     const best = code({ shape, values }, deflate);
     if (!best) entries.set(name, { dtype: 'F32', shape, data: values });
     else {
