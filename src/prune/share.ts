@@ -34,7 +34,11 @@ export function kmeans(values: Float32Array, k: number): Float32Array {
     ends = next;
     centroids = centroids.map((old, i) => {
       const from = i === 0 ? 0 : ends[i - 1]!;
-      return ends[i]! > from ? (sums[ends[i]!]! - sums[from]!) / (ends[i]! - from) : old;
+      const to = ends[i]!;
+      if (to === from) return old;
+      // Differences of running sums may lose what is far smaller than the sum.
+      const mean = (sums[to]! - sums[from]!) / (to - from);
+      return Math.min(sorted[to - 1]!, Math.max(sorted[from]!, mean));
     });
   }
   return centroids.filter((_, i) => ends[i]! > (i === 0 ? 0 : ends[i - 1]!));
