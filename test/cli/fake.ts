@@ -2,6 +2,7 @@
 import type { Backend } from '../../src/cli/backend';
 import type { Io } from '../../src/cli/io';
 import { main } from '../../src/cli/main';
+import type { Compacted } from '../../src/recipe/compact';
 import type { Inspection } from '../../src/recipe/inspect';
 import type { Proportion, Summary } from '../../src/report/types';
 
