@@ -7,8 +7,7 @@ import { holdout } from '../data/holdout';
 import { datasets } from '../data/registry';
 import type { DataSet } from '../data/types';
 import { expect, fail, lookup } from '../errors';
-import { readCompact } from '../io/compact';
-import { compactFile, smallestDeflate } from '../io/compact-write';
+import type { CompactFile } from '../io/compact';
 import { writeAtomic } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
 import { freeModel, type Model } from '../nn/model';
@@ -24,14 +23,15 @@ import { freePhase, runPhase, startPhase, takeBest } from './training';
 
 export interface CompactJob {
   readonly model: string;
-  readonly as: ReadOptions;
+  /** For models of other tools. */
+  readonly as?: ReadOptions;
   readonly out: string;
-  /** Bits a weight by kind of layer, such as { conv2d: 8, dense: 5 }. */
-  readonly bits: Readonly<Record<string, number>>;
+  /** Bits a weight by kind of layer; at 32 its weights stay as they are. */
+  readonly bits?: Readonly<Record<string, number>>;
   /** The data to measure on and how, `evaluate.eps` resolved; without it nothing is measured. */
   readonly config?: Config | undefined;
   /** Epochs that train the shared values, by the config's objective and `finetune`. */
-  readonly epochs: number;
+  readonly epochs?: number;
   readonly onEvent?: Listener;
   readonly signal?: StopSignal;
 }
@@ -65,6 +65,9 @@ export interface Compacted {
   readonly evaluation?: Evaluation;
 }
 
+/** Those of Han et al. */
+const BITS: Readonly<Record<string, number>> = { conv2d: 8, dense: 5 };
+
 /** Bytes of a gzip file around its deflate data. */
 const GZIP_FRAME = 18;
 
@@ -82,8 +85,10 @@ export function parseBits(text: string): Record<string, number> {
 
 /** Reads a model, makes it compact, writes it and measures what was written. */
 export async function compact(engine: Engine, job: CompactJob): Promise<Compacted> {
-  const { config, out, onEvent, signal } = job;
-  expect(config || job.epochs === 0, 'compact', 'a data set to train shared values on', 'none');
+  const { config, out, onEvent, signal, bits: given = BITS, epochs = 0 } = job;
+  expect(config || epochs === 0, 'compact', 'a data set to train shared values on', 'none');
+  const { compactFile, smallestDeflate } = await import('../io/compact-write');
+  const { readCompact } = await import('../io/compact');
   const set = config && (await loadSet(config));
   const { model, metadata, notes } = await readModelFile(engine, job.model, job.as);
   for (const text of notes) onEvent?.({ type: 'note', text });
@@ -91,11 +96,12 @@ export async function compact(engine: Engine, job: CompactJob): Promise<Compacte
   const before = floatBytes(model);
   const { model: smaller, removed } = removeDead(model);
   freeModel(model);
-  const kinds = Object.entries(job.bits).filter(([, bits]) => bits < 32);
+  const kinds = Object.entries(given).filter(([, bits]) => bits < 32);
   const bits = bitsByKind(smaller, Object.fromEntries(kinds));
   shareWeights(smaller, bits);
-  if (config && set && job.epochs > 0) await trainValues(smaller, bits, set, job, config);
-  const file = await compactFile(smaller, { ...metadata, bits: job.bits });
+  if (config && set && epochs > 0)
+    await trainValues(smaller, bits, set, { ...job, epochs, config });
+  const file = await compactFile(smaller, { ...metadata, bits: given });
   freeModel(smaller);
   await writeAtomic(out, file);
   const deflate = await smallestDeflate();
@@ -106,7 +112,7 @@ export async function compact(engine: Engine, job: CompactJob): Promise<Compacte
     compact: file.length,
     compactGzipped: gzip(file),
     removed: Object.fromEntries(removed),
-    layers: layersOf(file, out, gzip),
+    layers: layersOf(readCompact(file, out), gzip),
   };
   const { model: written } = await readModelFile(engine, out);
   const { name: network } = written.graph.network;
@@ -133,11 +139,9 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =
   new Uint8Array(buffer, byteOffset, byteLength);
 
 function layersOf(
-  file: Uint8Array,
-  who: string,
+  { names, tensor }: CompactFile,
   gzip: (bytes: Uint8Array) => number,
 ): CompactLayer[] {
-  const { names, tensor } = readCompact(file, who);
   return names.map((name) => {
     const { shape, coding, bytes, values } = tensor(name);
     return {
@@ -157,8 +161,7 @@ async function trainValues(
   model: Model,
   bits: Bits,
   set: DataSet,
-  { epochs, onEvent, signal }: CompactJob,
-  config: Config,
+  { epochs, config, onEvent, signal }: CompactJob & { epochs: number; config: Config },
 ): Promise<void> {
   const count = config.data.heldOut ?? Math.round(set.train.count / 12);
   const { train, held } = holdout(set.train, set.shape, count, config.seed);
