@@ -212,7 +212,9 @@ function positionsOf(coding: Coding, data: Uint8Array, size: number, who: string
 
 function valuesOf({ nonzero, centroids, codes }: Coding, data: Uint8Array, who: string) {
   const head = 4 * (centroids || nonzero);
-  const table = new Float32Array(data.slice(0, head).buffer);
+  // Not `slice`, which in a Buffer of Node is a view.
+  const table = new Float32Array(head / 4);
+  new Uint8Array(table.buffer).set(data.subarray(0, head));
   if (centroids === 0) return table;
   const numbers = inflate(data.subarray(head, head + codes), nonzero, `${who}: codes`);
   const values = new Float32Array(nonzero);

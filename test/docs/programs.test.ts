@@ -36,7 +36,9 @@ describe('the programs', () => {
     expect(String(printed[0]![0])).toContain('VRA');
     expect(String(printed[1]![0])).toMatch(/^certified: |^unknown: /);
     expect(printed[2]).toEqual([121, Float32Array.of(66, 88)]);
-    expect(String(printed[3]![0])).toMatch(/^19240 -> \d{4} bytes, (2\d|3[0-2]) different weights$/);
+    expect(String(printed[3]![0])).toMatch(
+      /^19240 -> \d{4} bytes, (2\d|3[0-2]) different weights$/,
+    );
   });
 
   it('leave a network that is small, certified and free of contradictions', () => {

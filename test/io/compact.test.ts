@@ -76,6 +76,15 @@ describe('round trips', () => {
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(10);
   });
 
+  it('read from Buffers and from the middle of other bytes', () => {
+    const given = signed(600, 0.9);
+    const made = writeCompact(new Map([['w', given]]), {}, fast);
+    const shifted = new Uint8Array(made.length + 3);
+    shifted.set(made, 3);
+    for (const bytes of [Buffer.from(made), shifted.subarray(3)])
+      expect(readCompact(bytes, 'x').tensor('w').values).toEqual(given.values);
+  });
+
   it('codes gaps of 254 to 511 zeros, and none', () => {
     for (const gap of [0, 1, 254, 255, 256, 509, 510, 511]) {
       const values = new Float32Array(gap + 1000);
