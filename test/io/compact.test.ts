@@ -1,7 +1,7 @@
 /** Compact models: what is written comes back bit by bit; what is damaged or lies is refused. */
 import fc from 'fast-check';
 import { deflateSync } from 'fflate';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { EspalierError } from '../../src/errors';
 import { type Coding, type CompactFile, readCompact } from '../../src/io/compact';
 import {
@@ -41,6 +41,15 @@ const tensors = fc
     return { shape, values: Float32Array.from({ length }, () => (draw() < zeros ? 0 : one())) };
   });
 
+const WITHOUT_ZLIB = 'without a zlib of the runtime';
+
+/** Takes the runtime's zlib away during the tests of this block, if asked to. */
+function bareRuntime(runtime: string): void {
+  if (runtime !== WITHOUT_ZLIB) return;
+  beforeAll(() => void vi.spyOn(process, 'getBuiltinModule').mockReturnValue(undefined as never));
+  afterAll(() => void vi.restoreAllMocks());
+}
+
 const sparseBits = (file: CompactFile, name: string): Uint32Array => {
   const { shape, positions, values } = file.tensor(name).sparse();
   const dense = new Float32Array(product(shape));
@@ -50,7 +59,9 @@ const sparseBits = (file: CompactFile, name: string): Uint32Array => {
   return bits(dense);
 };
 
-describe('round trips', () => {
+describe.each(['with a zlib of the runtime', WITHOUT_ZLIB])('round trips %s', (runtime) => {
+  bareRuntime(runtime);
+
   it('give back every bit, dense and sparse, with any deflate', async () => {
     const seen = { shared: 0, own: 0, plain: 0 };
     const small = await smallestDeflate();
@@ -62,6 +73,7 @@ describe('round trips', () => {
         const file = readCompact(writeCompact(given, metadata, smallest ? small : fast), 'x');
         expect(file.metadata).toEqual(metadata);
         expect([...file.names].sort()).toEqual([...given.keys()].sort());
+        let decoded = 0;
         for (const [name, { shape, values }] of given) {
           const tensor = file.tensor(name);
           expect(tensor.shape).toEqual(shape);
@@ -69,11 +81,19 @@ describe('round trips', () => {
           expect(sparseBits(file, name)).toEqual(bits(values));
           const kind = !tensor.coding ? 'plain' : tensor.coding.centroids > 0 ? 'shared' : 'own';
           seen[kind]++;
+          const own = tensor.sparse();
+          decoded += own.values.byteLength + (tensor.coding ? own.positions.byteLength : 0);
         }
+        expect(file.decodedBytes).toBe(decoded);
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(10);
+  });
+
+  it('has the checksum of zip and gzip', () => {
+    expect(crc32(new TextEncoder().encode('123456789'))).toBe(0xcbf43926);
+    expect(crc32(new Uint8Array(0))).toBe(0);
   });
 
   it('read from Buffers and from the middle of other bytes', () => {
@@ -156,7 +176,9 @@ const decodeAll = (bytes: Uint8Array): void => {
   for (const name of file.names) file.tensor(name).sparse();
 };
 
-describe('a bad file', () => {
+describe.each(['with a zlib of the runtime', WITHOUT_ZLIB])('a bad file %s', (runtime) => {
+  bareRuntime(runtime);
+
   it('cut anywhere is refused', () => {
     const file = sound();
     for (let end = 0; end < file.length; end++)
