@@ -15,7 +15,7 @@ import type { Model } from '../nn/model';
 /** Bits a weight, by parameter; parameters that are not named stay as they are. */
 export type Bits = ReadonlyMap<string, number>;
 
-const MAX_ROUNDS = 200;
+const MAX_ROUNDS = 1000;
 
 /**
  * Centroids, ascending float32, of at most k clusters of `values` (finite): Lloyd's rounds from k

@@ -15,7 +15,7 @@ function lloyd(values: readonly number[], k: number): number[] {
     Math.fround(lo + ((i + 0.5) / k) * (hi - lo)),
   );
   let clusters: number[][] = [];
-  for (let round = 0; round < 200; round++) {
+  for (let round = 0; round < 1000; round++) {
     const next = centroids.map((): number[] => []);
     for (const v of values) {
       let best = 0;
