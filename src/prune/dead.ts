@@ -202,7 +202,8 @@ function deadChannels(makers: readonly Maker[], { groups }: Channels): Set<numbe
   };
   for (;;) {
     while (wake());
-    const empty = makers.find(({ rows }) => rows.every((row) => dead.has(row)));
+    // The last first: what its one channel reads may be all that an earlier layer needs to keep.
+    const empty = makers.findLast(({ rows }) => rows.every((row) => dead.has(row)));
     if (!empty) return dead;
     dead.delete(empty.rows[0]!);
   }
