@@ -7,8 +7,7 @@
  */
 import type { ProductSizes } from '../nn/layer';
 import type { Call, Engine } from '../runtime/engine';
-import { PANEL, type Ptr, packedSize } from '../runtime/kernels';
-import { hasLines } from '../tensor/ops/product';
+import { hasLines, PANEL, type Ptr, packedSize } from '../runtime/kernels';
 import type { Tensor } from '../tensor/tensor';
 
 /** A layer to be compiled: y [batch, oc, oh, ow] = W x + b, at 0 or more with `relu`. */
@@ -91,7 +90,7 @@ const lines: Form = {
   about: 'taps as offsets into padded planes',
   direct: true,
   cost(s, batch) {
-    if (isDense(s) || !hasLines([batch, ...s])) return Infinity;
+    if (isDense(s) || !hasLines(batch, ...s)) return Infinity;
     const quads = batch * s[12] * Math.ceil(s[13] / 4);
     return 4 * quads * (depthOf(s) * (s[3] + 3) + 7 * s[3] + 6 * s[0] * s[6] * s[7]);
   },

@@ -67,6 +67,11 @@ type RandomFill = [
   ...[a: Scalar, b: Scalar, y: Ptr],
 ];
 
+/** Whether `conv2d_lines` takes a convolution (assembly/lines.ts). */
+export function hasLines(...[, , , , , , , sh, sw, , , , , , ow]: ConvGeometry): boolean {
+  return sh === sw && sh <= 2 && ow >= 4;
+}
+
 const elementwise = (flops: number) => kernel<Unary>((n) => ({ rows: n, cost: flops * n }));
 const scaled = (flops: number) =>
   kernel<[n: Size, slope: Scalar, x: Ptr, y: Ptr]>((n) => ({ rows: n, cost: flops * n }));
@@ -223,7 +228,6 @@ export const KERNELS = {
   log: elementwise(4),
   abs: elementwise(1),
   sign: elementwise(1),
-  neg: elementwise(1),
   sqrt: elementwise(1),
   reciprocal: elementwise(1),
   square: elementwise(1),
@@ -285,11 +289,7 @@ export const KERNELS = {
     rows,
     cost: rows * cols,
   })),
-  channel_moments: kernel<[n: Size, c: Size, hw: Size, x: Ptr, mean: Ptr, variance: Ptr]>(
-    (n, c, hw) => ({ rows: c, cost: 4 * n * c * hw }),
-  ),
   count_nonzero: kernel<Unary>((n) => ({ rows: 1, cost: n })),
-  count_nonfinite: kernel<Unary>((n) => ({ rows: 1, cost: n })),
 
   // Classification (softmax.ts). Labels are i32.
   softmax: kernel<[rows: Size, cols: Size, x: Ptr, y: Ptr]>((rows, cols) => ({
