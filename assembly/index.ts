@@ -10,5 +10,6 @@ export * from './prune';
 export * from './random';
 export * from './reduce';
 export * from './softmax';
+export * from './sparse';
 export * from './strided';
 export * from './unary';
