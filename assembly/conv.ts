@@ -56,10 +56,10 @@ function is_run(places: usize): bool {
 @inline
 function tile_out(
   rows: i32, o: i32, a: usize, depth: i32, panel: usize, places: usize, plane: i32,
-  bias: usize, out: usize, temp: usize,
+  bias: usize, relu: i32, out: usize, temp: usize,
 ): void {
   const ap = a + bytes(o) * depth;
-  const from = bias ? From.ROW_BIAS : From.ZERO;
+  const from = (bias ? From.ROW_BIAS : From.ZERO) | (relu ? From.RELU : From.ZERO);
   const to = out + bytes(o * plane);
   if (is_run(places)) {
     const c = to + bytes(load<i32>(places));
@@ -83,7 +83,7 @@ function tile_out(
  */
 function run_panels(
   a: usize, m: i32, n: i32, c: i32, h: i32, w: i32, taps: usize, count: i32,
-  gh: i32, gw: i32, sh: i32, sw: i32, x: usize, bias: usize,
+  gh: i32, gw: i32, sh: i32, sw: i32, x: usize, bias: usize, relu: i32,
   out: usize, plane: i32, origin: i32, down: i32, right: i32, work: usize, r0: i32, r1: i32,
 ): void {
   const depth = c * count;
@@ -104,18 +104,22 @@ function run_panels(
       const rows = min<i32>(4, m - o);
       for (let i = 0; i < have; i++) {
         tile_out(
-          rows, o, a, depth, panels + size * i, places + (<usize>i << 5), plane, bias, out, work,
+          rows, o, a, depth, panels + size * i, places + (<usize>i << 5), plane, bias, relu, out,
+          work,
         );
       }
     }
   }
 }
 
-/** y = conv(x, wt) (+ bias [oc]). Rows are panels of 8 of the n * oh * ow positions. */
+/**
+ * y = conv(x, wt) (+ bias [oc]), max(0, .) of it when relu is not 0. Rows are panels of 8 of the
+ * n * oh * ow positions.
+ */
 export function conv2d(
   n: i32, c: i32, h: i32, w: i32, oc: i32, kh: i32, kw: i32, sh: i32, sw: i32, pt: i32, pl: i32,
   dh: i32, dw: i32, oh: i32, ow: i32, x: usize, wt: usize, bias: usize, y: usize,
-  work: usize, r0: i32, r1: i32,
+  relu: i32, work: usize, r0: i32, r1: i32,
 ): void {
   if (r0 >= r1) return;
   let tap = work;
@@ -126,7 +130,7 @@ export function conv2d(
     }
   }
   run_panels(
-    wt, oc, n, c, h, w, work, kh * kw, oh, ow, sh, sw, x, bias,
+    wt, oc, n, c, h, w, work, kh * kw, oh, ow, sh, sw, x, bias, relu,
     y, oh * ow, 0, ow, 1, tap, r0, r1,
   );
 }
@@ -211,7 +215,7 @@ export function conv2d_input_grad(
         continue;
       }
       run_panels(
-        packed, c, n, oc, oh, ow, work, count, gh, gw, 1, 1, dy, 0,
+        packed, c, n, oc, oh, ow, work, count, gh, gw, 1, 1, dy, 0, 0,
         dx, h * w, py * w + px, sh * w, sw, rest, lo, hi,
       );
     }

@@ -35,3 +35,31 @@ export function pad_plane(
     zero_run(out + bytes(hi), pw - hi);
   }
 }
+
+/** out [ph, pw] = every s-th element (s = 1 or 2) of the plane from (y0, x0) on, zero outside. */
+export function pad_phase(
+  x: usize, h: i32, w: i32, y0: i32, x0: i32, s: i32, ph: i32, pw: i32, out: usize,
+): void {
+  if (s == 1) {
+    pad_plane(x, h, w, -y0, -x0, ph, pw, out);
+    return;
+  }
+  const lo = max<i32>(0, min<i32>(pw, (1 - x0) >> 1));
+  const hi = max<i32>(lo, min<i32>(pw, (w - x0 + 1) >> 1));
+  for (let y = 0; y < ph; y++, out += bytes(pw)) {
+    const iy = y0 + 2 * y;
+    if (<u32>iy >= <u32>h) {
+      zero_run(out, pw);
+      continue;
+    }
+    zero_run(out, lo);
+    let p = x + bytes(iy * w + x0 + 2 * lo);
+    let q = out + bytes(lo);
+    let left = hi - lo;
+    for (; left >= 4; left -= 4, p += 32, q += 16) {
+      v128.store(q, v128.shuffle<i32>(v128.load(p), v128.load(p, 12), 0, 2, 5, 7));
+    }
+    for (; left > 0; left--, p += 8, q += 4) store<u32>(q, load<u32>(p));
+    zero_run(out + bytes(hi), pw - hi);
+  }
+}

@@ -11,7 +11,7 @@
  */
 import { madd } from './simd';
 
-/** What the chain of an element starts from; flags. */
+/** What the chain of an element starts from and ends in; flags. */
 export const enum From {
   ZERO = 0,
   C = 1,
@@ -19,6 +19,8 @@ export const enum From {
   COLUMN_BIAS = 2,
   /** bias[row] of the tile's rows. */
   ROW_BIAS = 4,
+  /** max(0, sum) is written. */
+  RELU = 8,
 }
 
 @inline
@@ -87,6 +89,17 @@ function tile(
       s30 = madd(v, b0, s30);
       s31 = madd(v, b1, s31);
     }
+  }
+  if (from & From.RELU) {
+    const zero = f32x4.splat(0);
+    s00 = f32x4.max(s00, zero);
+    s01 = f32x4.max(s01, zero);
+    s10 = f32x4.max(s10, zero);
+    s11 = f32x4.max(s11, zero);
+    s20 = f32x4.max(s20, zero);
+    s21 = f32x4.max(s21, zero);
+    s30 = f32x4.max(s30, zero);
+    s31 = f32x4.max(s31, zero);
   }
   v128.store(c, s00);
   v128.store(c, s01, 16);

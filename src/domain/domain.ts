@@ -66,7 +66,8 @@ function keyOf(key: RandomKey, node: GraphNode): RandomKey {
   return { ...key, seed: key.seed + hash };
 }
 
-function interpret<E>(
+/** What the domain makes of one node. */
+export function interpret<E>(
   node: GraphNode,
   params: ReadonlyMap<string, Tensor>,
   domain: Domain<E>,

@@ -87,6 +87,23 @@ function panelWork(taps: number, depth: number): number {
   return 12 * taps + 128 + 256 + Math.max(32 * depth * panels, Math.min(8 * 32 * depth, 262144));
 }
 
+/** Panels of 8 tiles and workspace of winograd.ts: places, padded planes, V and M. */
+function winogradPanels(
+  ...[n, depth, oc, m, oh, ow]: readonly [
+    ...[n: number, depth: number, oc: number, m: number, oh: number, ow: number],
+  ]
+): { rows: number; work: number } {
+  const [down, across] = [Math.ceil(oh / m), Math.ceil(ow / m)];
+  const group = Math.max(2, Math.min(8, Math.floor(1024 / Math.max(depth + oc, 1))));
+  const images = Math.min(n, Math.floor((8 * group - 2) / (down * across)) + 2);
+  const planes = images * (down * m + 4 - m) * (across * m + 4 - m);
+  const panel = 16 * (32 * depth + 64) + 512 * oc;
+  return {
+    rows: Math.ceil((n * down * across) / 8),
+    work: group * (128 + panel) + 4 * planes,
+  };
+}
+
 /** Panels of all phases of the input gradient. */
 function phasePanels(n: number, h: number, w: number, sh: number, sw: number): number {
   let panels = 0;
@@ -135,12 +152,16 @@ export const KERNELS = {
   gemm: kernel<
     [
       ...[m: Size, n: Size, k: Size, a: Ptr, aRow: Int, aCol: Int, packed: Ptr],
-      ...[bias: OptionalPtr, c: Ptr, accumulate: Int],
+      ...[bias: OptionalPtr, c: Ptr, accumulate: Int, relu: Int],
     ]
   >((m, n, k) => ({ rows: m, cost: 2 * m * n * k, work: 128 + 64 * 256 * 4 })),
 
-  // Convolution (conv.ts, conv_weight_grad.ts).
-  conv2d: kernel<[...ConvGeometry, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr]>(
+  gemv: kernel<[m: Size, n: Size, k: Size, x: Ptr, wt: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]>(
+    (m, n, k) => ({ rows: n, cost: 2 * m * n * k }),
+  ),
+
+  // Convolution (conv.ts, conv_weight_grad.ts, winograd.ts).
+  conv2d: kernel<[...ConvGeometry, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]>(
     (n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow) => ({
       rows: Math.ceil((n * oh * ow) / PANEL),
       cost: convCost(n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow),
@@ -169,6 +190,16 @@ export const KERNELS = {
         cost,
         work: weightGradWork(n, c, oc, kh, kw, sh, sw, dh, dw, oh, ow),
       };
+    },
+  ),
+
+  winograd_weights: kernel<[oc: Size, c: Size, k: Size, s: Size, wt: Ptr, u: Ptr]>(
+    (oc, c, _, s) => ({ rows: oc, cost: 64 * oc * c * s * s, work: 48 }),
+  ),
+  conv2d_winograd: kernel<[...ConvGeometry, x: Ptr, u: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]>(
+    (n, c, _h, _w, oc, kh, _kw, s, _sw, _pt, _pl, _dh, _dw, oh, ow) => {
+      const { rows, work } = winogradPanels(n, c * s * s, oc, 5 - kh / s, oh, ow);
+      return { rows, cost: 256 * rows * oc * c * s * s, work };
     },
   ),
 

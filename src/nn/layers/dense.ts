@@ -29,5 +29,6 @@ export const dense = affineLayer({
   applyAbs: (r, p, _, extra) => matmul(r, abs(p.weight!), { tb: true, bias: extra }),
   transpose: (g, p) => matmul(g, p.weight!),
   bias: (p) => p.bias,
+  product: ([features], { units }) => [features!, 1, 1, units, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1],
   terms: (input, o) => input[0]! + (o.bias ? 1 : 0),
 });
