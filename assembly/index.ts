@@ -6,6 +6,7 @@ export * from './gemm';
 export * from './gemv';
 export * from './linear';
 export * from './optim';
+export * from './planes';
 export * from './pool';
 export * from './prune';
 export * from './random';
