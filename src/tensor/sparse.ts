@@ -41,7 +41,9 @@ export function planesOf(
   const pitch = Math.max(w + Math.max(left, right), columns);
   const origin = (top * pitch + left) * lanes;
   const end = origin + ((h - 1 + bottom) * pitch + w + right) * lanes;
-  const channel = Math.max(end, origin + (lanes % GROUP === 0 ? 0 : GROUP));
+  // A group of planes with less than 16 elements writes zeros behind them; a single one is no group.
+  const single = end === 1;
+  const channel = single ? 1 : Math.max(end, origin + (lanes % GROUP === 0 ? 0 : GROUP));
   return { lanes, shape, origin, channel, line: pitch * lanes, size: c * channel + 2 * GROUP };
 }
 
@@ -72,8 +74,8 @@ export interface Pass {
   readonly start: Pair;
   readonly stride: Pair;
   readonly taps: readonly Tap[];
-  /** Of the outputs, if those are split. */
-  readonly phase: number;
+  /** Which part of the output's channels it writes, of how many. */
+  readonly part: readonly [index: number, count: number];
 }
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
@@ -85,7 +87,7 @@ export function forwardPass([, , , , kh, kw, sh, sw, pt, pl, dh, dw, oh, ow]: Co
     const [ky, kx] = [Math.floor(weight / kw), weight % kw];
     return { weight, at: [ky * dh - pt, kx * dw - pl], phase: 0 };
   });
-  return { grid: [oh, ow], step: [sh, sw], start: [0, 0], stride: [1, 1], taps, phase: 0 };
+  return { grid: [oh, ow], step: [sh, sw], start: [0, 0], stride: [1, 1], taps, part: [0, 1] };
 }
 
 /** Its transpose: a pass for each phase of the input's positions, all with step 1. */
@@ -95,12 +97,12 @@ export function transposedPasses(sizes: ConvSizes): Pass[] {
   const phases = range(Math.min(sh, h)).flatMap((y) =>
     range(Math.min(sw, w)).map((x) => [y, x] as const),
   );
-  return phases.map(([py, px], phase) => ({
+  return phases.map(([py, px]) => ({
     grid: [Math.ceil((h - py) / sh), Math.ceil((w - px) / sw)],
     step: [1, 1],
     start: [py, px],
     stride: [sh, sw],
-    phase,
+    part: [0, 1],
     taps: taps
       .filter(({ at: [y, x] }) => mod(py - y, sh) === 0 && mod(px - x, sw) === 0)
       .map((tap) => ({ ...tap, at: [(py - tap.at[0]) / sh, (px - tap.at[1]) / sw] as const })),
@@ -118,8 +120,14 @@ export function overSplitInput(pass: Pass): Pass {
   return { ...pass, step: [1, 1], taps };
 }
 
-/** The same pass into output planes split by `phasesOf`: stride 1. */
-export const intoSplitOutput = (pass: Pass): Pass => ({ ...pass, start: [0, 0], stride: [1, 1] });
+/** The same passes into output planes split by `phasesOf`: stride 1. */
+export const intoSplitOutput = (passes: readonly Pass[]): Pass[] =>
+  passes.map((pass, i) => ({
+    ...pass,
+    start: [0, 0],
+    stride: [1, 1],
+    part: [i, passes.length],
+  }));
 
 /** [c, h, w] as planes of every sy-th line and sx-th column: phase by phase, all c of each. */
 export const phasesOf = ([c, h, w]: Planes['shape'], [sy, sx]: Pair): Planes['shape'] => [
@@ -204,11 +212,10 @@ export interface Places {
  * target need lines of one length then.
  */
 export function encodePlaces(pass: Pass, source: Planes, target: Planes): Places {
-  const { grid, step, start, stride, taps, phase } = pass;
+  const { grid, step, start, stride, taps, part } = pass;
   const { lanes } = source;
   const [gh, gw] = grid;
-  const rowsOfPhase = target.shape[0];
-  const channel = phase * rowsOfPhase * target.channel;
+  const channel = ((part[0] * target.shape[0]) / part[1]) * target.channel;
   const from = (y: number, x: number): number =>
     source.origin +
     (least(taps, 0) + y * step[0]) * source.line +
