@@ -5,6 +5,7 @@ export * from './conv_weight_grad';
 export * from './gemm';
 export * from './gemv';
 export * from './linear';
+export * from './lines';
 export * from './optim';
 export * from './planes';
 export * from './pool';

@@ -8,6 +8,7 @@
 import type { ProductSizes } from '../nn/layer';
 import type { Call, Engine } from '../runtime/engine';
 import { PANEL, type Ptr, packedSize } from '../runtime/kernels';
+import { hasLines } from '../tensor/ops/product';
 import type { Tensor } from '../tensor/tensor';
 
 /** A layer to be compiled: y [batch, oc, oh, ow] = W x + b, at 0 or more with `relu`. */
@@ -71,10 +72,27 @@ const gemv: Form = {
 const conv: Form = {
   about: 'implicit product over gathered windows',
   direct: true,
-  cost: (s, batch) => (isDense(s) ? Infinity : panels(batch * plane(s)) * depthOf(s) * (s[3] + 8)),
+  cost(s, batch) {
+    if (isDense(s)) return Infinity;
+    return panels(batch * plane(s)) * (depthOf(s) * (s[3] + 8) + 5 * s[3] + 400);
+  },
   compile({ engine, batch, sizes, weight, bias, x, y, relu }) {
     const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
     return [engine.prepare('conv2d', batch, ...sizes, ...to, Number(relu))];
+  },
+};
+
+const lines: Form = {
+  about: 'taps as offsets into padded planes',
+  direct: true,
+  cost(s, batch) {
+    if (isDense(s) || !hasLines([batch, ...s])) return Infinity;
+    const quads = batch * s[12] * Math.ceil(s[13] / 4);
+    return 4 * quads * (depthOf(s) * (s[3] + 3) + 7 * s[3] + 6 * s[0] * s[6] * s[7]);
+  },
+  compile({ engine, batch, sizes, weight, bias, x, y, relu }) {
+    const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
+    return [engine.prepare('conv2d_lines', batch, ...sizes, ...to, Number(relu))];
   },
 };
 
@@ -105,4 +123,4 @@ const winograd: Form = {
 };
 
 /** All forms by name. */
-export const forms: Readonly<Record<string, Form>> = { gemm, gemv, conv, winograd };
+export const forms: Readonly<Record<string, Form>> = { gemm, gemv, conv, lines, winograd };

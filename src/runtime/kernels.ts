@@ -177,6 +177,17 @@ export const KERNELS = {
       work: panelWork(kh * kw, c * kh * kw),
     }),
   ),
+  conv2d_lines: kernel<
+    [...ConvGeometry, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]
+  >((n, c, h, w, oc, kh, kw, s, _sw, pt, pl, dh, dw, oh, ow) => {
+    const quads = oh * Math.ceil(ow / 4);
+    const [down, right] = [Math.floor(((kh - 1) * dh) / s), Math.floor(((kw - 1) * dw) / s)];
+    return {
+      rows: n * oh,
+      cost: convCost(n, c, h, w, oc, kh, kw, s, s, pt, pl, dh, dw, oh, ow),
+      work: 4 * (c * kh * kw + 2 * quads + 2 + c * s * s * (oh + down) * (ow + right)),
+    };
+  }),
   conv2d_input_grad: kernel<[...ConvGeometry, dy: Ptr, weight: Ptr, dx: Ptr]>(
     (n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow) => {
       const depth = oc * phaseTaps(kh, sh, dh) * phaseTaps(kw, sw, dw);

@@ -104,6 +104,8 @@ const CONVS: readonly Conv[] = [
   { x: [1, 1, 40, 40], oc: 2, k: [3, 3], s: [1, 1], p: [1, 1] },
   { x: [1, 2, 2, 600], oc: 5, k: [2, 3], s: [1, 2], p: [0, 1] },
   { x: [9, 2, 14, 14], oc: 5, k: [4, 4], s: [2, 2], p: [1, 1] },
+  { x: [2, 3, 11, 9], oc: 6, k: [3, 4], s: [2, 2], p: [2, 1], d: [3, 1] },
+  { x: [2, 2, 5, 5], oc: 3, k: [2, 2], s: [1, 1], p: [0, 0], d: [2, 1] },
   { x: [2, 1, 23, 23], oc: 9, k: [3, 3], s: [1, 1], p: [1, 1] },
   { x: [1, 4, 7, 19], oc: 3, k: [3, 3], s: [1, 2], p: [1, 1], d: [1, 2] },
   { x: [1, 130, 3, 3], oc: 5, k: [3, 3], s: [1, 1], p: [1, 1] },
@@ -165,6 +167,12 @@ function conv(spec: Conv, bias: boolean, relu = 0, weights = plain, slack = 1): 
       ],
     };
   };
+}
+
+/** What lines.ts takes. */
+function hasLines(spec: Conv): boolean {
+  const [{ s }, ow] = [spec, geometry(spec).args.at(-1)!];
+  return s[0] === s[1] && s[0] <= 2 && ow >= 4;
 }
 
 /** G of a line of 2 or 3 taps: values of its polynomial at 0, 1, -1 (halved) and infinity. */
@@ -295,6 +303,24 @@ const POOLS: readonly Pool[] = [
     [1, 1],
     [0, 0],
   ],
+  [
+    [2, 1, 9, 22],
+    [3, 3],
+    [2, 2],
+    [1, 1],
+  ],
+  [
+    [1, 2, 3, 17],
+    [2, 5],
+    [1, 1],
+    [1, 2],
+  ],
+  [
+    [1, 1, 4, 30],
+    [2, 2],
+    [2, 3],
+    [0, 0],
+  ],
 ];
 
 type PoolWindow = { readonly at: readonly number[]; readonly y: number };
@@ -408,6 +434,10 @@ export const PRODUCTS: CaseTable = {
   ]),
   gemv: SHAPES.flatMap((shape) => [gemv(shape, false, 0), gemv(shape, true, 1)]),
   conv2d: CONVS.flatMap((spec) => [conv(spec, false), conv(spec, true), conv(spec, true, 1)]),
+  conv2d_lines: CONVS.filter(hasLines).flatMap((spec) => [
+    conv(spec, false),
+    conv(spec, true, 1),
+  ]),
   winograd_weights: WINOGRADS.map(winogradTransform),
   conv2d_winograd: WINOGRADS.flatMap((spec) => [
     conv(spec, false, 0, transformed, 8),

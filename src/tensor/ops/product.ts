@@ -63,12 +63,19 @@ export function conv2d(x: Tensor, w: Tensor, o: ConvOptions, bias?: Tensor): Ten
   const g = geometry(x.shape, w.shape, o);
   if (bias) expect(bias.size === g[4], 'conv2d', `a bias [${g[4]}]`, `[${bias.shape}]`);
   const y = empty(x.engine, [g[0], g[4], g[13], g[14]]);
-  x.engine.run('conv2d', ...g, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr, 0);
+  // The same bits; without gathering where there is little to do with what was gathered.
+  const kernel = hasLines(g) && g[1] * g[5] * g[6] <= 48 ? 'conv2d_lines' : 'conv2d';
+  x.engine.run(kernel, ...g, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr, 0);
   return record(y, bias ? [x, w, bias] : [x, w], [
     (dy) => conv2dInputGrad(dy, w, x.shape, o),
     (dy) => conv2dWeightGrad(x, dy, w.shape, o),
     (dy) => channelSum(dy),
   ]);
+}
+
+/** Whether the kernel `conv2d_lines` takes a convolution (assembly/lines.ts). */
+export function hasLines([, , , , , , , sh, sw, , , , , , ow]: Geometry): boolean {
+  return sh === sw && sh <= 2 && ow >= 4;
 }
 
 /** The transpose of `conv2d` in x: dy [n, oc, oh, ow] -> [n, c, h, w] = `xShape`. */
