@@ -53,13 +53,14 @@ function put(
  * Rows [r0, r1) of two groups: p to out + to_p, and q (none if 0) to out + to_q. With `absolute`,
  * q meets |A| and no bias.
  */
-@inline
 function rows_of(
   absolute: bool, starts: usize, values: usize, offsets: usize, bias: usize, p: usize, q: usize,
   out: usize, to_p: usize, to_q: usize, y_row: usize, lo: f32, hi: f32,
   mask_p: usize, mask_q: usize, r0: i32, r1: i32,
 ): void {
   const to_offset = offsets - values;
+  const sign = i32x4.splat(absolute ? i32.MAX_VALUE : -1);
+  const added = i32x4.splat(absolute ? 0 : -1);
   out += y_row * r0;
   let v = values + bytes(load<i32>(starts + bytes(r0)));
   for (let r = r0; r < r1; r++, out += y_row) {
@@ -69,7 +70,7 @@ function rows_of(
     let a1 = start;
     let a2 = start;
     let a3 = start;
-    let b0 = absolute ? f32x4.splat(0) : start;
+    let b0 = v128.and(start, added);
     let b1 = b0;
     let b2 = b0;
     let b3 = b0;
@@ -83,7 +84,7 @@ function rows_of(
         a3 = madd(w, v128.load(p + at, 48), a3);
       }
       if (q) {
-        const u = absolute ? f32x4.abs(w) : w;
+        const u = v128.and(w, sign);
         b0 = madd(u, v128.load(q + at), b0);
         b1 = madd(u, v128.load(q + at, 16), b1);
         b2 = madd(u, v128.load(q + at, 32), b2);

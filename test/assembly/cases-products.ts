@@ -434,10 +434,7 @@ export const PRODUCTS: CaseTable = {
   ]),
   gemv: SHAPES.flatMap((shape) => [gemv(shape, false, 0), gemv(shape, true, 1)]),
   conv2d: CONVS.flatMap((spec) => [conv(spec, false), conv(spec, true), conv(spec, true, 1)]),
-  conv2d_lines: CONVS.filter(hasLines).flatMap((spec) => [
-    conv(spec, false),
-    conv(spec, true, 1),
-  ]),
+  conv2d_lines: CONVS.filter(hasLines).flatMap((spec) => [conv(spec, false), conv(spec, true, 1)]),
   winograd_weights: WINOGRADS.map(winogradTransform),
   conv2d_winograd: WINOGRADS.flatMap((spec) => [
     conv(spec, false, 0, transformed, 8),

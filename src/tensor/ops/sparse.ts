@@ -140,11 +140,11 @@ export function copyCall(
   from: View,
   to: View,
 ): Call {
-  if (from.column === 1 && to.column === 1)
+  if (count === 1 || (from.column === 1 && to.column === 1))
     return engine.prepare(
       ...(['copy_strided', c, count, h, w] as const),
-      ...([from.ptr, from.channel, from.image, from.line, 1] as const),
-      ...([to.ptr, to.channel, to.image, to.line, 1, 0] as const),
+      ...([from.ptr, from.channel, from.image, from.line, from.column] as const),
+      ...([to.ptr, to.channel, to.image, to.line, to.column, 0] as const),
     );
   return engine.prepare(
     ...(['copy_strided', c, h, w, count] as const),
