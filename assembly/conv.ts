@@ -13,7 +13,7 @@ import { gather8 } from './gather';
 import { MOST_ROWS, run_lines, wide_enough } from './narrow';
 import { copy_run } from './padded';
 import { bytes } from './simd';
-import { From, multiply } from './tile';
+import { From, HALF, multiply, multiply_half } from './tile';
 
 /** Panels that are gathered before the weights are run over: as many as stay cached. */
 @inline
@@ -67,6 +67,12 @@ function tile_out(
     return;
   }
   multiply(rows, ap, bytes(depth), 4, panel, depth, temp, 32, from, bias + bytes(o));
+  scatter(rows, places, plane, to, temp);
+}
+
+/** Writes the lanes that have a place. */
+@inline
+function scatter(rows: i32, places: usize, plane: i32, to: usize, temp: usize): void {
   for (let lane = 0; lane < 8; lane++) {
     const at = load<i32>(places + bytes(lane));
     if (at < 0) break;
@@ -74,6 +80,18 @@ function tile_out(
     let q = temp + bytes(lane);
     for (let i = 0; i < rows; i++, p += bytes(plane), q += 32) store<u32>(p, load<u32>(q));
   }
+}
+
+/** Up to HALF rows of a panel of which at most 4 lanes have a place. */
+function half_out(
+  rows: i32, o: i32, a: usize, depth: i32, panel: usize, places: usize, plane: i32,
+  bias: usize, relu: i32, out: usize, temp: usize,
+): void {
+  const from = (bias ? From.ROW_BIAS : From.ZERO) | (relu ? From.RELU : From.ZERO);
+  multiply_half(
+    rows, a + bytes(o) * depth, bytes(depth), 4, panel, depth, temp, 32, from, bias + bytes(o),
+  );
+  scatter(rows, places, plane, out + bytes(o * plane), temp);
 }
 
 /**
@@ -88,7 +106,7 @@ function run_panels(
 ): void {
   const depth = c * count;
   const group = panels_at_once(depth);
-  const places = work + 128;
+  const places = work + 256;
   const panels = places + 256;
   const size = <usize>depth << 5;
   for (let r = r0; r < r1; r += group) {
@@ -100,9 +118,18 @@ function run_panels(
         places + (<usize>i << 5),
       );
     }
-    for (let o = 0; o < m; o += 4) {
+    // Of a last panel with 4 positions or fewer only half is computed.
+    const half = r + have == (n * gh * gw + 7) / 8 && ((n * gh * gw - 1) & 7) < 4;
+    for (let o = 0; half && o < m; o += HALF) {
+      half_out(
+        min<i32>(HALF, m - o), o, a, depth, panels + size * (have - 1),
+        places + (<usize>(have - 1) << 5), plane, bias, relu, out, work,
+      );
+    }
+    const full = half ? have - 1 : have;
+    for (let o = 0; full > 0 && o < m; o += 4) {
       const rows = min<i32>(4, m - o);
-      for (let i = 0; i < have; i++) {
+      for (let i = 0; i < full; i++) {
         tile_out(
           rows, o, a, depth, panels + size * i, places + (<usize>i << 5), plane, bias, relu, out,
           work,

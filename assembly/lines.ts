@@ -97,40 +97,48 @@ export function conv2d_lines(
   // Pairs (from, to) of every quad, and of one more, as they are taken two at a time.
   const quads = end;
   const planes = quads + bytes(2 * oh * across + 2);
+  let tabled = -1;
+  let q = quads;
   for (let r = r0; r < r1; ) {
     const image = r / oh;
     const first = r % oh;
     const lines = min<i32>(oh - first, r1 - r);
     const ph = lines + down;
     const size = ph * pw;
-    let at = table;
-    let out = planes;
-    for (let i = 0; i < c; i++) {
-      for (let ky = 0; ky < kh; ky++) {
-        for (let kx = 0; kx < kw; kx++, at += 4) {
-          const phase = ((ky * dh) % s) * s + ((kx * dw) % s);
-          store<u32>(at, bytes((i * s * s + phase) * size + ((ky * dh) / s) * pw + (kx * dw) / s));
+    if (tabled != lines) {
+      tabled = lines;
+      let at = table;
+      for (let i = 0; i < c; i++) {
+        for (let ky = 0; ky < kh; ky++) {
+          for (let kx = 0; kx < kw; kx++, at += 4) {
+            const phase = ((ky * dh) % s) * s + ((kx * dw) % s);
+            const line = (i * s * s + phase) * ph + (ky * dh) / s;
+            store<u32>(at, bytes(line * pw + (kx * dw) / s));
+          }
         }
       }
+      q = quads;
+      for (let line = 0; line < lines; line++) {
+        for (let i = 0; i < across; i++, q += 8) {
+          const column = min<i32>(4 * i, ow - 4);
+          store<u32>(q, bytes(line * pw + column));
+          store<u32>(q, bytes(line * ow + column), 4);
+        }
+      }
+      // The odd one out goes twice.
+      store<u64>(q, load<u64>(q - 8));
+    }
+    let out = planes;
+    for (let i = 0; i < c; i++) {
       const plane = x + bytes((image * c + i) * h * w);
       for (let phase = 0; phase < s * s; phase++, out += bytes(size)) {
         pad_phase(plane, h, w, first * s + phase / s - pt, (phase % s) - pl, s, ph, pw, out);
       }
     }
-    let q = quads;
-    for (let line = 0; line < lines; line++) {
-      for (let i = 0; i < across; i++, q += 8) {
-        const column = min<i32>(4 * i, ow - 4);
-        store<u32>(q, bytes(line * pw + column));
-        store<u32>(q, bytes((first + line) * ow + column), 4);
-      }
-    }
-    // The odd one out goes twice.
-    store<u64>(q, load<u64>(q - 8));
     for (let o = 0; o < oc; o += 4) {
       const a = wt + bytes(o * depth);
       const b = bias ? bias + bytes(o) : 0;
-      const to = y + bytes((image * oc + o) * oh * ow);
+      const to = y + bytes(((image * oc + o) * oh + first) * ow);
       for (let i = quads; i < q; i += 16) {
         const p0 = planes + load<u32>(i);
         const p1 = planes + load<u32>(i, 8);

@@ -19,7 +19,7 @@
  */
 import { pad_phase } from './padded';
 import { bytes, store_part } from './simd';
-import { From, multiply } from './tile';
+import { From, HALF, multiply, multiply_half } from './tile';
 
 /** Panels that are transformed before the weights are run over; also in kernels.ts. */
 @inline
@@ -183,10 +183,8 @@ function output_tiles(
 function output_panel(
   m: i32, p: usize, bias: v128, relu: i32, places: usize, y: usize, line: usize,
 ): void {
-  for (let half = 0; half < 2; half++, p += 16, places += 16) {
-    output_tiles(m, 0, p, bias, relu, places, y);
-    output_tiles(m, 1, p, bias, relu, places, y + line);
-    if (m == 3) output_tiles(m, 2, p, bias, relu, places, y + line * 2);
+  for (const end = places + 32; places < end; p += 16, places += 16) {
+    for (let i = 0; i < m; i++) output_tiles(m, i, p, bias, relu, places, y + line * i);
   }
 }
 
@@ -249,10 +247,19 @@ export function conv2d_winograd(
         }
       }
     }
+    // Of a last panel with 4 tiles or fewer only half is computed.
+    const half = (last & 7) < 4 ? have - 1 : have;
     for (let t = 0; t < 16; t++) {
-      for (let o = 0; o < oc; o += 4) {
+      for (let o = 0; half < have && o < oc; o += HALF) {
+        multiply_half(
+          oc - o, u + bytes((t * oc + o) * depth), bytes(depth), 4,
+          v + v_panel * half + v_step * t, depth,
+          products + m_panel * half + (<usize>o << 9) + (<usize>t << 5), 512, From.ZERO, 0,
+        );
+      }
+      for (let o = 0; half > 0 && o < oc; o += 4) {
         const a = u + bytes((t * oc + o) * depth);
-        for (let i = 0; i < have; i++) {
+        for (let i = 0; i < half; i++) {
           multiply(
             oc - o, a, bytes(depth), 4, v + v_panel * i + v_step * t, depth,
             products + m_panel * i + (<usize>o << 9) + (<usize>t << 5), 512, From.ZERO, 0,

@@ -90,7 +90,7 @@ const convCost = (...[n, c, , , oc, kh, kw, , , , , , , oh, ow]: ConvGeometry) =
 /** Workspace of `run_panels` in conv.ts: taps, tile, places and as many panels as stay cached. */
 function panelWork(taps: number, depth: number): number {
   const panels = Math.max(1, Math.min(8, Math.floor(8192 / Math.max(depth, 1))));
-  return 12 * taps + 128 + 256 + Math.max(32 * depth * panels, Math.min(8 * 32 * depth, 262144));
+  return 12 * taps + 256 + 256 + Math.max(32 * depth * panels, Math.min(8 * 32 * depth, 262144));
 }
 
 /** Panels of 8 tiles and workspace of winograd.ts: places, padded planes, V and M. */
