@@ -126,7 +126,7 @@ export const isRelu = ({ layer }: GraphNode): boolean =>
 export const productOf = ({ layer, inputShapes, options }: GraphNode): ProductSizes | undefined =>
   layer.role === 'affine' ? layer.product?.(inputShapes[0]!, options) : undefined;
 
-/** For each node the one whose buffer holds its value: its own, or that of its only input. */
+/** For each node the one whose buffer holds its value: its own, or that of its only input (-1: images). */
 export function rootsOf(graph: Graph): number[] {
   const reads = readers(graph);
   const roots: number[] = [];
@@ -135,7 +135,7 @@ export function rootsOf(graph: Graph): number[] {
     const joined = node.layer.role === 'affine' && node.layer.alias === true;
     const fused =
       isRelu(node) && before >= 0 && reads[before] === 1 && productOf(graph.nodes[before]!);
-    roots.push((joined || fused) && before >= 0 ? roots[before]! : i);
+    roots.push(joined || fused ? (roots[before] ?? before) : i);
   });
   return roots;
 }
