@@ -149,7 +149,7 @@ interface StepJob {
 }
 
 /** A product in its cheapest form. */
-function productStep(
+export function productStep(
   { engine, params }: Model,
   memory: PlanMemory,
   node: GraphNode,

@@ -39,11 +39,15 @@ import {
 } from '../tensor/sparse';
 import { step, type Tensor } from '../tensor/tensor';
 import {
+  chooseForm,
+  compilePlan,
   isRelu,
   type Plan,
   PlanMemory,
+  type PlanOptions,
   type PlanStep,
   productOf,
+  productStep,
   rootsOf,
   valueStep,
 } from './plan';
@@ -65,8 +69,48 @@ interface Product {
 /** Images side by side in a plan for batches of this size. */
 export const lanesOf = (batch: number): number => Math.min(batch, GROUP);
 
-/** Compiles a model that `lower` made, for its zeros; `refresh` of a plan is to compile again. */
-export function compileSparsePlan(model: Model, { batch }: { readonly batch: number }): Plan {
+/**
+ * Costs as those of forms.ts, in multiply-adds of the register tile that take as long: of a
+ * non-zero and output; of a row and output, in non-zeros; of a non-zero for single outputs; of an
+ * element copied between layouts. Measured (bench/sparse.ts).
+ */
+const COST = { output: 1.5, row: 2, single: 9, copied: 37 };
+
+/** The plan that should take less time: dense, or over the non-zeros. */
+export function fastestPlan(model: Model, { batch, direct = false }: PlanOptions): Plan {
+  const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
+  const products = model.graph.nodes.filter((node) => productOf(node));
+  const dense = products.map((node) => denseCost(node, batch, direct));
+  const lanes = lanesOf(batch);
+  const sparse = products.map((node) => sparseCost(model, node, lanes));
+  return sum(dense) < sum(sparse) * Math.ceil(batch / lanes)
+    ? compilePlan(model, { batch, direct })
+    : compileSparsePlan(model, { batch });
+}
+
+function denseCost(node: GraphNode, batch: number, direct: boolean): number {
+  const sizes = productOf(node)!;
+  return chooseForm(sizes, batch, direct)[1].cost(sizes, batch);
+}
+
+function sparseCost({ engine, params }: Model, node: GraphNode, lanes: number): number {
+  const [, , , oc, , , , , , , , , oh, ow] = productOf(node)!;
+  const { weight } = nodeParams(node, params) as { weight: Tensor };
+  const nnz = engine.memory.f32(weight.ptr, weight.size).reduce((n, v) => (v === 0 ? n : n + 1), 0);
+  const outputs = oh * ow * lanes;
+  if (outputs === 1) return COST.single * nnz;
+  return COST.output * GROUP * Math.ceil(outputs / GROUP) * (nnz + COST.row * oc);
+}
+
+/** Whether a product of a plan over non-zeros is better dense, with copies before and after. */
+function betterDense({ model, lanes }: Layout, node: GraphNode): boolean {
+  const copied = lanes * (sizeOf(node.inputShapes[0]!) + sizeOf(node.shape));
+  const dense = denseCost(node, lanes, true) + COST.copied * copied;
+  return dense < sparseCost(model, node, lanes);
+}
+
+/** Compiles a model that `lower` made for its zeros. */
+export function compileSparsePlan(model: Model, { batch }: Pick<PlanOptions, 'batch'>): Plan {
   const who = 'compileSparsePlan: batch';
   expect(Number.isInteger(batch) && batch > 0, who, 'a whole number > 0', batch);
   const { engine, graph } = model;
@@ -118,7 +162,7 @@ function compile(model: Model, memory: PlanMemory, lanes: number) {
   graph.nodes.forEach((node, i) => {
     if (layout.roots[i] !== i) return;
     steps.push(
-      productStep(layout, node, i) ?? poolStep(layout, node, i) ?? otherStep(layout, node, i),
+      sparseStep(layout, node, i) ?? poolStep(layout, node, i) ?? otherStep(layout, node, i),
     );
   });
   steps.push(copies('', [layout.toImages(last, logits)]));
@@ -150,6 +194,7 @@ class Layout {
   readonly roots: readonly number[];
   readonly #columns = new Map<number, number>();
   readonly #places = new Map<number, Place>();
+  readonly #products = new Map<number, Product | undefined>();
 
   constructor(
     readonly model: Model,
@@ -179,8 +224,14 @@ class Layout {
 
   /** Node i as a product over the planes of its input. */
   product(i: number): Product | undefined {
-    const sizes = productOf(this.model.graph.nodes[i]!);
-    if (!sizes) return undefined;
+    if (!this.#products.has(i)) this.#products.set(i, this.#productOf(i));
+    return this.#products.get(i);
+  }
+
+  #productOf(i: number): Product | undefined {
+    const node = this.model.graph.nodes[i]!;
+    const sizes = productOf(node);
+    if (!sizes || betterDense(this, node)) return undefined;
     const [c, h, w, , kh, kw, sh, sw] = sizes;
     const shape = this.shape(this.source(i));
     const flat = h * w * kh * kw === 1 && c === sizeOf(shape);
@@ -254,7 +305,7 @@ class Layout {
   }
 }
 
-function productStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefined {
+function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefined {
   const product = layout.product(i);
   if (!product) return undefined;
   const { model, memory, lanes } = layout;
@@ -298,21 +349,23 @@ function poolStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefi
   return stepOf(engine, layout.memory, node.name, 'pool', 0, [call]);
 }
 
-/** Any other layer, over copies as rows of images. */
+/** Any other layer, and products that are better dense, over copies as rows of images. */
 function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
   const { model, memory, lanes } = layout;
   const sources = node.inputs.map((_, k) => layout.source(i, k));
   const inputs = sources.map((j) => layout.zeros(lanes * sizeOf(layout.shape(j))));
-  const result = layout.zeros(lanes * sizeOf(node.shape));
+  const y = layout.zeros(lanes * sizeOf(node.shape));
+  const relu = model.graph.nodes.some((n, j) => layout.roots[j] === i && isRelu(n));
+  const job = { batch: lanes, direct: true, relu, x: inputs[0]!, y };
+  const inner = productStep(model, memory, node, job) ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));
-  const value = valueStep(model, node, lanes, inputs, result);
-  const after = layout.fromImages(result, i);
-  const copy = stepOf(model.engine, memory, node.name, 'copy', 0, before);
-  const back = stepOf(model.engine, memory, node.name, 'copy', 0, [after]);
+  const copies = [before, [layout.fromImages(y, i)]].map((calls) =>
+    stepOf(model.engine, memory, node.name, 'copy', 0, calls),
+  );
   const run = (): void => {
-    copy.run();
-    value.run();
-    back.run();
+    copies[0]!.run();
+    inner.run();
+    copies[1]!.run();
   };
-  return { ...value, run };
+  return { ...inner, run };
 }

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { logits } from '../../src/domain/classifier';
-import { compileSparsePlan } from '../../src/domain/sparse-plan';
+import { compileSparsePlan, fastestPlan } from '../../src/domain/sparse-plan';
 import { compile, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
@@ -85,6 +85,26 @@ describe('plans over non-zeros', () => {
         expect(names.filter((form) => form !== 'csr' && form !== 'pool')).toEqual([]);
     }
     freeModel(canonical);
+    freeModel(model);
+  });
+
+  it('are taken where they are faster, and leave full layers dense', () => {
+    const network = buildNetwork('cnn-large', {}, [1, 28, 28], 10);
+    const model = createModel(engine, network);
+    const formsOf = (batch: number): string[] => {
+      const plan = fastestPlan(model, { batch });
+      const names = plan.steps.map(({ form }) => form);
+      const images = imagesOf(model, batch);
+      expect(distance(plan.run(images), expected(model, images, batch))).toBeLessThan(1e-5);
+      plan.free();
+      return names;
+    };
+    for (const batch of [1, 16]) expect(formsOf(batch)).not.toContain('csr');
+    thin(model, 0.95, 1);
+    for (const batch of [1, 16]) expect(new Set(formsOf(batch))).toEqual(new Set(['csr']));
+    const full = model.params.get('conv2d3.weight')!;
+    full.write(full.read().fill(0.01));
+    expect(formsOf(16).filter((form) => form === 'csr').length).toBe(6);
     freeModel(model);
   });
 
