@@ -1,0 +1,256 @@
+/**
+ * Convolutions and dense layers whose weight is 0 outside of a support: the product, its transpose
+ * in x and its gradient on the support, all over the non-zeros (assembly/sparse.ts). Like those of
+ * product.ts the three are closed under differentiation. Gradients of the weight are 0 outside of
+ * the support.
+ *
+ * Convolutions run image by image over padded copies; a dense layer has its batch as lanes.
+ * Cost: 2 flops a non-zero and output, and the copies: about 1 ns an element.
+ */
+import { expect } from '../../errors';
+import type { Engine } from '../../runtime/engine';
+import type { Ptr } from '../../runtime/kernels';
+import { type Shape, sizeOf } from '../shape';
+import {
+  type ConvSizes,
+  forwardPass,
+  GROUP,
+  intoSplitOutput,
+  marginsOf,
+  overSplitInput,
+  type Pass,
+  type Planes,
+  phasesOf,
+  planesOf,
+  transposedPasses,
+} from '../sparse';
+import { record } from '../tape';
+import { empty, filled, type Tensor } from '../tensor';
+import { sumTo } from './core';
+import { channelSum } from './product';
+import {
+  copyCall,
+  encode,
+  mergeCalls,
+  refresh,
+  type SparsePass,
+  splitCalls,
+  type View,
+  viewOfImages,
+  viewOfPlanes,
+} from './sparse';
+
+/** Images as tensors have them, and the planes that a product reads or writes. */
+interface End {
+  /** [c, h, w] of an image. */
+  readonly shape: Planes['shape'];
+  readonly planes: Planes;
+  /** Of the planes, if they are split. */
+  readonly split: readonly [number, number] | undefined;
+  /** Whether the planes are just the images. */
+  readonly plain: boolean;
+}
+
+interface Side {
+  readonly from: End;
+  readonly to: End;
+  readonly passes: readonly SparsePass[];
+}
+
+/** A support, encoded for one geometry and batch. */
+export interface Support {
+  readonly sizes: ConvSizes;
+  readonly batch: number;
+  readonly lanes: number;
+  readonly nnz: number;
+  readonly forward: Side;
+  readonly transposed: Side;
+  /** The forward side with groups that do not overlap. */
+  readonly sampled: Side;
+  /** Gives its tables back. */
+  free(): void;
+}
+
+/** Encodes where `mask` [oc, c, kh, kw] is not 0. Its memory is kept until `free`. */
+export function supportOf(mask: Tensor, sizes: ConvSizes, batch: number): Support {
+  const [c, h, w, oc, kh, kw] = sizes;
+  const { engine } = mask;
+  expect(mask.size === oc * c * kh * kw, 'supportOf', `${oc * c * kh * kw} weights`, mask.size);
+  const blocks: Ptr[] = [];
+  const keep = (bytes: number): Ptr => {
+    blocks.push(engine.memory.alloc(bytes));
+    return blocks.at(-1)!;
+  };
+  const lanes = h * w * kh * kw === 1 ? batch : 1;
+  const job = { mask, sizes, lanes, keep };
+  const forward = sideOf(job, false, true);
+  const overlaps = forward.to.plain && forward.to.shape[2] % GROUP !== 0;
+  return {
+    sizes,
+    batch,
+    lanes,
+    nnz: forward.passes.reduce((sum, { nnz }) => sum + nnz, 0),
+    forward,
+    transposed: sideOf(job, true, true),
+    sampled: overlaps ? sideOf(job, false, false) : forward,
+    free: () => {
+      for (const ptr of blocks.splice(0)) engine.memory.free(ptr);
+    },
+  };
+}
+
+interface SideJob {
+  readonly mask: Tensor;
+  readonly sizes: ConvSizes;
+  readonly lanes: number;
+  keep(bytes: number): Ptr;
+}
+
+/** `lines`: whether outputs may go line by line, with groups that overlap. */
+function sideOf({ mask, sizes, lanes, keep }: SideJob, transposed: boolean, lines: boolean): Side {
+  const [c, h, w, oc, , , sh, sw, , , , , oh, ow] = sizes;
+  const [x, y] = [[c, h, w] as const, [oc, oh, ow] as const];
+  const [input, output] = transposed ? [y, x] : [x, y];
+  const strided = sh * sw > 1;
+  const steps = transposed ? ([Math.min(sh, h), Math.min(sw, w)] as const) : ([sh, sw] as const);
+  const whole = transposed ? transposedPasses(sizes) : [forwardPass(sizes)];
+  const split = transposed ? intoSplitOutput(whole) : whole.map(overSplitInput);
+  const passes: readonly Pass[] = strided ? split : whole;
+  const inSplit = strided && !transposed ? steps : undefined;
+  const outSplit = strided && transposed ? steps : undefined;
+  const inShape = inSplit ? phasesOf(input, inSplit) : input;
+  const outShape = outSplit ? phasesOf(output, outSplit) : output;
+  const margins = marginsOf(passes, inShape);
+  const first = planesOf(inShape, lanes, margins);
+  // Whole lines go straight into the result.
+  const plain = lines && !outSplit && lanes === 1 && outShape[2] >= GROUP;
+  const target = plain
+    ? { ...planesOf(outShape, 1), channel: outShape[1] * outShape[2] }
+    : planesOf(outShape, lanes, undefined, first.line / lanes);
+  const source = plain ? first : planesOf(inShape, lanes, margins, target.line / lanes);
+  return {
+    from: { shape: input, planes: source, split: inSplit, plain: false },
+    to: { shape: output, planes: target, split: outSplit, plain },
+    passes: passes.map((pass) =>
+      encode({
+        ...{ engine: mask.engine, keep, weight: mask, sizes, pass, source, target, transposed },
+      }),
+    ),
+  };
+}
+
+/** Elements of the planes of the whole batch. */
+const planesSize = ({ batch, lanes }: Support, { planes }: End): number =>
+  (batch / lanes) * planes.size;
+
+const viewsOf = (s: Support, end: End, images: Ptr, planes: Ptr): readonly [View, View] => [
+  viewOfImages(images, end.shape),
+  viewOfPlanes(planes, end.planes, s.lanes === 1 ? end.planes.size : 1),
+];
+
+function start(engine: Engine, calls: readonly ReturnType<typeof copyCall>[]): void {
+  for (const call of calls) engine.start(call, 0);
+}
+
+/** The images of a tensor as planes, zero around them. */
+function intoPlanes(s: Support, end: End, images: Tensor): Ptr {
+  const { engine } = images;
+  const { ptr } = filled(engine, [planesSize(s, end)], 0);
+  const views = viewsOf(s, end, images.ptr, ptr);
+  start(
+    engine,
+    end.split
+      ? splitCalls(engine, s.batch, end.shape, end.split, ...views)
+      : [copyCall(engine, s.batch, end.shape, ...views)],
+  );
+  return ptr;
+}
+
+const flat = ({ sizes: [, h, w, , kh, kw] }: Support): boolean => h * w * kh * kw === 1;
+
+/** As tensors have it: [batch, c, h, w], or [batch, features] of a dense layer. */
+const shaped = (s: Support, [c, h, w]: Planes['shape']): Shape =>
+  flat(s) ? [s.batch, c] : [s.batch, c, h, w];
+
+/** The product of one side: images to images. */
+function product(s: Support, side: Side, x: Tensor, w: Tensor, bias: Ptr): Tensor {
+  const { engine } = x;
+  const { from, to, passes } = side;
+  const y = empty(engine, shaped(s, to.shape));
+  const input = intoPlanes(s, from, x);
+  const output = to.plain ? y.ptr : empty(engine, [planesSize(s, to)]).ptr;
+  const yImage = to.plain ? sizeOf(to.shape) : to.planes.size;
+  for (const pass of passes) {
+    const { rows, groups, starts, values, offsets, places, masks } = pass;
+    refresh(engine, pass, w);
+    engine.run(
+      ...(['sparse_product', rows, s.batch / s.lanes, groups, starts, values, offsets] as const),
+      ...([places, masks, bias, input, 4 * from.planes.size] as const),
+      ...([output, 4 * yImage, 4 * to.planes.channel, -Infinity, Infinity] as const),
+    );
+  }
+  if (to.plain) return y;
+  const [images, planes] = viewsOf(s, to, y.ptr, output);
+  start(
+    engine,
+    to.split
+      ? mergeCalls(engine, s.batch, to.shape, to.split, planes, images)
+      : [copyCall(engine, s.batch, to.shape, planes, images)],
+  );
+  return y;
+}
+
+function check(s: Support, x: Tensor, shape: Shape, w?: Tensor): void {
+  const [c, , , oc, kh, kw] = s.sizes;
+  const size = s.batch * sizeOf(shape);
+  expect(x.size === size, 'sparse product', `${size} numbers`, `[${x.shape}]`);
+  if (w) expect(w.size === oc * c * kh * kw, 'sparse product', 'its weight', `[${w.shape}]`);
+}
+
+/** W x (+ bias). */
+export function supportedProduct(x: Tensor, w: Tensor, s: Support, bias?: Tensor): Tensor {
+  check(s, x, s.forward.from.shape, w);
+  const y = product(s, s.forward, x, w, bias?.ptr ?? 0);
+  return record(y, bias ? [x, w, bias] : [x, w], [
+    (dy) => supportedTranspose(dy, w, s),
+    (dy) => supportedWeightGrad(x, dy, w.shape, s),
+    (dy) => (flat(s) ? sumTo(dy, [dy.shape[1]!]) : channelSum(dy)),
+  ]);
+}
+
+/** W^T dy: the gradient of x. */
+export function supportedTranspose(dy: Tensor, w: Tensor, s: Support): Tensor {
+  check(s, dy, s.forward.to.shape, w);
+  const dx = product(s, s.transposed, dy, w, 0);
+  return record(
+    dx,
+    [dy, w],
+    [(h) => supportedProduct(h, w, s), (h) => supportedWeightGrad(h, dy, w.shape, s)],
+  );
+}
+
+/** The gradient of W on the support, 0 elsewhere. */
+export function supportedWeightGrad(x: Tensor, dy: Tensor, shape: Shape, s: Support): Tensor {
+  const { from, to, passes } = s.sampled;
+  check(s, x, from.shape);
+  check(s, dy, to.shape);
+  const { engine } = x;
+  const dw = filled(engine, shape, 0);
+  const input = intoPlanes(s, from, x);
+  const output = to.plain ? dy.ptr : intoPlanes(s, to, dy);
+  const yImage = to.plain ? sizeOf(to.shape) : to.planes.size;
+  for (const { rows, nnz, groups, starts, offsets, places, weights } of passes) {
+    const values = engine.arena.alloc(4 * nnz);
+    engine.run(
+      ...(['sparse_sampled', rows, nnz, s.batch / s.lanes, groups, starts, offsets] as const),
+      ...([places, input, 4 * from.planes.size, output, 4 * yImage] as const),
+      ...([4 * to.planes.channel, values] as const),
+    );
+    engine.run('add_rows', nnz, 1, values, weights, dw.ptr);
+  }
+  return record(
+    dw,
+    [x, dy],
+    [(h) => supportedTranspose(dy, h, s), (h) => supportedProduct(x, h, s)],
+  );
+}
