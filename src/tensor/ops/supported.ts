@@ -4,11 +4,11 @@
  * product.ts the three are closed under differentiation. Gradients of the weight are 0 outside of
  * the support.
  *
- * Convolutions run image by image over padded copies; a dense layer has its batch as lanes.
+ * Convolutions run image by image over padded copies; dense layers take 32 samples as lanes.
  * Cost: 2 flops a non-zero and output, and the copies: about 1 ns an element.
  */
 import { expect } from '../../errors';
-import type { Engine } from '../../runtime/engine';
+import type { Call, Engine } from '../../runtime/engine';
 import type { Ptr } from '../../runtime/kernels';
 import { type Shape, sizeOf } from '../shape';
 import {
@@ -32,13 +32,15 @@ import {
   copyCall,
   encode,
   mergeCalls,
-  refresh,
   type SparsePass,
   splitCalls,
   type View,
   viewOfImages,
   viewOfPlanes,
 } from './sparse';
+
+/** Samples side by side in a dense layer: two groups. */
+const DENSE_LANES = 2 * GROUP;
 
 /** Images as tensors have them, and the planes that a product reads or writes. */
 interface End {
@@ -57,10 +59,9 @@ interface Side {
   readonly passes: readonly SparsePass[];
 }
 
-/** A support, encoded for one geometry and batch. */
+/** A support, encoded for one geometry. */
 export interface Support {
   readonly sizes: ConvSizes;
-  readonly batch: number;
   readonly lanes: number;
   readonly nnz: number;
   readonly forward: Side;
@@ -72,7 +73,7 @@ export interface Support {
 }
 
 /** Encodes where `mask` [oc, c, kh, kw] is not 0. Its memory is kept until `free`. */
-export function supportOf(mask: Tensor, sizes: ConvSizes, batch: number): Support {
+export function supportOf(mask: Tensor, sizes: ConvSizes): Support {
   const [c, h, w, oc, kh, kw] = sizes;
   const { engine } = mask;
   expect(mask.size === oc * c * kh * kw, 'supportOf', `${oc * c * kh * kw} weights`, mask.size);
@@ -81,13 +82,12 @@ export function supportOf(mask: Tensor, sizes: ConvSizes, batch: number): Suppor
     blocks.push(engine.memory.alloc(bytes));
     return blocks.at(-1)!;
   };
-  const lanes = h * w * kh * kw === 1 ? batch : 1;
+  const lanes = h * w * kh * kw === 1 ? DENSE_LANES : 1;
   const job = { mask, sizes, lanes, keep };
   const forward = sideOf(job, false, true);
   const overlaps = forward.to.plain && forward.to.shape[2] % GROUP !== 0;
   return {
     sizes,
-    batch,
     lanes,
     nnz: forward.passes.reduce((sum, { nnz }) => sum + nnz, 0),
     forward,
@@ -139,71 +139,85 @@ function sideOf({ mask, sizes, lanes, keep }: SideJob, transposed: boolean, line
   };
 }
 
-/** Elements of the planes of the whole batch. */
-const planesSize = ({ batch, lanes }: Support, { planes }: End): number =>
-  (batch / lanes) * planes.size;
+/** Blocks of lanes for a batch; the last one may have room. */
+const blocksOf = ({ lanes }: Support, batch: number): number => Math.ceil(batch / lanes);
 
-const viewsOf = (s: Support, end: End, images: Ptr, planes: Ptr): readonly [View, View] => [
-  viewOfImages(images, end.shape),
-  viewOfPlanes(planes, end.planes, s.lanes === 1 ? end.planes.size : 1),
-];
-
-function start(engine: Engine, calls: readonly ReturnType<typeof copyCall>[]): void {
+function start(engine: Engine, calls: readonly Call[]): void {
   for (const call of calls) engine.start(call, 0);
 }
 
+/** For every block its images and its planes: one of all images where there is one lane. */
+function viewsOf(
+  { lanes }: Support,
+  { shape, planes: { size }, planes }: End,
+  batch: number,
+  images: Ptr,
+  ptr: Ptr,
+): (readonly [count: number, images: View, planes: View])[] {
+  if (lanes === 1) return [[batch, viewOfImages(images, shape), viewOfPlanes(ptr, planes, size)]];
+  return Array.from({ length: Math.ceil(batch / lanes) }, (_, b) => [
+    Math.min(lanes, batch - b * lanes),
+    viewOfImages(images + 4 * b * lanes * sizeOf(shape), shape),
+    viewOfPlanes(ptr + 4 * b * size, planes),
+  ]);
+}
+
 /** The images of a tensor as planes, zero around them. */
-function intoPlanes(s: Support, end: End, images: Tensor): Ptr {
-  const { engine } = images;
-  const { ptr } = filled(engine, [planesSize(s, end)], 0);
-  const views = viewsOf(s, end, images.ptr, ptr);
-  start(
-    engine,
-    end.split
-      ? splitCalls(engine, s.batch, end.shape, end.split, ...views)
-      : [copyCall(engine, s.batch, end.shape, ...views)],
-  );
+function intoPlanes(s: Support, end: End, x: Tensor): Ptr {
+  const { engine } = x;
+  const batch = x.shape[0]!;
+  const { ptr } = filled(engine, [blocksOf(s, batch) * end.planes.size], 0);
+  for (const [count, images, planes] of viewsOf(s, end, batch, x.ptr, ptr))
+    start(
+      engine,
+      end.split
+        ? splitCalls(engine, count, end.shape, end.split, images, planes)
+        : [copyCall(engine, count, end.shape, images, planes)],
+    );
   return ptr;
 }
 
 const flat = ({ sizes: [, h, w, , kh, kw] }: Support): boolean => h * w * kh * kw === 1;
 
 /** As tensors have it: [batch, c, h, w], or [batch, features] of a dense layer. */
-const shaped = (s: Support, [c, h, w]: Planes['shape']): Shape =>
-  flat(s) ? [s.batch, c] : [s.batch, c, h, w];
+const shaped = (s: Support, batch: number, [c, h, w]: Planes['shape']): Shape =>
+  flat(s) ? [batch, c] : [batch, c, h, w];
 
 /** The product of one side: images to images. */
 function product(s: Support, side: Side, x: Tensor, w: Tensor, bias: Ptr): Tensor {
   const { engine } = x;
   const { from, to, passes } = side;
-  const y = empty(engine, shaped(s, to.shape));
+  const batch = x.shape[0]!;
+  const blocks = blocksOf(s, batch);
+  const y = empty(engine, shaped(s, batch, to.shape));
   const input = intoPlanes(s, from, x);
-  const output = to.plain ? y.ptr : empty(engine, [planesSize(s, to)]).ptr;
+  const output = to.plain ? y.ptr : empty(engine, [blocks * to.planes.size]).ptr;
   const yImage = to.plain ? sizeOf(to.shape) : to.planes.size;
   for (const pass of passes) {
-    const { rows, groups, starts, values, offsets, places, masks } = pass;
-    refresh(engine, pass, w);
+    const { rows, nnz, groups, starts, offsets, places, masks, weights } = pass;
+    const values = engine.arena.alloc(4 * nnz);
+    engine.run('take_rows', nnz, 1, w.ptr, weights, values);
     engine.run(
-      ...(['sparse_product', rows, s.batch / s.lanes, groups, starts, values, offsets] as const),
-      ...([places, masks, bias, input, 4 * from.planes.size] as const),
-      ...([output, 4 * yImage, 4 * to.planes.channel, -Infinity, Infinity] as const),
+      ...(['sparse_product', rows, blocks, groups, starts, values, offsets, places] as const),
+      ...([masks, bias, input, 4 * from.planes.size, output, 4 * yImage] as const),
+      ...([4 * to.planes.channel, -Infinity, Infinity] as const),
     );
   }
   if (to.plain) return y;
-  const [images, planes] = viewsOf(s, to, y.ptr, output);
-  start(
-    engine,
-    to.split
-      ? mergeCalls(engine, s.batch, to.shape, to.split, planes, images)
-      : [copyCall(engine, s.batch, to.shape, planes, images)],
-  );
+  for (const [count, images, planes] of viewsOf(s, to, batch, y.ptr, output))
+    start(
+      engine,
+      to.split
+        ? mergeCalls(engine, count, to.shape, to.split, planes, images)
+        : [copyCall(engine, count, to.shape, planes, images)],
+    );
   return y;
 }
 
 function check(s: Support, x: Tensor, shape: Shape, w?: Tensor): void {
   const [c, , , oc, kh, kw] = s.sizes;
-  const size = s.batch * sizeOf(shape);
-  expect(x.size === size, 'sparse product', `${size} numbers`, `[${x.shape}]`);
+  const size = x.shape[0]! * sizeOf(shape);
+  expect(x.size === size, 'sparse product', `samples of ${sizeOf(shape)}`, `[${x.shape}]`);
   if (w) expect(w.size === oc * c * kh * kw, 'sparse product', 'its weight', `[${w.shape}]`);
 }
 
@@ -242,7 +256,15 @@ export function supportedWeightGrad(x: Tensor, dy: Tensor, shape: Shape, s: Supp
   for (const { rows, nnz, groups, starts, offsets, places, weights } of passes) {
     const values = engine.arena.alloc(4 * nnz);
     engine.run(
-      ...(['sparse_sampled', rows, nnz, s.batch / s.lanes, groups, starts, offsets] as const),
+      ...([
+        'sparse_sampled',
+        rows,
+        nnz,
+        blocksOf(s, x.shape[0]!),
+        groups,
+        starts,
+        offsets,
+      ] as const),
       ...([places, input, 4 * from.planes.size, output, 4 * yImage] as const),
       ...([4 * to.planes.channel, values] as const),
     );
