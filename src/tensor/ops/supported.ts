@@ -26,7 +26,7 @@ import {
 } from '../sparse';
 import { record } from '../tape';
 import { empty, filled, type Tensor } from '../tensor';
-import { sumTo } from './core';
+import { add, affine, reshape, sumTo } from './core';
 import { channelSum } from './product';
 import {
   copyCall,
@@ -230,6 +230,18 @@ export function supportedProduct(x: Tensor, w: Tensor, s: Support, bias?: Tensor
     (dy) => supportedWeightGrad(x, dy, w.shape, s),
     (dy) => (flat(s) ? sumTo(dy, [dy.shape[1]!]) : channelSum(dy)),
   ]);
+}
+
+/**
+ * |W| r (+ bias) with the NaN of a dense product: where a radius of a sample is no number or too
+ * large for one, all of its result is NaN, though the weights it would meet are 0. Certificates
+ * count on it, as a dense execution multiplies those zeros.
+ */
+export function supportedRadius(r: Tensor, absolute: Tensor, s: Support, bias?: Tensor): Tensor {
+  const y = supportedProduct(r, absolute, s, bias);
+  const n = r.shape[0]!;
+  const total = sumTo(reshape(r, [n, r.size / n]), [n, 1]);
+  return add(y, reshape(affine(total, 0, 0), [n, ...y.shape.slice(1).map(() => 1)]));
 }
 
 /** W^T dy: the gradient of x. */
