@@ -11,6 +11,7 @@ import type { Listener } from '../recipe/events';
 import type { Inspection } from '../recipe/inspect';
 import type { ImageBounds } from '../recipe/phases';
 import type { RunDir } from '../recipe/run-dir';
+import type { FileVerdict, VerifyFileJob } from '../recipe/verify';
 import type { Summary } from '../report/types';
 import type { Engine, LoadOptions } from '../runtime/engine';
 
@@ -31,6 +32,7 @@ export interface Backend {
   finetune(engine: EngineHandle, job: Hooks & FinetuneJob): Promise<Inspection>;
   evaluate(engine: EngineHandle, job: Hooks & EvaluateJob): Promise<Evaluation>;
   bounds(engine: EngineHandle, job: Hooks & BoundsJob): Promise<readonly ImageBounds[]>;
+  verify(engine: EngineHandle, job: Hooks & VerifyFileJob): Promise<FileVerdict>;
   inspect(engine: EngineHandle, model: string, as: ReadOptions): Promise<Inspected>;
   convert(engine: EngineHandle, from: string, to: string, as: ReadOptions): Promise<Conversion>;
   /** The config recorded in a model file, or undefined. */

@@ -47,6 +47,11 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'output and margin bounds of given inputs, by a named method',
     load: () => import('./commands/bounds'),
   },
+  verify: {
+    args: 'MODEL SPEC',
+    about: 'a model against a VNN-LIB property: sat, unsat, unknown or timeout',
+    load: () => import('./commands/verify'),
+  },
   convert: {
     args: 'IN OUT',
     about: 'between formats: safetensors, ONNX, PyTorch, npz',

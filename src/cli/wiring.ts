@@ -56,6 +56,10 @@ export const backend: Backend = {
     const { model } = await open(engine, job);
     return outputBounds(model, await loadData(job.data), job);
   },
+  async verify(engine, job) {
+    const { verifyFile } = await import('../recipe/verify');
+    return verifyFile(real(engine), job);
+  },
   async inspect(engine, path, as) {
     const { readModelFile } = await import('../io/read');
     const { inspect } = await import('../recipe/inspect');

@@ -4,7 +4,7 @@
  */
 
 /** The phases of a run, in their order. */
-export type Phase = 'data' | 'pretrain' | 'prune' | 'finetune' | 'evaluate' | 'report';
+export type Phase = 'data' | 'pretrain' | 'prune' | 'finetune' | 'evaluate' | 'verify' | 'report';
 
 /** A phase begins, or goes on from `done` after a resume. Units are the phase's own, e.g. images. */
 export interface PhaseEvent {

@@ -113,6 +113,7 @@ const idle: Backend = {
       margins: [0.5, null],
       certified: true,
     })),
+  verify: async () => ({ answer: 'unsat', bound: 0.5, by: 'interval', seconds: 1, nodes: 1 }),
   inspect: async () => inspection,
   convert: async () => ({ from: 'onnx', to: 'espalier', notes: [], bytes: 2600, inspection }),
   recordedConfig: async () => ({ data: 'digits', objective: { name: 'ibp', eps: 0.05 } }),
