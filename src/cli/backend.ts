@@ -4,11 +4,13 @@
  */
 import type { ModelFile, ReadOptions } from '../io/read';
 import type { BenchRow } from '../recipe/bench';
+import type { Shard } from '../recipe/certify-run';
 import type { Config, PlugIn } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
 import type { Evaluation } from '../recipe/evaluate';
 import type { Listener } from '../recipe/events';
 import type { Inspection } from '../recipe/inspect';
+import type { Judgement } from '../recipe/judge';
 import type { ImageBounds } from '../recipe/phases';
 import type { RunDir } from '../recipe/run-dir';
 import type { FileVerdict, VerifyFileJob } from '../recipe/verify';
@@ -31,6 +33,8 @@ export interface Backend {
   prune(engine: EngineHandle, job: Hooks & PruneJob): Promise<Inspection>;
   finetune(engine: EngineHandle, job: Hooks & FinetuneJob): Promise<Inspection>;
   evaluate(engine: EngineHandle, job: Hooks & EvaluateJob): Promise<Evaluation>;
+  /** Undefined of a process that does only its share of the certification. */
+  judge(engine: EngineHandle, job: Hooks & JudgeFileJob): Promise<Judgement | undefined>;
   bounds(engine: EngineHandle, job: Hooks & BoundsJob): Promise<readonly ImageBounds[]>;
   verify(engine: EngineHandle, job: Hooks & VerifyFileJob): Promise<FileVerdict>;
   inspect(engine: EngineHandle, model: string, as: ReadOptions): Promise<Inspected>;
@@ -73,6 +77,14 @@ export interface FinetuneJob extends ModelJob {
 export interface EvaluateJob extends ModelJob {
   /** `data` and `evaluate` count, the latter with its `eps` resolved. */
   readonly config: Config;
+}
+
+export interface JudgeFileJob extends EvaluateJob {
+  readonly verifiers: readonly PlugIn[];
+  readonly radius: boolean;
+  readonly dir: string;
+  readonly shard: Shard;
+  readonly startOthers?: () => Promise<void>;
 }
 
 export interface BoundsJob extends ModelJob {

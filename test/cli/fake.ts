@@ -102,6 +102,12 @@ const idle: Backend = {
   prune: async () => inspection,
   finetune: async () => inspection,
   evaluate: async () => ({ accuracies, contradictions: 0 }),
+  judge: async () => ({
+    accuracies,
+    contradictions: 0,
+    verifiers: [{ name: 'interval', description: 'sound', certified: 50, seconds: 1 }],
+    samples: [],
+  }),
   bounds: async (_, { indices }) =>
     indices.map((index) => ({
       index,

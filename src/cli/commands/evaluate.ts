@@ -1,11 +1,10 @@
 /** `espalier evaluate MODEL`: the three accuracies on the test split, with 95 % intervals. */
 import { eps, whole } from '../../options';
-import { interval, percent } from '../../report/format';
-import { renderTable } from '../../report/table';
 import { configArgs, dataArgs, engineArgs, foreignArgs, modelArg, shared } from '../args';
 import { type Command, EXIT } from '../command';
 import { print, printJson } from '../io';
 import { modelConfig, readOptions, withEngine } from '../job';
+import { accuracyTable, certifyArgs, refuseLonely, runJudge } from '../judge';
 import { attackSection, dataSection, verifierSection } from '../registries';
 
 export const command: Command = {
@@ -29,6 +28,7 @@ export const command: Command = {
       valueHint: 'n',
       description: 'attack and verify only the first n images',
     },
+    ...certifyArgs,
     ...configArgs,
     ...shared,
     ...engineArgs,
@@ -40,6 +40,10 @@ export const command: Command = {
       'another radius, fewer images',
     ],
     ['espalier evaluate m.safetensors --set evaluate.attack.steps=100', 'a stronger attack'],
+    [
+      'espalier evaluate m.safetensors --verify interval --radius --out radii',
+      'the largest certified radius of each image, on all processors; the same command resumes',
+    ],
     [
       'espalier evaluate net.onnx --data mnist --eps 0.1 --mean 0.1307 --std 0.3081',
       'a network of another tool, with the normalisation it was trained under',
@@ -65,8 +69,12 @@ export const command: Command = {
     const evaluate = { ...config.evaluate, eps: resolved };
     const model = values.text('model')!;
     const as = readOptions(values);
+    const full = { ...config, evaluate };
+    const certified = values.text('verify') !== undefined || values.on('radius');
+    refuseLonely(values, certified);
+    if (certified) return runJudge(context, { model, as, config: full });
     const { accuracies, contradictions } = await withEngine(context, (job) =>
-      backend.evaluate(job.engine, { ...job, model, as, config: { ...config, evaluate } }),
+      backend.evaluate(job.engine, { ...job, model, as, config: full }),
     );
     if (values.on('json'))
       printJson(io, {
@@ -77,17 +85,7 @@ export const command: Command = {
         contradictions,
       });
     else {
-      const row = (name: string, { benign, era, vra }: typeof accuracies) => [
-        name,
-        ...[benign, era, vra].map((p) =>
-          p.total ? `${percent(p.value)} ${interval(p)} n=${p.total}` : 'not measured',
-        ),
-      ];
-      const columns = ['model', 'benign', 'ERA', 'VRA'].map((title) => ({
-        title,
-        align: 'left' as const,
-      }));
-      print(io, renderTable({ columns, rows: [row(model, accuracies)] }));
+      print(io, accuracyTable(model, accuracies));
       print(
         io,
         `eps ${resolved}, attack ${evaluate.attack.name}, verifier ${evaluate.verifier.name}, contradictions ${contradictions}`,
