@@ -79,7 +79,8 @@ export function checkSpecification(
   const [inputs, outputs] = [sizeOf(input), sizeOf(output)];
   const { lo, hi, ball } = region;
   const sizes = [lo, hi, ...(ball ? [ball.centre] : [])].map((part) => part.length);
-  expect(new Set([inputs, ...sizes]).size === 1, who, `${inputs} inputs`, Math.max(...sizes));
+  const wrong = sizes.find((size) => size !== inputs);
+  expect(wrong === undefined, who, `${inputs} inputs`, wrong);
   const bad = lo.findIndex((low, i) => !(low <= hi[i]!));
   expect(bad < 0, `${who}, input ${bad}`, 'lo <= hi', `[${lo[bad]}, ${hi[bad]}]`);
   for (const { rows, rhs } of unsafe) {
