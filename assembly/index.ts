@@ -9,6 +9,7 @@ export * from './pool';
 export * from './prune';
 export * from './random';
 export * from './reduce';
+export * from './rows';
 export * from './softmax';
 export * from './strided';
 export * from './unary';

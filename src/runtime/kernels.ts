@@ -249,6 +249,20 @@ export const KERNELS = {
   count_nonzero: kernel<Unary>((n) => ({ rows: 1, cost: n })),
   count_nonfinite: kernel<Unary>((n) => ({ rows: 1, cost: n })),
 
+  // Rows of coefficients against tables of lines (rows.ts); `at` and `index` are i32.
+  relax_rows: kernel<
+    [...[rows: Size, cols: Size, w: Ptr, x: Ptr, lowAt: Ptr, low: Ptr, upAt: Ptr, up: Ptr], y: Ptr]
+  >((rows, cols) => ({ rows, cost: 2 * rows * cols })),
+  lower_dot: kernel<
+    [...[rows: Size, cols: Size, x: Ptr, at: Ptr, p: Ptr, q: Ptr, d: OptionalPtr], y: Ptr]
+  >((rows, cols) => ({ rows, cost: 4 * rows * cols })),
+  add_columns: kernel<[rows: Size, cols: Size, width: Size, x: Ptr, at: Ptr, index: Ptr, y: Ptr]>(
+    (rows, cols) => ({ rows, cost: 4 * rows * cols }),
+  ),
+  take_columns: kernel<[rows: Size, cols: Size, width: Size, x: Ptr, at: Ptr, index: Ptr, y: Ptr]>(
+    (rows, cols) => ({ rows, cost: 4 * rows * cols }),
+  ),
+
   // Classification (softmax.ts). Labels are i32.
   softmax: kernel<[rows: Size, cols: Size, x: Ptr, y: Ptr]>((rows, cols) => ({
     rows,

@@ -1,7 +1,10 @@
 /** What the goldens record, computed by the engine: each function is one kind of number. */
+
+import { inputSet, type Norm } from '../../src/domain/balls';
 import { logits } from '../../src/domain/classifier';
 import { propagate } from '../../src/domain/domain';
 import { type Box, ball, interval, intervalMargins } from '../../src/domain/interval';
+import { hiddenBounds, type LinearOptions, lowerBounds, marginRows } from '../../src/domain/linear';
 import { type Model, trainableNames } from '../../src/nn/model';
 import { add, affine, maximum, mean, minimum, sum } from '../../src/tensor/ops/core';
 import { clamp, sign } from '../../src/tensor/ops/elementwise';
@@ -171,4 +174,37 @@ export function lowerMargins(model: Model, batch: Batch, radius: Radius, sound: 
   return Array.from(batch.labels, (label, i) =>
     Math.min(...[...lower.subarray(i * k, (i + 1) * k)].filter((_, j) => j !== label)),
   );
+}
+
+/** A ball in pixel units of any norm. */
+export interface Set extends Radius {
+  readonly norm: Norm;
+}
+
+/** Linear bounds of the margins of the first `count` images, as in `intervalBounds`. */
+export function linearBounds(
+  model: Model,
+  { pixels, labels }: Batch,
+  count: number,
+  { eps, norm, clip }: Set,
+  options: LinearOptions,
+): { readonly margins: Bounds; readonly before: readonly Bounds[] } {
+  const { engine, graph } = model;
+  const size = pixels.length / labels.length;
+  return step(engine, () => {
+    const x = input(engine, pixels.subarray(0, count * size), [count, ...graph.network.input]);
+    const range = clip ? ([0, 1] as const) : null;
+    const set = inputSet(x, eps, { norm, range, sound: options.sound });
+    const scene = hiddenBounds(model, set, options);
+    const rows = marginRows(scene, labels.subarray(0, count));
+    const values = rows.values as Tensor;
+    const lo = lowerBounds(scene, rows).read();
+    const hi = lowerBounds(scene, { ...rows, values: affine(values, -1, 0) }).read();
+    const before = graph.nodes.flatMap(({ layer, inputs }) => {
+      if (layer.role !== 'pointwise') return [];
+      const box = scene.boxes[inputs[0]!]!;
+      return [{ lo: box.lo.read(), hi: box.hi.read() }];
+    });
+    return { margins: { lo, hi: hi.map((v) => -v) }, before };
+  });
 }

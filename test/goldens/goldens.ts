@@ -44,11 +44,15 @@ export interface BoundRecord {
   readonly logits_ub: Table;
   readonly margins_lb: Table;
   readonly margins_ub: Table;
+  /** Run on the first so many inputs alone. */
+  readonly n_inputs?: number;
 }
 
 export interface CaseRecord {
   readonly norm: 'inf' | 1 | 2;
   readonly eps_pixel?: number;
+  /** Of L2 and L1. */
+  readonly eps_model_space?: number;
   readonly clip_to_pixel_box: boolean;
   readonly dtype: 'f32' | 'f64';
   readonly methods: Readonly<Record<string, BoundRecord>>;

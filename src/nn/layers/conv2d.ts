@@ -9,6 +9,7 @@ import { abs } from '../../tensor/ops/elementwise';
 import {
   type ConvOptions,
   conv2dInputGrad,
+  conv2dRows,
   conv2d as convolve,
   convSize,
 } from '../../tensor/ops/product';
@@ -72,6 +73,11 @@ export const conv2d = affineLayer({
     const [kh, kw] = both(o.kernel);
     return (input[0]! / o.groups) * kh * kw + (o.bias ? 1 : 0);
   },
+  backTerms(_, o) {
+    const [kh, kw] = both(o.kernel);
+    return (o.channels / o.groups) * kh * kw;
+  },
+  rows: (units, p, o, input) => conv2dRows(units, p.weight!, input, convOptions(o)),
 });
 
 function grouped(x: Tensor, weight: Tensor, o: Options, bias?: Tensor): Tensor {

@@ -2,8 +2,11 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { whole } from '../../options';
+import { mul } from '../../tensor/ops/core';
 import { abs } from '../../tensor/ops/elementwise';
 import { matmul } from '../../tensor/ops/product';
+import { takeRows } from '../../tensor/ops/shape';
+import { input } from '../../tensor/tensor';
 import { affineLayer } from '../layer';
 
 export const dense = affineLayer({
@@ -29,5 +32,8 @@ export const dense = affineLayer({
   applyAbs: (r, p, _, extra) => matmul(r, abs(p.weight!), { tb: true, bias: extra }),
   transpose: (g, p) => matmul(g, p.weight!),
   bias: (p) => p.bias,
-  terms: (input, o) => input[0]! + (o.bias ? 1 : 0),
+  rows: ({ index, factor }, p) =>
+    mul(takeRows(p.weight!, index), input(p.weight!.engine, factor, [factor.length, 1])),
+  terms: (features, o) => features[0]! + (o.bias ? 1 : 0),
+  backTerms: (_, o) => o.units,
 });

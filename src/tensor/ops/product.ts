@@ -6,7 +6,7 @@ import { expect } from '../../errors';
 import { PANEL } from '../../runtime/kernels';
 import { type Shape, sameShape, sizeOf } from '../shape';
 import { record } from '../tape';
-import { empty, type Tensor } from '../tensor';
+import { empty, filled, type Tensor } from '../tensor';
 import { reshape, sumTo } from './core';
 
 interface ProductOptions {
@@ -88,6 +88,41 @@ export function conv2dWeightGrad(x: Tensor, dy: Tensor, wShape: Shape, o: ConvOp
   const dw = empty(x.engine, wShape);
   x.engine.run('conv2d_weight_grad', ...g, x.ptr, dy.ptr, dw.ptr);
   return record(dw, [x, dy], [(h) => conv2dInputGrad(dy, h, x.shape, o), (h) => conv2d(x, h, o)]);
+}
+
+/**
+ * Rows of the matrix of a convolution of one image `xShape` = [c, h, w]: row r is `factor[r]` times
+ * the weights behind output `index[r]`, where they lie. Groups follow from the shape of w.
+ */
+export function conv2dRows(
+  { index, factor }: { readonly index: Int32Array; readonly factor: Float32Array },
+  w: Tensor,
+  [c, h, width]: Shape,
+  o: ConvOptions,
+): Tensor {
+  const [oc, depth, kh, kw] = w.shape as [number, number, number, number];
+  const [oh, ow] = convSize([h!, width!], [kh, kw], o);
+  const [weights, perGroup] = [w.read(), oc / (c! / depth)];
+  const y = filled(w.engine, [index.length, c!, h!, width!], 0);
+  const out = w.engine.memory.f32(y.ptr, y.size);
+  index.forEach((place, r) => {
+    const [channel, spot] = [Math.floor(place / (oh * ow)), place % (oh * ow)];
+    const top = Math.floor(spot / ow) * o.stride[0] - o.pad[0];
+    const left = (spot % ow) * o.stride[1] - o.pad[1];
+    const first = r * c! + Math.floor(channel / perGroup) * depth;
+    for (let ky = 0; ky < kh; ky++) {
+      const iy = top + ky * o.dilation[0];
+      if (iy < 0 || iy >= h!) continue;
+      for (let kx = 0; kx < kw; kx++) {
+        const ix = left + kx * o.dilation[1];
+        if (ix < 0 || ix >= width!) continue;
+        for (let ic = 0; ic < depth; ic++)
+          out[((first + ic) * h! + iy) * width! + ix] =
+            factor[r]! * weights[((channel * depth + ic) * kh + ky) * kw + kx]!;
+      }
+    }
+  });
+  return y;
 }
 
 /** [n, c, ...] -> [c]: planes first, then the batch. */
