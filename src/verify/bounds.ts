@@ -6,24 +6,26 @@
  * affine, as in domain/interval.ts, for any rows instead of differences of classes.
  */
 import { propagate } from '../domain/domain';
-import { type Box, interval } from '../domain/interval';
+import { type Box, interval, OUTWARD, refusal } from '../domain/interval';
 import { gamma, roundUp, tiny, U } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
-import { add, affine, lincomb, reshape, sub } from '../tensor/ops/core';
+import { add, affine, reshape, sub } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toCentre, toEnds } from '../tensor/ops/interval';
 import { matmul } from '../tensor/ops/product';
 import { sizeOf } from '../tensor/shape';
-import { filled, input, step, type Tensor } from '../tensor/tensor';
-import type { OutputRows } from './specification';
+import { filled, input, step } from '../tensor/tensor';
+import type { CutBall, OutputRows } from './specification';
 
 /** [count, inputs] each. */
 export interface Boxes {
   readonly count: number;
   readonly lo: Float32Array;
   readonly hi: Float32Array;
+  /** Only points of this ball count, too. */
+  readonly ball?: CutBall;
 }
 
 export interface RowBounds {
@@ -34,7 +36,6 @@ export interface RowBounds {
   lower(model: Model, boxes: Boxes, rows: OutputRows): Float64Array;
 }
 
-const OUTWARD = { grow: 4 * U, tiny: 2 ** -148 };
 /** Numbers of the largest layer over one batch. */
 const BATCH_NUMBERS = 1 << 21;
 
@@ -108,12 +109,6 @@ function lessUnderflow(
   });
 }
 
-/** 0 where a size is below 2^104, NaN beyond (docs/numerics.md, "Overflow"). */
-function refusal(size: Tensor): Tensor {
-  const large = affine(size, 2 ** 24, 0);
-  return lincomb(1, large, -1, large);
-}
-
 /** Rows over the box of the outputs, in f64. */
 export function rowsOfEnds(
   lo: ArrayLike<number>,
@@ -135,4 +130,23 @@ export function rowsOfEnds(
       lower[i * rows + r] = sum - size * (outputs + 4) * 2 ** -52;
     }
   return lower;
+}
+
+/** Lower bounds of the rounded rows, less what their rest can come to over the box of the outputs. */
+export function lessRest(
+  lower: Float64Array,
+  lo: ArrayLike<number>,
+  hi: ArrayLike<number>,
+  { count, outputs, rest }: OutputRows,
+): Float64Array {
+  return lower.map((value, at) => {
+    const [i, r] = [Math.floor(at / count), at % count];
+    let size = 0;
+    for (let j = 0; j < outputs; j++) {
+      const largest = Math.max(Math.abs(lo[i * outputs + j]!), Math.abs(hi[i * outputs + j]!));
+      const w = Math.abs(rest?.[r * outputs + j] ?? 0);
+      if (w !== 0) size += w * largest;
+    }
+    return value - size * (1 + 1e-12) - Math.abs(value) * 2 ** -52;
+  });
 }

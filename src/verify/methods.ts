@@ -1,6 +1,8 @@
 /** Which bounds a search uses on a network. */
-import type { Model } from '../nn/model';
 import { intervalRows, type RowBounds } from './bounds';
+import { lineRows } from './row-lines';
+
+const crown = lineRows('crown', { hidden: 'unstable' });
 
 export interface Methods {
   /** For the whole region, the cheap ones first. */
@@ -9,6 +11,7 @@ export interface Methods {
   readonly parts: RowBounds;
 }
 
-export function methodsFor(_model: Model): Methods {
-  return { bounds: [intervalRows], parts: intervalRows };
-}
+export const METHODS: Methods = {
+  bounds: [intervalRows, lineRows('crown-ibp', { hidden: 'interval' }), crown],
+  parts: crown,
+};

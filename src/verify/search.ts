@@ -157,5 +157,7 @@ function wholeRegion(
   method: RowBounds,
 ): number {
   if (rows.start.length === 1) return Number.POSITIVE_INFINITY;
-  return provenSlack(rows, method.lower(model, { count: 1, ...outerBox(region) }, rows)).slack;
+  const { ball } = region;
+  const boxes = { count: 1, ...outerBox(region), ...(ball && { ball }) };
+  return provenSlack(rows, method.lower(model, boxes, rows)).slack;
 }

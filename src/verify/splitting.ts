@@ -14,6 +14,7 @@ import { descend } from './descent';
 import type { Witness } from './outcome';
 import { BestFirst } from './queue';
 import {
+  type CutBall,
   intoBox,
   missesBall,
   type OutputRows,
@@ -64,7 +65,7 @@ export function* split(
   let [done, stuck] = [Number.POSITIVE_INFINITY, 0];
   let pieces: Piece[] = [{ ...root, depth: 0, key: Number.NEGATIVE_INFINITY, disjunct: 0 }];
   for (let size = 2; ; size = Math.min(most, 2 * size)) {
-    const bounded = boundPieces(model, rows, pieces, bounds);
+    const bounded = boundPieces(model, rows, pieces, { bounds, ball: region.ball });
     budget.spend(pieces.length);
     for (const { key } of bounded) if (key > 0) done = Math.min(done, key);
     const open = bounded.filter(({ key }) => !(key > 0));
@@ -105,11 +106,12 @@ function boundPieces(
   model: Model,
   rows: OutputRows,
   pieces: readonly Piece[],
-  bounds: RowBounds,
+  { bounds, ball }: { readonly bounds: RowBounds; readonly ball: CutBall | undefined },
 ): Piece[] {
   if (pieces.length === 0) return [];
   const [lo, hi] = [concat(pieces.map((p) => p.lo)), concat(pieces.map((p) => p.hi))];
-  const lower = bounds.lower(model, { count: pieces.length, lo, hi }, rows);
+  const boxes = { count: pieces.length, lo, hi, ...(ball && { ball }) };
+  const lower = bounds.lower(model, boxes, rows);
   return pieces.map((piece, i) => {
     const { slack, disjunct } = provenSlack(rows, lower, i);
     return { ...piece, key: Math.max(piece.key, slack), disjunct };
