@@ -6,10 +6,11 @@ import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, Params, PointwiseLayer, Units } from '../nn/layer';
 import { nodeParams } from '../nn/model';
 import type { Engine } from '../runtime/engine';
-import { add, affine, expand, maximum, reshape } from '../tensor/ops/core';
+import { add, affine, expand, maximum, mul, reshape } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toEnds } from '../tensor/ops/interval';
 import { addColumns, type Lines, lowerDot, relaxRows } from '../tensor/ops/rows';
+import { takeRows } from '../tensor/ops/shape';
 import { sizeOf } from '../tensor/shape';
 import { filled, input, type Tensor } from '../tensor/tensor';
 import { type InputSet, leastOver } from './balls';
@@ -43,7 +44,7 @@ export interface Rows {
   readonly values: Coefficients;
 }
 
-/** Lower slopes [rows, ...shape] of pointwise nodes by position, in place of the scene's own. */
+/** By position of a pointwise node: lower slopes [rows, ...shape], taken where a kink is crossed. */
 export type LowerSlopes = ReadonlyMap<number, Tensor>;
 
 interface Local {
@@ -234,13 +235,34 @@ function throughPointwise(
   d: Tensor,
   slopes?: Tensor,
 ): Through {
-  const { low, lowOffset, up, upOffset } = scene.locals.get(v)!.relaxation!;
+  const relaxation = scene.locals.get(v)!.relaxation!;
+  const { low, lowOffset, up, upOffset } = relaxation;
   const a = dense(scene, v, values);
-  const lower = slopes ? { low: slopes, lowAt: at.map((_, r) => r) } : { low, lowAt: at };
+  const lower =
+    slopes && relaxation.free
+      ? { low: whereFree(relaxation, slopes, at), lowAt: at.map((_, r) => r) }
+      : { low, lowAt: at };
   return {
     values: [relaxRows(a, { ...lower, up, upAt: at })],
     d: lowerDot(a, lowOffset, upOffset, at, d),
   };
+}
+
+/** The given slopes where a kink leaves them free, and the relaxation's own elsewhere: [rows, ...]. */
+function whereFree({ low, free }: Relaxation, slopes: Tensor, at: Lines): Tensor {
+  const { engine, shape } = low;
+  const rows = (t: Tensor): Tensor => takeRows(reshape(t, [shape[0]!, t.size / shape[0]!]), at);
+  const open = input(engine, free!, shape);
+  const fixed = mul(
+    low,
+    input(
+      engine,
+      free!.map((f) => 1 - f),
+      shape,
+    ),
+  );
+  const chosen = add(rows(fixed), mul(reshape(slopes, rows(open).shape), rows(open)));
+  return reshape(chosen, [at.length, ...shape.slice(1)]);
 }
 
 function throughMaximum(
@@ -307,11 +329,11 @@ function dense({ engine, graph }: Scene, at: number, values: Coefficients): Tens
   return input(engine, rows, [values.index.length, ...shape]);
 }
 
-/** The scene's pointwise nodes behind a target, with their relaxations. */
-export function relaxations(scene: Scene, target: number): [number, Relaxation][] {
+/** The pointwise nodes behind a target whose lower slopes are free somewhere. */
+export function freeNodes(scene: Scene, target: number): [number, Relaxation][] {
   prepare(scene, target);
   return behind(scene.graph, target).flatMap((v): [number, Relaxation][] => {
     const { relaxation } = scene.locals.get(v)!;
-    return relaxation ? [[v, relaxation]] : [];
+    return relaxation?.free?.some((f) => f > 0) ? [[v, relaxation]] : [];
   });
 }

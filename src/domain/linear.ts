@@ -62,6 +62,8 @@ export interface LinearOptions {
    * only so do gradients flow. Default 4 MiB, which stays in a core's cache.
    */
   readonly chunk?: number | null;
+  /** Lower slopes for the bounds of a hidden node's values (of all, low ends first); needs chunk null. */
+  readonly hiddenSlopes?: (target: number) => LowerSlopes | undefined;
 }
 
 export const CHUNK = 4 * 2 ** 20;
@@ -69,6 +71,7 @@ export const CHUNK = 4 * 2 ** 20;
 /** A network over a set of inputs with boxes of all hidden values: what `lowerBounds` reads. */
 export interface Hidden extends Scene {
   readonly chunk: number | null;
+  readonly hiddenSlopes?: LinearOptions['hiddenSlopes'];
 }
 
 /**
@@ -84,11 +87,13 @@ export function hiddenBounds(
     hidden = 'unstable',
     pass = newPass(),
     chunk = CHUNK,
+    hiddenSlopes,
   }: LinearOptions,
 ): Hidden {
   const scene: Hidden = {
     ...{ engine, graph, params, pass, set, sound, slopes, chunk },
     ...{ boxes: [], locals: new Map() },
+    ...(hiddenSlopes && { hiddenSlopes }),
   };
   const domain = interval({ sound });
   const [wanted, tight] = [inFrontOfLines(graph), tightNodes(scene)];
@@ -145,15 +150,17 @@ function partOf({ at, values }: Rows, from: number, to: number): Rows {
 
 /** Lower bounds of z_y - z_j for every class j, [n, classes] with 0 at j = y. */
 export function linearMargins(scene: Hidden, labels: ArrayLike<number>): Tensor {
-  const k = sizeOf(scene.graph.output);
-  const rows = marginRows(scene, labels);
-  const lower = lowerBounds(scene, rows);
-  const places = Int32Array.from(rows.at, (i, r) => {
-    const j = r % (k - 1);
+  return marginTable(scene, labels, lowerBounds(scene, marginRows(scene, labels)));
+}
+
+/** Numbers of the rows of `marginRows` as [n, classes], with 0 at the label. */
+export function marginTable({ graph }: Scene, labels: ArrayLike<number>, rows: Tensor): Tensor {
+  const [n, k] = [labels.length, sizeOf(graph.output)];
+  const places = Int32Array.from({ length: rows.size }, (_, r) => {
+    const [i, j] = [Math.floor(r / (k - 1)), r % (k - 1)];
     return i * k + (j < labels[i]! ? j : j + 1);
   });
-  const n = labels.length;
-  return reshape(addRows(reshape(lower, [places.length, 1]), places, n * k), [n, k]);
+  return reshape(addRows(reshape(rows, [rows.size, 1]), places, n * k), [n, k]);
 }
 
 /** Rows e_y - e_j for j != y in order, samples one after the other. */
@@ -173,7 +180,7 @@ export function marginRows({ engine, graph }: Scene, labels: ArrayLike<number>):
 }
 
 /** Positions of the nodes that a layer with lines reads. */
-function inFrontOfLines({ nodes }: Graph): Set<number> {
+export function inFrontOfLines({ nodes }: Graph): Set<number> {
   const needs = ({ layer }: GraphNode): boolean =>
     layer.role === 'pointwise' || (layer.role === 'join' && layer.pick !== undefined);
   return new Set(nodes.filter(needs).flatMap(({ inputs }) => inputs));
@@ -183,7 +190,7 @@ function inFrontOfLines({ nodes }: Graph): Set<number> {
  * Nodes behind at most one layer that mixes values: over a box of inputs their intervals are exact.
  * (Layers that mix none have sums of one product behind every coefficient.)
  */
-function tightNodes({ graph }: Scene): Set<number> {
+export function tightNodes({ graph }: Scene): Set<number> {
   const tight = new Set<number>();
   const free = new Set([-1]);
   graph.nodes.forEach(({ layer, inputs, inputShapes, shape, options }, v) => {
@@ -252,7 +259,8 @@ function sharpenedAll(scene: Hidden, v: number, hidden: HiddenBounds): Box {
     values[r * size + (r % size)] = r < n * size ? 1 : -1;
   });
   const rows = { at, values: input(engine, values, [at.length, ...lo.shape.slice(1)]) };
-  const bounds = lowerBounds(scene, rows, { target: v });
+  const slopes = scene.hiddenSlopes?.(v);
+  const bounds = lowerBounds(scene, rows, { target: v, ...(slopes && { slopes }) });
   const half = at.length / 2;
   const low = reshape(slice(bounds, 0, 0, half), lo.shape);
   const high = reshape(neg(slice(bounds, 0, half, 2 * half)), lo.shape);

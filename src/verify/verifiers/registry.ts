@@ -1,5 +1,6 @@
 /** All verifiers by name. */
 import type { Verifier } from '../verifier';
+import { alphaCrown } from './alpha-crown';
 import { interval } from './interval';
 import { crown, crownIbp, fastLin } from './linear';
 
@@ -8,4 +9,5 @@ export const verifiers: Readonly<Record<string, Verifier>> = {
   'crown-ibp': crownIbp,
   crown,
   'fast-lin': fastLin,
+  'alpha-crown': alphaCrown,
 };
