@@ -1,6 +1,6 @@
 /** Which bounds a search uses on a network. */
 import { intervalRows, type RowBounds } from './bounds';
-import { lineRows } from './row-lines';
+import { lineRows, optimisedRows } from './row-lines';
 
 const crown = lineRows('crown', { hidden: 'unstable' });
 
@@ -12,6 +12,11 @@ export interface Methods {
 }
 
 export const METHODS: Methods = {
-  bounds: [intervalRows, lineRows('crown-ibp', { hidden: 'interval' }), crown],
+  bounds: [
+    intervalRows,
+    lineRows('crown-ibp', { hidden: 'interval' }),
+    crown,
+    optimisedRows('alpha-crown', {}),
+  ],
   parts: crown,
 };

@@ -2,14 +2,17 @@
  * Linear bounds (domain/linear.ts) of output rows over batches of boxes. Of the whole set only: a ball
  * that cuts a box is used by its dual norm.
  */
+import { ALPHA, type AlphaOptions, optimisedBounds } from '../domain/alpha';
+import type { Rows } from '../domain/backward';
 import type { InputSet } from '../domain/balls';
-import { hiddenBounds, type LinearOptions, lowerBounds } from '../domain/linear';
+import { type Hidden, hiddenBounds, type LinearOptions, lowerBounds } from '../domain/linear';
+import type { Graph } from '../nn/graph';
 import type { Model } from '../nn/model';
 import { sizeOf } from '../tensor/shape';
 import { input, step } from '../tensor/tensor';
 import { type Boxes, lessRest, type RowBounds } from './bounds';
 import { sampleBytes } from './linear';
-import { distance } from './specification';
+import { distance, type OutputRows } from './specification';
 
 /** Bytes of the boxes, lines and constants of one batch. */
 const MEMORY = 64 * 2 ** 20;
@@ -18,21 +21,45 @@ const MOST = 256;
 /** Bounds by one backward pass, rounding counted. */
 export const lineRows = (name: string, options: Omit<LinearOptions, 'sound'>): RowBounds => ({
   name,
-  batch: ({ graph }) => Math.max(1, Math.min(MOST, Math.floor(MEMORY / sampleBytes(graph)))),
+  batch: ({ graph }) => batchOf(graph, MOST),
   lower: (model, boxes, rows) =>
     step(model.engine, () => {
-      const { engine, graph } = model;
       const scene = hiddenBounds(model, setOf(model, boxes), { ...options, sound: true });
-      const values = new Float32Array(boxes.count * rows.matrix.length);
-      for (let i = 0; i < boxes.count; i++) values.set(rows.matrix, i * rows.matrix.length);
-      const at = new Int32Array(boxes.count * rows.count).map((_, r) => Math.floor(r / rows.count));
-      const coefficients = input(engine, values, [at.length, ...graph.output]);
-      const lower = Float64Array.from(lowerBounds(scene, { at, values: coefficients }).read());
-      if (!rows.rest) return lower;
-      const out = scene.boxes.at(-1)!;
-      return lessRest(lower, out.lo.read(), out.hi.read(), rows);
+      const lower = lowerBounds(scene, rowsOf(model, boxes.count, rows)).read();
+      return complete(scene, Float64Array.from(lower), rows);
     }),
 });
+
+/** alpha-CROWN: CROWN's bounds with lower slopes optimised for every row. */
+export const optimisedRows = (name: string, options: Partial<AlphaOptions>): RowBounds => ({
+  name,
+  batch: ({ graph }) => batchOf(graph, 16),
+  lower: (model, boxes, rows) =>
+    step(model.engine, () => {
+      const scene = hiddenBounds(model, setOf(model, boxes), { sound: true });
+      const all = { ...ALPHA, ...options, enough: rows.rhs.every((rhs) => rhs === 0) };
+      const wanted = rowsOf(model, boxes.count, rows);
+      const lower = optimisedBounds({ ...scene, chunk: null }, wanted, all);
+      return complete(scene, Float64Array.from(lower), rows);
+    }),
+});
+
+const batchOf = (graph: Graph, most: number): number =>
+  Math.max(1, Math.min(most, Math.floor(MEMORY / sampleBytes(graph))));
+
+/** The rows for each of `count` boxes. */
+function rowsOf({ engine, graph }: Model, count: number, rows: OutputRows): Rows {
+  const values = new Float32Array(count * rows.matrix.length);
+  for (let i = 0; i < count; i++) values.set(rows.matrix, i * rows.matrix.length);
+  const at = new Int32Array(count * rows.count).map((_, r) => Math.floor(r / rows.count));
+  return { at, values: input(engine, values, [at.length, ...graph.output]) };
+}
+
+function complete(scene: Hidden, lower: Float64Array, rows: OutputRows): Float64Array {
+  if (!rows.rest) return lower;
+  const out = scene.boxes.at(-1)!;
+  return lessRest(lower, out.lo.read(), out.hi.read(), rows);
+}
 
 function setOf({ engine, graph }: Model, { count, lo, hi, ball }: Boxes): InputSet {
   const shape = [count, ...graph.network.input];
