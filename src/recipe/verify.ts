@@ -14,7 +14,6 @@ import { freeModel, type Model } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
 import { Budget } from '../verify/budget';
-import { METHODS } from '../verify/methods';
 import type { Outcome } from '../verify/outcome';
 import { verifySpecification } from '../verify/search';
 import type { Listener, StopSignal } from './events';
@@ -65,7 +64,7 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
     const outcomes: Outcome[] = [];
     for (const region of property.cases) {
       const specification = { region, unsafe: region.unsafe };
-      const options = { budget, ...METHODS, ...(seed !== undefined && { seed }) };
+      const options = { budget, ...(seed !== undefined && { seed }) };
       const search = verifySpecification(model, specification, options);
       let last = 0;
       for (;;) {

@@ -27,6 +27,8 @@ export interface HuntOptions {
   /** Rounds [from, to) of random starts; round 0 begins with centre and corners. */
   readonly rounds: readonly [from: number, to: number];
   readonly steps?: number;
+  /** Most points at once. */
+  readonly points?: number;
 }
 
 const FIRST_STEP = 0.25;
@@ -38,12 +40,12 @@ export function* hunt(
   model: Model,
   specification: Specification,
   rows: OutputRows,
-  { budget, seed, rounds, steps = 40 }: HuntOptions,
+  { budget, seed, rounds, steps = 40, points = 512 }: HuntOptions,
 ): Generator<void, Witness | undefined> {
   const { region, unsafe } = specification;
   const size = region.lo.length;
   const largest = Math.max(size, ...model.graph.nodes.map(({ shape }) => sizeOf(shape)));
-  const most = Math.min(512, Math.max(unsafe.length, batchFor(8 * largest)));
+  const most = Math.min(points, Math.max(unsafe.length, batchFor(8 * largest)));
   if (rounds[0] === 0) {
     const found = firstUnsafe(model, specification, corners(region));
     if (found) return found;

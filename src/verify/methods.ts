@@ -1,22 +1,20 @@
-/** Which bounds a search uses on a network. */
+/** The bounds that a search uses. */
 import { intervalRows, type RowBounds } from './bounds';
 import { lineRows, optimisedRows } from './row-lines';
-
-const crown = lineRows('crown', { hidden: 'unstable' });
 
 export interface Methods {
   /** For the whole region, the cheap ones first. */
   readonly bounds: readonly RowBounds[];
-  /** For its parts. */
+  /** After them, where the region has too many inputs to be split. */
+  readonly dear: readonly RowBounds[];
+  /** For the parts of a region that is split. */
   readonly parts: RowBounds;
 }
 
+const crown = lineRows('crown', { hidden: 'unstable' });
+
 export const METHODS: Methods = {
-  bounds: [
-    intervalRows,
-    lineRows('crown-ibp', { hidden: 'interval' }),
-    crown,
-    optimisedRows('alpha-crown', {}),
-  ],
+  bounds: [intervalRows, lineRows('crown-ibp', { hidden: 'interval' }), crown],
+  dear: [optimisedRows('alpha-crown', {})],
   parts: crown,
 };

@@ -6,9 +6,10 @@
  */
 import { EspalierError } from '../errors';
 import type { Model } from '../nn/model';
-import { intervalRows, type RowBounds } from './bounds';
+import type { RowBounds } from './bounds';
 import type { Budget } from './budget';
-import { hunt } from './counterexample';
+import { type HuntOptions, hunt } from './counterexample';
+import { METHODS, type Methods } from './methods';
 import type { Outcome, SearchProgress, Witness } from './outcome';
 import {
   checkSpecification,
@@ -23,14 +24,12 @@ import { split } from './splitting';
 export interface SearchOptions {
   readonly budget: Budget;
   readonly seed?: number;
-  /** Methods for the whole region, the cheap ones first. */
-  readonly bounds?: readonly RowBounds[];
-  /** The method for its parts. */
-  readonly parts?: RowBounds;
+  /** Bounds of the whole region and of its parts; default all there are (`METHODS`). */
+  readonly methods?: Methods;
   /** Regions of more inputs than this are not split. */
   readonly splitUpTo?: number;
-  /** Rounds of random starts before and after the bounds of the whole region. */
-  readonly rounds?: readonly [before: number, after: number];
+  /** Rounds of random starts after the bounds of the whole region, where it is not split. */
+  readonly rounds?: number;
 }
 
 /** The outcome of a search, run to its end. */
@@ -67,6 +66,9 @@ export function* verifySpecification(
   }
 }
 
+/** A first look for counter-examples, which most that exist are found by. */
+const QUICK = { rounds: [0, 1], steps: 15, points: 64 } as const;
+
 interface State {
   by: string;
   bound: number;
@@ -75,14 +77,7 @@ interface State {
 function* stages(
   model: Model,
   specification: Specification,
-  {
-    budget,
-    seed = 0,
-    bounds = [intervalRows],
-    parts = bounds.at(-1)!,
-    splitUpTo = 20,
-    rounds = [1, 4],
-  }: SearchOptions,
+  { budget, seed = 0, methods = METHODS, splitUpTo = 20, rounds = 4 }: SearchOptions,
   state: State,
 ): Generator<SearchProgress, Outcome> {
   const rows = outputRows(
@@ -102,19 +97,19 @@ function* stages(
     spent: budget.spent,
   });
   const hunting = function* (
-    from: number,
-    to: number,
+    effort: Pick<HuntOptions, 'rounds' | 'steps' | 'points'>,
   ): Generator<SearchProgress, Witness | undefined> {
-    const search = hunt(model, specification, rows, { budget, seed, rounds: [from, to] });
+    const search = hunt(model, specification, rows, { budget, seed, ...effort });
     for (;;) {
       const { done, value } = search.next();
       if (done) return value;
       yield progress();
     }
   };
-  const early = yield* hunting(0, rounds[0]);
+  const early = yield* hunting(QUICK);
   if (early) return falsified(early);
-  for (const method of bounds) {
+  const few = specification.region.lo.length <= splitUpTo;
+  for (const method of few ? methods.bounds : [...methods.bounds, ...methods.dear]) {
     if (budget.used()) break;
     state.by = method.name;
     budget.spend(1);
@@ -123,14 +118,13 @@ function* stages(
     if (state.bound > 0) return { ...state, verdict: 'certified', spent: budget.spent };
     yield progress();
   }
-  const few = specification.region.lo.length <= splitUpTo;
   state.by = 'counter-examples';
-  const late = yield* hunting(rounds[0], rounds[0] + (few ? 1 : rounds[1]));
+  const late = yield* hunting({ rounds: [1, few ? 2 : 1 + rounds] });
   if (late) return falsified(late);
   if (!few || budget.used())
     return givenUp(budget, state, 'the bounds are too loose, and no counter-example was found');
-  state.by = `input splitting with ${parts.name}`;
-  const search = split(model, specification, rows, { bounds: parts, budget });
+  state.by = `input splitting with ${methods.parts.name}`;
+  const search = split(model, specification, rows, { bounds: methods.parts, budget });
   for (;;) {
     const { done, value } = search.next();
     state.bound = Math.max(state.bound, value.bound);

@@ -8,6 +8,7 @@ import { type Engine, load } from '../../src/runtime/engine';
 import { intervalRows, type RowBounds } from '../../src/verify/bounds';
 import { outputsAt } from '../../src/verify/descent';
 import { replay } from '../../src/verify/replay';
+import { lineRows, optimisedRows } from '../../src/verify/row-lines';
 import { outputRows } from '../../src/verify/specification';
 import { binaries } from '../helpers/engine';
 import { nd } from '../helpers/nd';
@@ -15,7 +16,12 @@ import { graphs, modelOf, randomWeights } from '../helpers/networks';
 import { sampler } from '../helpers/random';
 import { evaluate } from '../helpers/reference-network';
 
-const METHODS: readonly RowBounds[] = [intervalRows];
+const METHODS: readonly RowBounds[] = [
+  intervalRows,
+  lineRows('crown', { hidden: 'unstable' }),
+  lineRows('crown-ibp', { hidden: 'interval' }),
+  optimisedRows('alpha-crown', { steps: 4 }),
+];
 
 describe.each(binaries())('%s', (binary) => {
   let engine: Engine;
@@ -129,10 +135,10 @@ describe.each(binaries())('%s', (binary) => {
           freeModel(model);
           freeModel(canonical);
         }),
-        { numRuns: 25 },
+        { numRuns: 12 },
       );
       // Bounds of single points are close: the comparison means something.
-      expect(near).toBeGreaterThan(200);
+      expect(near).toBeGreaterThan(100);
     });
 
     it('says nothing of weights that are no numbers', () => {

@@ -173,7 +173,8 @@ describe.each(binaries())('%s', (binary) => {
 
   describe('budget', () => {
     const region = { lo: Float64Array.of(-1, -1), hi: Float64Array.of(1, 1) };
-    // No box of float32 numbers proves it, as the value is reached up to a rounding.
+    const LOOSE = { methods: { bounds: [intervalRows], dear: [], parts: intervalRows } };
+    // Below all values, but not by enough for intervals of the whole.
     const hard = (): { model: Model; specification: Specification } => {
       const model = random(tiny(2, 16, 1), 7);
       const y = Array.from({ length: 2000 }, (_, i) => {
@@ -186,10 +187,10 @@ describe.each(binaries())('%s', (binary) => {
     it('ends as unknown with what was reached, which only rises', () => {
       const { model, specification } = hard();
       const bounds: number[] = [];
-      const few = search(model, specification, { nodes: 40 }, {}, ({ bound }) =>
+      const few = search(model, specification, { nodes: 40 }, LOOSE, ({ bound }) =>
         bounds.push(bound),
       );
-      const more = search(model, specification, { nodes: 400 });
+      const more = search(model, specification, { nodes: 400 }, LOOSE);
       expect(few).toMatchObject({ verdict: 'unknown', timeout: false });
       expect(few).toMatchObject({ reason: '40 nodes are used up' });
       expect(few.spent.nodes).toBeGreaterThanOrEqual(40);
@@ -209,7 +210,7 @@ describe.each(binaries())('%s', (binary) => {
     it('gives the same answer at the same node each time', () => {
       const { model, specification } = hard();
       const runs = [0, 1].map(() => {
-        const { spent, ...rest } = search(model, specification, { nodes: 3000 });
+        const { spent, ...rest } = search(model, specification, { nodes: 3000 }, LOOSE);
         return { ...rest, nodes: spent.nodes };
       });
       expect(runs[0]).toEqual(runs[1]);
@@ -220,9 +221,12 @@ describe.each(binaries())('%s', (binary) => {
       const { model, specification } = hard();
       const signal = { aborted: false };
       const budget = new Budget({}, { signal });
-      const outcome = finish(verifySpecification(model, specification, { budget }), ({ stage }) => {
-        signal.aborted = stage.startsWith('input splitting');
-      });
+      const outcome = finish(
+        verifySpecification(model, specification, { budget, ...LOOSE }),
+        ({ stage }) => {
+          signal.aborted = stage.startsWith('input splitting');
+        },
+      );
       expect(outcome).toMatchObject({ verdict: 'unknown', reason: 'it was interrupted' });
       freeModel(model);
     });
@@ -231,7 +235,7 @@ describe.each(binaries())('%s', (binary) => {
       const { model, specification } = hard();
       engine.arena.trim();
       const used = engine.memory.usedBytes;
-      search(model, specification, { nodes: 500 });
+      search(model, specification, { nodes: 500 }, LOOSE);
       engine.arena.trim();
       expect(engine.memory.usedBytes).toBe(used);
       freeModel(model);
@@ -289,7 +293,12 @@ describe.each(binaries())('%s', (binary) => {
     expect(nan).toMatchObject({ verdict: 'unknown', bound: -Infinity });
     const failing = { ...intervalRows, lower: () => fail() };
     const fine = random(tiny(30, 3, 2), 1);
-    const out = search(fine, below(region, -1000, 2), { nodes: 9 }, { bounds: [failing] });
+    const out = search(
+      fine,
+      below(region, -1000, 2),
+      { nodes: 9 },
+      { methods: { bounds: [failing], dear: [], parts: failing } },
+    );
     expect(out).toMatchObject({ verdict: 'unknown', reason: expect.stringMatching(/4 GiB/) });
     expect(() => search(fine, below({ lo: region.lo.slice(1), hi: region.hi }, 0, 2))).toThrow(
       /30 inputs/,
