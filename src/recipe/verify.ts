@@ -3,18 +3,18 @@
  * budget; one unsafe point answers `sat`, none in all of them `unsat`.
  *
  * The network that is verified is the canonical form of the model (batch norms and normalisation
- * folded), in float32; a witness of it is unsafe in float64 too.
+ * folded), in float32; a witness is unsafe in float64 and in the model as its file has it, too.
  */
 import { EspalierError, expect } from '../errors';
 import { readFile } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
 import { type Answer, type Property, parseVnnlib } from '../io/vnnlib';
 import { lower } from '../nn/lower';
-import { freeModel, type Model } from '../nn/model';
+import { freeModel } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
 import { Budget } from '../verify/budget';
-import type { Outcome } from '../verify/outcome';
+import type { Outcome, Subject } from '../verify/outcome';
 import { verifySpecification } from '../verify/search';
 import type { Listener, StopSignal } from './events';
 
@@ -93,6 +93,7 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
     return verdictOf(outcomes, budget);
   } finally {
     freeModel(model);
+    freeModel(model.original);
   }
 }
 
@@ -100,7 +101,7 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
 async function readBoth(
   engine: Engine,
   { model: path, as, spec, onEvent }: VerifyFileJob,
-): Promise<{ model: Model; property: Property }> {
+): Promise<{ model: Required<Subject>; property: Property }> {
   const wrong: string[] = [];
   const tried = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -122,9 +123,7 @@ async function readBoth(
   const fits = property.inputs === inputs && property.outputs === outputs;
   const sizes = `${property.inputs} inputs and ${property.outputs} outputs`;
   expect(fits, spec, `the ${inputs} inputs and ${outputs} outputs of ${path}`, sizes);
-  const model = lower(file.model);
-  freeModel(file.model);
-  return { model, property };
+  return { model: { ...lower(file.model), original: file.model }, property };
 }
 
 function verdictOf(outcomes: readonly Outcome[], budget: Budget): FileVerdict {

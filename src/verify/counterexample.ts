@@ -4,13 +4,12 @@
  * of each feature's width to a hundredth). Every other round follows all unsatisfied rows of a
  * disjunct and not just the worst, which gets out of their kinks. A point counts only as `confirm` says.
  */
-import type { Model } from '../nn/model';
 import { STREAMS, uniform } from '../tensor/philox';
 import { sizeOf } from '../tensor/shape';
 import { batchFor } from './bounds';
 import type { Budget } from './budget';
 import { descend, outputsAt } from './descent';
-import { confirm, type Witness } from './outcome';
+import { confirm, type Subject, type Witness } from './outcome';
 import {
   distance,
   intoBox,
@@ -37,7 +36,7 @@ const CORNERS = 64;
 
 /** Yields after every step; returns the first witness. */
 export function* hunt(
-  model: Model,
+  model: Subject,
   specification: Specification,
   rows: OutputRows,
   { budget, seed, rounds, steps = 40, points = 512 }: HuntOptions,
@@ -69,7 +68,7 @@ export function* hunt(
 
 /** The first of the points [n, inputs] that is unsafe. */
 export function firstUnsafe(
-  model: Model,
+  model: Subject,
   specification: Specification,
   x: Float32Array,
 ): Witness | undefined {
@@ -79,7 +78,7 @@ export function firstUnsafe(
 
 /** The most unsafe of the points with outputs y, if `confirm` agrees. */
 export function firstConfirmed(
-  model: Model,
+  model: Subject,
   specification: Specification,
   x: Float32Array,
   y: Float32Array,

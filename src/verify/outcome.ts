@@ -8,6 +8,11 @@ import { outputsAt } from './descent';
 import { replay } from './replay';
 import { clampTo, inside, type Specification, slackOf } from './specification';
 
+/** A network in canonical form, with the one it was made of where that is another. */
+export interface Subject extends Model {
+  readonly original?: Model;
+}
+
 /** An unsafe point of the region. */
 export interface Witness {
   /** In the region exactly; float32 numbers wherever the region has one there. */
@@ -40,16 +45,24 @@ export interface SearchProgress {
   readonly spent: Spent;
 }
 
-/** The witness at a float32 point, if float32 and float64 both find it unsafe. */
+/**
+ * The witness at a float32 point, if it is unsafe in float32 and in float64, in the network's canonical
+ * form and in the original.
+ */
 export function confirm(
-  model: Model,
+  model: Subject,
   { region, unsafe }: Specification,
   point: Float32Array,
 ): Witness | undefined {
   const x = clampTo(region, point);
   if (!inside(region, x)) return undefined;
-  const y = outputsAt(model, Float32Array.from(x), 1);
-  if (!(slackOf(unsafe, y) <= 0)) return undefined;
-  const exact = replay(model, x);
-  return slackOf(unsafe, exact) <= 0 ? { x, y, exact } : undefined;
+  const run = (one: Model): Witness | undefined => {
+    const y = outputsAt(one, Float32Array.from(x), 1);
+    if (!(slackOf(unsafe, y) <= 0)) return undefined;
+    const exact = replay(one, x);
+    return slackOf(unsafe, exact) <= 0 ? { x, y, exact } : undefined;
+  };
+  const witness = run(model);
+  // What is shown is what the network itself computes, as its file has it.
+  return witness && model.original ? run(model.original) : witness;
 }

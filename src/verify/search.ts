@@ -10,7 +10,7 @@ import type { RowBounds } from './bounds';
 import type { Budget } from './budget';
 import { type HuntOptions, hunt } from './counterexample';
 import { METHODS, type Methods } from './methods';
-import type { Outcome, SearchProgress, Witness } from './outcome';
+import type { Outcome, SearchProgress, Subject, Witness } from './outcome';
 import {
   checkSpecification,
   type OutputRows,
@@ -48,7 +48,7 @@ export function finish<P, T>(search: Generator<P, T>, onProgress?: (progress: P)
  * need more memory than there is are `unknown`.
  */
 export function* verifySpecification(
-  model: Model,
+  model: Subject,
   specification: Specification,
   options: SearchOptions,
 ): Generator<SearchProgress, Outcome> {
@@ -69,13 +69,16 @@ export function* verifySpecification(
 /** A first look for counter-examples, which most that exist are found by. */
 const QUICK = { rounds: [0, 1], steps: 15, points: 64 } as const;
 
+/** Seconds of a dear method as a multiple of the last of the others (at most, measured). */
+const DEAR = 30;
+
 interface State {
   by: string;
   bound: number;
 }
 
 function* stages(
-  model: Model,
+  model: Subject,
   specification: Specification,
   { budget, seed = 0, methods = METHODS, splitUpTo = 20, rounds = 4 }: SearchOptions,
   state: State,
@@ -109,11 +112,16 @@ function* stages(
   const early = yield* hunting(QUICK);
   if (early) return falsified(early);
   const few = specification.region.lo.length <= splitUpTo;
+  let took = 0;
   for (const method of few ? methods.bounds : [...methods.bounds, ...methods.dear]) {
-    if (budget.used()) break;
+    // A method cannot be stopped on its way.
+    const dear = methods.dear.includes(method) ? DEAR * took : 0;
+    if (budget.used() || dear > budget.secondsLeft) break;
     state.by = method.name;
     budget.spend(1);
+    const before = budget.spent.seconds;
     const slack = wholeRegion(model, specification, rows, method);
+    took = budget.spent.seconds - before;
     state.bound = Math.max(state.bound, slack);
     if (state.bound > 0) return { ...state, verdict: 'certified', spent: budget.spent };
     yield progress();

@@ -11,7 +11,7 @@ import type { RowBounds } from './bounds';
 import type { Budget } from './budget';
 import { firstConfirmed } from './counterexample';
 import { descend } from './descent';
-import type { Witness } from './outcome';
+import type { Subject, Witness } from './outcome';
 import { BestFirst } from './queue';
 import {
   type CutBall,
@@ -51,7 +51,7 @@ const MAX_WAITING = 1 << 26;
 
 /** Yields after every batch. */
 export function* split(
-  model: Model,
+  model: Subject,
   specification: Specification,
   rows: OutputRows,
   { bounds, budget }: { readonly bounds: RowBounds; readonly budget: Budget },
@@ -120,7 +120,7 @@ function boundPieces(
 
 /** Runs the network at the centres: a witness, or the axis along which each box is halved next. */
 function look(
-  model: Model,
+  model: Subject,
   specification: Specification,
   rows: OutputRows,
   open: readonly Piece[],
