@@ -58,6 +58,8 @@ export function* hunt(
       const { y, gradient } = descend(model, { x, disjunct }, rows, pull);
       const found = firstConfirmed(model, specification, x, y);
       if (found) return found;
+      // A network of NaN has no unsafe outputs, and no way to them.
+      if (y.every(Number.isNaN)) return undefined;
       const share = FIRST_STEP * (LAST_STEP / FIRST_STEP) ** (k / steps);
       x = stepped(region, x, gradient, share);
       yield;

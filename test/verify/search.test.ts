@@ -1,8 +1,10 @@
 /** Whole searches on tiny networks, against dense sampling and against exact minima. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { wrongSamples } from '../../src/attack/attack';
 import { EspalierError } from '../../src/errors';
 import { compile, type Network, sequential } from '../../src/nn/graph';
 import { freeModel, type Model } from '../../src/nn/model';
+import { parseOptions } from '../../src/options';
 import { type Engine, load } from '../../src/runtime/engine';
 import { intervalRows } from '../../src/verify/bounds';
 import { Budget, type BudgetLimits } from '../../src/verify/budget';
@@ -17,6 +19,7 @@ import {
   type Specification,
   slackOf,
 } from '../../src/verify/specification';
+import { verifiers } from '../../src/verify/verifiers/registry';
 import { binaries } from '../helpers/engine';
 import { modelOf, randomWeights } from '../helpers/networks';
 import { sampler } from '../helpers/random';
@@ -283,6 +286,39 @@ describe.each(binaries())('%s', (binary) => {
       search(model, below(point, value + 1e-3, 2)),
     );
     freeModel(model);
+  });
+
+  it('as the verifier complete decides two-input samples that linear bounds leave open', () => {
+    const [grid, eps] = [40, 0.2];
+    const seen = { certified: 0, falsified: 0, unknown: 0, gained: 0 };
+    for (let seed = 0; seed < 12; seed++) {
+      const model = random(tiny(2, 6, 3), seed);
+      const images = Float32Array.from(sampler(seed).array([5, 2]).data, (v) => (v + 1) / 2);
+      const y = outputsAt(model, images, 5);
+      const labels = Int32Array.from({ length: 5 }, (_, i) => {
+        const own = [...y.subarray(3 * i, 3 * i + 3)];
+        return own.indexOf(Math.max(...own));
+      });
+      const job = { model, images, labels, eps };
+      const judge = (name: string) =>
+        verifiers[name]!.verify(job, parseOptions(verifiers[name]!.options, {}, name));
+      const [verdicts, before] = [judge('complete'), judge('crown')];
+      verdicts.forEach(({ verdict }, i) => {
+        seen[verdict]++;
+        if (before[i]!.verdict === 'certified') expect(verdict).toBe('certified');
+        else if (verdict === 'certified') seen.gained++;
+        const points = new Float32Array(2 * grid * grid).map((_, at) => {
+          const step = at % 2 === 0 ? (at >> 1) % grid : Math.floor((at >> 1) / grid);
+          const value = images[2 * i + (at % 2)]! - eps + (2 * eps * step) / (grid - 1);
+          return Math.min(1, Math.max(0, value));
+        });
+        const wrong = wrongSamples(model, points, new Int32Array(grid * grid).fill(labels[i]!));
+        if (wrong.includes(1)) expect(verdict).toBe('falsified');
+      });
+      freeModel(model);
+    }
+    expect(seen.unknown).toBe(0);
+    expect(Math.min(seen.certified, seen.falsified, seen.gained)).toBeGreaterThan(0);
   });
 
   it('is unknown, with the reason, where bounds are no numbers or memory ends', () => {
