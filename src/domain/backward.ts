@@ -6,7 +6,7 @@ import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, Params, PointwiseLayer, Units } from '../nn/layer';
 import { nodeParams } from '../nn/model';
 import type { Engine } from '../runtime/engine';
-import { add, affine, expand, maximum, mul, reshape } from '../tensor/ops/core';
+import { add, affine, expand, maximum, mul, reshape, sumTo } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toEnds } from '../tensor/ops/interval';
 import { addColumns, type Lines, lowerDot, relaxRows } from '../tensor/ops/rows';
@@ -108,11 +108,12 @@ function spillOf(scene: Scene, node: GraphNode, terms: number): Float64Array {
   const spill = new Float64Array(n);
   if (!scene.sound || terms === 0) return spill;
   for (const at of node.inputs) {
-    const values = sizes(boxOf(scene, at)).read();
-    const size = values.length / n;
-    values.forEach((value, i) => {
-      spill[Math.floor(i / size)]! += value * (terms + 2) * 2 ** -149;
-    });
+    const { lo, hi } = boxOf(scene, at);
+    const rows = [n, sizeOf(lo.shape.slice(1))];
+    // |lo| + |hi| is at least the greater; sums are rounded once.
+    const sums = [lo, hi].map((t) => sumTo(reshape(abs(t), rows), [n, 1]).read());
+    for (let i = 0; i < n; i++)
+      spill[i]! += (sums[0]![i]! + sums[1]![i]!) * (terms + 3) * 2 ** -149;
   }
   return spill;
 }

@@ -87,26 +87,53 @@ function outward(node: Node, lo: number, hi: number, lines: Four): Four {
 }
 
 /** The lines of one pointwise node over the boxes in front of it. */
-export function relax(node: Node, { lo, hi }: Box, { sound, slopes }: RelaxOptions): Relaxation {
+export function relax(node: Node, { lo, hi }: Box, options: RelaxOptions): Relaxation {
   const [low, high] = [lo.read(), hi.read()];
-  const tables = Array.from({ length: 4 }, () => new Float32Array(low.length));
+  const tables = Array.from({ length: 4 }, () => new Float32Array(low.length)) as Tables;
   const free = node.layer.kink && new Float32Array(low.length);
+  const [below, above] = exactSlopes(node);
+  const [a, , c] = tables;
   for (let i = 0; i < low.length; i++) {
-    // Ends may cross by a rounding where bounds of two origins meet.
-    const [a, b] = low[i]! > high[i]! ? [high[i]!, low[i]!] : [low[i]!, high[i]!];
-    const exact = Number.isFinite(b - a) ? linesOf(node, a, b, slopes) : UNKNOWN;
-    const four = sound && Number.isFinite(b - a) ? outward(node, a, b, exact) : exact;
-    for (let k = 0; k < 4; k++) tables[k]![i] = four[k]!;
-    if (free && isCrossed(a, b)) free[i] = 1;
+    const [p, q] = [low[i]!, high[i]!];
+    // Most values are on one side of a kink; only slopes 0 and 1 are exact in float32.
+    if (below !== undefined && q <= 0 && p > -LARGE) a[i] = c[i] = below;
+    else if (above !== undefined && p >= 0 && q < LARGE) a[i] = c[i] = above;
+    else {
+      // Ends may cross by a rounding where bounds of two origins meet.
+      const [x, y] = p > q ? [q, p] : [p, q];
+      fill(tables, i, lines(node, x, y, options));
+      if (free && isCrossed(x, y)) free[i] = 1;
+    }
   }
-  const rates = memo(() => ratesOf(node, low, high, slopes));
-  const [a, b, c, d] = tables.map((values, k) => {
+  const rates = memo(() => ratesOf(node, low, high, options.slopes));
+  const [y0, y1, y2, y3] = tables.map((values, k) => {
     const y = input(lo.engine, values, lo.shape);
     const pull = (end: 0 | 1) => (g: Tensor) =>
       mul(g, input(lo.engine, rates()[2 * k + end]!, lo.shape));
     return record(y, [lo, hi], [pull(0), pull(1)]);
   });
-  return { low: a!, lowOffset: b!, up: c!, upOffset: d!, free };
+  return { low: y0!, lowOffset: y1!, up: y2!, upOffset: y3!, free };
+}
+
+type Tables = [Float32Array, Float32Array, Float32Array, Float32Array];
+const LARGE = 2 ** 127;
+
+function fill(tables: Tables, i: number, four: Four): void {
+  for (let k = 0; k < 4; k++) tables[k]![i] = four[k]!;
+}
+
+function lines(node: Node, lo: number, hi: number, { sound, slopes }: RelaxOptions): Four {
+  if (!Number.isFinite(hi - lo)) return UNKNOWN;
+  const exact = linesOf(node, lo, hi, slopes);
+  return sound ? outward(node, lo, hi, exact) : exact;
+}
+
+/** The slopes below and above a kink, where a line of that slope is the function and is exact. */
+function exactSlopes({ layer, options }: Node): readonly (number | undefined)[] {
+  if (layer.error > 0) return [];
+  const isExact = (slope: number | undefined): boolean => slope === 0 || slope === 1;
+  const [below, above] = layer.kink?.(options) ?? [];
+  return [isExact(below) ? below : undefined, isExact(above) ? above : undefined];
 }
 
 /** 1 where the two lines over a box differ, that is, where tighter boxes could help. */

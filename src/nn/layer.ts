@@ -68,7 +68,10 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   apply(x: Tensor, p: Params, o: InferOutput<S>): Tensor;
   /** |W| r (+ extra, shaped like `bias`). */
   applyAbs(r: Tensor, p: Params, o: InferOutput<S>, extra?: Tensor): Tensor;
-  /** W^T g for g shaped like the output; `input` is the shape of one input sample. */
+  /**
+   * W^T g for g shaped like the output; `input` is the shape of one input sample. Of a training batch
+   * g has the same number of rows for every sample, those of a sample together.
+   */
   transpose(g: Tensor, p: Params, o: InferOutput<S>, input: Shape): Tensor;
   /** b, one number a channel (or unit) or a value, if there is one. */
   bias?(p: Params): Tensor | undefined;

@@ -5,11 +5,12 @@
 import { describe, expect, it } from 'vitest';
 import { type CaseTable, mismatch } from './case';
 import { ELEMENTWISE } from './cases-elementwise';
+import { LINE_CASES } from './cases-lines';
 import { PRODUCTS } from './cases-products';
 import { ROWS } from './cases-rows';
 import { BINARIES, KERNEL_NAMES, Random } from './harness';
 
-const CASES: CaseTable = { ...ELEMENTWISE, ...PRODUCTS, ...ROWS };
+const CASES: CaseTable = { ...ELEMENTWISE, ...PRODUCTS, ...ROWS, ...LINE_CASES };
 
 /** The first word that differs between two snapshots outside of the given ranges. */
 function differs(a: Int32Array, b: Int32Array, skip: readonly (readonly [number, number])[] = []) {

@@ -34,7 +34,13 @@ export const dropout = affineLayer({
   flow: () => ({ way: 'pass' }),
   apply: (x, p) => (p.keep ? mul(x, p.keep) : x),
   applyAbs: (r, p) => (p.keep ? mul(r, p.keep) : r),
-  transpose: (g, p) => (p.keep ? mul(g, p.keep) : g),
+  transpose(g, { keep }) {
+    if (!keep) return g;
+    // Rows of one sample stand together, and there may be several.
+    const [n, size] = [keep.shape[0]!, sizeOf(keep.shape.slice(1))];
+    const rows = reshape(g, [n, g.shape[0]! / n, size]);
+    return reshape(mul(rows, reshape(keep, [n, 1, size])), g.shape);
+  },
   terms: () => 0,
   backTerms: () => 0,
   effective(_, o, batch) {
