@@ -31,10 +31,13 @@ interface Found {
   readonly by: string;
 }
 
-export type Outcome =
-  | (Found & { readonly verdict: 'certified' })
-  | (Found & { readonly verdict: 'falsified'; readonly witness: Witness })
-  | (Found & { readonly verdict: 'unknown'; readonly reason: string; readonly timeout: boolean });
+export type Answer =
+  | { readonly verdict: 'certified' }
+  | { readonly verdict: 'falsified'; readonly witness: Witness }
+  /** `timeout`: for want of seconds. */
+  | { readonly verdict: 'unknown'; readonly reason: string; readonly timeout: boolean };
+
+export type Outcome = Found & Answer;
 
 /** How far a search is. */
 export interface SearchProgress {

@@ -5,12 +5,12 @@
  * the budget is used up.
  */
 import { EspalierError } from '../errors';
-import type { Model } from '../nn/model';
+import { sizeOf } from '../tensor/shape';
 import type { RowBounds } from './bounds';
 import type { Budget } from './budget';
 import { type HuntOptions, hunt } from './counterexample';
 import { METHODS, type Methods } from './methods';
-import type { Outcome, SearchProgress, Subject, Witness } from './outcome';
+import type { Answer, Outcome, SearchProgress, Subject } from './outcome';
 import {
   checkSpecification,
   type OutputRows,
@@ -52,114 +52,117 @@ export function* verifySpecification(
   specification: Specification,
   options: SearchOptions,
 ): Generator<SearchProgress, Outcome> {
-  const { network } = model.graph;
-  const sizes = { input: network.input, output: model.graph.output, who: network.name };
-  checkSpecification(specification, sizes);
-  const state: State = { by: 'counter-examples', bound: Number.NEGATIVE_INFINITY };
-  const { budget } = options;
+  const { network, output } = model.graph;
+  checkSpecification(specification, { input: network.input, output, who: network.name });
+  const search: Search = {
+    ...{ model, specification, by: 'counter-examples', bound: Number.NEGATIVE_INFINITY },
+    ...{ seed: 0, methods: METHODS, splitUpTo: 20, rounds: 4, ...options },
+    rows: outputRows(specification.unsafe, sizeOf(output)),
+  };
   try {
-    return yield* stages(model, specification, options, state);
+    return yield* stages(search);
   } catch (error) {
     if (!(error instanceof EspalierError)) throw error;
-    const reason = `${state.by}: ${error.message}`;
-    return { ...state, verdict: 'unknown', reason, timeout: false, spent: budget.spent };
+    const reason = `${search.by}: ${error.message}`;
+    return outcome(search, { verdict: 'unknown', reason, timeout: false });
   }
 }
 
-/** A first look for counter-examples, which most that exist are found by. */
+/** A first look for counter-examples, by which most that exist are found. */
 const QUICK = { rounds: [0, 1], steps: 15, points: 64 } as const;
 
-/** Seconds of a dear method as a multiple of the last of the others (at most, measured). */
+/** Seconds that a dear method is taken to need, as a multiple of those of the method before it. */
 const DEAR = 30;
 
-interface State {
+/** What is searched for, how, and how far it is. */
+interface Search extends Required<SearchOptions> {
+  readonly model: Subject;
+  readonly specification: Specification;
+  readonly rows: OutputRows;
   by: string;
   bound: number;
 }
 
-function* stages(
-  model: Subject,
-  specification: Specification,
-  { budget, seed = 0, methods = METHODS, splitUpTo = 20, rounds = 4 }: SearchOptions,
-  state: State,
-): Generator<SearchProgress, Outcome> {
-  const rows = outputRows(
-    specification.unsafe,
-    model.graph.output.reduce((a, b) => a * b, 1),
-  );
-  const falsified = (witness: Witness): Outcome => ({
-    ...state,
-    verdict: 'falsified',
-    witness,
-    spent: budget.spent,
-  });
-  const progress = (open = 1): SearchProgress => ({
-    stage: state.by,
-    bound: state.bound,
-    open,
-    spent: budget.spent,
-  });
-  const hunting = function* (
-    effort: Pick<HuntOptions, 'rounds' | 'steps' | 'points'>,
-  ): Generator<SearchProgress, Witness | undefined> {
-    const search = hunt(model, specification, rows, { budget, seed, ...effort });
-    for (;;) {
-      const { done, value } = search.next();
-      if (done) return value;
-      yield progress();
-    }
-  };
-  const early = yield* hunting(QUICK);
-  if (early) return falsified(early);
+/** A part of a search; undefined where it has no answer. */
+type Stage = Generator<SearchProgress, Answer | undefined>;
+
+function* stages(search: Search): Generator<SearchProgress, Outcome> {
+  const { specification, splitUpTo, rounds, budget } = search;
   const few = specification.region.lo.length <= splitUpTo;
+  const answer =
+    (yield* hunting(search, QUICK)) ??
+    (yield* bounding(search, few)) ??
+    (yield* hunting(search, { rounds: [1, few ? 2 : 1 + rounds] })) ??
+    (few && !budget.used() ? yield* splitting(search) : undefined);
+  return outcome(search, answer ?? unknown(search, 'the bounds are too loose'));
+}
+
+function* hunting(search: Search, effort: Pick<HuntOptions, 'rounds' | 'steps' | 'points'>): Stage {
+  const { model, specification, rows, budget, seed } = search;
+  search.by = 'counter-examples';
+  const steps = hunt(model, specification, rows, { budget, seed, ...effort });
+  for (;;) {
+    const { done, value: witness } = steps.next();
+    if (done) return witness && { verdict: 'falsified', witness };
+    yield progress(search);
+  }
+}
+
+/** Bounds of the whole region, one method after the other. */
+function* bounding(search: Search, few: boolean): Stage {
+  const { methods, budget } = search;
   let took = 0;
   for (const method of few ? methods.bounds : [...methods.bounds, ...methods.dear]) {
     // A method cannot be stopped on its way.
-    const dear = methods.dear.includes(method) ? DEAR * took : 0;
-    if (budget.used() || dear > budget.secondsLeft) break;
-    state.by = method.name;
+    const needs = methods.dear.includes(method) ? DEAR * took : 0;
+    if (budget.used() || needs > budget.secondsLeft) return undefined;
+    search.by = method.name;
     budget.spend(1);
     const before = budget.spent.seconds;
-    const slack = wholeRegion(model, specification, rows, method);
+    search.bound = Math.max(search.bound, wholeRegion(search, method));
     took = budget.spent.seconds - before;
-    state.bound = Math.max(state.bound, slack);
-    if (state.bound > 0) return { ...state, verdict: 'certified', spent: budget.spent };
-    yield progress();
+    if (search.bound > 0) return { verdict: 'certified' };
+    yield progress(search);
   }
-  state.by = 'counter-examples';
-  const late = yield* hunting({ rounds: [1, few ? 2 : 1 + rounds] });
-  if (late) return falsified(late);
-  if (!few || budget.used())
-    return givenUp(budget, state, 'the bounds are too loose, and no counter-example was found');
-  state.by = `input splitting with ${methods.parts.name}`;
-  const search = split(model, specification, rows, { bounds: methods.parts, budget });
+  return undefined;
+}
+
+function* splitting(search: Search): Stage {
+  const { model, specification, rows, methods, budget } = search;
+  search.by = `input splitting with ${methods.parts.name}`;
+  const batches = split(model, specification, rows, { bounds: methods.parts, budget });
   for (;;) {
-    const { done, value } = search.next();
-    state.bound = Math.max(state.bound, value.bound);
+    const { done, value } = batches.next();
+    search.bound = Math.max(search.bound, value.bound);
     if (!done) {
-      yield progress(value.open);
+      yield progress(search, value.open);
       continue;
     }
-    if (value.witness) return falsified(value.witness);
-    if (value.bound > 0) return { ...state, verdict: 'certified', spent: budget.spent };
-    return givenUp(budget, state, value.reason ?? 'the bounds are no numbers');
+    const { witness, bound, reason = 'the bounds are no numbers' } = value;
+    if (witness) return { verdict: 'falsified', witness };
+    return bound > 0 ? { verdict: 'certified' } : unknown(search, reason);
   }
 }
 
-function givenUp(budget: Budget, state: State, otherwise: string): Outcome {
+const progress = ({ by, bound, budget }: Search, open = 1): SearchProgress => ({
+  ...{ stage: by, bound, open, spent: budget.spent },
+});
+
+const outcome = ({ by, bound, budget }: Search, answer: Answer): Outcome => ({
+  ...{ by, bound, spent: budget.spent },
+  ...answer,
+});
+
+/** For want of budget, or else for the reason given. */
+function unknown({ budget }: Search, otherwise: string): Answer {
   const used = budget.used();
-  const [reason, timeout] = [used?.why ?? otherwise, used?.what === 'seconds'];
-  return { ...state, verdict: 'unknown', reason, timeout, spent: budget.spent };
+  const timeout = used?.what === 'seconds';
+  return { verdict: 'unknown', reason: used?.why ?? otherwise, timeout };
 }
 
-function wholeRegion(
-  model: Model,
-  { region }: Specification,
-  rows: OutputRows,
-  method: RowBounds,
-): number {
+function wholeRegion({ model, specification, rows }: Search, method: RowBounds): number {
   if (rows.start.length === 1) return Number.POSITIVE_INFINITY;
-  const { ball } = region;
-  const boxes = { count: 1, ...outerBox(region), ...(ball && { ball }) };
+  const { region } = specification;
+  const boxes = { count: 1, ...outerBox(region), ...(region.ball && { ball: region.ball }) };
   return provenSlack(rows, method.lower(model, boxes, rows)).slack;
 }
