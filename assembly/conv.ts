@@ -13,7 +13,7 @@ import { gather8 } from './gather';
 import { MOST_ROWS, run_lines, wide_enough } from './narrow';
 import { copy_run } from './padded';
 import { bytes } from './simd';
-import { From, multiply } from './tile';
+import { From, HALF, multiply, multiply_half } from './tile';
 
 /** Panels that are gathered before the weights are run over: as many as stay cached. */
 @inline
@@ -56,10 +56,10 @@ function is_run(places: usize): bool {
 @inline
 function tile_out(
   rows: i32, o: i32, a: usize, depth: i32, panel: usize, places: usize, plane: i32,
-  bias: usize, out: usize, temp: usize,
+  bias: usize, relu: i32, out: usize, temp: usize,
 ): void {
   const ap = a + bytes(o) * depth;
-  const from = bias ? From.ROW_BIAS : From.ZERO;
+  const from = (bias ? From.ROW_BIAS : From.ZERO) | (relu ? From.RELU : From.ZERO);
   const to = out + bytes(o * plane);
   if (is_run(places)) {
     const c = to + bytes(load<i32>(places));
@@ -67,6 +67,12 @@ function tile_out(
     return;
   }
   multiply(rows, ap, bytes(depth), 4, panel, depth, temp, 32, from, bias + bytes(o));
+  scatter(rows, places, plane, to, temp);
+}
+
+/** Writes the lanes that have a place. */
+@inline
+function scatter(rows: i32, places: usize, plane: i32, to: usize, temp: usize): void {
   for (let lane = 0; lane < 8; lane++) {
     const at = load<i32>(places + bytes(lane));
     if (at < 0) break;
@@ -76,6 +82,18 @@ function tile_out(
   }
 }
 
+/** Up to HALF rows of a panel of which at most 4 lanes have a place. */
+function half_out(
+  rows: i32, o: i32, a: usize, depth: i32, panel: usize, places: usize, plane: i32,
+  bias: usize, relu: i32, out: usize, temp: usize,
+): void {
+  const from = (bias ? From.ROW_BIAS : From.ZERO) | (relu ? From.RELU : From.ZERO);
+  multiply_half(
+    rows, a + bytes(o) * depth, bytes(depth), 4, panel, depth, temp, 32, from, bias + bytes(o),
+  );
+  scatter(rows, places, plane, out + bytes(o * plane), temp);
+}
+
 /**
  * out[m rows] = a [m, c * count] times the panels [r0, r1) of the grid [n, gh, gw] over x.
  * Element (o, image, gy, gx) goes to image * image_size + origin + o * plane + gy * down +
@@ -83,12 +101,12 @@ function tile_out(
  */
 function run_panels(
   a: usize, m: i32, n: i32, c: i32, h: i32, w: i32, taps: usize, count: i32,
-  gh: i32, gw: i32, sh: i32, sw: i32, x: usize, bias: usize,
+  gh: i32, gw: i32, sh: i32, sw: i32, x: usize, bias: usize, relu: i32,
   out: usize, plane: i32, origin: i32, down: i32, right: i32, work: usize, r0: i32, r1: i32,
 ): void {
   const depth = c * count;
   const group = panels_at_once(depth);
-  const places = work + 128;
+  const places = work + 256;
   const panels = places + 256;
   const size = <usize>depth << 5;
   for (let r = r0; r < r1; r += group) {
@@ -100,22 +118,35 @@ function run_panels(
         places + (<usize>i << 5),
       );
     }
-    for (let o = 0; o < m; o += 4) {
+    // Of a last panel with 4 positions or fewer only half is computed.
+    const half = r + have == (n * gh * gw + 7) / 8 && ((n * gh * gw - 1) & 7) < 4;
+    for (let o = 0; half && o < m; o += HALF) {
+      half_out(
+        min<i32>(HALF, m - o), o, a, depth, panels + size * (have - 1),
+        places + (<usize>(have - 1) << 5), plane, bias, relu, out, work,
+      );
+    }
+    const full = half ? have - 1 : have;
+    for (let o = 0; full > 0 && o < m; o += 4) {
       const rows = min<i32>(4, m - o);
-      for (let i = 0; i < have; i++) {
+      for (let i = 0; i < full; i++) {
         tile_out(
-          rows, o, a, depth, panels + size * i, places + (<usize>i << 5), plane, bias, out, work,
+          rows, o, a, depth, panels + size * i, places + (<usize>i << 5), plane, bias, relu, out,
+          work,
         );
       }
     }
   }
 }
 
-/** y = conv(x, wt) (+ bias [oc]). Rows are panels of 8 of the n * oh * ow positions. */
+/**
+ * y = conv(x, wt) (+ bias [oc]), max(0, .) of it when relu is not 0. Rows are panels of 8 of the
+ * n * oh * ow positions.
+ */
 export function conv2d(
   n: i32, c: i32, h: i32, w: i32, oc: i32, kh: i32, kw: i32, sh: i32, sw: i32, pt: i32, pl: i32,
   dh: i32, dw: i32, oh: i32, ow: i32, x: usize, wt: usize, bias: usize, y: usize,
-  work: usize, r0: i32, r1: i32,
+  relu: i32, work: usize, r0: i32, r1: i32,
 ): void {
   if (r0 >= r1) return;
   let tap = work;
@@ -126,7 +157,7 @@ export function conv2d(
     }
   }
   run_panels(
-    wt, oc, n, c, h, w, work, kh * kw, oh, ow, sh, sw, x, bias,
+    wt, oc, n, c, h, w, work, kh * kw, oh, ow, sh, sw, x, bias, relu,
     y, oh * ow, 0, ow, 1, tap, r0, r1,
   );
 }
@@ -211,7 +242,7 @@ export function conv2d_input_grad(
         continue;
       }
       run_panels(
-        packed, c, n, oc, oh, ow, work, count, gh, gw, 1, 1, dy, 0,
+        packed, c, n, oc, oh, ow, work, count, gh, gw, 1, 1, dy, 0, 0,
         dx, h * w, py * w + px, sh * w, sw, rest, lo, hi,
       );
     }

@@ -12,6 +12,23 @@ const NR: i32 = 8;
 const KC: i32 = 256;
 const MC: i32 = 64;
 
+/** Four columns of 32 bytes from four rows `stride` bytes apart. */
+@inline
+function transpose4(p: usize, stride: usize, q: usize): void {
+  const a = v128.load(p);
+  const b = v128.load(p + stride);
+  const c = v128.load(p + stride * 2);
+  const d = v128.load(p + stride * 3);
+  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+  const ef = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+  const gh = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  v128.store(q, v128.shuffle<i64>(ab, cd, 0, 2));
+  v128.store(q, v128.shuffle<i64>(ab, cd, 1, 3), 32);
+  v128.store(q, v128.shuffle<i64>(ef, gh, 0, 2), 64);
+  v128.store(q, v128.shuffle<i64>(ef, gh, 1, 3), 96);
+}
+
 /**
  * packed [ceil(n / 8)][k][8] = b [k, n] with element strides b_row and b_col, zero padded.
  * Rows are panels.
@@ -33,11 +50,19 @@ export function pack_b(
       }
       continue;
     }
+    let i0 = 0;
+    if (width == NR && b_row == 1) {
+      for (; i0 + 4 <= k; i0 += 4) {
+        const q = panel + (<usize>i0 << 5);
+        transpose4(source + bytes(i0), right, q);
+        transpose4(source + bytes(i0) + right * 4, right, q + 16);
+      }
+    }
     if (width < NR) memory.fill(panel, 0, bytes(k * NR));
     for (let j = 0; j < width; j++) {
-      let p = source + right * j;
-      let q = panel + bytes(j);
-      for (let i = 0; i < k; i++, p += down, q += 32) store<u32>(q, load<u32>(p));
+      let p = source + right * j + down * i0;
+      let q = panel + bytes(j) + (<usize>i0 << 5);
+      for (let i = i0; i < k; i++, p += down, q += 32) store<u32>(q, load<u32>(p));
     }
   }
 }
@@ -79,17 +104,18 @@ function edge(
       }
     }
   }
-  multiply(rows, a, a_row, a_col, b, k, temp, 32, From.C, 0);
+  multiply(rows, a, a_row, a_col, b, k, temp, 32, From.C | (from & From.RELU), 0);
   for (let i = 0; i < rows; i++) memory.copy(c + c_row * i, temp + (<usize>i << 5), bytes(width));
 }
 
 /**
- * c [m, n] = A B (+ bias [n]) (+ c when accumulate is not 0). A [m, k] has element strides a_row
- * and a_col, B comes from pack_b. Rows are m. work: 128 bytes and a block of A.
+ * c [m, n] = A B (+ bias [n]) (+ c when accumulate is not 0), max(0, .) of it when relu is not 0.
+ * A [m, k] has element strides a_row and a_col, B comes from pack_b. Rows are m. work: 128 bytes
+ * and a block of A.
  */
 export function gemm(
   m: i32, n: i32, k: i32, a: usize, a_row: i32, a_col: i32, packed: usize, bias: usize,
-  c: usize, accumulate: i32, work: usize, r0: i32, r1: i32,
+  c: usize, accumulate: i32, relu: i32, work: usize, r0: i32, r1: i32,
 ): void {
   const block = work + 128;
   const stride = bytes(a_row);
@@ -100,6 +126,7 @@ export function gemm(
     const depth = min<i32>(KC, k - k0);
     let from: i32 = accumulate || k0 > 0 ? From.C : From.ZERO;
     if (bias && k0 == 0) from |= From.COLUMN_BIAS;
+    if (relu && k0 + depth == k) from |= From.RELU;
     for (let i0 = r0; i0 < r1; i0 += MC) {
       const high = min<i32>(MC, r1 - i0);
       const source = a + stride * i0 + next * k0;

@@ -13,25 +13,57 @@ export function copy_run(p: usize, count: i32, q: usize): void {
   v128.store(q + last, v128.load(p + last));
 }
 
+/** Zeros; the last vector overlaps the one before. */
 @inline
 function zero_run(q: usize, count: i32): void {
-  for (let i = 0; i < count; i++, q += 4) store<u32>(q, 0);
+  if (count < 4) {
+    for (let i = 0; i < count; i++, q += 4) store<u32>(q, 0);
+    return;
+  }
+  const last = q + bytes(count - 4);
+  for (; q < last; q += 16) v128.store(q, i32x4.splat(0));
+  v128.store(last, i32x4.splat(0));
+}
+
+/** `count` elements, every second one of those at p; the last vector overlaps the one before. */
+@inline
+function copy_seconds(p: usize, count: i32, q: usize): void {
+  if (count < 4) {
+    for (let i = 0; i < count; i++, p += 8, q += 4) store<u32>(q, load<u32>(p));
+    return;
+  }
+  const last = q + bytes(count - 4);
+  for (; q < last; p += 32, q += 16) {
+    v128.store(q, v128.shuffle<i32>(v128.load(p), v128.load(p, 12), 0, 2, 5, 7));
+  }
+  p -= (q - last) << 1;
+  v128.store(last, v128.shuffle<i32>(v128.load(p), v128.load(p, 12), 0, 2, 5, 7));
+}
+
+/** out [ph, pw] = every s-th element (s = 1 or 2) of the plane from (y0, x0) on, zero outside. */
+export function pad_phase(
+  x: usize, h: i32, w: i32, y0: i32, x0: i32, s: i32, ph: i32, pw: i32, out: usize,
+): void {
+  const shift = s >> 1;
+  const top = max<i32>(0, min<i32>(ph, (s - 1 - y0) >> shift));
+  const bottom = max<i32>(top, min<i32>(ph, (h - y0 + s - 1) >> shift));
+  const left = max<i32>(0, min<i32>(pw, (s - 1 - x0) >> shift));
+  const right = max<i32>(left, min<i32>(pw, (w - x0 + s - 1) >> shift));
+  zero_run(out, top * pw);
+  for (let y = top; y < bottom; y++) {
+    const p = x + bytes((y0 + y * s) * w + x0 + left * s);
+    const q = out + bytes(y * pw);
+    zero_run(q, left);
+    if (s == 1) copy_run(p, right - left, q + bytes(left));
+    else copy_seconds(p, right - left, q + bytes(left));
+    zero_run(q + bytes(right), pw - right);
+  }
+  zero_run(out + bytes(bottom * pw), (ph - bottom) * pw);
 }
 
 /** out [ph, pw] = the plane [h, w] from line -top and column -left on, zero where it is not. */
 export function pad_plane(
   x: usize, h: i32, w: i32, top: i32, left: i32, ph: i32, pw: i32, out: usize,
 ): void {
-  const lo = max<i32>(0, min<i32>(pw, left));
-  const hi = max<i32>(lo, min<i32>(pw, w + left));
-  for (let y = 0; y < ph; y++, out += bytes(pw)) {
-    const iy = y - top;
-    if (<u32>iy >= <u32>h) {
-      zero_run(out, pw);
-      continue;
-    }
-    zero_run(out, lo);
-    copy_run(x + bytes(iy * w + lo - left), hi - lo, out + bytes(lo));
-    zero_run(out + bytes(hi), pw - hi);
-  }
+  pad_phase(x, h, w, -top, -left, 1, ph, pw, out);
 }

@@ -25,6 +25,23 @@ function window_max(x: usize, h: i32, w: i32, top: i32, left: i32, kh: i32, kw: 
   return at;
 }
 
+/** Maxima of 4 windows side by side that lie in the plane's columns; sw is 1 or 2. */
+@inline
+function four_max(x: usize, h: i32, w: i32, top: i32, left: i32, kh: i32, kw: i32, sw: i32): v128 {
+  let best = f32x4.splat(f32.NEGATIVE_INFINITY);
+  const y1 = min<i32>(top + kh, h);
+  for (let iy = max<i32>(top, 0); iy < y1; iy++) {
+    let p = x + bytes(iy * w + left);
+    for (let kx = 0; kx < kw; kx++, p += 4) {
+      const v = sw == 1
+        ? v128.load(p)
+        : v128.shuffle<i32>(v128.load(p), v128.load(p, 12), 0, 2, 5, 7);
+      best = f32x4.max(best, v);
+    }
+  }
+  return best;
+}
+
 export function max_pool(
   n: i32, c: i32, h: i32, w: i32, kh: i32, kw: i32, sh: i32, sw: i32, pt: i32, pl: i32,
   oh: i32, ow: i32, x: usize, y: usize, r0: i32, r1: i32,
@@ -33,9 +50,19 @@ export function max_pool(
     const plane = x + bytes(r) * h * w;
     let out = y + bytes(r) * oh * ow;
     for (let oy = 0; oy < oh; oy++) {
-      for (let ox = 0; ox < ow; ox++, out += 4) {
-        const at = window_max(plane, h, w, oy * sh - pt, ox * sw - pl, kh, kw);
+      const top = oy * sh - pt;
+      for (let ox = 0; ox < ow; ) {
+        const left = ox * sw - pl;
+        if (sw <= 2 && left >= 0 && ox + 4 <= ow && left + 3 * sw + kw <= w) {
+          v128.store(out, four_max(plane, h, w, top, left, kh, kw, sw));
+          ox += 4;
+          out += 16;
+          continue;
+        }
+        const at = window_max(plane, h, w, top, left, kh, kw);
         store<f32>(out, at < 0 ? f32.NEGATIVE_INFINITY : load<f32>(plane + bytes(at)));
+        ox++;
+        out += 4;
       }
     }
   }

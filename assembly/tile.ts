@@ -11,7 +11,7 @@
  */
 import { madd } from './simd';
 
-/** What the chain of an element starts from; flags. */
+/** What the chain of an element starts from and ends in; flags. */
 export const enum From {
   ZERO = 0,
   C = 1,
@@ -19,6 +19,8 @@ export const enum From {
   COLUMN_BIAS = 2,
   /** bias[row] of the tile's rows. */
   ROW_BIAS = 4,
+  /** max(0, sum) is written. */
+  RELU = 8,
 }
 
 @inline
@@ -88,6 +90,17 @@ function tile(
       s31 = madd(v, b1, s31);
     }
   }
+  if (from & From.RELU) {
+    const zero = f32x4.splat(0);
+    s00 = f32x4.max(s00, zero);
+    s01 = f32x4.max(s01, zero);
+    s10 = f32x4.max(s10, zero);
+    s11 = f32x4.max(s11, zero);
+    s20 = f32x4.max(s20, zero);
+    s21 = f32x4.max(s21, zero);
+    s30 = f32x4.max(s30, zero);
+    s31 = f32x4.max(s31, zero);
+  }
   v128.store(c, s00);
   v128.store(c, s01, 16);
   if (rows > 1) {
@@ -133,6 +146,68 @@ function tile1(
   c: usize, c_row: usize, from: i32, bias: usize,
 ): void {
   tile(1, a, a_row, a_col, b, k, c, c_row, from, bias);
+}
+
+/**
+ * The left 4 columns of HALF rows, as `tile` would compute them. With 8 rows V8 would keep some of
+ * the sums in memory.
+ */
+function half6(
+  a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
+  c: usize, c_row: usize, from: i32, bias: usize,
+): void {
+  const c3 = c + c_row * 3;
+  let s0 = start(from, bias, 0, 0, c);
+  let s1 = start(from, bias, 1, 0, c + c_row);
+  let s2 = start(from, bias, 2, 0, c + c_row * 2);
+  let s3 = start(from, bias, 3, 0, c3);
+  let s4 = start(from, bias, 4, 0, c3 + c_row);
+  let s5 = start(from, bias, 5, 0, c3 + c_row * 2);
+  const end = b + (<usize>k << 5);
+  let a3 = a + a_row * 3;
+  for (; b < end; b += 32) {
+    const v = v128.load(b);
+    s0 = madd(v128.load32_splat(a), v, s0);
+    s1 = madd(v128.load32_splat(a + a_row), v, s1);
+    s2 = madd(v128.load32_splat(a + a_row * 2), v, s2);
+    s3 = madd(v128.load32_splat(a3), v, s3);
+    s4 = madd(v128.load32_splat(a3 + a_row), v, s4);
+    s5 = madd(v128.load32_splat(a3 + a_row * 2), v, s5);
+    a += a_col;
+    a3 += a_col;
+  }
+  end_half(from, c, s0);
+  end_half(from, c + c_row, s1);
+  end_half(from, c + c_row * 2, s2);
+  end_half(from, c3, s3);
+  end_half(from, c3 + c_row, s4);
+  end_half(from, c3 + c_row * 2, s5);
+}
+
+@inline
+function end_half(from: i32, c: usize, sum: v128): void {
+  v128.store(c, from & From.RELU ? f32x4.max(sum, f32x4.splat(0)) : sum);
+}
+
+/** Rows of `multiply_half`. */
+export const HALF: i32 = 6;
+
+/**
+ * C tile [rows <= HALF, 8] = start + A [rows, k] B [k, 8], of which only the left 4 columns are
+ * wanted; the others are written or not.
+ */
+export function multiply_half(
+  rows: i32, a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
+  c: usize, c_row: usize, from: i32, bias: usize,
+): void {
+  if (rows >= HALF) {
+    half6(a, a_row, a_col, b, k, c, c_row, from, bias);
+    return;
+  }
+  multiply(rows, a, a_row, a_col, b, k, c, c_row, from, bias);
+  if (rows <= 4) return;
+  const next = bias && from & From.ROW_BIAS ? bias + 16 : bias;
+  tile1(a + a_row * 4, a_row, a_col, b, k, c + c_row * 4, c_row, from, next);
 }
 
 /** C tile [rows <= 4, 8] = start + A [rows, k] B [k, 8]. */

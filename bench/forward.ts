@@ -1,10 +1,12 @@
 /** Forward passes of whole networks, from an array of images to one of logits. */
+import { compilePlan, type Plan } from '../src/domain/plan';
 import { freeModel } from '../src/nn/model';
 import {
   CNN_LARGE,
   CNN_SMALL,
-  forward as contestant,
+  forward as inValues,
   loweredOf,
+  planned,
   type Setting,
   VGG16,
   VGG16_TINY,
@@ -30,14 +32,26 @@ export const NETWORKS: Readonly<
 };
 
 export const forward: Subject = {
-  about: 'forward passes of cnn-small, cnn-large and vgg16',
+  about: 'forward passes of cnn-small, cnn-large and vgg16: in the value domain, and as plans',
   *races({ engine, size }) {
     for (const { setting, batches } of NETWORKS[size]) {
       const model = loweredOf(engine, setting);
-      yield {
-        title: `${setting.network}, forward`,
-        contestants: batches.map((batch) => contestant(`batch ${batch}`, model, batch)),
-      };
+      for (const batch of batches) {
+        const [direct, any] = [true, false].map((only) =>
+          compilePlan(model, { batch, direct: only }),
+        ) as [Plan, Plan];
+        yield {
+          title: `${setting.network}, forward, batch ${batch}`,
+          contestants: [
+            inValues('value domain', model, batch),
+            planned('plan, direct sums', direct),
+            planned('plan', any),
+          ],
+          quotients: [{ of: 'plan', to: 'value domain' }],
+        };
+        direct.free();
+        any.free();
+      }
       freeModel(model);
     }
   },

@@ -103,7 +103,7 @@ function innerLoop(engine: Engine, [m, k, n]: readonly [number, number, number])
   const y = keep(engine, [m, n]);
   engine.run('pack_b', k, n, b.ptr, n, 1, packed.ptr);
   const run = (): void =>
-    step(engine, () => engine.run('gemm', m, n, k, a.ptr, k, 1, packed.ptr, 0, y.ptr, 0));
+    step(engine, () => engine.run('gemm', m, n, k, a.ptr, k, 1, packed.ptr, 0, y.ptr, 0, 0));
   const name = `inner loop ${m} x ${k} x ${n}`;
   return {
     contestant: {

@@ -39,7 +39,7 @@ interface Case {
 const CASES: Readonly<Record<'full' | 'tiny', readonly Case[]>> = {
   full: [
     { setting: CNN_LARGE, batch: 128, objective: 'benign', bar: 0.75 },
-    { setting: VGG16, batch: 16, objective: 'benign', bar: 0.75 },
+    { setting: VGG16, batch: 128, objective: 'benign', bar: 0.75 },
     { setting: CNN_SMALL, batch: 128, objective: 'ibp', bar: 0.65 },
   ],
   tiny: [

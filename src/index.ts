@@ -32,6 +32,7 @@ export {
   leastMargins,
   type MarginOptions,
 } from './domain/interval';
+export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './domain/plan';
 export { value } from './domain/value';
 export { EspalierError } from './errors';
 export { loadModel, saveModel } from './io/model';
@@ -56,6 +57,7 @@ export {
   type ParamSpec,
   type Params,
   type PointwiseLayer,
+  type ProductSizes,
   pointwiseLayer,
 } from './nn/layer';
 export { layers } from './nn/layers/registry';

@@ -3,12 +3,13 @@
  * images, one thread each, in one interleaved race. Every engine goes from an array of images to one
  * of logits; batch norm is folded away for all of them; the outputs have to be equal to 1e-4.
  */
-import { freeModel, type Model } from '../../src/nn/model';
+import { compilePlan, type Plan } from '../../src/domain/plan';
+import { freeModel } from '../../src/nn/model';
 import type { Binary } from '../../src/runtime/engine';
 import { sizeOf } from '../../src/tensor/shape';
 import { NETWORKS } from '../forward';
 import type { Contestant, Quotient } from '../harness';
-import { assertClose, forward, loweredOf, noise, outputs } from '../networks';
+import { assertClose, loweredOf, noise, outputs, planned } from '../networks';
 import type { Subject } from '../subject';
 import { ortPeer } from './ort';
 import type { Peer } from './packages';
@@ -35,12 +36,15 @@ export const peers: Subject = {
         await ortPeer('onnxruntime-web', model),
         await ortPeer('onnxruntime-node', model),
       ];
-      for (const batch of batches)
+      for (const batch of batches) {
+        const plan = compilePlan(model, { batch });
         yield {
           title: `${setting.network}, forward, batch ${batch}`,
-          contestants: raceOf(model, others, batch),
+          contestants: raceOf(plan, others),
           quotients: others.map(({ name }) => quotient(name, engine.binary, batch)),
         };
+        plan.free();
+      }
       for (const other of others) await other.free();
       freeModel(model);
     }
@@ -52,8 +56,9 @@ function quotient(name: string, binary: Binary, batch: number): Quotient {
   return { of: OURS, to: name, ...(bar === undefined ? {} : { bar }) };
 }
 
-function raceOf(model: Model, others: readonly Peer[], batch: number): Contestant[] {
-  const ours = forward(OURS, model, batch);
+function raceOf(plan: Plan, others: readonly Peer[]): Contestant[] {
+  const ours = planned(OURS, plan);
+  const { model, batch } = plan;
   const sample = model.graph.network.input;
   const images = noise(batch * sizeOf(sample));
   const expected = outputs(model, images);

@@ -67,7 +67,7 @@ function keyOf(key: RandomKey, node: GraphNode): RandomKey {
   return { ...key, seed: key.seed + hash };
 }
 
-/** What one node makes of its inputs. */
+/** What the domain makes of one node. */
 export function interpret<E>(
   node: GraphNode,
   params: ReadonlyMap<string, Tensor>,

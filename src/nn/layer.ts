@@ -61,6 +61,16 @@ interface Base<S extends OptionsSchema> {
   macs?(input: Shape, output: Shape, o: InferOutput<S>): number;
 }
 
+/**
+ * The sizes of an affine layer that is one convolution with `weight` [oc, c, kh, kw] and, if any,
+ * `bias` [oc], for one sample; a dense layer is one of 1 x 1 planes. As the kernels take them.
+ */
+export type ProductSizes = readonly [
+  ...[c: number, h: number, w: number, oc: number, kh: number, kw: number],
+  ...[sh: number, sw: number, pt: number, pl: number, dh: number, dw: number],
+  ...[oh: number, ow: number],
+];
+
 /** y = W x + b. */
 export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {
   readonly role: 'affine';
@@ -87,6 +97,10 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
    * `index[r]`, shaped like the input. Left out: by `transpose`. Not differentiated.
    */
   rows?(units: Units, p: Params, o: InferOutput<S>, input: Shape): Tensor;
+  /** Where the layer is one convolution or product: what compiled plans go by (domain/plan.ts). */
+  product?(input: Shape, o: InferOutput<S>): ProductSizes | undefined;
+  /** True where the output is the input under another shape. */
+  readonly alias?: boolean;
   /**
    * The tensors `apply` really uses, where they are derived: statistics folded to a scale and shift,
    * or, with a `batch`, those of this training batch (and the statistics' new values).
@@ -119,6 +133,8 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    * (2^-149); 0 where it is exact.
    */
   readonly error: number;
+  /** True for f = max(0, x), which products write along with their sums (domain/plan.ts). */
+  readonly rectifies?: boolean;
 }
 
 /** For every output of every sample of a maximum, sample after sample. */

@@ -16,6 +16,17 @@ export type KernelName = keyof typeof KERNELS;
 type KernelArgs<K extends KernelName> = Parameters<(typeof KERNELS)[K]>;
 type Kernels = Record<string, (...args: number[]) => void>;
 
+/** A kernel call whose split over the threads is fixed; `Engine.start` runs it as often as wanted. */
+export interface Call {
+  readonly name: KernelName;
+  readonly args: readonly number[];
+  readonly rows: number;
+  /** Threads that take part. */
+  readonly parts: number;
+  /** Bytes of workspace of each of them, where the kernel takes one. */
+  readonly work: number | undefined;
+}
+
 export interface LoadOptions {
   /** Threads to use, the calling one included; `'auto'` is the number of processors, at most 8. */
   readonly threads?: number | 'auto';
@@ -46,6 +57,9 @@ export interface EngineInfo {
     readonly scratchHighWater: number;
   };
 }
+
+/** Bytes of workspace of all threads of a call. */
+export const workspaceOf = ({ work = 0, parts }: Call): number => work * parts;
 
 /** Calls with fewer elementary operations than this a thread are not split. */
 const COST_PER_THREAD = 32_768;
@@ -90,24 +104,43 @@ export class Engine {
     };
   }
 
-  /** Runs one kernel over all its rows, on as many threads as pay. */
-  run<K extends KernelName>(name: K, ...args: KernelArgs<K>): void {
+  /** Fixes how a kernel runs over all its rows: on as many threads as pay. */
+  prepare<K extends KernelName>(name: K, ...args: KernelArgs<K>): Call {
+    const { rows, cost, work } = (KERNELS[name] as (...args: number[]) => Split)(...args);
+    const useful = Math.max(1, Math.floor(cost / COST_PER_THREAD));
+    const parts = Math.min(this.threads, useful, rows);
+    return { name, args, rows, parts, work: work && Math.ceil(work / 64) * 64 };
+  }
+
+  /** Runs a prepared call; `workspace` is the offset of `workspaceOf(call)` bytes. */
+  start({ name, args, rows, parts, work }: Call, workspace: Ptr): void {
     if (this.#closed) fail('engine', 'an open engine', 'a closed one');
-    const numbers = args as number[];
-    const split: Split = (KERNELS[name] as (...args: number[]) => Split)(...numbers);
-    if (split.rows <= 0) return;
-    const useful = Math.max(1, Math.floor(split.cost / COST_PER_THREAD));
-    const parts = Math.min(this.threads, useful, split.rows);
-    const ranges = this.#ranges(parts, split);
+    if (rows <= 0) return;
+    const range = (t: number): Range => ({
+      work: work === undefined ? -1 : workspace + t * work,
+      r0: Math.floor((rows * t) / parts),
+      r1: Math.floor((rows * (t + 1)) / parts),
+    });
     const kernel = this.#kernels[name]!;
-    const mine = ranges[0]!;
-    if (parts > 1) this.#pool!.start(INDEX.get(name)!, numbers, ranges.slice(1));
+    if (parts > 1)
+      this.#pool!.start(
+        INDEX.get(name)!,
+        args,
+        Array.from({ length: parts - 1 }, (_, t) => range(t + 1)),
+      );
     try {
-      if (mine.work < 0) kernel(...numbers, mine.r0, mine.r1);
-      else kernel(...numbers, mine.work, mine.r0, mine.r1);
+      const { r1 } = range(0);
+      if (work === undefined) kernel(...args, 0, r1);
+      else kernel(...args, workspace, 0, r1);
     } finally {
       if (parts > 1) this.#pool!.join();
     }
+  }
+
+  /** Runs one kernel over all its rows, on as many threads as pay. */
+  run<K extends KernelName>(name: K, ...args: KernelArgs<K>): void {
+    const call = this.prepare(name, ...args);
+    this.start(call, call.work === undefined ? 0 : this.arena.alloc(workspaceOf(call)));
   }
 
   /** Stops the workers; the linear memory goes with the last reference to the engine. */
@@ -115,19 +148,6 @@ export class Engine {
     if (this.#closed) return;
     this.#closed = true;
     this.#pool?.close();
-  }
-
-  #ranges(parts: number, { rows, work }: Split): Range[] {
-    const bytes = work === undefined ? 0 : Math.ceil(work / 64) * 64;
-    const base: Ptr = work === undefined ? -1 : this.arena.alloc(bytes * parts);
-    const ranges: Range[] = [];
-    for (let t = 0; t < parts; t++)
-      ranges.push({
-        work: base < 0 ? -1 : base + t * bytes,
-        r0: Math.floor((rows * t) / parts),
-        r1: Math.floor((rows * (t + 1)) / parts),
-      });
-    return ranges;
   }
 }
 

@@ -67,6 +67,11 @@ type RandomFill = [
   ...[a: Scalar, b: Scalar, y: Ptr],
 ];
 
+/** Whether `conv2d_lines` takes a convolution (assembly/lines.ts). */
+export function hasLines(...[, , , , , , , sh, sw, , , , , , ow]: ConvGeometry): boolean {
+  return sh === sw && sh <= 2 && ow >= 4;
+}
+
 const elementwise = (flops: number) => kernel<Unary>((n) => ({ rows: n, cost: flops * n }));
 const scaled = (flops: number) =>
   kernel<[n: Size, slope: Scalar, x: Ptr, y: Ptr]>((n) => ({ rows: n, cost: flops * n }));
@@ -84,7 +89,24 @@ const convCost = (...[n, c, , , oc, kh, kw, , , , , , , oh, ow]: ConvGeometry) =
 /** Workspace of `run_panels` in conv.ts: taps, tile, places and as many panels as stay cached. */
 function panelWork(taps: number, depth: number): number {
   const panels = Math.max(1, Math.min(8, Math.floor(8192 / Math.max(depth, 1))));
-  return 12 * taps + 128 + 256 + Math.max(32 * depth * panels, Math.min(8 * 32 * depth, 262144));
+  return 12 * taps + 256 + 256 + Math.max(32 * depth * panels, Math.min(8 * 32 * depth, 262144));
+}
+
+/** Panels of 8 tiles and workspace of winograd.ts: places, padded planes, V and M. */
+function winogradPanels(
+  ...[n, depth, oc, m, oh, ow]: readonly [
+    ...[n: number, depth: number, oc: number, m: number, oh: number, ow: number],
+  ]
+): { rows: number; work: number } {
+  const [down, across] = [Math.ceil(oh / m), Math.ceil(ow / m)];
+  const group = Math.max(2, Math.min(8, Math.floor(1024 / Math.max(depth + oc, 1))));
+  const images = Math.min(n, Math.floor((8 * group - 2) / (down * across)) + 2);
+  const planes = images * (down * m + 4 - m) * (across * m + 4 - m);
+  const panel = 16 * (32 * depth + 64) + 512 * oc;
+  return {
+    rows: Math.ceil((n * down * across) / 8),
+    work: group * (128 + panel) + 4 * planes,
+  };
 }
 
 /** Panels of all phases of the input gradient. */
@@ -135,18 +157,33 @@ export const KERNELS = {
   gemm: kernel<
     [
       ...[m: Size, n: Size, k: Size, a: Ptr, aRow: Int, aCol: Int, packed: Ptr],
-      ...[bias: OptionalPtr, c: Ptr, accumulate: Int],
+      ...[bias: OptionalPtr, c: Ptr, accumulate: Int, relu: Int],
     ]
   >((m, n, k) => ({ rows: m, cost: 2 * m * n * k, work: 128 + 64 * 256 * 4 })),
 
-  // Convolution (conv.ts, conv_weight_grad.ts).
-  conv2d: kernel<[...ConvGeometry, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr]>(
+  gemv: kernel<[m: Size, n: Size, k: Size, x: Ptr, wt: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]>(
+    (m, n, k) => ({ rows: n, cost: 2 * m * n * k }),
+  ),
+
+  // Convolution (conv.ts, conv_weight_grad.ts, winograd.ts).
+  conv2d: kernel<[...ConvGeometry, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]>(
     (n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow) => ({
       rows: Math.ceil((n * oh * ow) / PANEL),
       cost: convCost(n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow),
       work: panelWork(kh * kw, c * kh * kw),
     }),
   ),
+  conv2d_lines: kernel<
+    [...ConvGeometry, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]
+  >((n, c, h, w, oc, kh, kw, s, _sw, pt, pl, dh, dw, oh, ow) => {
+    const quads = oh * Math.ceil(ow / 4);
+    const [down, right] = [Math.floor(((kh - 1) * dh) / s), Math.floor(((kw - 1) * dw) / s)];
+    return {
+      rows: n * oh,
+      cost: convCost(n, c, h, w, oc, kh, kw, s, s, pt, pl, dh, dw, oh, ow),
+      work: 4 * (c * kh * kw + 2 * quads + 2 + c * s * s * (oh + down) * (ow + right)),
+    };
+  }),
   conv2d_input_grad: kernel<[...ConvGeometry, dy: Ptr, weight: Ptr, dx: Ptr]>(
     (n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow) => {
       const depth = oc * phaseTaps(kh, sh, dh) * phaseTaps(kw, sw, dw);
@@ -172,6 +209,16 @@ export const KERNELS = {
     },
   ),
 
+  winograd_weights: kernel<[oc: Size, c: Size, k: Size, s: Size, wt: Ptr, u: Ptr]>(
+    (oc, c, _, s) => ({ rows: oc, cost: 64 * oc * c * s * s, work: 48 }),
+  ),
+  conv2d_winograd: kernel<[...ConvGeometry, x: Ptr, u: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]>(
+    (n, c, _h, _w, oc, kh, _kw, s, _sw, _pt, _pl, _dh, _dw, oh, ow) => {
+      const { rows, work } = winogradPanels(n, c * s * s, oc, 5 - kh / s, oh, ow);
+      return { rows, cost: 256 * rows * oc * c * s * s, work };
+    },
+  ),
+
   // Elementwise, one input (unary.ts). y may be x.
   relu: elementwise(1),
   step: elementwise(1),
@@ -181,7 +228,6 @@ export const KERNELS = {
   log: elementwise(4),
   abs: elementwise(1),
   sign: elementwise(1),
-  neg: elementwise(1),
   sqrt: elementwise(1),
   reciprocal: elementwise(1),
   square: elementwise(1),
@@ -243,11 +289,7 @@ export const KERNELS = {
     rows,
     cost: rows * cols,
   })),
-  channel_moments: kernel<[n: Size, c: Size, hw: Size, x: Ptr, mean: Ptr, variance: Ptr]>(
-    (n, c, hw) => ({ rows: c, cost: 4 * n * c * hw }),
-  ),
   count_nonzero: kernel<Unary>((n) => ({ rows: 1, cost: n })),
-  count_nonfinite: kernel<Unary>((n) => ({ rows: 1, cost: n })),
 
   // Rows of coefficients against tables of lines (rows.ts); `at` and `index` are i32.
   relax_rows: kernel<

@@ -3,30 +3,27 @@
  * several bounds each margin keeps the best. Samples go in batches under a budget of memory that is
  * worked out beforehand; running out of it all the same is an answer (`unknown`), not an error.
  */
+
+import type { Rows } from '../domain/backward';
 import { inputSet } from '../domain/balls';
-import { intervalMargins } from '../domain/interval';
+import { ball, intervalMargins } from '../domain/interval';
 import {
   type Hidden,
   hiddenBounds,
   type LinearOptions,
   linearMargins,
+  lowerBounds,
   rowBytes,
 } from '../domain/linear';
 import { EspalierError } from '../errors';
 import type { Graph } from '../nn/graph';
+import { neg, reshape } from '../tensor/ops/core';
 import { sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
-import type { Verdict, VerifyJob } from './verifier';
+import type { Batch, OutputBounds, Verdict, VerifyJob } from './verifier';
 
 /** Lower bounds of z_y - z_j, [n, classes], for a batch; runs inside step(). */
 export type Stage = (batch: Batch) => Tensor;
-
-export interface Batch {
-  readonly job: VerifyJob;
-  /** [n, ...input]. */
-  readonly x: Tensor;
-  readonly labels: Int32Array;
-}
 
 export interface ProofOptions {
   readonly sound: boolean;
@@ -41,24 +38,37 @@ const MOST = 32;
 /** Interval bounds of the margins. */
 export const byIntervals =
   (sound: boolean): Stage =>
-  ({ job: { model, eps }, x, labels }) => {
-    const { box } = inputSet(x, eps, { sound });
-    return intervalMargins(model.graph, model.params, box, labels, { sound });
-  };
+  ({ model: { graph, params }, x, labels, eps }) =>
+    intervalMargins(graph, params, ball(x, eps, { sound }), labels, { sound });
 
 /** Linear bounds of the margins. */
 export const byLines =
   (options: LinearOptions): Stage =>
-  ({ job: { model, eps }, x, labels }) =>
-    linearMargins(sceneOf(model, x, eps, options), labels);
+  (batch) =>
+    linearMargins(sceneOf(batch, options), batch.labels);
 
-function sceneOf(
-  model: VerifyJob['model'],
-  x: Tensor,
-  eps: number,
+export const sceneOf = ({ model, x, eps }: Batch, options: LinearOptions): Hidden =>
+  hiddenBounds(model, inputSet(x, eps, { sound: options.sound }), options);
+
+/** Linear bounds of the outputs themselves, and the margins of `stage`. */
+export function boundsByLines(
+  batch: Batch,
   options: LinearOptions,
-): Hidden {
-  return hiddenBounds(model, inputSet(x, eps, { sound: options.sound }), options);
+  stage = byLines(options),
+): OutputBounds {
+  const { output } = batch.model.graph;
+  const [n, k] = [batch.labels.length, sizeOf(output)];
+  const scene = sceneOf(batch, options);
+  const at = Int32Array.from({ length: n * k }, (_, r) => Math.floor(r / k));
+  const unit = (factor: number): Rows['values'] => ({
+    index: at.map((_, r) => r % k),
+    factor: new Float32Array(n * k).fill(factor),
+  });
+  return {
+    lo: reshape(lowerBounds(scene, { at, values: unit(1) }), [n, k]),
+    hi: neg(reshape(lowerBounds(scene, { at, values: unit(-1) }), [n, k])),
+    margins: stage(batch),
+  };
 }
 
 /** Bytes that the boxes, lines and constants of one sample take. */
@@ -129,7 +139,11 @@ function runStage(job: VerifyJob, open: readonly number[], stage: Stage): Float3
   });
   const labels = Int32Array.from(open, (i) => job.labels[i]!);
   return step(engine, () =>
-    stage({ job, x: input(engine, images, [open.length, ...graph.network.input]), labels }).read(),
+    stage({
+      ...job,
+      x: input(engine, images, [open.length, ...graph.network.input]),
+      labels,
+    }).read(),
   );
 }
 

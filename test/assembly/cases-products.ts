@@ -29,6 +29,7 @@ function gemm(
   flip: boolean,
   bias: boolean,
   add: number,
+  relu = 0,
 ): CaseMaker {
   const [rows, n, k] = shape;
   return (m, rng) => {
@@ -49,12 +50,31 @@ function gemm(
     const want = [...indices(rows, n)].map(([i, j]) => {
       let sum = (bias ? vbias[j!]! : 0) + (add ? vc[i! * n + j!]! : 0);
       for (let l = 0; l < k; l++) sum += va[i! * ar + l * ac]! * vb[l * n + j!]!;
-      return sum;
+      return relu ? Math.max(0, sum) : sum;
     });
     return {
-      label: `${rows}x${k}x${n}${flip ? ' A^T' : ''}${bias ? ' bias' : ''}${add ? ' +=' : ''}`,
-      args: [...args, c, add],
+      label: `${rows}x${k}x${n}${flip ? ' A^T' : ''}${bias ? ' bias' : ''}${add ? ' +=' : ''}${relu ? ' relu' : ''}`,
+      args: [...args, c, add, relu],
       outputs: [{ at: c, want, ...near(k) }],
+    };
+  };
+}
+
+/** X W^T with the rows of W as they lie. */
+function gemv([rows, n, k]: [number, number, number], bias: boolean, relu: number): CaseMaker {
+  return (m, rng) => {
+    const [vx, vw, vb] = [rng.floats(rows * k), rng.floats(n * k), rng.floats(n)];
+    const pointers = [m.floats(vx), m.floats(vw), bias ? m.floats(vb) : 0];
+    const y = m.room(rows * n);
+    const want = [...indices(rows, n)].map(([i, j]) => {
+      let sum = bias ? vb[j!]! : 0;
+      for (let l = 0; l < k; l++) sum += vx[i! * k + l]! * vw[j! * k + l]!;
+      return relu ? Math.max(0, sum) : sum;
+    });
+    return {
+      label: `${rows}x${k}x${n}${bias ? ' bias' : ''}${relu ? ' relu' : ''}`,
+      args: [rows, n, k, ...pointers, y, relu],
+      outputs: [{ at: y, want, ...near(k) }],
     };
   };
 }
@@ -84,6 +104,8 @@ const CONVS: readonly Conv[] = [
   { x: [1, 1, 40, 40], oc: 2, k: [3, 3], s: [1, 1], p: [1, 1] },
   { x: [1, 2, 2, 600], oc: 5, k: [2, 3], s: [1, 2], p: [0, 1] },
   { x: [9, 2, 14, 14], oc: 5, k: [4, 4], s: [2, 2], p: [1, 1] },
+  { x: [2, 3, 11, 9], oc: 6, k: [3, 4], s: [2, 2], p: [2, 1], d: [3, 1] },
+  { x: [2, 2, 5, 5], oc: 3, k: [2, 2], s: [1, 1], p: [0, 0], d: [2, 1] },
   { x: [2, 1, 23, 23], oc: 9, k: [3, 3], s: [1, 1], p: [1, 1] },
   { x: [1, 4, 7, 19], oc: 3, k: [3, 3], s: [1, 2], p: [1, 1], d: [1, 2] },
   { x: [1, 130, 3, 3], oc: 5, k: [3, 3], s: [1, 1], p: [1, 1] },
@@ -117,11 +139,15 @@ function geometry({ x: [n, c, h, w], oc, k, s, p, d = [1, 1] }: Conv) {
   };
 }
 
-function conv(spec: Conv, bias: boolean): CaseMaker {
+/** Weights as the kernel wants them: as they are, or transformed. */
+type Weights = (m: Machine, weights: Float32Array, spec: Conv) => number;
+const plain: Weights = (m, weights) => m.floats(weights);
+
+function conv(spec: Conv, bias: boolean, relu = 0, weights = plain, slack = 1): CaseMaker {
   return (m, rng) => {
     const { args, each, sizes, plane, label } = geometry(spec);
     const [vx, vw, vb] = [rng.floats(sizes.x), rng.floats(sizes.w), rng.floats(spec.oc)];
-    const pointers = [m.floats(vx), m.floats(vw), bias ? m.floats(vb) : 0];
+    const pointers = [m.floats(vx), weights(m, vw, spec), bias ? m.floats(vb) : 0];
     const y = m.room(sizes.y);
     const want = Array.from({ length: sizes.y }, (_, i) =>
       bias ? vb[Math.floor(i / plane) % spec.oc]! : 0,
@@ -130,12 +156,77 @@ function conv(spec: Conv, bias: boolean): CaseMaker {
       want[o]! += vx[i]! * vw[w]!;
     });
     return {
-      label: label + (bias ? ' bias' : ''),
-      args: [...args, ...pointers, y],
-      outputs: [{ at: y, want, ...near(spec.x[1] * spec.k[0] * spec.k[1]) }],
+      label: label + (bias ? ' bias' : '') + (relu ? ' relu' : ''),
+      args: [...args, ...pointers, y, relu],
+      outputs: [
+        {
+          at: y,
+          want: relu ? want.map((sum) => Math.max(0, sum)) : want,
+          ...near(slack * spec.x[1] * spec.k[0] * spec.k[1]),
+        },
+      ],
     };
   };
 }
+
+/** What lines.ts takes. */
+function hasLines(spec: Conv): boolean {
+  const [{ s }, ow] = [spec, geometry(spec).args.at(-1)!];
+  return s[0] === s[1] && s[0] <= 2 && ow >= 4;
+}
+
+/** G of a line of 2 or 3 taps: values of its polynomial at 0, 1, -1 (halved) and infinity. */
+function pointsOf(line: readonly number[]): number[] {
+  const at = (point: number) => line.reduce((sum, g, i) => sum + g * point ** i, 0) / 2;
+  return [line[0]!, at(1), at(-1), line.at(-1)!];
+}
+
+/** [16][oc][c s s], transformed line by line and column by column. */
+function winogradWeights({ x: [, c], oc, k: [k], s: [s] }: Conv, weights: ArrayLike<number>) {
+  const r = k / s;
+  const u = new Array<number>(16 * oc * c * s * s);
+  for (const [o, ch, py, px] of indices(oc, c, s, s)) {
+    const tap = (i: number, j: number) =>
+      weights[((o! * c + ch!) * k + i * s + py!) * k + j * s + px!]!;
+    const lines = [...indices(r)].map(([i]) => pointsOf([...indices(r)].map(([j]) => tap(i!, j!))));
+    for (const [j] of indices(4))
+      pointsOf(lines.map((line) => line[j!]!)).forEach((value, i) => {
+        u[((4 * i + j!) * oc + o!) * c * s * s + (ch! * s + py!) * s + px!] = value;
+      });
+  }
+  return u;
+}
+
+const transformed: Weights = (m, weights, spec) => m.floats(winogradWeights(spec, weights));
+
+const winogradTransform =
+  (spec: Conv): CaseMaker =>
+  (m, rng) => {
+    const [{ oc, k, s }, c] = [spec, spec.x[1]];
+    const weights = rng.floats(oc * c * k[0] * k[1]);
+    const want = winogradWeights(spec, weights);
+    const wt = m.floats(weights);
+    const u = m.room(want.length);
+    return {
+      label: JSON.stringify(spec),
+      args: [oc, c, k[0], s[0], wt, u],
+      outputs: [{ at: u, want, ...near(9) }],
+    };
+  };
+
+const WINOGRADS: readonly Conv[] = [
+  { x: [0, 1, 4, 4], oc: 1, k: [3, 3], s: [1, 1], p: [1, 1] },
+  { x: [1, 1, 1, 1], oc: 1, k: [3, 3], s: [1, 1], p: [1, 1] },
+  { x: [2, 3, 5, 7], oc: 5, k: [3, 3], s: [1, 1], p: [1, 1] },
+  { x: [1, 4, 16, 16], oc: 6, k: [3, 3], s: [1, 1], p: [1, 1] },
+  { x: [11, 2, 2, 2], oc: 3, k: [3, 3], s: [1, 1], p: [1, 1] },
+  { x: [1, 17, 9, 31], oc: 4, k: [3, 3], s: [1, 1], p: [0, 2] },
+  { x: [1, 520, 3, 3], oc: 7, k: [3, 3], s: [1, 1], p: [1, 1] },
+  { x: [3, 2, 8, 8], oc: 4, k: [4, 4], s: [2, 2], p: [1, 1] },
+  { x: [2, 3, 14, 14], oc: 6, k: [4, 4], s: [2, 2], p: [1, 1] },
+  { x: [5, 1, 9, 6], oc: 2, k: [4, 4], s: [2, 2], p: [0, 3] },
+  { x: [2, 3, 7, 10], oc: 5, k: [2, 2], s: [1, 1], p: [1, 0] },
+];
 
 function convInputGrad(spec: Conv): CaseMaker {
   return (m, rng) => {
@@ -210,6 +301,24 @@ const POOLS: readonly Pool[] = [
     [1, 3, 4, 4],
     [4, 4],
     [1, 1],
+    [0, 0],
+  ],
+  [
+    [2, 1, 9, 22],
+    [3, 3],
+    [2, 2],
+    [1, 1],
+  ],
+  [
+    [1, 2, 3, 17],
+    [2, 5],
+    [1, 1],
+    [1, 2],
+  ],
+  [
+    [1, 1, 4, 30],
+    [2, 2],
+    [2, 3],
     [0, 0],
   ],
 ];
@@ -321,8 +430,16 @@ export const PRODUCTS: CaseTable = {
     gemm(shape, false, false, 0),
     gemm(shape, true, true, 0),
     gemm(shape, false, true, 1),
+    gemm(shape, false, true, 0, 1),
   ]),
-  conv2d: CONVS.flatMap((spec) => [conv(spec, false), conv(spec, true)]),
+  gemv: SHAPES.flatMap((shape) => [gemv(shape, false, 0), gemv(shape, true, 1)]),
+  conv2d: CONVS.flatMap((spec) => [conv(spec, false), conv(spec, true), conv(spec, true, 1)]),
+  conv2d_lines: CONVS.filter(hasLines).flatMap((spec) => [conv(spec, false), conv(spec, true, 1)]),
+  winograd_weights: WINOGRADS.map(winogradTransform),
+  conv2d_winograd: WINOGRADS.flatMap((spec) => [
+    conv(spec, false, 0, transformed, 8),
+    conv(spec, true, 1, transformed, 8),
+  ]),
   conv2d_input_grad: CONVS.map(convInputGrad),
   conv2d_weight_grad: CONVS.map(convWeightGrad),
   max_pool: POOLS.map(maxPool),

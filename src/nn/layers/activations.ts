@@ -30,6 +30,7 @@ function rectified(lo: number, hi: number, slope: number): Lines {
 
 export const relu = pointwiseLayer({
   role: 'pointwise',
+  rectifies: true,
   about: 'max(x, 0)',
   options: none,
   shape: same,

@@ -69,6 +69,13 @@ export const conv2d = affineLayer({
     return parts.length === 1 ? parts[0]! : concat(parts, 1);
   },
   bias: (p) => p.bias,
+  product([c, h, w], o) {
+    if (o.groups > 1) return undefined;
+    const { stride, pad, dilation } = convOptions(o);
+    const kernel = both(o.kernel);
+    const out = convSize([h!, w!], kernel, { stride, pad, dilation });
+    return [c!, h!, w!, o.channels, ...kernel, ...stride, pad[0], pad[1], ...dilation, ...out];
+  },
   terms(input, o) {
     const [kh, kw] = both(o.kernel);
     return (input[0]! / o.groups) * kh * kw + (o.bias ? 1 : 0);

@@ -36,4 +36,5 @@ export const dense = affineLayer({
     mul(takeRows(p.weight!, index), input(p.weight!.engine, factor, [factor.length, 1])),
   terms: (features, o) => features[0]! + (o.bias ? 1 : 0),
   backTerms: (_, o) => o.units,
+  product: ([features], { units }) => [features!, 1, 1, units, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1],
 });

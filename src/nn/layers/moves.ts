@@ -17,6 +17,7 @@ const batched = (x: Tensor, sample: Shape): Shape => [x.shape[0]!, ...sample];
 export const reshape = affineLayer({
   ...exact,
   about: 'the same values, in order, under another shape of the sample: shape',
+  alias: true,
   options: v.strictObject({ shape: v.array(whole(1)) }),
   shape([input], o, who) {
     const fits = o.shape.length > 0 && sizeOf(o.shape) === sizeOf(input!);

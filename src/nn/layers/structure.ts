@@ -15,6 +15,7 @@ const flat = (x: Tensor): Tensor => reshape(x, [x.shape[0]!, sizeOf(x.shape.slic
 export const flatten = affineLayer({
   role: 'affine',
   about: '[c, h, w] as [c * h * w]',
+  alias: true,
   options: none,
   shape: ([input]) => [sizeOf(input!)],
   flow: () => ({ way: 'repeat' }),

@@ -3,7 +3,7 @@
  * under differentiation, so every pullback is one of the three.
  */
 import { expect } from '../../errors';
-import { PANEL } from '../../runtime/kernels';
+import { hasLines, PANEL } from '../../runtime/kernels';
 import { type Shape, sameShape, sizeOf } from '../shape';
 import { record } from '../tape';
 import { empty, filled, type Tensor } from '../tensor';
@@ -29,7 +29,7 @@ export function matmul(a: Tensor, b: Tensor, { ta, tb, bias }: ProductOptions = 
   engine.run('pack_b', k, n, b.ptr, tb ? 1 : n, tb ? k : 1, packed);
   const y = empty(engine, [m, n]);
   const [row, col] = ta ? [1, m] : [k, 1];
-  engine.run('gemm', m, n, k, a.ptr, row, col, packed, bias?.ptr ?? 0, y.ptr, 0);
+  engine.run('gemm', m, n, k, a.ptr, row, col, packed, bias?.ptr ?? 0, y.ptr, 0, 0);
   const inputs = bias ? [a, b, bias] : [a, b];
   return record(y, inputs, [
     (g) => (ta ? matmul(b, g, { ta: !!tb, tb: true }) : matmul(g, b, { tb: !tb })),
@@ -63,7 +63,9 @@ export function conv2d(x: Tensor, w: Tensor, o: ConvOptions, bias?: Tensor): Ten
   const g = geometry(x.shape, w.shape, o);
   if (bias) expect(bias.size === g[4], 'conv2d', `a bias [${g[4]}]`, `[${bias.shape}]`);
   const y = empty(x.engine, [g[0], g[4], g[13], g[14]]);
-  x.engine.run('conv2d', ...g, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr);
+  // The same bits; without gathering where there is little to do with what was gathered.
+  const kernel = hasLines(...g) && g[1] * g[5] * g[6] <= 48 ? 'conv2d_lines' : 'conv2d';
+  x.engine.run(kernel, ...g, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr, 0);
   return record(y, bias ? [x, w, bias] : [x, w], [
     (dy) => conv2dInputGrad(dy, w, x.shape, o),
     (dy) => conv2dWeightGrad(x, dy, w.shape, o),

@@ -5,19 +5,18 @@
  */
 import * as v from 'valibot';
 import { ALPHA, type AlphaOptions, optimisedBounds } from '../../domain/alpha';
-import { inputSet } from '../../domain/balls';
-import { CHUNK, hiddenBounds, marginRows, marginTable } from '../../domain/linear';
+import { CHUNK, marginRows, marginTable } from '../../domain/linear';
 import { real, whole } from '../../options';
 import { input } from '../../tensor/tensor';
-import { byIntervals, byLines, proveByStages, type Stage } from '../linear';
+import { boundsByLines, byIntervals, byLines, proveByStages, type Stage, sceneOf } from '../linear';
 import { verifier } from '../verifier';
 import { shared, soundness } from './linear';
 
 const byOptimisedLines =
   (sound: boolean, options: AlphaOptions): Stage =>
-  ({ job: { model, eps }, x, labels }) => {
-    const chunk = Math.min(CHUNK, options.memory);
-    const scene = hiddenBounds(model, inputSet(x, eps, { sound }), { sound, chunk });
+  (batch) => {
+    const { model, labels } = batch;
+    const scene = sceneOf(batch, { sound, chunk: Math.min(CHUNK, options.memory) });
     const rows = marginRows(scene, labels);
     const best = optimisedBounds({ ...scene, chunk: null }, rows, options);
     return marginTable(scene, labels, input(model.engine, best, [best.length]));
@@ -44,5 +43,9 @@ export const alphaCrown = verifier({
       byOptimisedLines(sound, options),
     ];
     return proveByStages(job, stages, { sound, memory });
+  },
+  bounds(batch, { sound, memory, steps, rate, joint }) {
+    const options = { ...ALPHA, steps, rate, hidden: joint, memory };
+    return boundsByLines(batch, { sound }, byOptimisedLines(sound, options));
   },
 });

@@ -10,7 +10,7 @@ import * as v from 'valibot';
 import { CHUNK, type LinearOptions } from '../../domain/linear';
 import { SLOPES } from '../../domain/relaxations';
 import { choice, whole } from '../../options';
-import { byIntervals, byLines, MEMORY, proveByStages, type Stage } from '../linear';
+import { boundsByLines, byIntervals, byLines, MEMORY, proveByStages, type Stage } from '../linear';
 import { verifier } from '../verifier';
 
 /** Options that all verifiers by linear bounds have. */
@@ -36,6 +36,7 @@ export const crownIbp = verifier({
   describe: (o, eps) => `CROWN-IBP, ${o.slopes} slopes, ${soundness(o.sound)}, eps ${eps}`,
   verify: (job, { sound, memory, slopes }) =>
     proveByStages(job, bestOf({ sound, slopes, chunk: chunkOf(memory) }), { sound, memory }),
+  bounds: (batch, { sound, slopes }) => boundsByLines(batch, { sound, slopes, hidden: 'interval' }),
 });
 
 const hidden = v.optional(choice(['unstable', 'all'] as const), 'unstable');
@@ -49,6 +50,7 @@ export const crown = verifier({
     const stages = [...bestOf(options), byLines({ ...options, hidden })];
     return proveByStages(job, stages, { sound, memory });
   },
+  bounds: (batch, { sound, hidden }) => boundsByLines(batch, { sound, hidden }),
 });
 
 export const fastLin = verifier({
@@ -60,4 +62,5 @@ export const fastLin = verifier({
     const options = { sound, hidden, slopes: 'parallel', chunk: chunkOf(memory) } as const;
     return proveByStages(job, [byIntervals(sound), byLines(options)], { sound, memory });
   },
+  bounds: (batch, { sound, hidden }) => boundsByLines(batch, { sound, hidden, slopes: 'parallel' }),
 });

@@ -1,0 +1,90 @@
+/**
+ * Dense products with few rows, X [m, k] W^T: the rows of W are read as they lie, since packing
+ * them would cost as much as the product. An element is the sum of four partial sums, whatever
+ * rows stand beside it.
+ * Cost: 2 m n k flops, bound by reading W once.
+ */
+import { bytes, madd } from './simd';
+
+/** The sum of the lanes, two by two. */
+@inline
+function total(s: v128): f32 {
+  return (
+    f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1) +
+    (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3))
+  );
+}
+
+/**
+ * y[0 .. rows) = the products of x with `rows` (1, 3 or 6) rows of W (+ bias), at 0 or more on
+ * demand. Six sums hide the latency of a multiply-add; with eight, V8 of Node 20 keeps some of them
+ * in memory, at half the speed.
+ */
+@inline
+function dots(
+  rows: i32, x: usize, w: usize, row: usize, k: i32, bias: usize, relu: i32, y: usize,
+): void {
+  let a = f32x4.splat(0);
+  let b = a;
+  let c = a;
+  let d = a;
+  let e = a;
+  let f = a;
+  const end = x + bytes(k & ~3);
+  for (; x < end; x += 16, w += 16) {
+    const v = v128.load(x);
+    a = madd(v, v128.load(w), a);
+    if (rows > 1) {
+      b = madd(v, v128.load(w + row), b);
+      c = madd(v, v128.load(w + row * 2), c);
+    }
+    if (rows > 3) {
+      d = madd(v, v128.load(w + row * 3), d);
+      e = madd(v, v128.load(w + row * 4), e);
+      f = madd(v, v128.load(w + row * 5), f);
+    }
+  }
+  const rest = k & 3;
+  const next: usize = bias ? 4 : 0;
+  put(total(a), x, w, rest, bias, relu, y);
+  if (rows > 1) {
+    put(total(b), x, w + row, rest, bias + next, relu, y + 4);
+    put(total(c), x, w + row * 2, rest, bias + next * 2, relu, y + 8);
+  }
+  if (rows > 3) {
+    put(total(d), x, w + row * 3, rest, bias + next * 3, relu, y + 12);
+    put(total(e), x, w + row * 4, rest, bias + next * 4, relu, y + 16);
+    put(total(f), x, w + row * 5, rest, bias + next * 5, relu, y + 20);
+  }
+}
+
+/** Writes sum + the last `rest` products + bias. */
+function put(sum: f32, x: usize, w: usize, rest: i32, bias: usize, relu: i32, y: usize): void {
+  for (; rest > 0; rest--, x += 4, w += 4) sum += load<f32>(x) * load<f32>(w);
+  if (bias) sum += load<f32>(bias);
+  store<f32>(y, relu ? max<f32>(sum, 0) : sum);
+}
+
+/**
+ * y [m, n] = x [m, k] wt^T (+ bias [n]), max(0, .) of it when relu is not 0; wt [n, k]. Rows are n.
+ */
+export function gemv(
+  m: i32, n: i32, k: i32, x: usize, wt: usize, bias: usize, y: usize, relu: i32,
+  r0: i32, r1: i32,
+): void {
+  const row = bytes(k);
+  for (let j = r0; j < r1; ) {
+    const left = r1 - j;
+    const rows = left >= 6 ? 6 : left >= 3 ? 3 : 1;
+    const w = wt + row * j;
+    const b = bias ? bias + bytes(j) : 0;
+    for (let i = 0; i < m; i++) {
+      const from = x + row * i;
+      const to = y + bytes(i * n + j);
+      if (rows == 6) dots(6, from, w, row, k, b, relu, to);
+      else if (rows == 3) dots(3, from, w, row, k, b, relu, to);
+      else dots(1, from, w, row, k, b, relu, to);
+    }
+    j += rows;
+  }
+}

@@ -1,0 +1,281 @@
+/**
+ * Convolutions of small kernels with fewer multiplications: Winograd's minimal filtering (Lavin and
+ * Gray, "Fast algorithms for convolutional neural networks", 2016), on 4 x 4 tiles of the input
+ * with the interpolation points 0, 1, -1 and infinity. A kernel of r taps makes m = 5 - r outputs of
+ * a tile by 4 products instead of r m, in each direction: 2.25 times fewer for r = 3 and for r = 2.
+ *
+ * A kernel of k = s r taps with stride s is s * s kernels of r taps with stride 1, each on its own
+ * phase of the input (every s-th line and column), summed: their channels stand side by side, in
+ * all depth = c s s, so that 3 x 3 with stride 1 and 4 x 4 with stride 2 are one kernel.
+ *
+ *     weights  U = G g G^T            [16][oc][depth], made once by winograd_weights
+ *     input    V = B^T d B            [panel][16][depth][8], 8 tiles side by side
+ *     products M_i = U_i V_i          [panel][oc][16][8], by tile.ts
+ *     output   A^T M A                (+ bias, relu)
+ *
+ * Its rounding errors also depend on inputs that the direct sum never meets, so certificates do not
+ * speak of it (docs/numerics.md). x [n, c, h, w], weights [oc, c, k, k], y [n, oc, oh, ow].
+ * Cost: 32 ceil(oh / m) ceil(ow / m) n oc depth flops and the transforms.
+ */
+import { pad_phase } from './padded';
+import { bytes, store_part } from './simd';
+import { From, HALF, multiply, multiply_half } from './tile';
+
+/** Panels that are transformed before the weights are run over; also in kernels.ts. */
+@inline
+function panels_at_once(depth: i32, oc: i32): i32 {
+  return max<i32>(2, min<i32>(8, 1024 / max<i32>(depth + oc, 1)));
+}
+
+/** G of a line of r = 2 or 3 taps, `step` bytes apart, to 4 elements `to_step` bytes apart. */
+@inline
+function weights_of_line(r: i32, p: usize, step: usize, q: usize, to_step: usize): void {
+  const first = load<f32>(p);
+  const last = load<f32>(p + step * (r - 1));
+  const even = r == 3 ? first + last : first;
+  const odd = r == 3 ? load<f32>(p + step) : last;
+  store<f32>(q, first);
+  store<f32>(q + to_step, 0.5 * (even + odd));
+  store<f32>(q + to_step * 2, 0.5 * (even - odd));
+  store<f32>(q + to_step * 3, last);
+}
+
+/** u [16][oc][c s s] of wt [oc, c, k, k] for stride s. Rows are oc. work: 48 bytes. */
+export function winograd_weights(
+  oc: i32, c: i32, k: i32, s: i32, wt: usize, u: usize, work: usize, r0: i32, r1: i32,
+): void {
+  const r = k / s;
+  const phases = s * s;
+  const depth = c * phases;
+  const matrix = bytes(oc * depth);
+  for (let o = r0; o < r1; o++) {
+    for (let d = 0; d < depth; d++) {
+      const phase = d % phases;
+      const kernel = wt + bytes((o * c + d / phases) * k * k + (phase / s) * k + (phase % s));
+      for (let i = 0; i < r; i++) {
+        weights_of_line(r, kernel + bytes(i * s * k), bytes(s), work + bytes(4 * i), 4);
+      }
+      const to = u + bytes(o * depth + d);
+      for (let j = 0; j < 4; j++) {
+        weights_of_line(r, work + bytes(j), 16, to + matrix * j, matrix * 4);
+      }
+    }
+  }
+}
+
+/** Of a panel's 8 tiles: four lists of 8 i32. */
+const enum Place {
+  /** Byte offset among the padded planes. */
+  FROM = 0,
+  /** Byte offset in y. */
+  TO = 32,
+  /** Columns of y that exist, 0 past the last tile. */
+  WIDE = 64,
+  /** Lines of y that exist. */
+  HIGH = 96,
+  BYTES = 128,
+}
+
+/** The tiles [first, first + 8) of n * down * across; image0 and line0 are the first padded ones. */
+function place(
+  first: i32, total: i32, down: i32, across: i32, m: i32, oc: i32, oh: i32, ow: i32,
+  image0: i32, line0: i32, pw: i32, plane: i32, places: usize,
+): void {
+  let tx = first % across;
+  const line = first / across;
+  let ty = line % down;
+  let image = line / down;
+  for (let lane = 0; lane < 8; lane++, places += 4) {
+    const inside = first + lane < total;
+    const from = (image - image0) * plane + (ty - line0) * m * pw + tx * m;
+    const to = (image * oc * oh + ty * m) * ow + tx * m;
+    store<i32>(places, inside ? from << 2 : 0, Place.FROM);
+    store<i32>(places, to << 2, Place.TO);
+    store<i32>(places, inside ? min<i32>(m, ow - tx * m) : 0, Place.WIDE);
+    store<i32>(places, inside ? min<i32>(m, oh - ty * m) : 0, Place.HIGH);
+    if (++tx == across) {
+      tx = 0;
+      if (++ty == down) {
+        ty = 0;
+        image++;
+      }
+    }
+  }
+}
+
+/** Line i of B^T d for the 4 columns of the tile at p. */
+@inline
+function input_line(i: i32, p: usize, line: usize): v128 {
+  if (i == 0) return f32x4.sub(v128.load(p), v128.load(p + line * 2));
+  if (i == 1) return f32x4.add(v128.load(p + line), v128.load(p + line * 2));
+  if (i == 2) return f32x4.sub(v128.load(p + line * 2), v128.load(p + line));
+  return f32x4.sub(v128.load(p + line), v128.load(p + line * 3));
+}
+
+/** V of one channel for 4 tiles, line i of 4: to `out`, the 16 values `step` bytes apart. */
+@inline
+function input_tiles(i: i32, planes: usize, places: usize, line: usize, out: usize, step: usize): void {
+  const a = input_line(i, planes + load<u32>(places), line);
+  const b = input_line(i, planes + load<u32>(places, 4), line);
+  const c = input_line(i, planes + load<u32>(places, 8), line);
+  const d = input_line(i, planes + load<u32>(places, 12), line);
+  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+  const ef = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+  const gh = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  const c0 = v128.shuffle<i64>(ab, cd, 0, 2);
+  const c1 = v128.shuffle<i64>(ab, cd, 1, 3);
+  const c2 = v128.shuffle<i64>(ef, gh, 0, 2);
+  const c3 = v128.shuffle<i64>(ef, gh, 1, 3);
+  const q = out + step * (4 * i);
+  v128.store(q, f32x4.sub(c0, c2));
+  v128.store(q + step, f32x4.add(c1, c2));
+  v128.store(q + step * 2, f32x4.sub(c2, c1));
+  v128.store(q + step * 3, f32x4.sub(c1, c3));
+}
+
+/** Column j of line i of A^T M for 4 tiles; M has 32 bytes a value. */
+@inline
+function output_line(m: i32, i: i32, p: usize): v128 {
+  const x = v128.load(p, 128);
+  const y = v128.load(p, 256);
+  if (i == 0) return f32x4.add(f32x4.add(v128.load(p), x), y);
+  const last = v128.load(p, 384);
+  if (i == 1) return m == 2 ? f32x4.sub(f32x4.sub(x, y), last) : f32x4.sub(x, y);
+  return f32x4.sub(f32x4.add(x, y), last);
+}
+
+@inline
+function finish(v: v128, bias: v128, relu: i32): v128 {
+  const sum = f32x4.add(v, bias);
+  return relu ? f32x4.max(sum, f32x4.splat(0)) : sum;
+}
+
+@inline
+function put(i: i32, places: usize, y: usize, v: v128): void {
+  const wide = load<i32>(places, Place.WIDE);
+  if (i < load<i32>(places, Place.HIGH)) store_part(y + load<u32>(places, Place.TO), v, wide);
+}
+
+/** Line i of the outputs of 4 tiles of one channel. */
+@inline
+function output_tiles(
+  m: i32, i: i32, p: usize, bias: v128, relu: i32, places: usize, y: usize,
+): void {
+  const a = output_line(m, i, p);
+  const b = output_line(m, i, p + 32);
+  const c = output_line(m, i, p + 64);
+  const d = output_line(m, i, p + 96);
+  const y0 = finish(f32x4.add(f32x4.add(a, b), c), bias, relu);
+  const e = f32x4.sub(b, c);
+  const y1 = finish(m == 2 ? f32x4.sub(e, d) : e, bias, relu);
+  const y2 = m == 2 ? y1 : finish(f32x4.sub(f32x4.add(b, c), d), bias, relu);
+  const lo = v128.shuffle<i32>(y0, y1, 0, 4, 1, 5);
+  const hi = v128.shuffle<i32>(y0, y1, 2, 6, 3, 7);
+  put(i, places, y, v128.shuffle<i32>(lo, y2, 0, 1, 4, 4));
+  put(i, places + 4, y, v128.shuffle<i32>(lo, y2, 2, 3, 5, 5));
+  put(i, places + 8, y, v128.shuffle<i32>(hi, y2, 0, 1, 6, 6));
+  put(i, places + 12, y, v128.shuffle<i32>(hi, y2, 2, 3, 7, 7));
+}
+
+/** All outputs of one channel of a panel. */
+@inline
+function output_panel(
+  m: i32, p: usize, bias: v128, relu: i32, places: usize, y: usize, line: usize,
+): void {
+  for (const end = places + 32; places < end; p += 16, places += 16) {
+    for (let i = 0; i < m; i++) output_tiles(m, i, p, bias, relu, places, y + line * i);
+  }
+}
+
+/**
+ * y = conv(x, wt) (+ bias [oc]), max(0, .) of it when relu is not 0, with u of winograd_weights.
+ * k = s r with r = 2 or 3, no dilation, the same in both directions. Rows are panels of 8 tiles.
+ * work: places, padded planes, V, M.
+ */
+export function conv2d_winograd(
+  n: i32, c: i32, h: i32, w: i32, oc: i32, kh: i32, kw: i32, sh: i32, sw: i32, pt: i32, pl: i32,
+  dh: i32, dw: i32, oh: i32, ow: i32, x: usize, u: usize, bias: usize, y: usize,
+  relu: i32, work: usize, r0: i32, r1: i32,
+): void {
+  const m = 5 - kh / sh;
+  const down = (oh + m - 1) / m;
+  const across = (ow + m - 1) / m;
+  const total = n * down * across;
+  const depth = c * sh * sw;
+  const group = panels_at_once(depth, oc);
+  const pw = across * m + 4 - m;
+  const most = min<i32>(n, (8 * group - 2) / (down * across) + 2);
+  const planes = work + <usize>Place.BYTES * group;
+  const v = planes + bytes(most * (down * m + 4 - m) * pw);
+  // Off powers of two, which would meet in one set of the cache.
+  const v_step = (<usize>depth << 5) + 64;
+  const v_panel = v_step * 16;
+  const products = v + v_panel * group;
+  const m_panel = <usize>oc << 9;
+  for (let r = r0; r < r1; r += group) {
+    const have = min<i32>(group, r1 - r);
+    const last = min<i32>((r + have) * 8, total) - 1;
+    const image0 = r * 8 / (down * across);
+    const images = last / (down * across) - image0 + 1;
+    // Of one image only the lines that are met, of several all.
+    const line0 = images == 1 ? r * 8 / across % down : 0;
+    const line1 = images == 1 ? last / across % down : down - 1;
+    const ph = (line1 - line0) * m + 4;
+    for (let i = 0; i < have; i++) {
+      place(
+        (r + i) * 8, total, down, across, m, oc, oh, ow, image0, line0, pw, ph * pw,
+        work + <usize>Place.BYTES * i,
+      );
+    }
+    for (let d = 0; d < depth; d++) {
+      const phase = d % (sh * sw);
+      for (let i = 0; i < images; i++) {
+        pad_phase(
+          x + bytes(((image0 + i) * c + d / (sh * sw)) * h * w), h, w,
+          line0 * m * sh + phase / sw - pt, phase % sw - pl, sh, ph, pw, planes + bytes(i * ph * pw),
+        );
+      }
+      for (let i = 0; i < have; i++) {
+        for (let half: usize = 0; half < 32; half += 16) {
+          const to = v + v_panel * i + (<usize>d << 5) + half;
+          const from = work + <usize>Place.BYTES * i + half;
+          input_tiles(0, planes, from, bytes(pw), to, v_step);
+          input_tiles(1, planes, from, bytes(pw), to, v_step);
+          input_tiles(2, planes, from, bytes(pw), to, v_step);
+          input_tiles(3, planes, from, bytes(pw), to, v_step);
+        }
+      }
+    }
+    // Of a last panel with 4 tiles or fewer only half is computed.
+    const half = (last & 7) < 4 ? have - 1 : have;
+    for (let t = 0; t < 16; t++) {
+      for (let o = 0; half < have && o < oc; o += HALF) {
+        multiply_half(
+          oc - o, u + bytes((t * oc + o) * depth), bytes(depth), 4,
+          v + v_panel * half + v_step * t, depth,
+          products + m_panel * half + (<usize>o << 9) + (<usize>t << 5), 512, From.ZERO, 0,
+        );
+      }
+      for (let o = 0; half > 0 && o < oc; o += 4) {
+        const a = u + bytes((t * oc + o) * depth);
+        for (let i = 0; i < half; i++) {
+          multiply(
+            oc - o, a, bytes(depth), 4, v + v_panel * i + v_step * t, depth,
+            products + m_panel * i + (<usize>o << 9) + (<usize>t << 5), 512, From.ZERO, 0,
+          );
+        }
+      }
+    }
+    for (let o = 0; o < oc; o++) {
+      const b = bias ? v128.load32_splat(bias + bytes(o)) : f32x4.splat(0);
+      const to = y + bytes(o * oh * ow);
+      for (let i = 0; i < have; i++) {
+        const p = products + m_panel * i + (<usize>o << 9);
+        const places = work + <usize>Place.BYTES * i;
+        if (m == 2) output_panel(2, p, b, relu, places, to, bytes(ow));
+        else output_panel(3, p, b, relu, places, to, bytes(ow));
+      }
+    }
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * The ways to compute a product or convolution of a compiled plan, each one a `Form`: what it costs
+ * and the kernel calls it consists of. A plan takes the cheapest form for each layer.
+ *
+ * Costs are in multiply-adds of the register tile (assembly/tile.ts) that would take as long; their
+ * constants are measured (bench/forms.ts).
+ */
+import type { ProductSizes } from '../nn/layer';
+import type { Call, Engine } from '../runtime/engine';
+import { hasLines, PANEL, type Ptr, packedSize } from '../runtime/kernels';
+import type { Tensor } from '../tensor/tensor';
+
+/** A layer to be compiled: y [batch, oc, oh, ow] = W x + b, at 0 or more with `relu`. */
+export interface FormJob {
+  readonly engine: Engine;
+  readonly batch: number;
+  readonly sizes: ProductSizes;
+  readonly weight: Tensor;
+  readonly bias: Tensor | undefined;
+  readonly x: Ptr;
+  readonly y: Ptr;
+  readonly relu: boolean;
+  /** Memory of the plan, for prepared weights. */
+  keep(bytes: number): Ptr;
+}
+
+export interface Form {
+  readonly about: string;
+  /**
+   * Whether certificates speak of it: it sums the products of the layer in some order, no other
+   * numbers (docs/numerics.md).
+   */
+  readonly direct: boolean;
+  /** Infinity where it does not apply. */
+  cost(sizes: ProductSizes, batch: number): number;
+  /** Prepares the weights and returns what each run calls. */
+  compile(job: FormJob): Call[];
+}
+
+const isDense = ([, h, w, , kh, kw]: ProductSizes): boolean => h * w * kh * kw === 1;
+const plane = (sizes: ProductSizes): number => sizes[12] * sizes[13];
+const depthOf = ([c, , , , kh, kw]: ProductSizes): number => c * kh * kw;
+/** Lanes of whole panels; half a panel takes two thirds of the time. */
+function panels(positions: number): number {
+  const rest = positions % PANEL;
+  return positions - rest + (rest === 0 ? 0 : rest <= PANEL / 2 ? (2 * PANEL) / 3 : PANEL);
+}
+
+const gemm: Form = {
+  about: 'packed product',
+  direct: true,
+  cost: (s, batch) =>
+    isDense(s) ? s[0] * PANEL * Math.ceil(s[3] / PANEL) * Math.max(batch, 4) : Infinity,
+  compile({ engine, batch, sizes, weight, bias, x, y, relu, keep }) {
+    const [k, , , n] = sizes;
+    const packed = keep(4 * packedSize(k, n));
+    engine.run('pack_b', k, n, weight.ptr, 1, k, packed);
+    return [
+      engine.prepare(
+        ...(['gemm', batch, n, k, x, k, 1, packed, bias?.ptr ?? 0, y, 0, Number(relu)] as const),
+      ),
+    ];
+  },
+};
+
+const gemv: Form = {
+  about: 'rows of the weights as they lie',
+  direct: true,
+  cost: (s, batch) => (isDense(s) ? 1.5 * s[0] * s[3] * batch : Infinity),
+  compile({ engine, batch, sizes: [k, , , n], weight, bias, x, y, relu }) {
+    const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
+    return [engine.prepare('gemv', batch, n, k, ...to, Number(relu))];
+  },
+};
+
+const conv: Form = {
+  about: 'implicit product over gathered windows',
+  direct: true,
+  cost(s, batch) {
+    if (isDense(s)) return Infinity;
+    return panels(batch * plane(s)) * (depthOf(s) * (s[3] + 8) + 5 * s[3] + 400);
+  },
+  compile({ engine, batch, sizes, weight, bias, x, y, relu }) {
+    const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
+    return [engine.prepare('conv2d', batch, ...sizes, ...to, Number(relu))];
+  },
+};
+
+const lines: Form = {
+  about: 'taps as offsets into padded planes',
+  direct: true,
+  cost(s, batch) {
+    if (isDense(s) || !hasLines(batch, ...s)) return Infinity;
+    const quads = batch * s[12] * Math.ceil(s[13] / 4);
+    return 4 * quads * (depthOf(s) * (s[3] + 3) + 7 * s[3] + 6 * s[0] * s[6] * s[7]);
+  },
+  compile({ engine, batch, sizes, weight, bias, x, y, relu }) {
+    const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
+    return [engine.prepare('conv2d_lines', batch, ...sizes, ...to, Number(relu))];
+  },
+};
+
+/** Outputs of a tile of winograd.ts in one direction, or 0 where it does not apply. */
+function winogradTile([, , , , kh, kw, sh, sw, , , dh, dw]: ProductSizes): number {
+  const fits = kh === kw && sh === sw && dh === 1 && dw === 1;
+  const known = (kh === 3 && sh === 1) || (kh === 4 && sh === 2) || (kh === 2 && sh === 1);
+  return fits && known ? 5 - kh / sh : 0;
+}
+
+const winograd: Form = {
+  about: 'minimal filtering on 4 x 4 tiles',
+  direct: false,
+  cost(s, batch) {
+    const m = winogradTile(s);
+    if (m === 0) return Infinity;
+    const tiles = panels(batch * Math.ceil(s[12] / m) * Math.ceil(s[13] / m));
+    const depth = s[0] * s[6] * s[7];
+    return tiles * (depth * (17.8 * s[3] + 190) + 60 * s[3] + 1500);
+  },
+  compile({ engine, batch, sizes, weight, bias, x, y, relu, keep }) {
+    const [c, , , oc, k, , stride] = sizes;
+    const u = keep(4 * 16 * oc * c * stride * stride);
+    engine.run('winograd_weights', oc, c, k, stride, weight.ptr, u);
+    const to = [x, u, bias?.ptr ?? 0, y] as const;
+    return [engine.prepare('conv2d_winograd', batch, ...sizes, ...to, Number(relu))];
+  },
+};
+
+/** All forms by name. */
+export const forms: Readonly<Record<string, Form>> = { gemm, gemv, conv, lines, winograd };
