@@ -156,7 +156,16 @@ export {
   objective,
 } from './train/objective';
 export { objectives } from './train/objectives/registry';
+export { Budget, type BudgetLimits } from './verify/budget';
+export type { Outcome, Witness } from './verify/outcome';
+export { finish, type SearchOptions, verifySpecification } from './verify/search';
 export { type Smoothed, type SmoothingOptions, smooth } from './verify/smoothing';
+export {
+  ballRegion,
+  marginProperty,
+  type Region,
+  type Specification,
+} from './verify/specification';
 export { type Verdict, type Verifier, type VerifyJob, verifier } from './verify/verifier';
 export { verifiers } from './verify/verifiers/registry';
 export { VERSION } from './version';

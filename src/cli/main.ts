@@ -62,6 +62,11 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'an independent checker of certificates',
     load: () => import('./commands/check'),
   },
+  verify: {
+    args: 'MODEL SPEC',
+    about: 'a model against a VNN-LIB property: sat, unsat, unknown or timeout',
+    load: () => import('./commands/verify'),
+  },
   convert: {
     args: 'IN OUT',
     about: 'between formats: safetensors, compact, ONNX, PyTorch, npz',

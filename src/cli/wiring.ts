@@ -53,6 +53,15 @@ export const backend: Backend = {
     const hooks = { onEvent, signal, seed: config.seed };
     return evaluate(model, set, set.test, config.evaluate, hooks);
   },
+  async judge(engine, { model: path, as, config, ...job }) {
+    const { judge } = await import('../recipe/judge');
+    const { sha256 } = await import('../data/sha256');
+    const { readFile } = await import('../io/files');
+    const file = await sha256([await readFile(path, 2 ** 32)]);
+    const { model } = await open(engine, { model: path, as, onEvent: job.onEvent });
+    const set = await loadData(config.data);
+    return judge(model, set, config, { ...job, identity: { file, as } }, job);
+  },
   async bounds(engine, job) {
     const { outputBounds } = await import('../recipe/phases');
     const { model } = await open(engine, job);
@@ -72,6 +81,10 @@ export const backend: Backend = {
     const { checkFiles } = await import('../recipe/certificates');
     const { model } = await open(engine, job);
     return checkFiles(model, job);
+  },
+  async verify(engine, job) {
+    const { verifyFile } = await import('../recipe/verify');
+    return verifyFile(real(engine), job);
   },
   async inspect(engine, path, as) {
     const { readModelFile } = await import('../io/read');

@@ -10,6 +10,7 @@ export type Phase =
   | 'prune'
   | 'finetune'
   | 'evaluate'
+  | 'verify'
   | 'certify'
   | 'check'
   | 'smooth'

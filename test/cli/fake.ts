@@ -125,6 +125,12 @@ const idle: Backend = {
   prune: async () => inspection,
   finetune: async () => inspection,
   evaluate: async () => ({ accuracies, contradictions: 0 }),
+  judge: async () => ({
+    accuracies,
+    contradictions: 0,
+    verifiers: [{ name: 'interval', description: 'sound', certified: 50, seconds: 1 }],
+    samples: [],
+  }),
   bounds: async (_, { indices }) =>
     indices.map((index) => ({
       index,
@@ -152,6 +158,7 @@ const idle: Backend = {
   check: async (_, { path }) => [
     { file: path, accepted: true, text: 'output 1 is the largest', margin: 0.5 },
   ],
+  verify: async () => ({ answer: 'unsat', bound: 0.5, by: 'interval', seconds: 1, nodes: 1 }),
   inspect: async () => inspection,
   convert: async () => ({ from: 'onnx', to: 'espalier', notes: [], bytes: 2600, inspection }),
   compact: async () => compacted,

@@ -1,6 +1,7 @@
 /** All verifiers by name. */
 import type { Verifier } from '../verifier';
 import { alphaCrown } from './alpha-crown';
+import { complete } from './complete';
 import { interval } from './interval';
 import { crown, crownIbp, fastLin } from './linear';
 
@@ -10,4 +11,5 @@ export const verifiers: Readonly<Record<string, Verifier>> = {
   crown,
   'fast-lin': fastLin,
   'alpha-crown': alphaCrown,
+  complete,
 };
