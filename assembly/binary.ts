@@ -62,8 +62,7 @@ function broadcast(
     const pb = b + bytes(i0 * b0 + i1 * b1);
     const py = y + bytes(r) * d2;
     if (a2 == 1 && b2 == 1) line(op, d2, pa, true, pb, true, py);
-    else if (a2 == 1 && b2 == 0) line(op, d2, pa, true, pb, false, py);
-    else if (a2 == 0 && b2 == 1) line(op, d2, pa, false, pb, true, py);
+    else if ((a2 | b2) == 1) line(op, d2, pa, a2 == 1, pb, b2 == 1, py);
     else {
       for (let j = 0; j < d2; j++) {
         const u = v128.load32_zero(pa + bytes(j * a2));

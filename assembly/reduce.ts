@@ -1,7 +1,7 @@
 /**
  * Reductions. Sums run in f64, in the order of the reduced index. A reduction lies inside one
  * row, so that no split crosses it.
- * Cost: one pass (two for the moments); sums over the last axis take two elements at a time.
+ * Cost: one pass; sums over the last axis take two elements at a time.
  */
 import { bytes } from './simd';
 
@@ -27,24 +27,6 @@ function sum_run(x: usize, count: i32): f64 {
   }
   let s = lanes_sum(f64x2.add(a, b));
   for (; p < end; p += 4) s += <f64>load<f32>(p);
-  return s;
-}
-
-/** Sum of squared distances from `centre` of a contiguous run. */
-function square_run(x: usize, count: i32, centre: f64): f64 {
-  const end = x + bytes(count);
-  const m = f64x2.splat(centre);
-  let a = f64x2.splat(0);
-  let p = x;
-  for (; p + 8 <= end; p += 8) {
-    const d = f64x2.sub(promote(p), m);
-    a = f64x2.add(a, f64x2.mul(d, d));
-  }
-  let s = lanes_sum(a);
-  for (; p < end; p += 4) {
-    const d = <f64>load<f32>(p) - centre;
-    s += d * d;
-  }
   return s;
 }
 
@@ -118,52 +100,17 @@ export function argmax(rows_n: i32, cols: i32, x: usize, y: usize, r0: i32, r1: 
   }
 }
 
-/** Mean and biased variance of every channel of x [n, c, hw], in two passes. Rows are c. */
-export function channel_moments(
-  n: i32, c: i32, hw: i32, x: usize, mean: usize, variance: usize, r0: i32, r1: i32,
-): void {
-  const total = <f64>n * <f64>hw;
-  const stride = bytes(hw) * c;
-  for (let r = r0; r < r1; r++) {
-    const start = x + bytes(r) * hw;
-    let s: f64 = 0;
-    for (let i = 0; i < n; i++) s += sum_run(start + stride * i, hw);
-    const m = s / total;
-    let q: f64 = 0;
-    for (let i = 0; i < n; i++) q += square_run(start + stride * i, hw, m);
-    store<f32>(mean + bytes(r), <f32>m);
-    store<f32>(variance + bytes(r), <f32>(q / total));
-  }
-}
-
 /** y (one i32) = number of elements that are not +-0. One row. */
 export function count_nonzero(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
-  if (r0 < r1) store<i32>(y, n - count_lanes(n, x, true));
-}
-
-/** y (one i32) = number of infinities and NaNs. One row. */
-export function count_nonfinite(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
-  if (r0 < r1) store<i32>(y, n - count_lanes(n, x, false));
-}
-
-/** Counts zeros, or finite values: |v| compared with 0, or below infinity. */
-@inline
-function count_lanes(n: i32, x: usize, zeros: bool): i32 {
+  if (r0 >= r1) return;
   const end = x + bytes(n);
-  const inf = f32x4.splat(f32.POSITIVE_INFINITY);
   const zero = f32x4.splat(0);
-  let counts = i32x4.splat(0);
+  let zeros = i32x4.splat(0);
   let p = x;
-  for (; p + 16 <= end; p += 16) {
-    const v = v128.load(p);
-    // A set mask is -1.
-    counts = i32x4.sub(counts, zeros ? f32x4.eq(v, zero) : f32x4.lt(f32x4.abs(v), inf));
-  }
-  let s = i32x4.extract_lane(counts, 0) + i32x4.extract_lane(counts, 1);
-  s += i32x4.extract_lane(counts, 2) + i32x4.extract_lane(counts, 3);
-  for (; p < end; p += 4) {
-    const v = load<f32>(p);
-    s += <i32>(zeros ? v == 0 : abs<f32>(v) < f32.POSITIVE_INFINITY);
-  }
-  return s;
+  // A set mask is -1.
+  for (; p + 16 <= end; p += 16) zeros = i32x4.sub(zeros, f32x4.eq(v128.load(p), zero));
+  let count = i32x4.extract_lane(zeros, 0) + i32x4.extract_lane(zeros, 1);
+  count += i32x4.extract_lane(zeros, 2) + i32x4.extract_lane(zeros, 3);
+  for (; p < end; p += 4) count += <i32>(load<f32>(p) == 0);
+  store<i32>(y, n - count);
 }

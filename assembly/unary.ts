@@ -17,7 +17,6 @@ const enum Op {
   LOG,
   ABS,
   SIGN,
-  NEG,
   SQRT,
   RECIPROCAL,
   SQUARE,
@@ -41,7 +40,6 @@ function apply(op: Op, v: v128, p: v128, q: v128): v128 {
     const unit = f32x4.sub(indicator(f32x4.gt(v, zero)), indicator(f32x4.lt(v, zero)));
     return v128.bitselect(unit, v, f32x4.eq(v, v));
   }
-  if (op == Op.NEG) return f32x4.neg(v);
   if (op == Op.SQRT) return f32x4.sqrt(v);
   if (op == Op.RECIPROCAL) return f32x4.div(f32x4.splat(1), v);
   if (op == Op.SQUARE) return f32x4.mul(v, v);
@@ -99,10 +97,6 @@ function abs_(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
 /** -1, 0 or 1. */
 export function sign(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
   map(Op.SIGN, 0, 0, x, y, r0, r1);
-}
-
-export function neg(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
-  map(Op.NEG, 0, 0, x, y, r0, r1);
 }
 
 function sqrt_(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {

@@ -12,7 +12,9 @@ const real = (engine: EngineHandle): Engine => engine as Engine;
 export const backend: Backend = {
   async load(options) {
     const { load } = await import('../runtime/engine');
-    return load(options);
+    const engine = await load(options);
+    await engine.settled();
+    return engine;
   },
   async compress(config, { engine, ...job }) {
     const { compress } = await import('../recipe/compress');

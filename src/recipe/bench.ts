@@ -2,13 +2,13 @@
  * The speed of this machine: products, convolutions, forward passes and training steps. Every row is
  * the median of many calls after a warm-up, with the spread of its middle half.
  */
-import { logits } from '../domain/classifier';
+import { compilePlan } from '../domain/plan';
 import { createModel, freeModel, type Model } from '../nn/model';
 import { buildNetwork } from '../nn/zoo';
 import { parseOptions } from '../options';
 import type { Engine } from '../runtime/engine';
 import { conv2d, matmul } from '../tensor/ops/product';
-import { filled, input, step } from '../tensor/tensor';
+import { filled, step } from '../tensor/tensor';
 import { trainStep } from '../train/loop';
 import { objectives } from '../train/objectives/registry';
 import { createOptimizer, freeOptimizer } from '../train/optimizers';
@@ -43,10 +43,13 @@ export async function benchmark(
     () => product(engine, 512, 512, 512),
     () => convolution(engine, 128, 16, 14, 32, 4, 2),
     () => convolution(engine, 16, 64, 32, 64, 3, 1),
+    () => forward(engine, 'cnn-small', 1),
     () => forward(engine, 'cnn-small', 128),
-    () => forward(engine, 'cnn-large', 32),
-    () => training(engine, 'benign', 128),
-    () => training(engine, 'ibp', 128),
+    () => forward(engine, 'cnn-large', 1),
+    () => forward(engine, 'cnn-large', 64),
+    () => training(engine, 'cnn-small', 'benign', 128),
+    () => training(engine, 'cnn-large', 'benign', 128),
+    () => training(engine, 'cnn-small', 'ibp', 128),
   ];
   const rows: BenchRow[] = [];
   for (const make of makers) {
@@ -136,23 +139,24 @@ function images(count: number): Float32Array {
 function forward(engine: Engine, network: string, batch: number): Case {
   const { model, macs } = mnistModel(engine, network);
   const data = images(batch);
+  const plan = compilePlan(model, { batch });
   return {
     name: `forward ${network}, batch ${batch}`,
     flops: 2 * macs * batch,
     images: batch,
-    run: () =>
-      step(engine, () => {
-        logits(model, input(engine, data, [batch, 1, 28, 28]));
-      }),
-    free: () => freeModel(model),
+    run: () => void plan.run(data),
+    free() {
+      plan.free();
+      freeModel(model);
+    },
   };
 }
 
 /** Forward passes' worth of one training step. */
 const PASSES: Readonly<Record<string, number>> = { benign: 3, ibp: 9 };
 
-function training(engine: Engine, name: string, batch: number): Case {
-  const { model, macs } = mnistModel(engine, 'cnn-small');
+function training(engine: Engine, network: string, name: string, batch: number): Case {
+  const { model, macs } = mnistModel(engine, network);
   const objective = objectives[name]!;
   const optimizer = createOptimizer(model, {
     optimizer: 'adam',
@@ -177,7 +181,7 @@ function training(engine: Engine, name: string, batch: number): Case {
     after: async () => false,
   };
   return {
-    name: `train cnn-small ${name}, batch ${batch}`,
+    name: `train ${network} ${name}, batch ${batch}`,
     flops: 2 * macs * batch * (PASSES[name] ?? 3),
     images: batch,
     run: () => void trainStep(job, data, 0),

@@ -73,6 +73,11 @@ type SparseMatrix = [
 ];
 type SparseOutput = [y: Ptr, yImage: Int, yRow: Int];
 
+/** Whether `conv2d_lines` takes a convolution (assembly/lines.ts). */
+export function hasLines(...[, , , , , , , sh, sw, , , , , , ow]: ConvGeometry): boolean {
+  return sh === sw && sh <= 2 && ow >= 4;
+}
+
 const elementwise = (flops: number) => kernel<Unary>((n) => ({ rows: n, cost: flops * n }));
 const scaled = (flops: number) =>
   kernel<[n: Size, slope: Scalar, x: Ptr, y: Ptr]>((n) => ({ rows: n, cost: flops * n }));
@@ -82,7 +87,7 @@ const reduction = kernel<Reduce>((outer, reduce, inner) => ({
   cost: outer * reduce * inner,
 }));
 const randomFill = (flops: number) =>
-  kernel<RandomFill>((rows, cols) => ({ rows, cost: flops * rows * cols, work: 16 }));
+  kernel<RandomFill>((rows, cols) => ({ rows, cost: flops * rows * cols, work: 160 }));
 
 const convCost = (...[n, c, , , oc, kh, kw, , , , , , , oh, ow]: ConvGeometry) =>
   2 * n * oc * oh * ow * c * kh * kw;
@@ -213,9 +218,9 @@ export const KERNELS = {
     },
   ),
 
-  winograd_weights: kernel<[oc: Size, c: Size, k: Size, s: Size, wt: Ptr, u: Ptr]>(
-    (oc, c, _, s) => ({ rows: oc, cost: 64 * oc * c * s * s, work: 48 }),
-  ),
+  winograd_weights: kernel<
+    [...[oc: Size, c: Size, k: Size, s: Size], ...[wt: Ptr, wo: Int, wi: Int, flip: Int, u: Ptr]]
+  >((oc, c, _, s) => ({ rows: oc, cost: 64 * oc * c * s * s, work: 208 })),
   conv2d_winograd: kernel<[...ConvGeometry, x: Ptr, u: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]>(
     (n, c, _h, _w, oc, kh, _kw, s, _sw, _pt, _pl, _dh, _dw, oh, ow) => {
       const { rows, work } = winogradPanels(n, c * s * s, oc, 5 - kh / s, oh, ow);
@@ -269,7 +274,6 @@ export const KERNELS = {
   log: elementwise(4),
   abs: elementwise(1),
   sign: elementwise(1),
-  neg: elementwise(1),
   sqrt: elementwise(1),
   reciprocal: elementwise(1),
   square: elementwise(1),
@@ -331,11 +335,7 @@ export const KERNELS = {
     rows,
     cost: rows * cols,
   })),
-  channel_moments: kernel<[n: Size, c: Size, hw: Size, x: Ptr, mean: Ptr, variance: Ptr]>(
-    (n, c, hw) => ({ rows: c, cost: 4 * n * c * hw }),
-  ),
   count_nonzero: kernel<Unary>((n) => ({ rows: 1, cost: n })),
-  count_nonfinite: kernel<Unary>((n) => ({ rows: 1, cost: n })),
 
   // Classification (softmax.ts). Labels are i32.
   softmax: kernel<[rows: Size, cols: Size, x: Ptr, y: Ptr]>((rows, cols) => ({
@@ -371,7 +371,11 @@ export const KERNELS = {
   >((n) => ({ rows: n, cost: 16 * n })),
 
   // Random numbers (random.ts): (a, b) are (lo, hi) and (mean, std).
-  philox: kernel<[n: Size, counter: Ptr, key: Ptr, y: Ptr]>((n) => ({ rows: n, cost: 40 * n })),
+  philox: kernel<[n: Size, counter: Ptr, key: Ptr, y: Ptr]>((n) => ({
+    rows: n,
+    cost: 40 * n,
+    work: 64,
+  })),
   random_uniform: randomFill(10),
   random_normal: randomFill(40),
 

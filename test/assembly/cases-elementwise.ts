@@ -189,7 +189,6 @@ export const ELEMENTWISE: CaseTable = {
   log: unary(Math.log),
   abs: unary(Math.abs),
   sign: unary(Math.sign),
-  neg: unary((x) => -x),
   sqrt: unary(Math.sqrt),
   reciprocal: unary((x) => 1 / x),
   square: unary((x) => x * x),

@@ -13,7 +13,7 @@ export const command: Command = {
     seconds: {
       type: 'string',
       valueHint: 's',
-      default: '10',
+      default: '20',
       description: 'time for all together',
     },
     ...shared,

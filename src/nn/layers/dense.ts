@@ -4,8 +4,8 @@ import { expect } from '../../errors';
 import { whole } from '../../options';
 import { abs } from '../../tensor/ops/elementwise';
 import { matmul } from '../../tensor/ops/product';
-import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/ops/supported';
 import type { Shape } from '../../tensor/shape';
+import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/supported';
 import { supportFor } from '../../tensor/supports';
 import { affineLayer, type ProductSizes } from '../layer';
 

@@ -3,7 +3,9 @@
  * under differentiation, so every pullback is one of the three.
  */
 import { expect } from '../../errors';
-import { PANEL } from '../../runtime/kernels';
+import { gatheredCost, linesCost, transformCost, winogradCost } from '../../runtime/costs';
+import type { Engine } from '../../runtime/engine';
+import { PANEL, type Ptr } from '../../runtime/kernels';
 import { type Shape, sameShape, sizeOf } from '../shape';
 import { record } from '../tape';
 import { empty, type Tensor } from '../tensor';
@@ -63,9 +65,7 @@ export function conv2d(x: Tensor, w: Tensor, o: ConvOptions, bias?: Tensor): Ten
   const g = geometry(x.shape, w.shape, o);
   if (bias) expect(bias.size === g[4], 'conv2d', `a bias [${g[4]}]`, `[${bias.shape}]`);
   const y = empty(x.engine, [g[0], g[4], g[13], g[14]]);
-  // The same bits; without gathering where there is little to do with what was gathered.
-  const kernel = hasLines(g) && g[1] * g[5] * g[6] <= 48 ? 'conv2d_lines' : 'conv2d';
-  x.engine.run(kernel, ...g, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr, 0);
+  runForward(x.engine, g, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr);
   return record(y, bias ? [x, w, bias] : [x, w], [
     (dy) => conv2dInputGrad(dy, w, x.shape, o),
     (dy) => conv2dWeightGrad(x, dy, w.shape, o),
@@ -73,9 +73,42 @@ export function conv2d(x: Tensor, w: Tensor, o: ConvOptions, bias?: Tensor): Ten
   ]);
 }
 
-/** Whether the kernel `conv2d_lines` takes a convolution (assembly/lines.ts). */
-export function hasLines([, , , , , , , sh, sw, , , , , , ow]: Geometry): boolean {
-  return sh === sw && sh <= 2 && ow >= 4;
+/** By the kernel that takes least time; `lines` has the same bits as `conv2d`. */
+function runForward(engine: Engine, g: Geometry, x: Ptr, w: Ptr, bias: Ptr, y: Ptr): void {
+  const [, c, , , , k] = g;
+  if (engine.otherSums && winogradPays(g))
+    runWinograd(engine, g, [w, c * k * k, k * k, 0], [x, bias, y]);
+  else if (linesCost(...g) < gatheredCost(...g)) engine.run('conv2d_lines', ...g, x, w, bias, y, 0);
+  else engine.run('conv2d', ...g, x, w, bias, y, 0);
+}
+
+/** With stride 1 it is a convolution with the kernels turned around. */
+function runInputGrad(engine: Engine, g: Geometry, dy: Ptr, w: Ptr, dx: Ptr): void {
+  const [n, c, h, width, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow] = g;
+  const pad = [(kh - 1) * dh - pt, (kw - 1) * dw - pl] as const;
+  const turned = [
+    ...([n, oc, oh, ow, c, kh, kw, 1, 1] as const),
+    ...([...pad, dh, dw, h, width] as const),
+  ] as const;
+  if (engine.otherSums && sh * sw === 1 && winogradPays(turned))
+    runWinograd(engine, turned, [w, kh * kw, c * kh * kw, 1], [dy, 0, dx]);
+  else engine.run('conv2d_input_grad', ...g, dy, w, dx);
+}
+
+/** Where transforming the weights and all is clearly less work. */
+const winogradPays = (g: Geometry): boolean =>
+  winogradCost(...g) + transformCost(...g) < 0.8 * Math.min(gatheredCost(...g), linesCost(...g));
+
+function runWinograd(
+  engine: Engine,
+  g: Geometry,
+  weights: readonly [w: Ptr, wo: number, wi: number, flip: number],
+  [x, bias, y]: readonly [Ptr, Ptr, Ptr],
+): void {
+  const [, c, , , oc, k, , s] = g;
+  const u = engine.arena.alloc(4 * 16 * oc * c * s * s);
+  engine.run('winograd_weights', oc, c, k, s, ...weights, u);
+  engine.run('conv2d_winograd', ...g, x, u, bias, y, 0);
 }
 
 /** The transpose of `conv2d` in x: dy [n, oc, oh, ow] -> [n, c, h, w] = `xShape`. */
@@ -84,7 +117,7 @@ export function conv2dInputGrad(dy: Tensor, w: Tensor, xShape: Shape, o: ConvOpt
   const g = geometry(batch, w.shape, o);
   checkOutput(dy, g);
   const dx = empty(dy.engine, batch);
-  dy.engine.run('conv2d_input_grad', ...g, dy.ptr, w.ptr, dx.ptr);
+  runInputGrad(dy.engine, g, dy.ptr, w.ptr, dx.ptr);
   return record(dx, [dy, w], [(h) => conv2d(h, w, o), (h) => conv2dWeightGrad(h, dy, w.shape, o)]);
 }
 
