@@ -17,7 +17,7 @@ interface Known {
 
 const supports = new WeakMap<Tensor, Known>();
 
-/** Densities up to which products on the support are faster than dense ones (bench/sparse.ts). */
+/** Densities up to which the support is used: a guess on the safe side, not fitted. */
 const PAYS = 0.25;
 /** Samples from which a dense layer fills its lanes. */
 const LEAST = 8;
