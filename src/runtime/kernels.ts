@@ -71,6 +71,7 @@ type RandomFill = [
 export function hasLines(...[, , , , , , , sh, sw, , , , , , ow]: ConvGeometry): boolean {
   return sh === sw && sh <= 2 && ow >= 4;
 }
+
 type SparseMatrix = [
   ...[m: Size, n: Size, groups: Size, starts: Ptr, values: Ptr, offsets: Ptr, places: Ptr],
   masks: OptionalPtr,

@@ -14,8 +14,8 @@ import {
   convSize,
 } from '../../tensor/ops/product';
 import { concat, slice } from '../../tensor/ops/shape';
-import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/ops/supported';
 import type { Shape } from '../../tensor/shape';
+import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/supported';
 import { supportFor } from '../../tensor/supports';
 import type { Tensor } from '../../tensor/tensor';
 import { affineLayer, type ProductSizes } from '../layer';
