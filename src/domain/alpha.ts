@@ -13,7 +13,7 @@ import { slice, takeRows } from '../tensor/ops/shape';
 import { sizeOf } from '../tensor/shape';
 import { gradients } from '../tensor/tape';
 import { filled, step, type Tensor } from '../tensor/tensor';
-import { freeNodes, type LowerSlopes, type Rows, samplesOf } from './backward';
+import type { LowerSlopes, Rows } from './backward';
 import {
   type Hidden,
   hiddenBounds,
@@ -23,6 +23,7 @@ import {
   rowBytes,
   tightNodes,
 } from './linear';
+import { freeNodes, samplesOf } from './scene';
 
 export interface AlphaOptions {
   readonly steps: number;

@@ -25,21 +25,12 @@ import { maximum, minimum, neg, reshape } from '../tensor/ops/core';
 import { addRows, slice } from '../tensor/ops/shape';
 import { sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
-import {
-  behind,
-  boxOf,
-  type Coefficients,
-  type LowerSlopes,
-  prepare,
-  type Rows,
-  type Scene,
-  samplesOf,
-  walk,
-} from './backward';
+import { type Coefficients, type LowerSlopes, type Rows, walk } from './backward';
 import type { InputSet } from './balls';
 import { interpret, newPass, type Pass, type With } from './domain';
 import { type Box, interval } from './interval';
 import { isLoose, type Slopes } from './relaxations';
+import { behind, boxOf, prepare, type Scene, samplesOf } from './scene';
 
 /**
  * Where the boxes that lines need come from. interval: interval bounds (CROWN-IBP, Zhang et al. 2020).

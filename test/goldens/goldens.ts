@@ -57,6 +57,8 @@ export interface CaseRecord {
   readonly eps_model_space?: number;
   readonly clip_to_pixel_box: boolean;
   readonly dtype: 'f32' | 'f64';
+  /** Hidden values that intervals settle keep their intervals. */
+  readonly sparse_intermediate_bounds: boolean;
   readonly methods: Readonly<Record<string, BoundRecord>>;
   readonly attacks?: { readonly fgsm_logits: Table; readonly pgd10_logits: Table };
 }
