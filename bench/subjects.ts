@@ -10,6 +10,7 @@ import { start } from './start';
 import type { Subject } from './subject';
 import { threads } from './threads';
 import { training } from './training';
+import { verifiers } from './verifiers';
 
 export const subjects: Readonly<Record<string, Subject>> = {
   roofline,
@@ -20,6 +21,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
   profile,
   threads,
   sparse,
+  verifiers,
   start,
   peers,
 };
