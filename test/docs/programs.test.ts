@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { backend } from '../../src/cli/wiring';
 import { loadTensors } from '../../src/io/model';
 import { decode } from '../../src/io/safetensors';
 import type { Summary } from '../../src/report/types';
@@ -93,7 +94,7 @@ describe('docs/formats.md', () => {
     const dir = join(folder, 'evaluation');
     const model = join(runDir, 'pruned.safetensors');
     const argv = ['evaluate', model, '--verify', 'interval,crown', '--radius', '--limit', '20'];
-    const { code } = await run([...argv, '--out', dir]);
+    const { code } = await run([...argv, '--out', dir, '--threads', '1'], backend);
     expect(code).toBe(0);
     const journals = /^certify-[0-9a-f]{16}-\d+\.jsonl$/;
     const files = readdirSync(dir).map((name) => name.replace(journals, 'certify-<job>-<i>.jsonl'));
