@@ -27,6 +27,8 @@ export {
 export { type ArraysInput, fromArrays } from './data/arrays';
 export { datasets } from './data/registry';
 export type { DataSet, DataSource, Split } from './data/types';
+export { type AlphaOptions, optimisedBounds } from './domain/alpha';
+export { type InputSet, inputSet } from './domain/balls';
 export { logits, predict } from './domain/classifier';
 export { type Domain, type Pass, type PropagateOptions, propagate } from './domain/domain';
 export {
@@ -39,7 +41,16 @@ export {
   leastMargins,
   type MarginOptions,
 } from './domain/interval';
+export {
+  type Hidden,
+  type HiddenBounds,
+  hiddenBounds,
+  type LinearOptions,
+  linearMargins,
+  lowerBounds,
+} from './domain/linear';
 export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './domain/plan';
+export { compileSparsePlan, fastestPlan } from './domain/sparse-plan';
 export { value } from './domain/value';
 export { EspalierError } from './errors';
 export { loadModel, saveModel } from './io/model';
