@@ -68,6 +68,7 @@ export function compileSparsePlan(model: Model, { batch }: Pick<PlanOptions, 'ba
           `${batch * samples} numbers`,
           images.length,
         );
+        memory.check(model);
         const result = new Float32Array(batch * classes);
         for (let b = 0; b < batch; b += lanes) {
           const count = Math.min(lanes, batch - b);

@@ -13,7 +13,7 @@ import {
 import { check, fingerprint, provenMargin } from '../check/check';
 import type { DataSet } from '../data/types';
 import { EspalierError, expect } from '../errors';
-import { kindOf, readFile, writeAtomic } from '../io/files';
+import { kindOf, makeFolder, readFile, writeAtomic } from '../io/files';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import { parseOptions } from '../options';
@@ -69,10 +69,9 @@ export async function certify(
 ): Promise<Certified[]> {
   checkFits(model, set);
   const { join } = await import('node:path');
-  const fs = await import('node:fs/promises');
   const wrong = indices.find((index) => !(index >= 0 && index < set.test.count));
   expect(wrong === undefined, '--index', `positions in [0, ${set.test.count})`, wrong);
-  await fs.mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const canonical = lower(model);
   const total = indices.length;
   const results: Certified[] = [];
