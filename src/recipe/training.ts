@@ -9,6 +9,7 @@ import type { DataSet, Split } from '../data/types';
 import { lookup } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { supportZeros } from '../nn/support';
 import { assertMasked, freeMasks } from '../prune/mask';
 import type { Masks } from '../prune/strategy';
 import type { EpochRecord } from '../report/types';
@@ -248,7 +249,7 @@ async function heldOut(
   seed: number,
 ): Promise<Score> {
   const objective = lookup(objectives, options.name, 'objective');
-  const canonical = lower(model);
+  const canonical = supportZeros(lower(model));
   let [benign, robust] = [0, 0];
   try {
     for (let from = 0; from < held.count; from += 500) {
