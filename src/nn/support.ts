@@ -5,7 +5,7 @@
  *
  * Cost: a look at every weight; tables of about 20 bytes a non-zero once a layer first runs.
  */
-import { setSupport } from '../tensor/supports';
+import { dropSupport, setSupport } from '../tensor/supports';
 import type { Tensor } from '../tensor/tensor';
 import { type Model, prunableNames } from './model';
 
@@ -16,6 +16,15 @@ import { type Model, prunableNames } from './model';
 export function supportZeros<M extends Model>(model: M): M {
   for (const weight of prunable(model)) setSupport(weight, weight);
   return model;
+}
+
+/** Goes over what masks keep, whatever its values become, until the function it returns is called. */
+export function supportMasks({ params }: Model, masks: ReadonlyMap<string, Tensor>): () => void {
+  const weights = [...masks].map(([name, mask]) => [params.get(name)!, mask] as const);
+  for (const [weight, mask] of weights) setSupport(weight, mask);
+  return () => {
+    for (const [weight] of weights) dropSupport(weight);
+  };
 }
 
 const prunable = ({ graph, params }: Model): Tensor[] =>
