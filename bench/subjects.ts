@@ -5,6 +5,7 @@ import { peers } from './peers/peers';
 import { products } from './products';
 import { profile } from './profile';
 import { roofline } from './roofline';
+import { sparse } from './sparse';
 import { start } from './start';
 import type { Subject } from './subject';
 import { threads } from './threads';
@@ -18,6 +19,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
   training,
   profile,
   threads,
+  sparse,
   start,
   peers,
 };

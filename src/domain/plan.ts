@@ -120,14 +120,14 @@ function compile(model: Model, memory: PlanMemory, batch: number, direct: boolea
   return { input, output: places.get(roots.at(-1)!)!, steps };
 }
 
-const isRelu = ({ layer }: GraphNode): boolean =>
+export const isRelu = ({ layer }: GraphNode): boolean =>
   layer.role === 'pointwise' && layer.rectifies === true;
 
-const productOf = ({ layer, inputShapes, options }: GraphNode): ProductSizes | undefined =>
+export const productOf = ({ layer, inputShapes, options }: GraphNode): ProductSizes | undefined =>
   layer.role === 'affine' ? layer.product?.(inputShapes[0]!, options) : undefined;
 
-/** For each node the one whose buffer holds its value: its own, or that of its only input. */
-function rootsOf(graph: Graph): number[] {
+/** For each node the one whose buffer holds its value: its own, or that of its only input (-1: images). */
+export function rootsOf(graph: Graph): number[] {
   const reads = readers(graph);
   const roots: number[] = [];
   graph.nodes.forEach((node, i) => {
@@ -135,7 +135,7 @@ function rootsOf(graph: Graph): number[] {
     const joined = node.layer.role === 'affine' && node.layer.alias === true;
     const fused =
       isRelu(node) && before >= 0 && reads[before] === 1 && productOf(graph.nodes[before]!);
-    roots.push((joined || fused) && before >= 0 ? roots[before]! : i);
+    roots.push(joined || fused ? (roots[before] ?? before) : i);
   });
   return roots;
 }
@@ -149,7 +149,7 @@ interface StepJob {
 }
 
 /** A product in its cheapest form. */
-function productStep(
+export function productStep(
   { engine, params }: Model,
   memory: PlanMemory,
   node: GraphNode,
@@ -170,7 +170,7 @@ function productStep(
 }
 
 /** Any other layer, as the value domain runs it. */
-function valueStep(
+export function valueStep(
   { engine, params }: Model,
   node: GraphNode,
   batch: number,
@@ -193,7 +193,7 @@ function valueStep(
 }
 
 /** The blocks of a plan; those of dead values are used again. */
-class PlanMemory {
+export class PlanMemory {
   /** Bytes of workspace that the largest call needs, and where it is after `reserve`. */
   workspace = 0;
   scratch: Ptr = 0;

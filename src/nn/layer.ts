@@ -51,6 +51,8 @@ interface Base<S extends OptionsSchema> {
   params?(inputs: readonly Shape[], o: InferOutput<S>): Readonly<Record<string, ParamSpec>>;
   /** Left out: `pass` for pointwise layers, `fixed`, which is always right, for the others. */
   flow?(o: InferOutput<S>): Flow;
+  /** Where the layer is the maximum or the mean of windows that lie inside of the planes. */
+  window?(o: InferOutput<S>): PoolWindow | undefined;
   /** Multiply-adds a sample. */
   macs?(input: Shape, output: Shape, o: InferOutput<S>): number;
 }
@@ -64,6 +66,12 @@ export type ProductSizes = readonly [
   ...[sh: number, sw: number, pt: number, pl: number, dh: number, dw: number],
   ...[oh: number, ow: number],
 ];
+
+export interface PoolWindow {
+  readonly kernel: readonly [number, number];
+  readonly stride: readonly [number, number];
+  readonly average: boolean;
+}
 
 /** y = W x + b. */
 export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {

@@ -71,6 +71,11 @@ type RandomFill = [
 export function hasLines(...[, , , , , , , sh, sw, , , , , , ow]: ConvGeometry): boolean {
   return sh === sw && sh <= 2 && ow >= 4;
 }
+type SparseMatrix = [
+  ...[m: Size, n: Size, groups: Size, starts: Ptr, values: Ptr, offsets: Ptr, places: Ptr],
+  masks: OptionalPtr,
+];
+type SparseOutput = [y: Ptr, yImage: Int, yRow: Int];
 
 const elementwise = (flops: number) => kernel<Unary>((n) => ({ rows: n, cost: flops * n }));
 const scaled = (flops: number) =>
@@ -141,6 +146,9 @@ function weightGradWork(
   const positions = images * lines * ow;
   return 4 * (columns + 9 * positions + group * images * seen + columns * 8 * Math.ceil(oc / 8));
 }
+
+/** Of sparse.ts, which does not say how many non-zeros: as if a row had 16. */
+const sparseCost = (m: number, n: number, groups: number) => 512 * m * n * groups;
 
 const poolSplit = (...[n, c, , , kh, kw, , , , , oh, ow]: [...PoolGeometry, ...Ptr[]]): Split => ({
   rows: n * c,
@@ -218,6 +226,43 @@ export const KERNELS = {
       return { rows, cost: 256 * rows * oc * c * s * s, work };
     },
   ),
+
+  // Sparse products (sparse.ts) over tables made by src/tensor/sparse.ts. Strides count bytes.
+  sparse_product: kernel<
+    [
+      ...SparseMatrix,
+      bias: OptionalPtr,
+      x: Ptr,
+      xImage: Int,
+      ...SparseOutput,
+      lo: Scalar,
+      hi: Scalar,
+    ]
+  >((m, n, groups) => ({ rows: m * n * Math.ceil(groups / 2), cost: sparseCost(m, n, groups) })),
+  sparse_pair: kernel<
+    [
+      ...[...SparseMatrix, bias: OptionalPtr, x: Ptr, r: Ptr, xImage: Int],
+      ...[y: Ptr, s: Ptr, yImage: Int, yRow: Int],
+    ]
+  >((m, n, groups) => ({ rows: m * n * groups, cost: 2 * sparseCost(m, n, groups) })),
+  sparse_vector: kernel<
+    [
+      ...[m: Size, starts: Ptr, values: Ptr, offsets: Ptr, bias: OptionalPtr, x: Ptr, y: Ptr],
+      ...[lo: Scalar, hi: Scalar],
+    ]
+  >((m) => ({ rows: m, cost: 64 * m })),
+  sparse_sampled: kernel<
+    [
+      ...[m: Size, nnz: Size, n: Size, groups: Size, starts: Ptr, offsets: Ptr, places: Ptr],
+      ...[x: Ptr, xImage: Int, dy: Ptr, yImage: Int, yRow: Int, dvalues: Ptr],
+    ]
+  >((m, nnz, n, groups) => ({ rows: m, cost: 32 * nnz * n * groups, work: 16 * nnz })),
+  pool_lanes: kernel<
+    [
+      ...[c: Size, oh: Size, ow: Size, lanes: Size, kh: Size, kw: Size, sh: Size, sw: Size],
+      ...[x: Ptr, xChannel: Int, xLine: Int, y: Ptr, yChannel: Int, yLine: Int, average: Int],
+    ]
+  >((c, oh, ow, lanes, kh, kw) => ({ rows: c * oh, cost: c * oh * ow * lanes * kh * kw })),
 
   // Elementwise, one input (unary.ts). y may be x.
   relu: elementwise(1),

@@ -77,19 +77,20 @@ function countNonzero(): CaseMaker[] {
 
 function copyStrided(
   shape: readonly number[],
-  kind: 'same' | 'flip' | 'turn',
+  kind: 'same' | 'flip' | 'turn' | 'half',
   add: number,
 ): CaseMaker {
   return (m, rng) => {
     const [d0, d1, d2, d3] = shape as [number, number, number, number];
     const size = d0 * d1 * d2 * d3;
-    const [vx, vy] = [rng.floats(size), rng.floats(size)];
+    const half = kind === 'half' ? 2 : 1;
+    const [vx, vy] = [rng.floats(Math.max(0, half * size - half + 1)), rng.floats(size)];
     const [x, y] = [m.floats(vx), m.floats(vy)];
     const dense = [d1 * d2 * d3, d2 * d3, d3, 1];
     const back = dense.map((s) => -s);
     // Dimension i of x is dimension 3 - i of y.
     const turned = [1, d0, d0 * d1, d0 * d1 * d2];
-    const from = kind === 'flip' ? back : dense;
+    const from = kind === 'flip' ? back : dense.map((s) => half * s);
     const to = kind === 'turn' ? turned : dense;
     const start = kind === 'flip' && size > 0 ? size - 1 : 0;
     const want = Array.from(vy);
@@ -280,8 +281,9 @@ export const ROWS: CaseTable = {
     [1, 1, 1, 1],
     [3, 2, 4, 5],
     [2, 5, 3, 9],
+    [2, 1, 3, 8],
   ].flatMap((shape) =>
-    (['same', 'flip', 'turn'] as const).flatMap((kind) => [
+    (['same', 'flip', 'turn', 'half'] as const).flatMap((kind) => [
       copyStrided(shape, kind, 0),
       copyStrided(shape, kind, 1),
     ]),

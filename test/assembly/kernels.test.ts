@@ -7,9 +7,10 @@ import { type CaseTable, mismatch } from './case';
 import { ELEMENTWISE } from './cases-elementwise';
 import { PRODUCTS } from './cases-products';
 import { ROWS } from './cases-rows';
+import { SPARSE } from './cases-sparse';
 import { BINARIES, KERNEL_NAMES, Random } from './harness';
 
-const CASES: CaseTable = { ...ELEMENTWISE, ...PRODUCTS, ...ROWS };
+const CASES: CaseTable = { ...ELEMENTWISE, ...PRODUCTS, ...ROWS, ...SPARSE };
 
 /** The first word that differs between two snapshots outside of the given ranges. */
 function differs(a: Int32Array, b: Int32Array, skip: readonly (readonly [number, number])[] = []) {

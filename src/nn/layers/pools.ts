@@ -17,7 +17,7 @@ import {
 } from '../../tensor/ops/pool';
 import type { Shape } from '../../tensor/shape';
 import { input as constant, type Tensor } from '../../tensor/tensor';
-import { affineLayer, joinLayer } from '../layer';
+import { affineLayer, joinLayer, type PoolWindow } from '../layer';
 import { both, fourSides, pair, sides } from './window';
 
 const sizes = {
@@ -48,11 +48,17 @@ function shape([input, ...others]: readonly Shape[], o: Options, who: string): S
   return out;
 }
 
+function inside(o: Options, average: boolean): PoolWindow | undefined {
+  const { kernel, stride, pad } = pooling(o);
+  return pad.some((side) => side > 0) ? undefined : { kernel, stride, average };
+}
+
 export const maxPool = joinLayer({
   role: 'join',
   about: 'largest value of each window: kernel, stride, padding',
   options: maxOptions,
   shape,
+  window: (o) => inside(o, false),
   flow: () => ({ way: 'pass' }),
   combine: ([x], o) => maximum(x!, pooling(o)),
   terms: () => 0,
@@ -85,6 +91,7 @@ export const avgPool = affineLayer({
   about: 'mean of each window: kernel, stride, padding, countPadding (its zeros count)',
   options: avgOptions,
   shape,
+  window: (o) => inside(o, true),
   flow: () => ({ way: 'pass' }),
   apply: (x, _, o) => mean(x, o),
   applyAbs(r, _, o, extra) {

@@ -1,0 +1,256 @@
+/**
+ * Products with sparse matrices in compressed rows (CSR), in the one form that serves dense layers,
+ * convolutions and the transposes of both: a non-zero is a value and a byte offset, and multiplies
+ * the groups of 16 activations that lie that offset behind the groups' own places. Offsets and
+ * places are worked out once (src/tensor/sparse.ts), so no loop here knows of kernels, strides,
+ * padding or layouts (compare Park et al., "Faster CNNs with direct sparse convolutions", 2017, who
+ * take runs along the lines of a plane; Elsen et al., "Fast sparse convnets", 2020).
+ *
+ * A tile is two groups, whose sums stay in 8 registers while the non-zeros of a row pass by. An
+ * element is one chain of multiply-adds from the bias, in the order of the row.
+ *
+ * V8 emits the loads of a block before its arithmetic, and 8 loaded vectors beside 8 sums do not fit
+ * into 16 registers: hence the conditions around the two halves of a tile, which nothing can fold.
+ * They make a non-zero 1.6 times as fast (measured, on Node 20).
+ *
+ * starts [m + 1]: the first non-zero of every row. values, offsets [nnz]; offsets are in bytes.
+ * places [groups][2]: byte offsets of a group in x and in a row of y. masks [groups][16]: and-ed
+ * with what is written. Images lie x_image and y_image bytes apart, rows of y y_row bytes.
+ * Cost: 32 flops a non-zero and group, for about 4.5 loads of vectors.
+ */
+import { bytes, madd } from './simd';
+
+/** Bytes of a group. */
+const GROUP: usize = 64;
+
+// Arguments in this order keep NaN.
+@inline
+function clamp(v: v128, lo: f32, hi: f32): v128 {
+  return f32x4.pmin(f32x4.pmax(v, f32x4.splat(lo)), f32x4.splat(hi));
+}
+
+@inline
+function put(
+  q: usize, a: v128, b: v128, c: v128, d: v128, lo: f32, hi: f32, mask: usize,
+): void {
+  a = clamp(a, lo, hi);
+  b = clamp(b, lo, hi);
+  c = clamp(c, lo, hi);
+  d = clamp(d, lo, hi);
+  if (mask) {
+    a = v128.and(a, v128.load(mask));
+    b = v128.and(b, v128.load(mask, 16));
+    c = v128.and(c, v128.load(mask, 32));
+    d = v128.and(d, v128.load(mask, 48));
+  }
+  v128.store(q, a);
+  v128.store(q, b, 16);
+  v128.store(q, c, 32);
+  v128.store(q, d, 48);
+}
+
+/**
+ * Rows [r0, r1) of two groups: p to out + to_p, and q (none if 0) to out + to_q. With `absolute`,
+ * q meets |A| and no bias.
+ */
+function rows_of(
+  absolute: bool, starts: usize, values: usize, offsets: usize, bias: usize, p: usize, q: usize,
+  out: usize, to_p: usize, to_q: usize, y_row: usize, lo: f32, hi: f32,
+  mask_p: usize, mask_q: usize, r0: i32, r1: i32,
+): void {
+  const to_offset = offsets - values;
+  const sign = i32x4.splat(absolute ? i32.MAX_VALUE : -1);
+  const added = i32x4.splat(absolute ? 0 : -1);
+  out += y_row * r0;
+  let v = values + bytes(load<i32>(starts + bytes(r0)));
+  for (let r = r0; r < r1; r++, out += y_row) {
+    const end = values + bytes(load<i32>(starts + bytes(r), 4));
+    const start = bias ? v128.load32_splat(bias + bytes(r)) : f32x4.splat(0);
+    let a0 = start;
+    let a1 = start;
+    let a2 = start;
+    let a3 = start;
+    let b0 = v128.and(start, added);
+    let b1 = b0;
+    let b2 = b0;
+    let b3 = b0;
+    for (; v < end; v += 4) {
+      const at: usize = load<u32>(v + to_offset);
+      const w = v128.load32_splat(v);
+      if (p) {
+        a0 = madd(w, v128.load(p + at), a0);
+        a1 = madd(w, v128.load(p + at, 16), a1);
+        a2 = madd(w, v128.load(p + at, 32), a2);
+        a3 = madd(w, v128.load(p + at, 48), a3);
+      }
+      if (q) {
+        const u = v128.and(w, sign);
+        b0 = madd(u, v128.load(q + at), b0);
+        b1 = madd(u, v128.load(q + at, 16), b1);
+        b2 = madd(u, v128.load(q + at, 32), b2);
+        b3 = madd(u, v128.load(q + at, 48), b3);
+      }
+    }
+    put(out + to_p, a0, a1, a2, a3, lo, hi, mask_p);
+    if (q) put(out + to_q, b0, b1, b2, b3, lo, hi, mask_q);
+  }
+}
+
+/**
+ * y = min(max(A x + bias [m], lo), hi). Rows are the m of the first tile of the first image, of its
+ * second tile, ...
+ */
+export function sparse_product(
+  m: i32, n: i32, groups: i32, starts: usize, values: usize, offsets: usize, places: usize,
+  masks: usize, bias: usize, x: usize, x_image: i32, y: usize, y_image: i32, y_row: i32,
+  lo: f32, hi: f32, r0: i32, r1: i32,
+): void {
+  const tiles = (groups + 1) >> 1;
+  while (r0 < r1) {
+    const t = r0 / m;
+    const from = r0 - t * m;
+    const to = min<i32>(m, r1 - t * m);
+    r0 += to - from;
+    const image = t / tiles;
+    const g = (t - image * tiles) << 1;
+    const place = places + (<usize>g << 3);
+    const one = g + 1 == groups;
+    const in_x = x + <usize>x_image * image;
+    const mask = masks ? masks + GROUP * g : 0;
+    rows_of(
+      false, starts, values, offsets, bias, in_x + load<u32>(place),
+      one ? 0 : in_x + load<u32>(place, 8), y + <usize>y_image * image, load<u32>(place, 4),
+      one ? 0 : load<u32>(place, 12), y_row, lo, hi, mask, mask ? mask + GROUP : 0, from, to,
+    );
+  }
+}
+
+/**
+ * y = A x + bias [m] and s = |A| r in one pass, for intervals by centre and radius. r and s lie as
+ * x and y do. Rows are the m of the first group of the first image, of its second group, ...
+ */
+export function sparse_pair(
+  m: i32, n: i32, groups: i32, starts: usize, values: usize, offsets: usize, places: usize,
+  masks: usize, bias: usize, x: usize, r: usize, x_image: i32, y: usize, s: usize, y_image: i32,
+  y_row: i32, r0: i32, r1: i32,
+): void {
+  while (r0 < r1) {
+    const t = r0 / m;
+    const from = r0 - t * m;
+    const to = min<i32>(m, r1 - t * m);
+    r0 += to - from;
+    const image = t / groups;
+    const g = t - image * groups;
+    const place = places + (<usize>g << 3);
+    const at = <usize>x_image * image + load<u32>(place);
+    const into = load<u32>(place, 4);
+    const mask = masks ? masks + GROUP * g : 0;
+    rows_of(
+      true, starts, values, offsets, bias, x + at, r + at, y + <usize>y_image * image, into,
+      into + s - y, y_row, -Infinity, Infinity, mask, mask, from, to,
+    );
+  }
+}
+
+/**
+ * y [m] = min(max(A x + bias [m], lo), hi) for one column x. Rows are m. A row is four chains over
+ * every fourth non-zero, the first of them from the bias, and what is left joins the first.
+ */
+export function sparse_vector(
+  m: i32, starts: usize, values: usize, offsets: usize, bias: usize, x: usize, y: usize,
+  lo: f32, hi: f32, r0: i32, r1: i32,
+): void {
+  const to_offset = offsets - values;
+  let v = values + bytes(load<i32>(starts + bytes(r0)));
+  for (let r = r0; r < r1; r++) {
+    const end = values + bytes(load<i32>(starts + bytes(r), 4));
+    let a: f32 = bias ? load<f32>(bias + bytes(r)) : 0;
+    let b: f32 = 0;
+    let c: f32 = 0;
+    let d: f32 = 0;
+    for (; v + 12 < end; v += 16) {
+      a += load<f32>(v) * load<f32>(x + load<u32>(v + to_offset));
+      b += load<f32>(v, 4) * load<f32>(x + load<u32>(v + to_offset, 4));
+      c += load<f32>(v, 8) * load<f32>(x + load<u32>(v + to_offset, 8));
+      d += load<f32>(v, 12) * load<f32>(x + load<u32>(v + to_offset, 12));
+    }
+    for (; v < end; v += 4) a += load<f32>(v) * load<f32>(x + load<u32>(v + to_offset));
+    const s = clamp(f32x4.splat(a + b + (c + d)), lo, hi);
+    v128.store32_lane(y + bytes(r), s, 0);
+  }
+}
+
+/**
+ * dvalues [nnz] = the gradient of the values: for a non-zero in row r with offset o the sum over
+ * all places of x at place + o times dy at its place in row r. dy is 0 where a mask would be. Rows
+ * are m. work: a vector a non-zero.
+ */
+export function sparse_sampled(
+  m: i32, nnz: i32, n: i32, groups: i32, starts: usize, offsets: usize, places: usize,
+  x: usize, x_image: i32, dy: usize, y_image: i32, y_row: i32, dvalues: usize,
+  work: usize, r0: i32, r1: i32,
+): void {
+  if (r0 >= r1) return;
+  const first = load<i32>(starts + bytes(r0));
+  const count = load<i32>(starts + bytes(r1)) - first;
+  memory.fill(work, 0, <usize>count << 4);
+  for (let t = 0, end = n * ((groups + 1) >> 1); t < end; t++) {
+    const tiles = (groups + 1) >> 1;
+    const image = t / tiles;
+    const g = (t - image * tiles) << 1;
+    const place = places + (<usize>g << 3);
+    const one = g + 1 == groups;
+    const in_x = x + <usize>x_image * image;
+    sample(
+      starts, offsets, in_x + load<u32>(place), one ? 0 : in_x + load<u32>(place, 8),
+      dy + <usize>y_image * image, load<u32>(place, 4), one ? 0 : load<u32>(place, 12), y_row,
+      work, r0, r1,
+    );
+  }
+  let from = work;
+  let to = dvalues + bytes(first);
+  for (let i = 0; i < count; i++, from += 16, to += 4) {
+    const s = v128.load(from);
+    const a = f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1);
+    store<f32>(to, a + (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3)));
+  }
+}
+
+/** Adds the products of two groups to the vectors of the non-zeros of rows [r0, r1). */
+@inline
+function sample(
+  starts: usize, offsets: usize, p: usize, q: usize, dy: usize, at_p: usize, at_q: usize,
+  y_row: usize, sums: usize, r0: i32, r1: i32,
+): void {
+  let v = offsets + bytes(load<i32>(starts + bytes(r0)));
+  dy += y_row * r0;
+  for (let r = r0; r < r1; r++, dy += y_row) {
+    const end = offsets + bytes(load<i32>(starts + bytes(r), 4));
+    const a0 = v128.load(dy + at_p);
+    const a1 = v128.load(dy + at_p, 16);
+    const a2 = v128.load(dy + at_p, 32);
+    const a3 = v128.load(dy + at_p, 48);
+    const b0 = v128.load(dy + at_q);
+    const b1 = v128.load(dy + at_q, 16);
+    const b2 = v128.load(dy + at_q, 32);
+    const b3 = v128.load(dy + at_q, 48);
+    for (; v < end; v += 4, sums += 16) {
+      const at: usize = load<u32>(v);
+      let s = v128.load(sums);
+      let t = f32x4.splat(0);
+      if (p) {
+        s = madd(a0, v128.load(p + at), s);
+        t = madd(a1, v128.load(p + at, 16), t);
+        s = madd(a2, v128.load(p + at, 32), s);
+        t = madd(a3, v128.load(p + at, 48), t);
+      }
+      if (q) {
+        s = madd(b0, v128.load(q + at), s);
+        t = madd(b1, v128.load(q + at, 16), t);
+        s = madd(b2, v128.load(q + at, 32), s);
+        t = madd(b3, v128.load(q + at, 48), t);
+      }
+      v128.store(sums, f32x4.add(s, t));
+    }
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * Sparse passes in linear memory: tables of src/tensor/sparse.ts, put where the kernels read them,
+ * and calls over them; copies between rows of images [n, c, h, w] and planes with lanes.
+ */
+import type { Call, Engine } from '../../runtime/engine';
+import type { Ptr } from '../../runtime/kernels';
+import {
+  type ConvSizes,
+  encodePlaces,
+  encodeRows,
+  type Pass,
+  type Planes,
+  phasesOf,
+} from '../sparse';
+import type { Tensor } from '../tensor';
+
+/** Where memory comes from: a plan, or the arena of a step. */
+export type Keep = (bytes: number) => Ptr;
+
+/** One pass, encoded. Addresses of its tables; `weights` are places of the values in the dense tensor. */
+export interface SparsePass {
+  readonly rows: number;
+  readonly nnz: number;
+  readonly starts: Ptr;
+  readonly values: Ptr;
+  readonly offsets: Ptr;
+  readonly weights: Ptr;
+  readonly groups: number;
+  readonly places: Ptr;
+  readonly masks: Ptr;
+  readonly target: Planes;
+  readonly source: Planes;
+}
+
+export interface PassJob {
+  readonly engine: Engine;
+  readonly keep: Keep;
+  /** [oc, c, kh, kw]. */
+  readonly weight: Tensor;
+  readonly sizes: ConvSizes;
+  readonly pass: Pass;
+  readonly source: Planes;
+  readonly target: Planes;
+  readonly transposed?: boolean;
+}
+
+function put(engine: Engine, keep: Keep, values: Int32Array): Ptr {
+  const at = keep(4 * values.length);
+  engine.memory.i32(at, values.length).set(values);
+  return at;
+}
+
+/** Encodes the non-zeros of a weight for one pass. */
+export function encode(job: PassJob): SparsePass {
+  const { engine, keep, weight, sizes, pass, source, target, transposed = false } = job;
+  const dense = engine.memory.f32(weight.ptr, weight.size);
+  const rows = encodeRows(dense, sizes, pass, source, transposed);
+  const { places, masks } = encodePlaces(pass, source, target);
+  const encoded = {
+    rows: rows.starts.length - 1,
+    nnz: rows.offsets.length,
+    starts: put(engine, keep, rows.starts),
+    values: keep(4 * rows.offsets.length),
+    offsets: put(engine, keep, rows.offsets),
+    weights: put(engine, keep, rows.weights),
+    groups: places.length / 2,
+    places: put(engine, keep, places),
+    masks: masks ? put(engine, keep, masks) : 0,
+    source,
+    target,
+  };
+  refresh(engine, encoded, weight);
+  return encoded;
+}
+
+/** Takes the values from the weight, whose zeros are where they were. */
+export function refresh(engine: Engine, { nnz, weights, values }: SparsePass, w: Tensor): void {
+  engine.run('take_rows', nnz, 1, w.ptr, weights, values);
+}
+
+export interface Operands {
+  /** Images (or blocks of lanes) of x and y, one after the other. Default: 1. */
+  readonly n?: number;
+  readonly x: Ptr;
+  readonly y: Ptr;
+  readonly bias?: Ptr;
+  readonly lo?: number;
+  readonly hi?: number;
+}
+
+/** y = min(max(A x + bias, lo), hi). */
+export function productCall(engine: Engine, pass: SparsePass, o: Operands): Call {
+  const { rows, starts, values, offsets, groups, places, masks, source, target } = pass;
+  const { n = 1, x, y, bias = 0, lo = -Infinity, hi = Infinity } = o;
+  const [, h, w] = target.shape;
+  // One number a row: there are no lanes to fill.
+  if (n === 1 && target.channel * h * w === 1) {
+    const [from, to] = engine.memory.i32(places, 2);
+    return engine.prepare(
+      ...(['sparse_vector', rows, starts, values, offsets, bias] as const),
+      ...([x + from!, y + to!, lo, hi] as const),
+    );
+  }
+  return engine.prepare(
+    ...(['sparse_product', rows, n, groups, starts, values, offsets, places, masks] as const),
+    ...([bias, x, 4 * source.size, y, 4 * target.size, 4 * target.channel, lo, hi] as const),
+  );
+}
+
+/** Strides, in elements, of images in memory. */
+export interface View {
+  readonly ptr: Ptr;
+  readonly image: number;
+  readonly channel: number;
+  readonly line: number;
+  readonly column: number;
+}
+
+export const viewOfImages = (ptr: Ptr, [c, h, w]: Planes['shape']): View => ({
+  ptr,
+  image: c * h * w,
+  channel: h * w,
+  line: w,
+  column: 1,
+});
+
+export const viewOfPlanes = (ptr: Ptr, planes: Planes): View => ({
+  ptr: ptr + 4 * planes.origin,
+  image: 1,
+  channel: planes.channel,
+  line: planes.line,
+  column: planes.lanes,
+});
+
+/** Copies `count` images [c, h, w] from one view to another. */
+export function copyCall(
+  engine: Engine,
+  count: number,
+  [c, h, w]: Planes['shape'],
+  from: View,
+  to: View,
+): Call {
+  if (count === 1 || (from.column === 1 && to.column === 1))
+    return engine.prepare(
+      ...(['copy_strided', c, count, h, w] as const),
+      ...([from.ptr, from.channel, from.image, from.line, from.column] as const),
+      ...([to.ptr, to.channel, to.image, to.line, to.column, 0] as const),
+    );
+  return engine.prepare(
+    ...(['copy_strided', c, h, w, count] as const),
+    ...([from.ptr, from.channel, from.line, from.column, from.image] as const),
+    ...([to.ptr, to.channel, to.line, to.column, to.image, 0] as const),
+  );
+}
+
+/** Copies that split images [c, h, w] into planes of every sy-th line and sx-th column. */
+export function splitCalls(
+  engine: Engine,
+  count: number,
+  shape: Planes['shape'],
+  steps: readonly [number, number],
+  whole: View,
+  split: View,
+): Call[] {
+  return eachPhase(shape, steps, whole, split).map(([part, from, to]) =>
+    copyCall(engine, count, part, from, to),
+  );
+}
+
+/** Copies that put such planes together again. */
+export function mergeCalls(
+  engine: Engine,
+  count: number,
+  shape: Planes['shape'],
+  steps: readonly [number, number],
+  split: View,
+  whole: View,
+): Call[] {
+  return eachPhase(shape, steps, whole, split).map(([part, to, from]) =>
+    copyCall(engine, count, part, from, to),
+  );
+}
+
+function eachPhase(
+  [c, h, w]: Planes['shape'],
+  [sy, sx]: readonly [number, number],
+  whole: View,
+  split: View,
+): (readonly [part: Planes['shape'], whole: View, split: View])[] {
+  const [all] = phasesOf([c, h, w], [sy, sx]);
+  return Array.from({ length: all / c }, (_, phase) => {
+    const [py, px] = [Math.floor(phase / sx), phase % sx];
+    const part = [
+      c,
+      Math.max(0, Math.ceil((h - py) / sy)),
+      Math.max(0, Math.ceil((w - px) / sx)),
+    ] as const;
+    return [
+      part,
+      {
+        ...whole,
+        ptr: whole.ptr + 4 * (py * whole.line + px * whole.column),
+        line: sy * whole.line,
+        column: sx * whole.column,
+      },
+      { ...split, ptr: split.ptr + 4 * phase * c * split.channel },
+    ] as const;
+  });
+}

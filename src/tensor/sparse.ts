@@ -1,0 +1,259 @@
+/**
+ * Sparse products worked out for the kernels of assembly/sparse.ts: where activations lie, which
+ * offset a non-zero has, and where the groups of 16 outputs begin. Pure arrays; nothing here runs
+ * in a step. Dense layers are convolutions of 1 x 1 planes, transposed convolutions with stride are
+ * a few convolutions without, and several images side by side are wider planes, so that one
+ * encoding serves all.
+ *
+ * Cost: one look at every weight.
+ */
+import { fail } from '../errors';
+
+/** Outputs of a group: 4 vectors. */
+export const GROUP = 16;
+
+/**
+ * Where the elements of [c, h, w] of `lanes` images lie: [channels][lines][columns][lanes] with
+ * free room between. Element (i, y, x, l) is at origin + i * channel + y * line + x * lanes + l.
+ * Lines share their padding: the right end of one is the left end of the next.
+ */
+export interface Planes {
+  readonly lanes: number;
+  readonly shape: readonly [c: number, h: number, w: number];
+  readonly origin: number;
+  readonly channel: number;
+  readonly line: number;
+  /** Elements of all, with what the last group reads past the end. */
+  readonly size: number;
+}
+
+/** Positions kept free around a plane: top, left, bottom, right. */
+export type Margins = readonly [top: number, left: number, bottom: number, right: number];
+
+/** Planes with margins; `columns` asks for lines of at least so many positions. */
+export function planesOf(
+  shape: Planes['shape'],
+  lanes: number,
+  [top, left, bottom, right]: Margins = [0, 0, 0, 0],
+  columns = 0,
+): Planes {
+  const [c, h, w] = shape;
+  const pitch = Math.max(w + Math.max(left, right), columns);
+  const origin = (top * pitch + left) * lanes;
+  const end = origin + ((h - 1 + bottom) * pitch + w + right) * lanes;
+  // A group of planes with less than 16 elements writes zeros behind them; a single one is no group.
+  const single = end === 1;
+  const channel = single ? 1 : Math.max(end, origin + (lanes % GROUP === 0 ? 0 : GROUP));
+  return { lanes, shape, origin, channel, line: pitch * lanes, size: c * channel + 2 * GROUP };
+}
+
+/** Sizes of a convolution for one image, as the kernels take them; a dense layer has 1 x 1 planes. */
+export type ConvSizes = readonly [
+  ...[c: number, h: number, w: number, oc: number, kh: number, kw: number],
+  ...[sh: number, sw: number, pt: number, pl: number, dh: number, dw: number],
+  ...[oh: number, ow: number],
+];
+
+type Pair = readonly [y: number, x: number];
+
+/** A weight of a kernel and the position it reads for output (0, 0) of a pass. */
+interface Tap {
+  readonly weight: number;
+  readonly at: Pair;
+  /** Which of the planes a channel was split into. */
+  readonly phase: number;
+}
+
+/**
+ * A convolution, or one phase of a transposed one: output start + stride * g reads the taps at
+ * at + step * g, for every g of the grid.
+ */
+export interface Pass {
+  readonly grid: Pair;
+  readonly step: Pair;
+  readonly start: Pair;
+  readonly stride: Pair;
+  readonly taps: readonly Tap[];
+  /** Which part of the output's channels it writes, of how many. */
+  readonly part: readonly [index: number, count: number];
+}
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+const mod = (a: number, b: number): number => ((a % b) + b) % b;
+
+/** The convolution itself. */
+export function forwardPass([, , , , kh, kw, sh, sw, pt, pl, dh, dw, oh, ow]: ConvSizes): Pass {
+  const taps = range(kh * kw).map((weight): Tap => {
+    const [ky, kx] = [Math.floor(weight / kw), weight % kw];
+    return { weight, at: [ky * dh - pt, kx * dw - pl], phase: 0 };
+  });
+  return { grid: [oh, ow], step: [sh, sw], start: [0, 0], stride: [1, 1], taps, part: [0, 1] };
+}
+
+/** Its transpose: a pass for each phase of the input's positions, all with step 1. */
+export function transposedPasses(sizes: ConvSizes): Pass[] {
+  const [, h, w, , , , sh, sw] = sizes;
+  const { taps } = forwardPass(sizes);
+  const phases = range(Math.min(sh, h)).flatMap((y) =>
+    range(Math.min(sw, w)).map((x) => [y, x] as const),
+  );
+  return phases.map(([py, px]) => ({
+    grid: [Math.ceil((h - py) / sh), Math.ceil((w - px) / sw)],
+    step: [1, 1],
+    start: [py, px],
+    stride: [sh, sw],
+    part: [0, 1],
+    taps: taps
+      .filter(({ at: [y, x] }) => mod(py - y, sh) === 0 && mod(px - x, sw) === 0)
+      .map((tap) => ({ ...tap, at: [(py - tap.at[0]) / sh, (px - tap.at[1]) / sw] as const })),
+  }));
+}
+
+/** The same pass over input planes split by `phasesOf`: step 1. */
+export function overSplitInput(pass: Pass): Pass {
+  const [sy, sx] = pass.step;
+  const taps = pass.taps.map(({ weight, at: [y, x] }) => ({
+    weight,
+    at: [Math.floor(y / sy), Math.floor(x / sx)] as const,
+    phase: mod(y, sy) * sx + mod(x, sx),
+  }));
+  return { ...pass, step: [1, 1], taps };
+}
+
+/** The same passes into output planes split by `phasesOf`: stride 1. */
+export const intoSplitOutput = (passes: readonly Pass[]): Pass[] =>
+  passes.map((pass, i) => ({
+    ...pass,
+    start: [0, 0],
+    stride: [1, 1],
+    part: [i, passes.length],
+  }));
+
+/** [c, h, w] as planes of every sy-th line and sx-th column: phase by phase, all c of each. */
+export const phasesOf = ([c, h, w]: Planes['shape'], [sy, sx]: Pair): Planes['shape'] => [
+  c * sy * sx,
+  Math.ceil(h / sy),
+  Math.ceil(w / sx),
+];
+
+/** What passes read outside of planes [h, w]. */
+export function marginsOf(passes: readonly Pass[], [, h, w]: Planes['shape']): Margins {
+  const all: Margins = [0, 0, 0, 0];
+  return passes.reduce<Margins>((most, { grid, step, taps }) => {
+    const far = (d: 0 | 1) => taps.map(({ at }) => at[d] + (grid[d] - 1) * step[d]);
+    const near = (d: 0 | 1) => taps.map(({ at }) => -at[d]);
+    return [
+      Math.max(most[0], ...near(0)),
+      Math.max(most[1], ...near(1)),
+      Math.max(most[2], ...far(0).map((y) => y - h + 1)),
+      Math.max(most[3], ...far(1).map((x) => x - w + 1)),
+    ];
+  }, all);
+}
+
+/** A sparse matrix: for each row its non-zeros. `weights` says where in the dense one they were. */
+export interface Rows {
+  readonly starts: Int32Array;
+  readonly offsets: Int32Array;
+  readonly weights: Int32Array;
+}
+
+const least = (taps: readonly Tap[], d: 0 | 1): number =>
+  taps.reduce((min, { at }) => Math.min(min, at[d]), taps[0]?.at[d] ?? 0);
+
+/**
+ * The rows of a pass over `source`: of weight [oc, c, kh, kw] as it lies, or of its transpose
+ * (rows are then c). A weight is in unless it is 0.
+ */
+export function encodeRows(
+  weight: ArrayLike<number>,
+  [c, , , oc, kh, kw]: ConvSizes,
+  { taps }: Pass,
+  source: Planes,
+  transposed = false,
+): Rows {
+  const [rows, channels] = transposed ? [c, oc] : [oc, c];
+  const [sc, h, w] = source.shape;
+  // A dense layer after a flatten.
+  const perChannel = channels > sc ? h * w : 1;
+  const [top, left] = [least(taps, 0), least(taps, 1)];
+  const starts = new Int32Array(rows + 1);
+  const offsets: number[] = [];
+  const weights: number[] = [];
+  for (let r = 0; r < rows; r++) {
+    for (let i = 0; i < channels; i++) {
+      const pair = transposed ? i * c + r : r * c + i;
+      const plane = Math.floor(i / perChannel);
+      const within = i % perChannel;
+      for (const tap of taps) {
+        const at = pair * kh * kw + tap.weight;
+        if (weight[at] === 0) continue;
+        const y = tap.at[0] - top + Math.floor(within / w);
+        const x = tap.at[1] - left + (within % w);
+        const channel = (tap.phase * channels + plane) * source.channel;
+        offsets.push(4 * (channel + y * source.line + x * source.lanes));
+        weights.push(at);
+      }
+    }
+    starts[r + 1] = offsets.length;
+  }
+  return { starts, offsets: Int32Array.from(offsets), weights: Int32Array.from(weights) };
+}
+
+/** Where the groups of a pass lie; `masks` has a word a lane, 0 where a group covers no output. */
+export interface Places {
+  readonly places: Int32Array;
+  readonly masks: Int32Array | undefined;
+}
+
+/**
+ * Groups along lines where they fill them, position by position where images do, and else along
+ * whole planes, over the free room at the ends of lines, to which they write zeros: source and
+ * target need lines of one length then.
+ */
+export function encodePlaces(pass: Pass, source: Planes, target: Planes): Places {
+  const { grid, step, start, stride, taps, part } = pass;
+  const { lanes } = source;
+  const [gh, gw] = grid;
+  const channel = ((part[0] * target.shape[0]) / part[1]) * target.channel;
+  const from = (y: number, x: number): number =>
+    source.origin +
+    (least(taps, 0) + y * step[0]) * source.line +
+    (least(taps, 1) + x * step[1]) * lanes;
+  const to = (y: number, x: number): number =>
+    channel +
+    target.origin +
+    (start[0] + y * stride[0]) * target.line +
+    (start[1] + x * stride[1]) * lanes;
+  const list: number[] = [];
+  const put = (a: number, b: number): void => void list.push(4 * a, 4 * b);
+  const run = gw * lanes;
+  const adjoining = step[1] === 1 && stride[1] === 1;
+  if (lanes % GROUP === 0) {
+    for (let y = 0; y < gh; y++)
+      for (let x = 0; x < gw; x++)
+        for (let l = 0; l < lanes; l += GROUP) put(from(y, x) + l, to(y, x) + l);
+  } else if (adjoining && run % GROUP === 0) {
+    for (let y = 0; y < gh; y++)
+      for (let l = 0; l < run; l += GROUP) put(from(y, 0) + l, to(y, 0) + l);
+  } else {
+    const even = source.line * step[0] === target.line * stride[0] && step[0] === 1;
+    if (!adjoining || (gh > 1 && !even))
+      fail('sparse product', 'planes with lines of one length', [source.line, target.line]);
+    return alongPlanes(grid, source, from(0, 0), to(0, 0));
+  }
+  return { places: Int32Array.from(list), masks: undefined };
+}
+
+function alongPlanes([gh, gw]: Pair, { line, lanes }: Planes, from: number, to: number): Places {
+  const total = gh * gw === 0 ? 0 : (gh - 1) * line + gw * lanes;
+  const groups = Math.ceil(total / GROUP);
+  const firsts = range(groups).map((g) => Math.max(0, Math.min(g * GROUP, total - GROUP)));
+  const inside = (i: number): boolean => i < total && i % line < gw * lanes;
+  return {
+    places: Int32Array.from(firsts.flatMap((i) => [4 * (from + i), 4 * (to + i)])),
+    masks: Int32Array.from(
+      firsts.flatMap((i) => range(GROUP).map((l) => (inside(i + l) ? -1 : 0))),
+    ),
+  };
+}
