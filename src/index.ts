@@ -66,10 +66,12 @@ export { createModel, freeModel, type Model, modelFrom } from './nn/model';
 export { summary } from './nn/summary';
 export { buildNetwork, type ZooEntry, zoo } from './nn/zoo';
 export type { OptionsSchema } from './options';
+export { removeDead, type WithoutDead } from './prune/dead';
 export { freeMasks, type Sparsity, sparsityOf } from './prune/mask';
 export { type Pruned, prune } from './prune/prune';
 export { strategies } from './prune/strategies/registry';
 export { type Masks, type PruneContext, type Strategy, strategy } from './prune/strategy';
+export { type Compacted, type CompactJob, compact } from './recipe/compact';
 export { type CompressOptions, compress, pretrain } from './recipe/compress';
 export {
   type Config,

@@ -4,6 +4,7 @@
  */
 import type { ModelFile, ReadOptions } from '../io/read';
 import type { BenchRow } from '../recipe/bench';
+import type { Compacted, CompactJob } from '../recipe/compact';
 import type { Config, PlugIn } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
 import type { Evaluation } from '../recipe/evaluate';
@@ -33,6 +34,7 @@ export interface Backend {
   bounds(engine: EngineHandle, job: Hooks & BoundsJob): Promise<readonly ImageBounds[]>;
   inspect(engine: EngineHandle, model: string, as: ReadOptions): Promise<Inspected>;
   convert(engine: EngineHandle, from: string, to: string, as: ReadOptions): Promise<Conversion>;
+  compact(engine: EngineHandle, job: CompactJob): Promise<Compacted>;
   /** The config recorded in a model file, or undefined. */
   recordedConfig(model: string): Promise<unknown>;
   benchmark(engine: EngineHandle, options: { seconds: number }): Promise<readonly BenchRow[]>;

@@ -119,5 +119,10 @@ export async function freeOutput(out: string, values: Values): Promise<string> {
 
 /** "runs/a/dense.safetensors", "pruned" -> "runs/a/dense-pruned.safetensors". */
 export function besides(model: string, suffix: string): string {
-  return `${model.replace(/\.(safetensors|onnx|npz|pth?)$/, '')}-${suffix}.safetensors`;
+  return `${stem(model)}-${suffix}.safetensors`;
+}
+
+/** A model's path without the extension of a model file. */
+export function stem(model: string): string {
+  return model.replace(/\.(safetensors|compact|onnx|npz|pth?)$/, '');
 }

@@ -49,8 +49,13 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
   },
   convert: {
     args: 'IN OUT',
-    about: 'between formats: safetensors, ONNX, PyTorch, npz',
+    about: 'between formats: safetensors, compact, ONNX, PyTorch, npz',
     load: () => import('./commands/convert'),
+  },
+  compact: {
+    args: 'MODEL',
+    about: 'shared weights, coded indices: the file for the edge',
+    load: () => import('./commands/compact'),
   },
   inspect: {
     args: 'MODEL',

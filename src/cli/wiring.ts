@@ -66,6 +66,10 @@ export const backend: Backend = {
     const { convert } = await import('../recipe/convert');
     return convert(real(engine), from, to, as);
   },
+  async compact(engine, job) {
+    const { compact } = await import('../recipe/compact');
+    return compact(real(engine), job);
+  },
   async recordedConfig(path) {
     const { readRecord } = await import('../io/read');
     return (await readRecord(path)).config;

@@ -9,14 +9,12 @@ import type { Engine } from '../runtime/engine';
 import { type Shape, sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { readFile, writeAtomic } from './files';
+import { type Metadata, parseMetadata } from './metadata';
 import { type Decoded, decode, encode, type TensorInput, toFloat32 } from './safetensors';
 
 const FORMAT = 'espalier/1';
 /** Largest model file of any format: what wasm32 can hold. */
 export const MAX_BYTES = 2 ** 32;
-
-/** JSON values by key; `network` is always there. */
-export type Metadata = Readonly<Record<string, unknown>>;
 
 /** Writes tensors and metadata under the library's format mark; complete or not at all. */
 export async function saveTensors(
@@ -57,7 +55,7 @@ export const isOwn = ({ metadata }: Decoded): boolean =>
 
 /** The tensors and metadata of a decoded file of ours. */
 export function tensorsIn(decoded: Decoded, path: string): LoadedTensors {
-  const metadata = parseMetadata(path, decoded);
+  const metadata = parseMetadata(decoded, FORMAT, path);
   return {
     metadata,
     names: [...decoded.tensors.keys()],
@@ -72,26 +70,6 @@ export function tensorsIn(decoded: Decoded, path: string): LoadedTensors {
       };
     },
   };
-}
-
-function parseMetadata(path: string, { metadata }: Decoded): Metadata {
-  const format = metadata.format;
-  expect(
-    format === FORMAT,
-    path,
-    `an espalier model (format ${FORMAT})`,
-    format === undefined ? 'safetensors without that mark' : `format ${format}`,
-  );
-  const parsed: [string, unknown][] = [];
-  for (const [key, text] of Object.entries(metadata)) {
-    if (key === 'format') continue;
-    try {
-      parsed.push([key, JSON.parse(text)]);
-    } catch {
-      fail(path, `JSON in the metadata ${key}`, 'a syntax error');
-    }
-  }
-  return Object.fromEntries(parsed);
 }
 
 /** Writes the model alone, with whatever else should be remembered about it. */

@@ -13,12 +13,13 @@ import { buildNetwork, zoo } from '../nn/zoo';
 import type { Engine } from '../runtime/engine';
 import type { Shape } from '../tensor/shape';
 import { kindOf, readFile } from './files';
-import { checkNetwork, isOwn, MAX_BYTES, type Metadata, tensorsIn, weightsIn } from './model';
-import { type Decoded, decode, toFloat32 } from './safetensors';
+import { COMPACT, isCompact, type Metadata, parseMetadata } from './metadata';
+import { checkNetwork, isOwn, type LoadedTensors, MAX_BYTES, tensorsIn, weightsIn } from './model';
+import { decode, toFloat32 } from './safetensors';
 import { listTensors, matchWeights, type TensorOrder, type WeightFile } from './weights';
 
-/** `espalier` is safetensors with the network inside. */
-export type Format = 'espalier' | 'safetensors' | 'onnx' | 'torch' | 'npz';
+/** `espalier` is safetensors with the network inside, `compact` the same with coded weights. */
+export type Format = 'espalier' | 'compact' | 'safetensors' | 'onnx' | 'torch' | 'npz';
 
 export interface ReadOptions {
   /** For files of weights alone: a network, a name of the zoo, or the path of a JSON network. */
@@ -74,6 +75,7 @@ export async function readRecord(path: string): Promise<Metadata> {
   const bytes = await readFile(path, MAX_BYTES);
   if (kindOfModel(bytes) !== 'safetensors') return {};
   const decoded = decode(bytes, path);
+  if (isCompact(decoded)) return parseMetadata(decoded, COMPACT, path);
   return isOwn(decoded) ? tensorsIn(decoded, path).metadata : {};
 }
 
@@ -83,7 +85,11 @@ async function readParts(path: string, options: ReadOptions): Promise<Parts> {
   switch (kindOfModel(bytes)) {
     case 'safetensors': {
       const decoded = decode(bytes, path);
-      if (isOwn(decoded)) return ownParts(decoded, path, options);
+      if (isCompact(decoded)) {
+        const { readCompact } = await import('./compact');
+        return ownParts('compact', readCompact(bytes, path), path, options);
+      }
+      if (isOwn(decoded)) return ownParts('espalier', tensorsIn(decoded, path), path, options);
       const file = new Map(
         [...decoded.tensors].map(([name, t]) => [name, { shape: t.shape, values: toFloat32(t) }]),
       );
@@ -117,13 +123,12 @@ async function readParts(path: string, options: ReadOptions): Promise<Parts> {
   }
 }
 
-function ownParts(decoded: Decoded, path: string, options: ReadOptions): Parts {
+function ownParts(format: Format, file: LoadedTensors, path: string, options: ReadOptions): Parts {
   refuseNetwork(path, options);
-  const file = tensorsIn(decoded, path);
   const { network, weight } = weightsIn(file, path, '');
   const names = new Set(file.names);
   const stored = (name: string) => (names.has(name) ? weight(name) : undefined);
-  return { network, weight: stored, format: 'espalier', notes: [], metadata: file.metadata };
+  return { network, weight: stored, format, notes: [], metadata: file.metadata };
 }
 
 async function onnxParts(bytes: Uint8Array, path: string, options: ReadOptions): Promise<Parts> {

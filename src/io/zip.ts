@@ -11,6 +11,7 @@
  */
 import { Inflate, zipSync } from 'fflate';
 import { EspalierError, expect, fail, quote } from '../errors';
+import { crc32 } from './crc32';
 
 const END = 0x06054b50;
 const END64 = 0x06064b50;
@@ -211,18 +212,6 @@ function inflate(packed: Uint8Array, size: number, who: string): Uint8Array {
   }
   expect(filled === size, who, `${size} bytes as its directory says`, filled, DAMAGED);
   return out;
-}
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let value = byte;
-  for (let bit = 0; bit < 8; bit++) value = (value >>> 1) ^ (value & 1 ? 0xedb88320 : 0);
-  return value >>> 0;
-});
-
-function crc32(bytes: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (let i = 0; i < bytes.length; i++) crc = CRC_TABLE[(crc ^ bytes[i]!) & 0xff]! ^ (crc >>> 8);
-  return ~crc >>> 0;
 }
 
 function viewOf(bytes: Uint8Array): DataView {

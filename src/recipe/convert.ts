@@ -1,7 +1,8 @@
-/** Between formats: any model file in, one of three kinds out, chosen by the name of the output. */
+/** Between formats: any model file in, one of four kinds out, chosen by the name of the output. */
 import { fail } from '../errors';
 import { writeAtomic } from '../io/files';
-import { type Metadata, saveModel } from '../io/model';
+import type { Metadata } from '../io/metadata';
+import { saveModel } from '../io/model';
 import { type Format, type ReadOptions, readModelFile } from '../io/read';
 import { freeModel, type Model } from '../nn/model';
 import type { Engine } from '../runtime/engine';
@@ -28,6 +29,14 @@ export const writers: Readonly<Record<string, Writer>> = {
     format: 'espalier',
     about: 'safetensors with the network inside: what every command here reads',
     write: saveModel,
+  },
+  compact: {
+    format: 'compact',
+    about: 'the same weights, bit by bit, coded for size; `espalier compact` makes it small',
+    async write(path, model, metadata) {
+      const { compactFile } = await import('../io/compact-write');
+      await writeAtomic(path, await compactFile(model, metadata));
+    },
   },
   onnx: {
     format: 'onnx',

@@ -54,7 +54,7 @@ export async function trainModel(
 }
 
 /** Masks of the weights that are not zero. */
-function supportOf({ engine, graph, params }: Model): Masks {
+export function supportOf({ engine, graph, params }: Model): Masks {
   const masks = new Map<string, Tensor>();
   for (const name of prunableNames(graph)) {
     const t = params.get(name)!;

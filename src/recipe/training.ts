@@ -18,6 +18,7 @@ import { type Batch, type EpochProgress, trainEpoch } from '../train/loop';
 import { objectives } from '../train/objectives/registry';
 import { createOptimizer, freeOptimizer, type Optimizer } from '../train/optimizers';
 import { learningRate } from '../train/schedules';
+import type { Ties } from '../train/ties';
 import type { Config, PlugIn, TrainingConfig } from './config';
 import { batchOf } from './evaluate';
 import type { Listener, StopSignal } from './events';
@@ -53,6 +54,7 @@ export interface Phase {
   readonly round: number;
   readonly model: Model;
   readonly masks?: Masks | undefined;
+  readonly ties?: Ties | undefined;
   readonly optimizer: Optimizer;
   /** Parameters of the best epoch so far, kept. */
   readonly best: ReadonlyMap<string, Tensor>;
@@ -149,6 +151,7 @@ export async function runPhase(
       {
         model,
         masks,
+        ties: phase.ties,
         optimizer,
         objective,
         options,

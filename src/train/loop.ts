@@ -12,6 +12,7 @@ import { gradients } from '../tensor/tape';
 import { assign, input, item, step, Tensor } from '../tensor/tensor';
 import type { Objective } from './objective';
 import { type Optimizer, update } from './optimizers';
+import { type Ties, tieGradients } from './ties';
 
 const ADVICE = 'Lower the learning rate or set gradientClip; the last checkpoint is intact.';
 
@@ -36,6 +37,8 @@ export interface EpochProgress {
 export interface EpochJob {
   readonly model: Model;
   readonly masks?: ReadonlyMap<string, Tensor> | undefined;
+  /** Weights that move as one. */
+  readonly ties?: Ties | undefined;
   readonly optimizer: Optimizer;
   readonly objective: Objective;
   /** Of the objective, complete. */
@@ -102,7 +105,9 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
       objective.loss({ model, x, labels, index, seed, epoch, epochs, ramp, pass }, options),
     );
     const loss = item(result.loss);
-    const moved = Number.isFinite(loss) && update(optimizer, model, found, job.rate(epoch), masks);
+    const wanting = job.ties ? tieGradients(optimizer.names, found, job.ties) : found;
+    const rate = job.rate(epoch);
+    const moved = Number.isFinite(loss) && update(optimizer, model, wanting, rate, masks);
     if (!moved) diverged(job, x, { loss, found }, epoch);
     for (const [name, t] of pass.updates) assign(params.get(name)!, t);
     const metrics = Object.entries(result.metrics).map(([name, m]) => [

@@ -92,7 +92,7 @@ describe('convert', () => {
       const forced = await convert(file('m.safetensors'), file('there.npz'), '--force');
       expect(forced.code).toBe(0);
       const odd = await convert(file('m.safetensors'), file('m.h5'));
-      expect(odd.stderr).toMatch(/ends with \.safetensors, \.onnx, \.npz, got \.h5/);
+      expect(odd.stderr).toMatch(/ends with \.safetensors, \.compact, \.onnx, \.npz, got \.h5/);
       await writeFile(file('odd.bin'), 'GGUF and more');
       const unknown = await convert(file('odd.bin'), file('o.npz'));
       expect(unknown).toMatchObject({ code: 2 });

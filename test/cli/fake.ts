@@ -2,6 +2,7 @@
 import type { Backend } from '../../src/cli/backend';
 import type { Io } from '../../src/cli/io';
 import { main } from '../../src/cli/main';
+import type { Compacted } from '../../src/recipe/compact';
 import type { Inspection } from '../../src/recipe/inspect';
 import type { Proportion, Summary } from '../../src/report/types';
 
@@ -81,6 +82,28 @@ export function summary(contradictions = 0): Summary {
   };
 }
 
+export const compacted: Compacted = {
+  network: 'toy',
+  layers: [
+    {
+      name: 'fc.weight',
+      shape: [2, 5],
+      nonzero: 4,
+      values: 3,
+      raw: 40,
+      gzipped: 30,
+      compact: 20,
+    },
+    { name: 'fc.bias', shape: [2], nonzero: 2, values: null, raw: 8, gzipped: 26, compact: 8 },
+  ],
+  raw: 2600,
+  gzipped: 1300,
+  compact: 52,
+  compactGzipped: 50,
+  removed: { fc: 3 },
+  evaluation: { accuracies, contradictions: 0 },
+};
+
 const idle: Backend = {
   load: async () => ({
     info: () => ({
@@ -115,6 +138,7 @@ const idle: Backend = {
     })),
   inspect: async () => inspection,
   convert: async () => ({ from: 'onnx', to: 'espalier', notes: [], bytes: 2600, inspection }),
+  compact: async () => compacted,
   recordedConfig: async () => ({ data: 'digits', objective: { name: 'ibp', eps: 0.05 } }),
   benchmark: async () => [
     { name: 'product', gflops: 12.3, median: 0.004, spread: 0.02 },

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { loadTensors } from '../../src/io/model';
+import { decode } from '../../src/io/safetensors';
 import type { Summary } from '../../src/report/types';
 import { leaves, plain, read, tableBelow } from './markdown';
 
@@ -19,6 +20,7 @@ beforeAll(async () => {
   await import('../../examples/quickstart');
   await import('../../examples/certify');
   await import('../../examples/gradients');
+  await import('../../examples/compact');
   log.mockRestore();
 }, 60_000);
 afterAll(() => {
@@ -29,11 +31,14 @@ afterAll(() => {
 const summary = (): Summary => JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8'));
 
 describe('the programs', () => {
-  it('print a table, an answer and a gradient', () => {
-    expect(printed).toHaveLength(3);
+  it('print a table, an answer, a gradient and two sizes', () => {
+    expect(printed).toHaveLength(4);
     expect(String(printed[0]![0])).toContain('VRA');
     expect(String(printed[1]![0])).toMatch(/^certified: |^unknown: /);
     expect(printed[2]).toEqual([121, Float32Array.of(66, 88)]);
+    expect(String(printed[3]![0])).toMatch(
+      /^19240 -> \d{4} bytes, (2\d|3[0-2]) different weights$/,
+    );
   });
 
   it('leave a network that is small, certified and free of contradictions', () => {
@@ -44,6 +49,12 @@ describe('the programs', () => {
     expect(pruned.vra.value).toBeGreaterThan(0.3);
   });
 });
+
+/** The compact model's fields, before they are parsed away. */
+function compactMetadata(): Record<string, string> {
+  const { metadata } = decode(readFileSync(join(folder, 'quickstart.compact')), 'quickstart');
+  return { ...metadata };
+}
 
 /** Whether `path` is listed, or below a listed `prefix.*`. */
 const covered = (rows: readonly string[], path: string): boolean =>
@@ -67,6 +78,15 @@ describe('docs/formats.md', () => {
   it('lists the fields of a journal record', () => {
     const lines = readFileSync(join(runDir, 'journal.jsonl'), 'utf8').trim().split('\n');
     for (const line of lines) expectListed('Journal', leaves(JSON.parse(line)));
+  });
+
+  it('lists the metadata of a compact model', () => {
+    const { format, coded, ...rest } = compactMetadata();
+    expect(page).toContain(`\`${format}\``);
+    const keys = tableBelow(page, 'Compact models').map(([key]) => plain(key!));
+    expect([...Object.keys(rest), 'coded'].sort()).toEqual(keys.sort());
+    for (const fields of Object.values(JSON.parse(coded!) as Record<string, object>))
+      for (const field of Object.keys(fields)) expect(page).toContain(`| \`${field}\` | `);
   });
 
   it('lists the metadata of a model and the tensors of a checkpoint', async () => {

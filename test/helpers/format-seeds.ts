@@ -1,4 +1,7 @@
 /** Damaged files of the small formats, each from a few sound ones, for the fuzz tests. */
+import { deflateSync } from 'fflate';
+import { writeCompact } from '../../src/io/compact-write';
+import { crc32 } from '../../src/io/crc32';
 import { writeNpy } from '../../src/io/npy';
 import { writeNpz } from '../../src/io/npz';
 import { encode } from '../../src/io/safetensors';
@@ -67,6 +70,34 @@ export function safetensorsSeeds(): (s: Sampler) => Uint8Array {
     new DataView(out.buffer).setUint32(0, text.length, true);
     out.set(text, 8);
     return out;
+  };
+}
+
+/** `size` elements, of which the given share is 0 and the rest takes nine values. */
+export function signed(size: number, zeros: number) {
+  const values = Float32Array.from({ length: size }, (_, i) => {
+    const hash = (Math.imul(i + 1, 2654435761) >>> 0) / 2 ** 32;
+    return hash < zeros ? 0 : ((i % 9) - 4.5) / 4;
+  });
+  return { shape: [size], values };
+}
+
+/** Half of the files have a checksum that holds, so that the damage is met further in. */
+export function compactSeeds(): (s: Sampler) => Uint8Array {
+  const deflate = (bytes: Uint8Array): Uint8Array => deflateSync(bytes);
+  const tensors = new Map([
+    ['a.weight', signed(600, 0.9)],
+    ['b.weight', { shape: [40, 30], values: signed(1200, 0.99).values }],
+    ['a.bias', signed(7, 0)],
+  ]);
+  const file = writeCompact(tensors, { network: { name: 'x', input: [3], nodes: [] } }, deflate);
+  return (s) => {
+    const out = mutate(file, s);
+    if (s.whole(2) === 0 || out.length < 4) return out;
+    const sealed = out.slice();
+    const end = sealed.length - 4;
+    new DataView(sealed.buffer).setUint32(end, crc32(sealed.subarray(0, end)), true);
+    return sealed;
   };
 }
 

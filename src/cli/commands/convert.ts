@@ -15,7 +15,7 @@ export const command: Command = {
     out: {
       type: 'positional',
       required: true,
-      description: 'the file to write: .safetensors, .onnx or .npz',
+      description: 'the file to write: .safetensors, .compact, .onnx or .npz',
     },
     ...foreignArgs,
     force: outFile.force,

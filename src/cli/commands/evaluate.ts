@@ -1,35 +1,43 @@
 /** `espalier evaluate MODEL`: the three accuracies on the test split, with 95 % intervals. */
+import type { ArgsDef } from 'citty';
 import { eps, whole } from '../../options';
+import type { Config } from '../../recipe/config';
+import type { Evaluation } from '../../recipe/evaluate';
 import { interval, percent } from '../../report/format';
 import { renderTable } from '../../report/table';
 import { configArgs, dataArgs, engineArgs, foreignArgs, modelArg, shared } from '../args';
-import { type Command, EXIT } from '../command';
+import { type Command, type Context, EXIT } from '../command';
 import { print, printJson } from '../io';
 import { modelConfig, readOptions, withEngine } from '../job';
 import { attackSection, dataSection, verifierSection } from '../registries';
+
+/** Options of commands that measure the three accuracies. */
+export const evaluationArgs = {
+  ...dataArgs,
+  eps: {
+    type: 'string',
+    valueHint: 'radius',
+    description: 'such as 0.1 or 8/255 (default: as trained)',
+  },
+  attack: {
+    type: 'string',
+    valueHint: 'name',
+    description: 'attack (default: as trained, or pgd)',
+  },
+  verifier: { type: 'string', valueHint: 'name', description: 'verifier (default: interval)' },
+  limit: {
+    type: 'string',
+    valueHint: 'n',
+    description: 'attack and verify only the first n images',
+  },
+  ...configArgs,
+} as const satisfies ArgsDef;
 
 export const command: Command = {
   args: {
     ...modelArg,
     ...foreignArgs,
-    ...dataArgs,
-    eps: {
-      type: 'string',
-      valueHint: 'radius',
-      description: 'such as 0.1 or 8/255 (default: as trained)',
-    },
-    attack: {
-      type: 'string',
-      valueHint: 'name',
-      description: 'attack (default: as trained, or pgd)',
-    },
-    verifier: { type: 'string', valueHint: 'name', description: 'verifier (default: interval)' },
-    limit: {
-      type: 'string',
-      valueHint: 'n',
-      description: 'attack and verify only the first n images',
-    },
-    ...configArgs,
+    ...evaluationArgs,
     ...shared,
     ...engineArgs,
   },
@@ -48,51 +56,59 @@ export const command: Command = {
   sections: () => Promise.all([dataSection(), attackSection(), verifierSection()]),
   async run(context) {
     const { io, values, backend } = context;
-    const { evaluationEps } = await import('../../recipe/config');
-    const radius = values.checked('eps', eps());
-    const limit = values.number('limit', whole(1));
-    const attack = values.text('attack');
-    const verifier = values.text('verifier');
-    const config = await modelConfig(context, [
-      ...(radius === undefined ? [] : [`evaluate.eps=${radius}`]),
-      ...(attack === undefined ? [] : [`evaluate.attack=${attack}`]),
-      ...(verifier === undefined ? [] : [`evaluate.verifier=${verifier}`]),
-      ...(limit === undefined
-        ? []
-        : [`evaluate.attackLimit=${limit}`, `evaluate.verifyLimit=${limit}`]),
-    ]);
-    const resolved = evaluationEps(config);
-    const evaluate = { ...config.evaluate, eps: resolved };
+    const config = await evaluationConfig(context);
     const model = values.text('model')!;
     const as = readOptions(values);
     const { accuracies, contradictions } = await withEngine(context, (job) =>
-      backend.evaluate(job.engine, { ...job, model, as, config: { ...config, evaluate } }),
+      backend.evaluate(job.engine, { ...job, model, as, config }),
     );
     if (values.on('json'))
       printJson(io, {
         model,
         data: config.data.name,
-        eps: resolved,
+        eps: config.evaluate.eps,
         ...accuracies,
         contradictions,
       });
-    else {
-      const row = (name: string, { benign, era, vra }: typeof accuracies) => [
-        name,
-        ...[benign, era, vra].map((p) =>
-          p.total ? `${percent(p.value)} ${interval(p)} n=${p.total}` : 'not measured',
-        ),
-      ];
-      const columns = ['model', 'benign', 'ERA', 'VRA'].map((title) => ({
-        title,
-        align: 'left' as const,
-      }));
-      print(io, renderTable({ columns, rows: [row(model, accuracies)] }));
-      print(
-        io,
-        `eps ${resolved}, attack ${evaluate.attack.name}, verifier ${evaluate.verifier.name}, contradictions ${contradictions}`,
-      );
-    }
+    else print(io, accuracyText(model, { accuracies, contradictions }, config));
     return contradictions > 0 ? EXIT.badNews : EXIT.done;
   },
 };
+
+/** The recorded config with what the options of `evaluationArgs` say, its radius resolved. */
+export async function evaluationConfig(context: Context): Promise<Config> {
+  const { values } = context;
+  const { evaluationEps } = await import('../../recipe/config');
+  const radius = values.checked('eps', eps());
+  const limit = values.number('limit', whole(1));
+  const attack = values.text('attack');
+  const verifier = values.text('verifier');
+  const config = await modelConfig(context, [
+    ...(radius === undefined ? [] : [`evaluate.eps=${radius}`]),
+    ...(attack === undefined ? [] : [`evaluate.attack=${attack}`]),
+    ...(verifier === undefined ? [] : [`evaluate.verifier=${verifier}`]),
+    ...(limit === undefined
+      ? []
+      : [`evaluate.attackLimit=${limit}`, `evaluate.verifyLimit=${limit}`]),
+  ]);
+  return { ...config, evaluate: { ...config.evaluate, eps: evaluationEps(config) } };
+}
+
+/** The three accuracies of the model `name` as a table, and what they were measured with. */
+export function accuracyText(
+  name: string,
+  { accuracies: { benign, era, vra }, contradictions }: Evaluation,
+  { evaluate }: Config,
+): string {
+  const columns = ['model', 'benign', 'ERA', 'VRA'].map((title) => ({
+    title,
+    align: 'left' as const,
+  }));
+  const cells = [benign, era, vra].map((p) =>
+    p.total ? `${percent(p.value)} ${interval(p)} n=${p.total}` : 'not measured',
+  );
+  return [
+    renderTable({ columns, rows: [[name, ...cells]] }),
+    `eps ${evaluate.eps}, attack ${evaluate.attack.name}, verifier ${evaluate.verifier.name}, contradictions ${contradictions}`,
+  ].join('\n');
+}
