@@ -8,7 +8,7 @@ import type { ProductSizes } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
 import type { Call } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import { copyCall, viewOfImages, viewOfPlanes } from '../tensor/ops/sparse';
+import { copyCall, type NonZeros, viewOfImages, viewOfPlanes } from '../tensor/ops/sparse';
 import { type Shape, sameShape, sizeOf } from '../tensor/shape';
 import {
   forwardPass,
@@ -38,6 +38,11 @@ export interface Product {
   readonly margins: Margins;
 }
 
+/** A model whose weights of products may be given as their non-zeros, by node, and not in `params`. */
+export interface SparseModel extends Model {
+  readonly nonZeros?: (node: string) => NonZeros;
+}
+
 /** Images side by side in a plan for batches of this size. */
 export const lanesOf = (batch: number): number => Math.min(batch, GROUP);
 
@@ -64,6 +69,7 @@ export function sparseCost({ engine, params }: Model, node: GraphNode, lanes: nu
 
 /** Whether a product of a plan over non-zeros is better dense, with copies before and after. */
 function betterDense({ model, lanes }: Layout, node: GraphNode): boolean {
+  if (model.nonZeros) return false;
   const copied = lanes * (sizeOf(node.inputShapes[0]!) + sizeOf(node.shape));
   const dense = denseCost(node, lanes, true) + COST.copied * copied;
   return dense < sparseCost(model, node, lanes);
@@ -81,7 +87,7 @@ export class Layout {
   readonly #products = new Map<number, Product | undefined>();
 
   constructor(
-    readonly model: Model,
+    readonly model: SparseModel,
     readonly memory: PlanMemory,
     readonly lanes: number,
   ) {

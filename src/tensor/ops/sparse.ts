@@ -2,12 +2,14 @@
  * Sparse passes in linear memory: tables of src/tensor/sparse.ts, put where the kernels read them,
  * and calls over them; copies between rows of images [n, c, h, w] and planes with lanes.
  */
+import { fail } from '../../errors';
 import type { Call, Engine } from '../../runtime/engine';
 import type { Ptr } from '../../runtime/kernels';
 import {
   type ConvSizes,
   encodePlaces,
   encodeRows,
+  nonZeros,
   type Pass,
   type Planes,
   phasesOf,
@@ -17,7 +19,16 @@ import type { Tensor } from '../tensor';
 /** Where memory comes from: a plan, or the arena of a step. */
 export type Keep = (bytes: number) => Ptr;
 
-/** One pass, encoded. Addresses of its tables; `weights` are places of the values in the dense tensor. */
+/** A weight as its non-zeros: where they are in the dense one, ascending, and their values, in order. */
+export interface NonZeros {
+  readonly positions: Uint32Array;
+  readonly values: Ptr;
+}
+
+/**
+ * One pass, encoded. Addresses of its tables; `weights` are places of the values in the dense tensor,
+ * 0 where there is none.
+ */
 export interface SparsePass {
   readonly rows: number;
   readonly nnz: number;
@@ -36,7 +47,7 @@ export interface PassJob {
   readonly engine: Engine;
   readonly keep: Keep;
   /** [oc, c, kh, kw]. */
-  readonly weight: Tensor;
+  readonly weight: Tensor | NonZeros;
   readonly sizes: ConvSizes;
   readonly pass: Pass;
   readonly source: Planes;
@@ -50,26 +61,36 @@ function put(engine: Engine, keep: Keep, values: Int32Array): Ptr {
   return at;
 }
 
-/** Encodes the non-zeros of a weight for one pass. */
+/** Encodes the non-zeros of a weight for one pass. Values that are given apart are used as they lie. */
 export function encode(job: PassJob): SparsePass {
   const { engine, keep, weight, sizes, pass, source, target, transposed = false } = job;
-  const dense = engine.memory.f32(weight.ptr, weight.size);
-  const rows = encodeRows(dense, sizes, pass, source, transposed);
+  const dense = 'positions' in weight ? undefined : weight;
+  const positions =
+    'positions' in weight ? weight.positions : nonZeros(engine.memory.f32(weight.ptr, weight.size));
+  const { starts, offsets, entries } = encodeRows(positions, sizes, pass, source, transposed);
   const { places, masks } = encodePlaces(pass, source, target);
+  // Their order is that of forward passes.
+  if (!dense && transposed) fail('sparse product', 'a forward pass', 'a transposed one');
   const encoded = {
-    rows: rows.starts.length - 1,
-    nnz: rows.offsets.length,
-    starts: put(engine, keep, rows.starts),
-    values: keep(4 * rows.offsets.length),
-    offsets: put(engine, keep, rows.offsets),
-    weights: put(engine, keep, rows.weights),
+    rows: starts.length - 1,
+    nnz: offsets.length,
+    starts: put(engine, keep, starts),
+    values: 'positions' in weight ? weight.values : keep(4 * offsets.length),
+    offsets: put(engine, keep, offsets),
+    weights: dense
+      ? put(
+          engine,
+          keep,
+          entries.map((n) => positions[n]!),
+        )
+      : 0,
     groups: places.length / 2,
     places: put(engine, keep, places),
     masks: masks ? put(engine, keep, masks) : 0,
     source,
     target,
   };
-  refresh(engine, encoded, weight);
+  if (dense) refresh(engine, encoded, dense);
   return encoded;
 }
 
