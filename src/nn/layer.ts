@@ -80,6 +80,14 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   apply(x: Tensor, p: Params, o: InferOutput<S>): Tensor;
   /** |W| r (+ extra, shaped like `bias`). */
   applyAbs(r: Tensor, p: Params, o: InferOutput<S>, extra?: Tensor): Tensor;
+  /** The two at once, where that is faster. */
+  applyBoth?(
+    c: Tensor,
+    r: Tensor,
+    p: Params,
+    o: InferOutput<S>,
+    extra?: Tensor,
+  ): readonly [Tensor, Tensor];
   /** W^T g for g shaped like the output; `input` is the shape of one input sample. */
   transpose(g: Tensor, p: Params, o: InferOutput<S>, input: Shape): Tensor;
   /** b, one number a channel (or unit) or a value, if there is one. */

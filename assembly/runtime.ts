@@ -1,0 +1,15 @@
+/**
+ * The kernels of `espalier/runtime`: what plans over non-zeros and interval bounds of a compact model
+ * call (src/edge). Its binary is a quarter of the others.
+ */
+export { add, div, maximum, minimum, mul, sub } from './binary';
+export { gemm, pack_b } from './gemm';
+export * from './linear';
+export { pool_lanes } from './planes';
+export { avg_pool, max_pool } from './pool';
+export { sum } from './reduce';
+export { sparse_pair, sparse_product, sparse_vector } from './sparse';
+export { copy_strided, take_rows } from './strided';
+export {
+  abs, affine, clamp, leaky_relu, reciprocal, relu, sigmoid, sqrt, square, tanh,
+} from './unary';
