@@ -3,6 +3,7 @@
  * scatter-add. Strides count elements and may be zero or negative.
  * Cost: bound by memory; one element at a time where an inner stride is not 1.
  */
+import { copy_run } from './padded';
 import { bytes, load_part, store_part } from './simd';
 
 @inline
@@ -45,6 +46,7 @@ export function copy_strided(
         let py = y + bytes(i0 * y0 + i1 * y1 + i2 * y2);
         if (x3 == 1 && y3 == 1) {
           if (accumulate) add_line(px, py, d3);
+          else if (d3 < 64) copy_run(px, d3, py);
           else memory.copy(py, px, bytes(d3));
         } else if (x3 == 2 && y3 == 1 && !accumulate) {
           copy_halves(px, py, d3);

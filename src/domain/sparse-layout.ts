@@ -20,6 +20,7 @@ import {
   type Planes,
   phasesOf,
   planesOf,
+  singles,
 } from '../tensor/sparse';
 import type { Tensor } from '../tensor/tensor';
 import { chooseForm, type PlanMemory, productOf, rootsOf } from './plan';
@@ -140,7 +141,11 @@ export class Layout {
   place(i: number): Place {
     const known = this.#places.get(i);
     if (known) return known;
-    const planes = planesOf(this.shape(i), this.lanes, this.#margins(i), this.#columns.get(i));
+    const [shape, margins] = [this.shape(i), this.#margins(i)];
+    const single = this.lanes * shape[1] * shape[2] === 1 && margins.every((m) => m === 0);
+    const planes = single
+      ? singles(shape)
+      : planesOf(shape, this.lanes, margins, this.#columns.get(i));
     const place = { planes, ptr: this.zeros(planes.size) };
     this.#places.set(i, place);
     return place;

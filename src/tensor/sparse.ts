@@ -41,11 +41,17 @@ export function planesOf(
   const pitch = Math.max(w + Math.max(left, right), columns);
   const origin = (top * pitch + left) * lanes;
   const end = origin + ((h - 1 + bottom) * pitch + w + right) * lanes;
-  // A group of planes with less than 16 elements writes zeros behind them; a single one is no group.
-  const single = end === 1;
-  const channel = single ? 1 : Math.max(end, origin + (lanes % GROUP === 0 ? 0 : GROUP));
+  // Groups along planes write zeros behind them.
+  const room = lanes % GROUP === 0 ? end : origin + GROUP * Math.ceil((end - origin) / GROUP);
+  const channel = Math.max(end, room);
   return { lanes, shape, origin, channel, line: pitch * lanes, size: c * channel + 2 * GROUP };
 }
+
+/** Single numbers, one after the other: what `sparse_vector` writes. */
+export const singles = (shape: Planes['shape']): Planes => ({
+  ...{ lanes: 1, shape, origin: 0, channel: 1, line: 1 },
+  size: shape[0] + 2 * GROUP,
+});
 
 /** Sizes of a convolution for one image, as the kernels take them; a dense layer has 1 x 1 planes. */
 export type ConvSizes = readonly [
@@ -263,6 +269,16 @@ export function encodePlaces(pass: Pass, source: Planes, target: Planes): Places
       for (let l = 0; l < run; l += GROUP) put(from(y, 0) + l, to(y, 0) + l);
   } else {
     const even = source.line * step[0] === target.line * stride[0] && step[0] === 1;
+    const end = target.origin + GROUP * Math.ceil(((gh - 1) * target.line + run) / GROUP);
+    if (adjoining && run > GROUP && !(even && end <= target.channel)) {
+      // The last group of a line overlaps the one before.
+      for (let y = 0; y < gh; y++)
+        for (let l = 0; l < run; l += GROUP) {
+          const at = Math.min(l, run - GROUP);
+          put(from(y, 0) + at, to(y, 0) + at);
+        }
+      return { places: Int32Array.from(list), masks: undefined };
+    }
     if (!adjoining || (gh > 1 && !even))
       fail('sparse product', 'planes with lines of one length', [source.line, target.line]);
     return alongPlanes(grid, source, from(0, 0), to(0, 0));
@@ -273,7 +289,7 @@ export function encodePlaces(pass: Pass, source: Planes, target: Planes): Places
 function alongPlanes([gh, gw]: Pair, { line, lanes }: Planes, from: number, to: number): Places {
   const total = gh * gw === 0 ? 0 : (gh - 1) * line + gw * lanes;
   const groups = Math.ceil(total / GROUP);
-  const firsts = range(groups).map((g) => Math.max(0, Math.min(g * GROUP, total - GROUP)));
+  const firsts = range(groups).map((g) => g * GROUP);
   const inside = (i: number): boolean => i < total && i % line < gw * lanes;
   return {
     places: Int32Array.from(firsts.flatMap((i) => [4 * (from + i), 4 * (to + i)])),

@@ -13,8 +13,11 @@ import {
   convSize,
 } from '../../tensor/ops/product';
 import { concat, slice } from '../../tensor/ops/shape';
+import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/ops/supported';
+import type { Shape } from '../../tensor/shape';
+import { supportFor } from '../../tensor/supports';
 import type { Tensor } from '../../tensor/tensor';
-import { affineLayer } from '../layer';
+import { affineLayer, type ProductSizes } from '../layer';
 import { both, fourSides, pair, sides } from './window';
 
 const options = v.strictObject({
@@ -57,9 +60,21 @@ export const conv2d = affineLayer({
     const [kh, kw] = both(o.kernel);
     return (input[0]! / o.groups) * kh * kw * output[0]! * output[1]! * output[2]!;
   },
-  apply: (x, p, o) => grouped(x, p.weight!, o, p.bias),
-  applyAbs: (r, p, o, extra) => grouped(r, abs(p.weight!), o, extra),
+  apply(x, p, o) {
+    const support = supportFor(p.weight!, sizesOf(x.shape.slice(1), o), x.shape[0]!);
+    return support
+      ? supportedProduct(x, p.weight!, support, p.bias)
+      : grouped(x, p.weight!, o, p.bias);
+  },
+  applyAbs(r, p, o, extra) {
+    const support = supportFor(p.weight!, sizesOf(r.shape.slice(1), o), r.shape[0]!);
+    return support
+      ? supportedRadius(r, abs(p.weight!), support, extra)
+      : grouped(r, abs(p.weight!), o, extra);
+  },
   transpose(g, p, o, [c, h, w]) {
+    const support = supportFor(p.weight!, sizesOf([c!, h!, w!], o), g.shape[0]!);
+    if (support) return supportedTranspose(g, p.weight!, support);
     const input = [0, c! / o.groups, h!, w!];
     const weights = blocks(p.weight!, 0, o.groups);
     const parts = blocks(g, 1, o.groups).map((part, i) =>
@@ -68,18 +83,21 @@ export const conv2d = affineLayer({
     return parts.length === 1 ? parts[0]! : concat(parts, 1);
   },
   bias: (p) => p.bias,
-  product([c, h, w], o) {
-    if (o.groups > 1) return undefined;
-    const { stride, pad, dilation } = convOptions(o);
-    const kernel = both(o.kernel);
-    const out = convSize([h!, w!], kernel, { stride, pad, dilation });
-    return [c!, h!, w!, o.channels, ...kernel, ...stride, pad[0], pad[1], ...dilation, ...out];
-  },
+  product: sizesOf,
   terms(input, o) {
     const [kh, kw] = both(o.kernel);
     return (input[0]! / o.groups) * kh * kw + (o.bias ? 1 : 0);
   },
 });
+
+/** As one convolution, where it is one. */
+function sizesOf([c, h, w]: Shape, o: Options): ProductSizes | undefined {
+  if (o.groups > 1) return undefined;
+  const { stride, pad, dilation } = convOptions(o);
+  const kernel = both(o.kernel);
+  const out = convSize([h!, w!], kernel, { stride, pad, dilation });
+  return [c!, h!, w!, o.channels, ...kernel, ...stride, pad[0], pad[1], ...dilation, ...out];
+}
 
 function grouped(x: Tensor, weight: Tensor, o: Options, bias?: Tensor): Tensor {
   if (o.groups === 1) return convolve(x, weight, convOptions(o), bias);

@@ -4,7 +4,10 @@ import { expect } from '../../errors';
 import { whole } from '../../options';
 import { abs } from '../../tensor/ops/elementwise';
 import { matmul } from '../../tensor/ops/product';
-import { affineLayer } from '../layer';
+import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/ops/supported';
+import type { Shape } from '../../tensor/shape';
+import { supportFor } from '../../tensor/supports';
+import { affineLayer, type ProductSizes } from '../layer';
 
 export const dense = affineLayer({
   role: 'affine',
@@ -25,10 +28,29 @@ export const dense = affineLayer({
   },
   flow: () => ({ way: 'make', count: 'units' }),
   macs: (input, output) => input[0]! * output[0]!,
-  apply: (x, p) => matmul(x, p.weight!, { tb: true, bias: p.bias }),
-  applyAbs: (r, p, _, extra) => matmul(r, abs(p.weight!), { tb: true, bias: extra }),
-  transpose: (g, p) => matmul(g, p.weight!),
+  apply(x, p) {
+    const support = supportFor(p.weight!, sizesOf(p.weight!), x.shape[0]!);
+    return support
+      ? supportedProduct(x, p.weight!, support, p.bias)
+      : matmul(x, p.weight!, { tb: true, bias: p.bias });
+  },
+  applyAbs(r, p, _, extra) {
+    const support = supportFor(p.weight!, sizesOf(p.weight!), r.shape[0]!);
+    return support
+      ? supportedRadius(r, abs(p.weight!), support, extra)
+      : matmul(r, abs(p.weight!), { tb: true, bias: extra });
+  },
+  transpose(g, p) {
+    const support = supportFor(p.weight!, sizesOf(p.weight!), g.shape[0]!);
+    return support ? supportedTranspose(g, p.weight!, support) : matmul(g, p.weight!);
+  },
   bias: (p) => p.bias,
-  product: ([features], { units }) => [features!, 1, 1, units, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1],
+  product: ([features], { units }) => sizesOf({ shape: [units, features!] }),
   terms: (input, o) => input[0]! + (o.bias ? 1 : 0),
 });
+
+/** As a convolution of 1 x 1 planes. */
+function sizesOf({ shape }: { readonly shape: Shape }): ProductSizes {
+  const [units, features] = shape as [number, number];
+  return [features, 1, 1, units, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1];
+}

@@ -145,9 +145,10 @@ export const viewOfImages = (ptr: Ptr, [c, h, w]: Planes['shape']): View => ({
   column: 1,
 });
 
-export const viewOfPlanes = (ptr: Ptr, planes: Planes): View => ({
+/** Of planes with one lane, images may lie `image` elements apart. */
+export const viewOfPlanes = (ptr: Ptr, planes: Planes, image = 1): View => ({
   ptr: ptr + 4 * planes.origin,
-  image: 1,
+  image,
   channel: planes.channel,
   line: planes.line,
   column: planes.lanes,

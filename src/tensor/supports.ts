@@ -1,0 +1,50 @@
+/**
+ * Which weights are 0 outside of a support, so that layers may go over their non-zeros
+ * (ops/supported.ts) wherever they are applied: in training, attacks and bounds. Encoded when first
+ * asked for, once a geometry.
+ */
+import { type Support, supportOf } from './ops/supported';
+import { sizeOf } from './shape';
+import type { ConvSizes } from './sparse';
+import type { Tensor } from './tensor';
+
+interface Known {
+  readonly mask: Tensor;
+  readonly density: number;
+  readonly encoded: Map<string, Support>;
+}
+
+const supports = new WeakMap<Tensor, Known>();
+
+/** Densities up to which products on the support are faster than dense ones (bench/sparse.ts). */
+const PAYS = 0.25;
+/** Samples from which a dense layer fills its lanes. */
+const LEAST = 8;
+
+/** Says that `weight` is 0 where `mask` is, until `dropSupport`. The mask must stay as it is. */
+export function setSupport(weight: Tensor, mask: Tensor): void {
+  dropSupport(weight);
+  const density = mask.read().reduce((n, v) => (v === 0 ? n : n + 1), 0) / Math.max(1, mask.size);
+  supports.set(weight, { mask, density, encoded: new Map() });
+}
+
+/** Forgets it and frees its tables. */
+export function dropSupport(weight: Tensor): void {
+  for (const support of supports.get(weight)?.encoded.values() ?? []) support.free();
+  supports.delete(weight);
+}
+
+/** The support to use for a layer with this weight and input, if it has one and that pays. */
+export function supportFor(
+  weight: Tensor,
+  sizes: ConvSizes | undefined,
+  batch: number,
+): Support | undefined {
+  const known = supports.get(weight);
+  if (!known || !sizes || known.density > PAYS) return undefined;
+  if (sizeOf(sizes.slice(1, 3)) === 1 && batch < LEAST) return undefined;
+  const key = sizes.join();
+  const found = known.encoded.get(key) ?? supportOf(known.mask, sizes);
+  known.encoded.set(key, found);
+  return found;
+}
