@@ -3,11 +3,12 @@
  * call (src/edge). Its binary is a quarter of the others.
  */
 export { add, div, maximum, minimum, mul, sub } from './binary';
-export { gemm, pack_b } from './gemm';
+export { pack_b } from './gemm';
 export * from './linear';
 export { pool_lanes } from './planes';
 export { avg_pool, max_pool } from './pool';
 export { sum } from './reduce';
+export { gemm } from './small_gemm';
 export { sparse_pair, sparse_product, sparse_vector } from './sparse';
 export { copy_strided, take_rows } from './strided';
 export {
