@@ -1,5 +1,6 @@
 /**
- * Two bundles: the library (ESM, CJS and types) and the command line (ESM, lazy chunks). What users
+ * Three bundles: the library (ESM, CJS and types), the runtime of compact models (the same, for any
+ * host) and the command line (ESM, lazy chunks). What users
  * install stays outside; all other packages are bundled. Names are kept, so stack traces can be read.
  */
 import { rmSync } from 'node:fs';
@@ -41,6 +42,15 @@ export default defineConfig([
   },
   // One file without lazy chunks, charts and all.
   { ...bundle(INSTALLED), entry: ['src/index.ts'], format: 'cjs', dts: TYPES },
+  {
+    ...bundle([]),
+    entry: { runtime: 'src/edge/index.ts' },
+    platform: 'neutral',
+    format: ['esm', 'cjs'],
+    dts: TYPES,
+    minify: true,
+    splitting: false,
+  },
   {
     ...bundle(INSTALLED),
     entry: { cli: 'src/cli/bin.ts' },

@@ -5,10 +5,10 @@
 import { expect, fail } from '../errors';
 import { readCompact } from '../io/compact';
 import { edgeEngine } from './engine';
-import { EdgeModel } from './model';
+import { type CompactModel, EdgeModel } from './model';
 
 export { EspalierError } from '../errors';
-export type { Certificate, EdgeModel, ModelInfo, Prediction, Sample } from './model';
+export type { Certificate, CompactModel, ModelInfo, Prediction, Sample } from './model';
 
 /** A compact model's bytes, or where to fetch them. */
 export type Source = Uint8Array | ArrayBuffer | string | { readonly href: string };
@@ -26,7 +26,7 @@ export interface OpenOptions {
 }
 
 /** Loads a compact model (`espalier compact`), which must fit into the memory given. */
-export async function openModel(source: Source, options: OpenOptions = {}): Promise<EdgeModel> {
+export async function openModel(source: Source, options: OpenOptions = {}): Promise<CompactModel> {
   const { module, maxMemory = 2 ** 30, maxBytes } = options;
   const remote = typeof source === 'string' || 'href' in source;
   const who = remote ? String(typeof source === 'string' ? source : source.href) : 'compact model';

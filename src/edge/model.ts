@@ -55,11 +55,32 @@ export interface ModelInfo {
   };
 }
 
+/** A compact model, loaded. Inputs that are refused and errors of any call leave it as it was. */
+export interface CompactModel {
+  /** What the network says of one input. */
+  predict(x: Sample): Prediction;
+  /** The same of many. */
+  predictBatch(xs: readonly Sample[]): Prediction[];
+  /**
+   * Whether all inputs within `eps` of x in every number, and in [0, 1], have the label of x: sound
+   * interval bounds, which hold for the network as computed in float32 in any order of sums.
+   */
+  certify(x: Sample, eps: number): Certificate;
+  /**
+   * The largest eps in [0, 1] that `certify` certifies, to one part in 2^10 from below; 0 if there
+   * is none.
+   */
+  radius(x: Sample): number;
+  info(): ModelInfo;
+  /** Ends it: its memory goes with the last reference to it. */
+  close(): void;
+}
+
 const WHO = 'espalier/runtime';
 /** Batches below this go image by image: 16 images at once take the time of about five. */
 const FEW = 5;
 
-export class EdgeModel {
+export class EdgeModel implements CompactModel {
   readonly #engine: Engine;
   readonly #file: CompactFile;
   readonly #fileBytes: number;
@@ -99,12 +120,10 @@ export class EdgeModel {
     this.#plan(1);
   }
 
-  /** What the network says of one input. */
   predict(x: Sample): Prediction {
     return predictionOf(this.#plan(1).run(this.#checked(x)));
   }
 
-  /** The same of many. */
   predictBatch(xs: readonly Sample[]): Prediction[] {
     const images = xs.map((x) => this.#checked(x));
     const classes = sizeOf(this.#graph.output);
@@ -128,10 +147,6 @@ export class EdgeModel {
     return results;
   }
 
-  /**
-   * Whether all inputs within `eps` of x in every number, and in [0, 1], have the label of x: sound
-   * interval bounds, which hold for the network as computed in float32 in any order of sums.
-   */
   certify(x: Sample, eps: number): Certificate {
     expect(eps >= 0 && eps < Infinity, `${WHO}: certify`, 'a radius eps >= 0', eps);
     const image = this.#inRange(x);
@@ -140,10 +155,7 @@ export class EdgeModel {
     return { label, eps, certified: margin > 0, margin };
   }
 
-  /**
-   * The largest eps in [0, 1] that `certify` certifies, found by bisection to one part in 2^10 from
-   * below; 0 if there is none.
-   */
+  /** By bisection. */
   radius(x: Sample): number {
     const image = this.#inRange(x);
     const { label } = predictionOf(this.#plan(1).run(image));
@@ -172,7 +184,6 @@ export class EdgeModel {
     };
   }
 
-  /** Ends it: its memory goes with the last reference to it. */
   close(): void {
     this.#closed = true;
     this.#engine.close();
