@@ -1,6 +1,6 @@
 /** Compact models for the tests of the edge: pruned networks, coded, and the same dense. */
-import { compactFile } from '../../src/io/compact-write';
 import { readCompact } from '../../src/io/compact';
+import { compactFile } from '../../src/io/compact-write';
 import { weightsIn } from '../../src/io/model';
 import type { Network } from '../../src/nn/graph';
 import { createModel, freeModel, type Model, modelFrom } from '../../src/nn/model';
@@ -9,16 +9,16 @@ import { prune } from '../../src/prune/prune';
 import { bitsByKind, shareWeights } from '../../src/prune/share';
 import { strategies } from '../../src/prune/strategies/registry';
 import type { Engine } from '../../src/runtime/engine';
+import { sampler } from '../helpers/random';
 
 /** The bytes of a pruned network whose weights share values. */
 export async function compactOf(
   engine: Engine,
   network: Network,
   sparsity: number,
-  seed = 1,
 ): Promise<Uint8Array> {
-  const model = createModel(engine, network, { seed });
-  freeMasks(prune(model, strategies.magnitude!, {}, { sparsity, seed }).masks);
+  const model = createModel(engine, network, { seed: 1 });
+  freeMasks(prune(model, strategies.magnitude!, {}, { sparsity, seed: 1 }).masks);
   shareWeights(model, bitsByKind(model, { conv2d: 8, dense: 5 }));
   const bytes = await compactFile(model, { network });
   freeModel(model);
@@ -30,3 +30,7 @@ export function denseOf(engine: Engine, bytes: Uint8Array): Model {
   const { network, weight } = weightsIn(readCompact(bytes, 'compact'), 'compact', '');
   return modelFrom(engine, network, weight);
 }
+
+/** Numbers in [0, 1]. */
+export const imageOf = (size: number, seed: number): Float32Array =>
+  Float32Array.from(sampler(seed).array([size], 0, 1).data);
