@@ -19,7 +19,7 @@ import {
   titleOf,
 } from '../helpers/networks';
 import { sampler } from '../helpers/random';
-import { compactOf, denseOf, imageOf } from './models';
+import { compactOf, imageOf } from './models';
 
 const engine = await load({ threads: 1, binary: 'simd' });
 

@@ -1,9 +1,7 @@
 /** Compact models for the tests of the edge: pruned networks, coded, and the same dense. */
-import { readCompact } from '../../src/io/compact';
 import { compactFile } from '../../src/io/compact-write';
-import { weightsIn } from '../../src/io/model';
 import type { Network } from '../../src/nn/graph';
-import { createModel, freeModel, type Model, modelFrom } from '../../src/nn/model';
+import { createModel, freeModel } from '../../src/nn/model';
 import { freeMasks } from '../../src/prune/mask';
 import { prune } from '../../src/prune/prune';
 import { bitsByKind, shareWeights } from '../../src/prune/share';
@@ -23,12 +21,6 @@ export async function compactOf(
   const bytes = await compactFile(model, { network });
   freeModel(model);
   return bytes;
-}
-
-/** The same with dense weights. */
-export function denseOf(engine: Engine, bytes: Uint8Array): Model {
-  const { network, weight } = weightsIn(readCompact(bytes, 'compact'), 'compact', '');
-  return modelFrom(engine, network, weight);
 }
 
 /** Numbers in [0, 1]. */
