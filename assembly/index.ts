@@ -14,6 +14,7 @@ export * from './random';
 export * from './reduce';
 export * from './softmax';
 export * from './sparse';
+export * from './sparse_rows';
 export * from './strided';
 export * from './unary';
 export * from './winograd';

@@ -10,6 +10,7 @@ export { avg_pool, avg_pool_grad, max_pool } from './pool';
 export { sum } from './reduce';
 export { gemm } from './small_gemm';
 export { sparse_pair, sparse_product, sparse_vector } from './sparse';
+export { sparse_rows } from './sparse_rows';
 export { add_rows, copy_strided, take_rows } from './strided';
 export {
   abs, affine, clamp, leaky_relu, reciprocal, relu, sigmoid, sqrt, square, tanh,

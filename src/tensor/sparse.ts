@@ -187,9 +187,42 @@ export function encodeRows(
   source: Planes,
   transposed = false,
 ): Rows {
-  const [rows, channels] = transposed ? [c, oc] : [oc, c];
+  const rows = transposed ? c : oc;
   const area = kh * kw;
-  const inChannel = channelOffsets(channels, source);
+  const { inChannel, inKernel } = offsetsOf(transposed ? oc : c, area, taps, source);
+  // By plain numbers: a fresh process runs these loops before they are compiled.
+  const starts = new Int32Array(rows + 1);
+  for (let n = 0; n < positions.length; n++) {
+    const at = positions[n]!;
+    const pair = Math.floor(at / area);
+    if (inKernel[at - pair * area]! >= 0)
+      starts[1 + (transposed ? pair % c : Math.floor(pair / c))]!++;
+  }
+  for (let r = 0; r < rows; r++) starts[r + 1]! += starts[r]!;
+  const next = starts.slice();
+  const offsets = new Int32Array(starts[rows]!);
+  const entries = new Int32Array(starts[rows]!);
+  for (let n = 0; n < positions.length; n++) {
+    const at = positions[n]!;
+    const pair = Math.floor(at / area);
+    const tap = inKernel[at - pair * area]!;
+    if (tap < 0) continue;
+    const o = Math.floor(pair / c);
+    const i = pair - o * c;
+    const to = next[transposed ? i : o]!++;
+    offsets[to] = tap + inChannel[transposed ? o : i]!;
+    entries[to] = n;
+  }
+  return { starts, offsets, entries };
+}
+
+/** An offset is one of a channel and one of a place in the kernel, -1 where the pass has no tap. */
+export function offsetsOf(
+  channels: number,
+  area: number,
+  taps: readonly Tap[],
+  source: Planes,
+): { readonly inChannel: Int32Array; readonly inKernel: Int32Array } {
   const inKernel = new Int32Array(area).fill(-1);
   const [top, left] = [least(taps, 0), least(taps, 1)];
   for (const { weight, at, phase } of taps) {
@@ -197,26 +230,7 @@ export function encodeRows(
     const channel = phase * channels * source.channel;
     inKernel[weight] = 4 * (channel + y * source.line + x * source.lanes);
   }
-  const starts = new Int32Array(rows + 1);
-  for (let n = 0; n < positions.length; n++) {
-    const pair = Math.floor(positions[n]! / area);
-    if (inKernel[positions[n]! % area]! < 0) continue;
-    starts[1 + (transposed ? pair % c : Math.floor(pair / c))]!++;
-  }
-  for (let r = 0; r < rows; r++) starts[r + 1]! += starts[r]!;
-  const next = starts.slice();
-  const offsets = new Int32Array(starts[rows]!);
-  const entries = new Int32Array(starts[rows]!);
-  for (let n = 0; n < positions.length; n++) {
-    const pair = Math.floor(positions[n]! / area);
-    const tap = inKernel[positions[n]! % area]!;
-    if (tap < 0) continue;
-    const [i, o] = [pair % c, Math.floor(pair / c)];
-    const at = next[transposed ? i : o]!++;
-    offsets[at] = tap + inChannel[transposed ? o : i]!;
-    entries[at] = n;
-  }
-  return { starts, offsets, entries };
+  return { inChannel: channelOffsets(channels, source), inKernel };
 }
 
 /** Bytes from the first channel of the input to each; a dense layer after a flatten has many a plane. */

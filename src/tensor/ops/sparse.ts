@@ -10,6 +10,7 @@ import {
   encodePlaces,
   encodeRows,
   nonZeros,
+  offsetsOf,
   type Pass,
   type Planes,
   phasesOf,
@@ -63,35 +64,63 @@ function put(engine: Engine, keep: Keep, values: Int32Array): Ptr {
 
 /** Encodes the non-zeros of a weight for one pass. Values that are given apart are used as they lie. */
 export function encode(job: PassJob): SparsePass {
-  const { engine, keep, weight, sizes, pass, source, target, transposed = false } = job;
-  const dense = 'positions' in weight ? undefined : weight;
-  const positions =
-    'positions' in weight ? weight.positions : nonZeros(engine.memory.f32(weight.ptr, weight.size));
-  const { starts, offsets, entries } = encodeRows(positions, sizes, pass, source, transposed);
+  const { engine, keep, pass, source, target } = job;
+  const rows = 'positions' in job.weight ? givenRows(job, job.weight) : rowsOf(job, job.weight);
   const { places, masks } = encodePlaces(pass, source, target);
-  // Their order is that of forward passes.
-  if (!dense && transposed) fail('sparse product', 'a forward pass', 'a transposed one');
   const encoded = {
-    rows: starts.length - 1,
-    nnz: offsets.length,
-    starts: put(engine, keep, starts),
-    values: 'positions' in weight ? weight.values : keep(4 * offsets.length),
-    offsets: put(engine, keep, offsets),
-    weights: dense
-      ? put(
-          engine,
-          keep,
-          entries.map((n) => positions[n]!),
-        )
-      : 0,
+    ...rows,
     groups: places.length / 2,
     places: put(engine, keep, places),
     masks: masks ? put(engine, keep, masks) : 0,
     source,
     target,
   };
-  if (dense) refresh(engine, encoded, dense);
+  if (!('positions' in job.weight)) refresh(engine, encoded, job.weight);
   return encoded;
+}
+
+type RowTables = Pick<SparsePass, 'rows' | 'nnz' | 'starts' | 'values' | 'offsets' | 'weights'>;
+
+function rowsOf({ engine, keep, sizes, pass, source, transposed }: PassJob, w: Tensor): RowTables {
+  const positions = nonZeros(engine.memory.f32(w.ptr, w.size));
+  const { starts, offsets, entries } = encodeRows(positions, sizes, pass, source, transposed);
+  return {
+    rows: starts.length - 1,
+    nnz: offsets.length,
+    starts: put(engine, keep, starts),
+    values: keep(4 * offsets.length),
+    offsets: put(engine, keep, offsets),
+    weights: put(
+      engine,
+      keep,
+      entries.map((n) => positions[n]!),
+    ),
+  };
+}
+
+/** By a kernel, as forward passes keep the order of the non-zeros. */
+function givenRows(
+  { engine, keep, sizes: [c, , , oc, kh, kw], pass, source, transposed }: PassJob,
+  { positions, values }: NonZeros,
+): RowTables {
+  if (transposed) fail('sparse product', 'a forward pass', 'a transposed one');
+  const [nnz, area] = [positions.length, kh * kw];
+  const { inChannel, inKernel } = offsetsOf(c, area, pass.taps, source);
+  const tables = [inChannel, inKernel].map((table) => {
+    const ptr = engine.memory.alloc(4 * table.length);
+    engine.memory.i32(ptr, table.length).set(table);
+    return ptr;
+  }) as [Ptr, Ptr];
+  const offsets = keep(4 * nnz);
+  engine.memory.i32(offsets, nnz).set(positions);
+  const starts = keep(4 * (oc + 1));
+  const call = engine.prepare(
+    ...(['sparse_rows', oc, nnz, c, area, offsets, ...tables, starts, offsets] as const),
+  );
+  // In place, hence unsplit.
+  engine.start({ ...call, parts: 1 }, 0);
+  for (const ptr of tables) engine.memory.free(ptr);
+  return { rows: oc, nnz, starts, values, offsets, weights: 0 };
 }
 
 /** Takes the values from the weight, whose zeros are where they were. */
