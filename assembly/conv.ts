@@ -61,13 +61,11 @@ function tile_out(
   const ap = a + bytes(o) * depth;
   const from = (bias ? From.ROW_BIAS : From.ZERO) | (relu ? From.RELU : From.ZERO);
   const to = out + bytes(o * plane);
-  if (is_run(places)) {
-    const c = to + bytes(load<i32>(places));
-    multiply(rows, ap, bytes(depth), 4, panel, depth, c, bytes(plane), from, bias + bytes(o));
-    return;
-  }
-  multiply(rows, ap, bytes(depth), 4, panel, depth, temp, 32, from, bias + bytes(o));
-  scatter(rows, places, plane, to, temp);
+  const run = is_run(places);
+  const c = run ? to + bytes(load<i32>(places)) : temp;
+  const c_row = run ? bytes(plane) : 32;
+  multiply(rows, ap, bytes(depth), 4, panel, depth, c, c_row, from, bias + bytes(o));
+  if (!run) scatter(rows, places, plane, to, temp);
 }
 
 /** Writes the lanes that have a place. */

@@ -6,7 +6,7 @@
  * Cost: 2 m n k flops.
  */
 import { bytes } from './simd';
-import { From, multiply } from './tile';
+import { From, multiply, multiply_once } from './tile';
 
 const NR: i32 = 8;
 const KC: i32 = 256;
@@ -104,7 +104,7 @@ function edge(
       }
     }
   }
-  multiply(rows, a, a_row, a_col, b, k, temp, 32, From.C | (from & From.RELU), 0);
+  multiply_once(rows, a, a_row, a_col, b, k, temp, 32, From.C | (from & From.RELU), 0);
   for (let i = 0; i < rows; i++) memory.copy(c + c_row * i, temp + (<usize>i << 5), bytes(width));
 }
 

@@ -12,6 +12,7 @@ export * from './pool';
 export * from './prune';
 export * from './random';
 export * from './reduce';
+export * from './rows';
 export * from './softmax';
 export * from './sparse';
 export * from './sparse_rows';

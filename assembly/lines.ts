@@ -10,7 +10,7 @@
 import { pad_phase } from './padded';
 import { bytes, madd } from './simd';
 
-/** y[quads p0, p1] of `rows` (1 to 4) output channels. */
+/** y[quads p0, p1] of `rows` (1 or 4) output channels. */
 @inline
 function tile(
   rows: i32, a: usize, a_row: usize, table: usize, end: usize, p0: usize, p1: usize,
@@ -18,8 +18,8 @@ function tile(
 ): void {
   let s00 = bias ? v128.load32_splat(bias) : f32x4.splat(0);
   let s10 = bias && rows > 1 ? v128.load32_splat(bias, 4) : f32x4.splat(0);
-  let s20 = bias && rows > 2 ? v128.load32_splat(bias, 8) : f32x4.splat(0);
-  let s30 = bias && rows > 3 ? v128.load32_splat(bias, 12) : f32x4.splat(0);
+  let s20 = bias && rows > 1 ? v128.load32_splat(bias, 8) : f32x4.splat(0);
+  let s30 = bias && rows > 1 ? v128.load32_splat(bias, 12) : f32x4.splat(0);
   let s01 = s00;
   let s11 = s10;
   let s21 = s20;
@@ -40,14 +40,10 @@ function tile(
       a1 += 4;
       s10 = madd(v, b0, s10);
       s11 = madd(v, b1, s11);
-    }
-    if (rows > 2) {
       v = v128.load32_splat(a2);
       a2 += 4;
       s20 = madd(v, b0, s20);
       s21 = madd(v, b1, s21);
-    }
-    if (rows > 3) {
       v = v128.load32_splat(a3);
       a3 += 4;
       s30 = madd(v, b0, s30);
@@ -70,12 +66,8 @@ function tile(
   if (rows > 1) {
     v128.store(y0 + plane, s10);
     v128.store(y1 + plane, s11);
-  }
-  if (rows > 2) {
     v128.store(y0 + plane * 2, s20);
     v128.store(y1 + plane * 2, s21);
-  }
-  if (rows > 3) {
     v128.store(y0 + plane * 3, s30);
     v128.store(y1 + plane * 3, s31);
   }
@@ -135,23 +127,22 @@ export function conv2d_lines(
         pad_phase(plane, h, w, first * s + phase / s - pt, (phase % s) - pl, s, ph, pw, out);
       }
     }
-    for (let o = 0; o < oc; o += 4) {
+    for (let o = 0; o < oc; ) {
+      const four = oc - o >= 4;
       const a = wt + bytes(o * depth);
       const b = bias ? bias + bytes(o) : 0;
       const to = y + bytes(((image * oc + o) * oh + first) * ow);
+      const row = bytes(depth);
+      const plane = bytes(oh * ow);
       for (let i = quads; i < q; i += 16) {
         const p0 = planes + load<u32>(i);
         const p1 = planes + load<u32>(i, 8);
         const y0 = to + load<u32>(i, 4);
         const y1 = to + load<u32>(i, 12);
-        const rows = oc - o;
-        const row = bytes(depth);
-        const plane = bytes(oh * ow);
-        if (rows >= 4) tile(4, a, row, table, end, p0, p1, b, relu, y0, y1, plane);
-        else if (rows == 3) tile(3, a, row, table, end, p0, p1, b, relu, y0, y1, plane);
-        else if (rows == 2) tile(2, a, row, table, end, p0, p1, b, relu, y0, y1, plane);
+        if (four) tile(4, a, row, table, end, p0, p1, b, relu, y0, y1, plane);
         else tile(1, a, row, table, end, p0, p1, b, relu, y0, y1, plane);
       }
+      o += four ? 4 : 1;
     }
     r += lines;
   }

@@ -69,6 +69,12 @@ export function take_rows(
   count: i32, cols: i32, x: usize, index: usize, y: usize, r0: i32, r1: i32,
 ): void {
   const size = bytes(cols);
+  if (cols == 1) {
+    for (let i = bytes(r0); i < bytes(r1); i += 4) {
+      store<u32>(y + i, load<u32>(x + bytes(load<i32>(index + i))));
+    }
+    return;
+  }
   for (let i = r0; i < r1; i++) {
     memory.copy(y + <usize>i * size, x + <usize>load<i32>(index + bytes(i)) * size, size);
   }

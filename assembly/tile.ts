@@ -204,9 +204,9 @@ export function multiply_half(
     half6(a, a_row, a_col, b, k, c, c_row, from, bias);
     return;
   }
-  multiply(rows, a, a_row, a_col, b, k, c, c_row, from, bias);
+  multiply_once(rows, a, a_row, a_col, b, k, c, c_row, from, bias);
   if (rows <= 4) return;
-  const next = bias && from & From.ROW_BIAS ? bias + 16 : bias;
+  const next = from & From.ROW_BIAS ? bias + 16 : bias;
   tile1(a + a_row * 4, a_row, a_col, b, k, c + c_row * 4, c_row, from, next);
 }
 
@@ -220,4 +220,12 @@ export function multiply(
   else if (rows == 3) tile3(a, a_row, a_col, b, k, c, c_row, from, bias);
   else if (rows == 2) tile2(a, a_row, a_col, b, k, c, c_row, from, bias);
   else tile1(a, a_row, a_col, b, k, c, c_row, from, bias);
+}
+
+/** `multiply` as a call, for where it is not the innermost loop of a nest. */
+export function multiply_once(
+  rows: i32, a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
+  c: usize, c_row: usize, from: i32, bias: usize,
+): void {
+  multiply(rows, a, a_row, a_col, b, k, c, c_row, from, bias);
 }

@@ -27,40 +27,81 @@ function panels_at_once(depth: i32, oc: i32): i32 {
   return max<i32>(2, min<i32>(8, 1024 / max<i32>(depth + oc, 1)));
 }
 
-/** G of a line of r = 2 or 3 taps, `step` bytes apart, to 4 elements `to_step` bytes apart. */
+/** Value i of G for a line of r = 2 or 3 taps a (b) c, of 4 kernels side by side. */
 @inline
-function weights_of_line(r: i32, p: usize, step: usize, q: usize, to_step: usize): void {
-  const first = load<f32>(p);
-  const last = load<f32>(p + step * (r - 1));
-  const even = r == 3 ? first + last : first;
-  const odd = r == 3 ? load<f32>(p + step) : last;
-  store<f32>(q, first);
-  store<f32>(q + to_step, 0.5 * (even + odd));
-  store<f32>(q + to_step * 2, 0.5 * (even - odd));
-  store<f32>(q + to_step * 3, last);
+function weights_value(i: i32, r: i32, a: v128, b: v128, c: v128): v128 {
+  if (i == 0) return a;
+  if (i == 3) return c;
+  const even = r == 3 ? f32x4.add(a, c) : a;
+  const odd = r == 3 ? b : c;
+  const half = f32x4.splat(0.5);
+  return f32x4.mul(half, i == 1 ? f32x4.add(even, odd) : f32x4.sub(even, odd));
 }
 
-/** u [16][oc][c s s] of wt [oc, c, k, k] for stride s. Rows are oc. work: 48 bytes. */
+/** The elements at `at` of the kernels at 4 addresses. */
+@inline
+function of_four(kernels: usize, at: usize): v128 {
+  const v = v128.load32_zero(load<u32>(kernels) + at);
+  const w = v128.load32_lane(load<u32>(kernels, 4) + at, v, 1);
+  return v128.load32_lane(
+    load<u32>(kernels, 12) + at, v128.load32_lane(load<u32>(kernels, 8) + at, w, 2), 3,
+  );
+}
+
+/**
+ * u [16][oc][c s s] for stride s. The kernel [k, k] of output o and channel i begins at element
+ * o wo + i wi of wt, and is read backwards when flip is not 0: so the input gradient of a convolution
+ * with stride 1 is one too, of its weights turned around. Rows are oc. work: 208 bytes.
+ */
 export function winograd_weights(
-  oc: i32, c: i32, k: i32, s: i32, wt: usize, u: usize, work: usize, r0: i32, r1: i32,
+  oc: i32, c: i32, k: i32, s: i32, wt: usize, wo: i32, wi: i32, flip: i32, u: usize,
+  work: usize, r0: i32, r1: i32,
 ): void {
   const r = k / s;
   const phases = s * s;
   const depth = c * phases;
   const matrix = bytes(oc * depth);
+  const step: usize = flip ? -4 : 4;
+  const lines = work + 16;
   for (let o = r0; o < r1; o++) {
-    for (let d = 0; d < depth; d++) {
-      const phase = d % phases;
-      const kernel = wt + bytes((o * c + d / phases) * k * k + (phase / s) * k + (phase % s));
-      for (let i = 0; i < r; i++) {
-        weights_of_line(r, kernel + bytes(i * s * k), bytes(s), work + bytes(4 * i), 4);
+    for (let d = 0; d < depth; d += 4) {
+      for (let lane = 0; lane < 4; lane++) {
+        const e = min<i32>(d + lane, depth - 1);
+        const tap = ((e % phases) / s) * k + (e % s);
+        const kernel = wt + bytes(o * wo + (e / phases) * wi);
+        store<u32>(work + bytes(lane), <u32>(kernel + bytes(flip ? k * k - 1 - tap : tap)));
       }
-      const to = u + bytes(o * depth + d);
+      for (let i = 0; i < r; i++) {
+        const at = step * (i * s * k);
+        const a = of_four(work, at);
+        const b = of_four(work, at + step * s);
+        const e = r == 3 ? of_four(work, at + step * s * 2) : b;
+        const to = lines + (<usize>i << 6);
+        v128.store(to, weights_value(0, r, a, b, e));
+        v128.store(to, weights_value(1, r, a, b, e), 16);
+        v128.store(to, weights_value(2, r, a, b, e), 32);
+        v128.store(to, weights_value(3, r, a, b, e), 48);
+      }
+      const left = depth - d;
       for (let j = 0; j < 4; j++) {
-        weights_of_line(r, work + bytes(j), 16, to + matrix * j, matrix * 4);
+        const p = lines + (<usize>j << 4);
+        const a = v128.load(p);
+        const b = v128.load(p, 64);
+        const e = r == 3 ? v128.load(p, 128) : b;
+        const to = u + bytes(o * depth + d) + matrix * j;
+        put_four(to, weights_value(0, r, a, b, e), left);
+        put_four(to + matrix * 4, weights_value(1, r, a, b, e), left);
+        put_four(to + matrix * 8, weights_value(2, r, a, b, e), left);
+        put_four(to + matrix * 12, weights_value(3, r, a, b, e), left);
       }
     }
   }
+}
+
+@inline
+function put_four(p: usize, v: v128, left: i32): void {
+  if (left >= 4) v128.store(p, v);
+  else store_part(p, v, left);
 }
 
 /** Of a panel's 8 tiles: four lists of 8 i32. */

@@ -41,6 +41,7 @@ async function main(): Promise<void> {
     const subject = lookup(subjects, name, 'bench');
     const binary = values.binary as Binary | 'auto';
     const engine = await load({ binary, threads });
+    await engine.settled();
     const machine = machineOf(engine.info());
     console.log(
       `${name}: ${subject.about}\n${[machineLine(machine), ...machine.reasons].join('\n')}`,

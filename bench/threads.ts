@@ -36,6 +36,7 @@ export const threads: Subject = {
     const { binary } = engine;
     for (const [at, { setting, batch, objective, bars, repeat }] of CASES[size].entries()) {
       const engines = await Promise.all([1, 2].map((count) => load({ threads: count, binary })));
+      await engines[1]!.settled();
       const { threads: got, reasons } = engines[1]!.info();
       expect(got === 2, 'bench: threads', '2 threads', got, reasons.join(' '));
       const steps = engines.map((own) => trainer(own, setting, batch, objective));

@@ -5,6 +5,7 @@
  * what they were. An interval step counts as nine forward passes (a value and an interval pass, the
  * latter through centre and radius, each forward and back).
  */
+import { compilePlan } from '../src/domain/plan';
 import { freeModel, type Model } from '../src/nn/model';
 import { parseOptions } from '../src/options';
 import type { Engine } from '../src/runtime/engine';
@@ -21,6 +22,7 @@ import {
   loweredOf,
   modelOf,
   noise,
+  planned,
   type Setting,
   trainingFlops,
   VGG16,
@@ -54,12 +56,21 @@ export const training: Subject = {
     for (const { setting, batch, objective, bar } of CASES[size]) {
       const lowered = loweredOf(engine, setting);
       const step = trainer(engine, setting, batch, objective);
+      const plan = compilePlan(lowered, { batch });
       yield {
         title: `${setting.network}, ${objective}, batch ${batch}`,
-        contestants: [forward('forward', lowered, batch), step.contestant],
-        quotients: [{ of: 'training step', to: 'forward', bar }],
+        contestants: [
+          forward('forward, plain sums', lowered, batch),
+          planned('forward, plan', plan),
+          step.contestant,
+        ],
+        quotients: [
+          { of: 'training step', to: 'forward, plain sums', bar },
+          { of: 'training step', to: 'forward, plan', bar },
+        ],
       };
       step.free();
+      plan.free();
       freeModel(lowered);
     }
   },

@@ -22,17 +22,19 @@ const LAYERS = {
   data: [...NETWORK, 'io'],
   attack: DOMAIN,
   verify: DOMAIN,
+  // Judges what domains prove, and so shares nothing with them.
+  check: [...NETWORK, 'data'],
   prune: DOMAIN,
   // The adversarial objective attacks while it trains; the loop draws batches of data.
   train: [...DOMAIN, 'attack', 'data'],
   report: [],
   edge: [...DOMAIN, 'io'],
-  recipe: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'prune', 'train', 'report'],
-  cli: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'prune', 'train', 'report', 'recipe'],
+  recipe: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'check', 'prune', 'train', 'report'],
+  cli: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'check', 'prune', 'train', 'report', 'recipe'],
 };
 
 /** Files of src/ itself that every floor may import; they import only each other. */
-const COMMON = ['errors', 'options', 'version'];
+const COMMON = ['errors', 'options', 'statistics', 'version'];
 
 /** The public surface: may import everything, and nothing imports it. */
 const SURFACE = 'index';

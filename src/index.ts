@@ -17,9 +17,18 @@ export {
   runAttack,
 } from './attack/attack';
 export { attacks } from './attack/attacks/registry';
+export { type Certificate, type Claim, seal as sealCertificate } from './check/certificate';
+export {
+  type CheckOptions,
+  check as checkCertificate,
+  fingerprint,
+  type Judgement,
+} from './check/check';
 export { type ArraysInput, fromArrays } from './data/arrays';
 export { datasets } from './data/registry';
 export type { DataSet, DataSource, Split } from './data/types';
+export { type AlphaOptions, optimisedBounds } from './domain/alpha';
+export { type InputSet, inputSet } from './domain/balls';
 export { logits, predict } from './domain/classifier';
 export { type Domain, type Pass, type PropagateOptions, propagate } from './domain/domain';
 export {
@@ -32,7 +41,16 @@ export {
   leastMargins,
   type MarginOptions,
 } from './domain/interval';
+export {
+  type Hidden,
+  type HiddenBounds,
+  hiddenBounds,
+  type LinearOptions,
+  linearMargins,
+  lowerBounds,
+} from './domain/linear';
 export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './domain/plan';
+export { compileSparsePlan, fastestPlan } from './domain/sparse-plan';
 export { value } from './domain/value';
 export { EspalierError } from './errors';
 export { loadModel, saveModel } from './io/model';
@@ -71,6 +89,14 @@ export { freeMasks, type Sparsity, sparsityOf } from './prune/mask';
 export { type Pruned, prune } from './prune/prune';
 export { strategies } from './prune/strategies/registry';
 export { type Masks, type PruneContext, type Strategy, strategy } from './prune/strategy';
+export {
+  type Certified,
+  type CertifyOptions,
+  type Checked,
+  type CheckFilesOptions,
+  certify,
+  checkFiles,
+} from './recipe/certificates';
 export { type Compacted, type CompactJob, compact } from './recipe/compact';
 export { type CompressOptions, compress, pretrain } from './recipe/compress';
 export {
@@ -86,7 +112,12 @@ export { type EvaluateHooks, type Evaluation, evaluate } from './recipe/evaluate
 export { Interrupted, type Listener, type RunEvent, type StopSignal } from './recipe/events';
 export { type Inspection, inspect } from './recipe/inspect';
 export { openRun, type RunDir, type RunPaths } from './recipe/run-dir';
-export { clopperPearson, type Interval } from './report/binomial';
+export {
+  type SmoothImage,
+  type SmoothOptions,
+  type SmoothResult,
+  smoothSet,
+} from './recipe/smooth';
 export { renderReport } from './report/html';
 export { renderTable, summaryText } from './report/table';
 export type { Accuracies, LayerSummary, Proportion, ReportData, Summary } from './report/types';
@@ -97,6 +128,7 @@ export {
   type LoadOptions,
   load,
 } from './runtime/engine';
+export { clopperPearson, type Interval } from './statistics';
 export {
   add,
   affine,
@@ -135,6 +167,16 @@ export {
   objective,
 } from './train/objective';
 export { objectives } from './train/objectives/registry';
+export { Budget, type BudgetLimits } from './verify/budget';
+export type { Outcome, Witness } from './verify/outcome';
+export { finish, type SearchOptions, verifySpecification } from './verify/search';
+export { type Smoothed, type SmoothingOptions, smooth } from './verify/smoothing';
+export {
+  ballRegion,
+  marginProperty,
+  type Region,
+  type Specification,
+} from './verify/specification';
 export { type Verdict, type Verifier, type VerifyJob, verifier } from './verify/verifier';
 export { verifiers } from './verify/verifiers/registry';
 export { VERSION } from './version';

@@ -4,14 +4,19 @@
  */
 import type { ModelFile, ReadOptions } from '../io/read';
 import type { BenchRow } from '../recipe/bench';
+import type { Certified, CertifyOptions, Checked, CheckFilesOptions } from '../recipe/certificates';
+import type { Shard } from '../recipe/certify-run';
 import type { Compacted, CompactJob } from '../recipe/compact';
 import type { Config, PlugIn } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
 import type { Evaluation } from '../recipe/evaluate';
 import type { Listener } from '../recipe/events';
 import type { Inspection } from '../recipe/inspect';
+import type { Judgement } from '../recipe/judge';
 import type { ImageBounds } from '../recipe/phases';
 import type { RunDir } from '../recipe/run-dir';
+import type { SmoothOptions, SmoothResult } from '../recipe/smooth';
+import type { FileVerdict, VerifyFileJob } from '../recipe/verify';
 import type { Summary } from '../report/types';
 import type { Engine, LoadOptions } from '../runtime/engine';
 
@@ -31,7 +36,13 @@ export interface Backend {
   prune(engine: EngineHandle, job: Hooks & PruneJob): Promise<Inspection>;
   finetune(engine: EngineHandle, job: Hooks & FinetuneJob): Promise<Inspection>;
   evaluate(engine: EngineHandle, job: Hooks & EvaluateJob): Promise<Evaluation>;
+  /** Undefined of a process that does only its share of the certification. */
+  judge(engine: EngineHandle, job: Hooks & JudgeFileJob): Promise<Judgement | undefined>;
   bounds(engine: EngineHandle, job: Hooks & BoundsJob): Promise<readonly ImageBounds[]>;
+  smooth(engine: EngineHandle, job: Hooks & SmoothJob): Promise<SmoothResult>;
+  certify(engine: EngineHandle, job: Hooks & CertifyJob): Promise<readonly Certified[]>;
+  check(engine: EngineHandle, job: Hooks & CheckJob): Promise<readonly Checked[]>;
+  verify(engine: EngineHandle, job: Hooks & VerifyFileJob): Promise<FileVerdict>;
   inspect(engine: EngineHandle, model: string, as: ReadOptions): Promise<Inspected>;
   convert(engine: EngineHandle, from: string, to: string, as: ReadOptions): Promise<Conversion>;
   compact(engine: EngineHandle, job: CompactJob): Promise<Compacted>;
@@ -75,6 +86,14 @@ export interface EvaluateJob extends ModelJob {
   readonly config: Config;
 }
 
+export interface JudgeFileJob extends EvaluateJob {
+  readonly verifiers: readonly PlugIn[];
+  readonly radius: boolean;
+  readonly dir: string;
+  readonly shard: Shard;
+  readonly startOthers?: () => Promise<void>;
+}
+
 export interface BoundsJob extends ModelJob {
   readonly data: Config['data'];
   /** Positions in the test split. */
@@ -82,3 +101,13 @@ export interface BoundsJob extends ModelJob {
   readonly eps: number;
   readonly method: PlugIn;
 }
+
+export interface SmoothJob extends ModelJob, Omit<SmoothOptions, keyof Hooks> {
+  readonly data: Config['data'];
+}
+
+export interface CertifyJob extends ModelJob, Omit<CertifyOptions, keyof Hooks> {
+  readonly data: Config['data'];
+}
+
+export interface CheckJob extends ModelJob, Omit<CheckFilesOptions, keyof Hooks> {}

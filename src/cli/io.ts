@@ -19,9 +19,14 @@ export interface Io {
   onInterrupt(handler: () => void): () => void;
   /** Ends the process now, from a second Ctrl-C. */
   exit(code: number): void;
+  /** The command that started this process, to start more of it; without it there are no others. */
+  readonly self?: readonly string[];
   /** What does the work; without it the real one is loaded when first needed. */
   readonly backend?: Backend;
 }
+
+/** Set for processes that this command line starts. */
+export const CHILD = 'ESPALIER_CHILD';
 
 export function processIo(): Io {
   return {
@@ -33,6 +38,7 @@ export function processIo(): Io {
       return () => process.off('SIGINT', handler).off('SIGTERM', handler);
     },
     exit: (code) => process.exit(code),
+    self: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)],
   };
 }
 

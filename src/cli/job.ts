@@ -19,8 +19,10 @@ export interface Job extends Hooks {
 export async function withEngine<T>(
   { io, values, backend }: Context,
   work: (job: Job) => Promise<T>,
+  threads?: number,
 ): Promise<T> {
-  const options = values.engine();
+  const given = values.engine();
+  const options = threads !== undefined && given.threads === 'auto' ? { ...given, threads } : given;
   const progress = await createProgress(io, values.on('json'));
   const controller = new AbortController();
   const unhook = io.onInterrupt(() => {

@@ -47,6 +47,26 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'output and margin bounds of given inputs, by a named method',
     load: () => import('./commands/bounds'),
   },
+  smooth: {
+    args: 'MODEL',
+    about: 'certified L2 accuracy of the network under noise (randomised smoothing)',
+    load: () => import('./commands/smooth'),
+  },
+  certify: {
+    args: 'MODEL',
+    about: 'certificates of given inputs, as files that anyone can check',
+    load: () => import('./commands/certify'),
+  },
+  check: {
+    args: 'CERTIFICATE MODEL',
+    about: 'an independent checker of certificates',
+    load: () => import('./commands/check'),
+  },
+  verify: {
+    args: 'MODEL SPEC',
+    about: 'a model against a VNN-LIB property: sat, unsat, unknown or timeout',
+    load: () => import('./commands/verify'),
+  },
   convert: {
     args: 'IN OUT',
     about: 'between formats: safetensors, compact, ONNX, PyTorch, npz',

@@ -12,7 +12,9 @@ const real = (engine: EngineHandle): Engine => engine as Engine;
 export const backend: Backend = {
   async load(options) {
     const { load } = await import('../runtime/engine');
-    return load(options);
+    const engine = await load(options);
+    await engine.settled();
+    return engine;
   },
   async compress(config, { engine, ...job }) {
     const { compress } = await import('../recipe/compress');
@@ -51,10 +53,38 @@ export const backend: Backend = {
     const hooks = { onEvent, signal, seed: config.seed };
     return evaluate(model, set, set.test, config.evaluate, hooks);
   },
+  async judge(engine, { model: path, as, config, ...job }) {
+    const { judge } = await import('../recipe/judge');
+    const { sha256 } = await import('../data/sha256');
+    const { readFile } = await import('../io/files');
+    const file = await sha256([await readFile(path, 2 ** 32)]);
+    const { model } = await open(engine, { model: path, as, onEvent: job.onEvent });
+    const set = await loadData(config.data);
+    return judge(model, set, config, { ...job, identity: { file, as } }, job);
+  },
   async bounds(engine, job) {
     const { outputBounds } = await import('../recipe/phases');
     const { model } = await open(engine, job);
     return outputBounds(model, await loadData(job.data), job);
+  },
+  async smooth(engine, { model: path, as, data, ...options }) {
+    const { smoothSet } = await import('../recipe/smooth');
+    const { model } = await open(engine, { ...options, model: path, as });
+    return smoothSet(model, await loadData(data), options);
+  },
+  async certify(engine, job) {
+    const { certify } = await import('../recipe/certificates');
+    const { model } = await open(engine, job);
+    return certify(model, await loadData(job.data), job);
+  },
+  async check(engine, job) {
+    const { checkFiles } = await import('../recipe/certificates');
+    const { model } = await open(engine, job);
+    return checkFiles(model, job);
+  },
+  async verify(engine, job) {
+    const { verifyFile } = await import('../recipe/verify');
+    return verifyFile(real(engine), job);
   },
   async inspect(engine, path, as) {
     const { readModelFile } = await import('../io/read');

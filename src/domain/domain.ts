@@ -8,7 +8,8 @@ import { nodeParams } from '../nn/model';
 import type { RandomKey } from '../tensor/ops/random';
 import type { Tensor } from '../tensor/tensor';
 
-type With<L> = GraphNode & { readonly layer: L };
+/** A node whose layer is known to be of one role. */
+export type With<L> = GraphNode & { readonly layer: L };
 
 export interface Domain<E> {
   affine(node: With<AffineLayer>, params: Params, x: E): E;

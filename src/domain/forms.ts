@@ -2,12 +2,12 @@
  * The ways to compute a product or convolution of a compiled plan, each one a `Form`: what it costs
  * and the kernel calls it consists of. A plan takes the cheapest form for each layer.
  *
- * Costs are in multiply-adds of the register tile (assembly/tile.ts) that would take as long; their
- * constants are measured (bench/forms.ts).
+ * Costs are in the unit of src/runtime/costs.ts.
  */
 import type { ProductSizes } from '../nn/layer';
+import { gatheredCost, linesCost, winogradCost } from '../runtime/costs';
 import type { Call, Engine } from '../runtime/engine';
-import { hasLines, PANEL, type Ptr, packedSize } from '../runtime/kernels';
+import { PANEL, type Ptr, packedSize } from '../runtime/kernels';
 import type { Tensor } from '../tensor/tensor';
 
 /** A layer to be compiled: y [batch, oc, oh, ow] = W x + b, at 0 or more with `relu`. */
@@ -38,13 +38,6 @@ export interface Form {
 }
 
 const isDense = ([, h, w, , kh, kw]: ProductSizes): boolean => h * w * kh * kw === 1;
-const plane = (sizes: ProductSizes): number => sizes[12] * sizes[13];
-const depthOf = ([c, , , , kh, kw]: ProductSizes): number => c * kh * kw;
-/** Lanes of whole panels; half a panel takes two thirds of the time. */
-function panels(positions: number): number {
-  const rest = positions % PANEL;
-  return positions - rest + (rest === 0 ? 0 : rest <= PANEL / 2 ? (2 * PANEL) / 3 : PANEL);
-}
 
 const gemm: Form = {
   about: 'packed product',
@@ -76,10 +69,7 @@ const gemv: Form = {
 const conv: Form = {
   about: 'implicit product over gathered windows',
   direct: true,
-  cost(s, batch) {
-    if (isDense(s)) return Infinity;
-    return panels(batch * plane(s)) * (depthOf(s) * (s[3] + 8) + 5 * s[3] + 400);
-  },
+  cost: (s, batch) => (isDense(s) ? Infinity : gatheredCost(batch, ...s)),
   compile({ engine, batch, sizes, weight, bias, x, y, relu }) {
     const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
     return [engine.prepare('conv2d', batch, ...sizes, ...to, Number(relu))];
@@ -89,38 +79,22 @@ const conv: Form = {
 const lines: Form = {
   about: 'taps as offsets into padded planes',
   direct: true,
-  cost(s, batch) {
-    if (isDense(s) || !hasLines(batch, ...s)) return Infinity;
-    const quads = batch * s[12] * Math.ceil(s[13] / 4);
-    return 4 * quads * (depthOf(s) * (s[3] + 3) + 7 * s[3] + 6 * s[0] * s[6] * s[7]);
-  },
+  cost: (s, batch) => (isDense(s) ? Infinity : linesCost(batch, ...s)),
   compile({ engine, batch, sizes, weight, bias, x, y, relu }) {
     const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
     return [engine.prepare('conv2d_lines', batch, ...sizes, ...to, Number(relu))];
   },
 };
 
-/** Outputs of a tile of winograd.ts in one direction, or 0 where it does not apply. */
-function winogradTile([, , , , kh, kw, sh, sw, , , dh, dw]: ProductSizes): number {
-  const fits = kh === kw && sh === sw && dh === 1 && dw === 1;
-  const known = (kh === 3 && sh === 1) || (kh === 4 && sh === 2) || (kh === 2 && sh === 1);
-  return fits && known ? 5 - kh / sh : 0;
-}
-
 const winograd: Form = {
   about: 'minimal filtering on 4 x 4 tiles',
   direct: false,
-  cost(s, batch) {
-    const m = winogradTile(s);
-    if (m === 0) return Infinity;
-    const tiles = panels(batch * Math.ceil(s[12] / m) * Math.ceil(s[13] / m));
-    const depth = s[0] * s[6] * s[7];
-    return tiles * (depth * (17.8 * s[3] + 190) + 60 * s[3] + 1500);
-  },
+  cost: (s, batch) => winogradCost(batch, ...s),
   compile({ engine, batch, sizes, weight, bias, x, y, relu, keep }) {
     const [c, , , oc, k, , stride] = sizes;
     const u = keep(4 * 16 * oc * c * stride * stride);
-    engine.run('winograd_weights', oc, c, k, stride, weight.ptr, u);
+    const from = [weight.ptr, c * k * k, k * k, 0] as const;
+    engine.run('winograd_weights', oc, c, k, stride, ...from, u);
     const to = [x, u, bias?.ptr ?? 0, y] as const;
     return [engine.prepare('conv2d_winograd', batch, ...sizes, ...to, Number(relu))];
   },

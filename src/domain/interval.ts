@@ -29,9 +29,9 @@ export interface IntervalOptions {
   readonly sound: boolean;
 }
 
-const EXACT = { grow: 0, tiny: 0 };
+export const EXACT = { grow: 0, tiny: 0 };
 /** Widening that covers the two or three roundings of a change of description. */
-const OUTWARD = { grow: 4 * U, tiny: 2 ** -148 };
+export const OUTWARD = { grow: 4 * U, tiny: 2 ** -148 };
 
 export interface BallOptions extends IntervalOptions {
   /** Where inputs live: the ball is cut to it, or not at all. Default [0, 1]. */
@@ -113,7 +113,7 @@ function soundly(terms: number, bias: Tensor | undefined, c: Tensor, r: Tensor):
  * 0 where a size is below 2^104, NaN beyond: added to a radius it proves nothing where a sum could
  * overflow in some order of execution (docs/numerics.md, "Overflow").
  */
-function refusal(size: Tensor): Tensor {
+export function refusal(size: Tensor): Tensor {
   const large = affine(size, 2 ** 24, 0);
   return lincomb(1, large, -1, large);
 }
@@ -243,7 +243,7 @@ function differences(like: Tensor, labels: readonly number[], k: number): Tensor
 }
 
 /** A bias of one number a channel (or a value) as a column with one for each output. */
-function full(bias: Tensor, output: Shape): Tensor {
+export function full(bias: Tensor, output: Shape): Tensor {
   if (bias.size === sizeOf(output)) return reshape(bias, [bias.size, 1]);
   const channels = reshape(bias, [bias.size, ...output.slice(1).map(() => 1)]);
   return reshape(expand(channels, output), [sizeOf(output), 1]);

@@ -28,3 +28,12 @@ export function roundUp(x: number): number {
   // Between half an ulp and one and a half above it, which rounds to the next number.
   return Math.fround(Math.max(nearest * (1 + 1.25 * U), nearest + 2 ** -149));
 }
+
+/** The largest float32 number that is not above x, of either sign. */
+export function roundDown(x: number): number {
+  const nearest = Math.fround(x);
+  if (!(nearest > x)) return nearest;
+  return nearest > 0
+    ? Math.fround(Math.min(nearest * (1 - 1.25 * U), nearest - 2 ** -149))
+    : -roundUp(-x);
+}

@@ -8,7 +8,6 @@ import type { ProductSizes } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
 import type { Call } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import { copyCall, type NonZeros, viewOfImages, viewOfPlanes } from '../tensor/ops/sparse';
 import { type Shape, sameShape, sizeOf } from '../tensor/shape';
 import {
   forwardPass,
@@ -22,6 +21,7 @@ import {
   planesOf,
   singles,
 } from '../tensor/sparse';
+import { copyCall, type NonZeros, viewOfImages, viewOfPlanes } from '../tensor/sparse-calls';
 import type { Tensor } from '../tensor/tensor';
 import { chooseForm, type PlanMemory, productOf, rootsOf } from './plan';
 

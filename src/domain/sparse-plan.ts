@@ -17,9 +17,9 @@ import type { PoolWindow } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
 import { type Call, type Engine, workspaceOf } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import { encode, productCall, splitCalls, viewOfPlanes } from '../tensor/ops/sparse';
 import { sameShape, sizeOf } from '../tensor/shape';
 import { phasesOf, planesOf } from '../tensor/sparse';
+import { encode, productCall, splitCalls, viewOfPlanes } from '../tensor/sparse-calls';
 import { step } from '../tensor/tensor';
 import {
   compilePlan,

@@ -10,16 +10,6 @@ import type { AffineLayer, ParamSpec, ProductSizes } from '../nn/layer';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { add, reshape } from '../tensor/ops/core';
-import {
-  copyCall,
-  encode,
-  type Keep,
-  type NonZeros,
-  type SparsePass,
-  splitCalls,
-  viewOfImages,
-  viewOfPlanes,
-} from '../tensor/ops/sparse';
 import { sizeOf } from '../tensor/shape';
 import {
   forwardPass,
@@ -29,6 +19,16 @@ import {
   phasesOf,
   planesOf,
 } from '../tensor/sparse';
+import {
+  copyCall,
+  encode,
+  type Keep,
+  type NonZeros,
+  type SparsePass,
+  splitCalls,
+  viewOfImages,
+  viewOfPlanes,
+} from '../tensor/sparse-calls';
 import { empty, filled, input, type Tensor } from '../tensor/tensor';
 
 export interface SparseNode {

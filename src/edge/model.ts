@@ -16,9 +16,9 @@ import { weightsIn } from '../io/model';
 import { compile, type Graph, type GraphNode } from '../nn/graph';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import type { NonZeros } from '../tensor/ops/sparse';
 import { sizeOf } from '../tensor/shape';
 import { GROUP } from '../tensor/sparse';
+import type { NonZeros } from '../tensor/sparse-calls';
 import { input, keep, step, type Tensor } from '../tensor/tensor';
 import { productSizes, sparseNode, withoutGroups } from './layers';
 

@@ -11,6 +11,12 @@ import type { RandomKey } from '../tensor/ops/random';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 
+/** Multiples of unit vectors over the outputs of one sample. */
+export interface Units {
+  readonly index: Int32Array;
+  readonly factor: Float32Array;
+}
+
 export type Params = Readonly<Record<string, Tensor>>;
 
 /** One tensor of a layer: how it begins and how it is treated. */
@@ -88,7 +94,10 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
     o: InferOutput<S>,
     extra?: Tensor,
   ): readonly [Tensor, Tensor];
-  /** W^T g for g shaped like the output; `input` is the shape of one input sample. */
+  /**
+   * W^T g for g shaped like the output; `input` is the shape of one input sample. Of a training batch
+   * g has the same number of rows for every sample, those of a sample together.
+   */
   transpose(g: Tensor, p: Params, o: InferOutput<S>, input: Shape): Tensor;
   /** b, one number a channel (or unit) or a value, if there is one. */
   bias?(p: Params): Tensor | undefined;
@@ -97,6 +106,13 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
    * numbers >= 0 in training), so that bounds go through end by end.
    */
   terms(input: Shape, o: InferOutput<S>): number;
+  /** Longest sum behind one element of `transpose`, 0 where values only move. Left out: 2 + outputs. */
+  backTerms?(input: Shape, o: InferOutput<S>): number;
+  /**
+   * Rows of W, which are the transposes of unit vectors: row r is `factor[r]` times that of output
+   * `index[r]`, shaped like the input. Left out: by `transpose`. Not differentiated.
+   */
+  rows?(units: Units, p: Params, o: InferOutput<S>, input: Shape): Tensor;
   /** Where the layer is one convolution or product: what compiled plans go by (domain/plan.ts). */
   product?(input: Shape, o: InferOutput<S>): ProductSizes | undefined;
   /** True where the output is the input under another shape. */
@@ -121,6 +137,11 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    * in f64; linear bounds vectorise it.
    */
   relax(lo: number, hi: number, o: InferOutput<S>): readonly [number, number, number, number];
+  /**
+   * Of functions s x below 0 and t x above it, s <= t: [s, t]. Where 0 is crossed every slope between
+   * them gives a lower line through 0, of which linear bounds may take any.
+   */
+  kink?(o: InferOutput<S>): readonly [below: number, above: number];
   /** f in f64 on options rounded to float32, as the kernels take them: the reference. */
   scalar(x: number, o: InferOutput<S>): number;
   /**
@@ -132,12 +153,24 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
   readonly rectifies?: boolean;
 }
 
+/** For every output of every sample of a maximum, sample after sample. */
+export interface Picked {
+  /** Position in the input sample of the entry with the greatest lower end. */
+  readonly index: Int32Array;
+  /** Greatest upper end among the other entries; -infinity where there are none. */
+  readonly others: Float32Array;
+}
+
 /** Several tensors (or windows of one) to one, non-decreasing in every input. */
 export interface JoinLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {
   readonly role: 'join';
   combine(xs: readonly Tensor[], o: InferOutput<S>): Tensor;
   /** Roundings behind one output: 0 for maxima and concatenation, inputs - 1 for a sum. */
   terms(inputs: number): number;
+  /** Of linear joins: the gradient of each input, whose sample has the given shape. */
+  transpose?(g: Tensor, inputs: readonly Shape[], o: InferOutput<S>): Tensor[];
+  /** Of maxima of one input, for boxes [n, ...]. A join has this or `transpose`. */
+  pick?(lo: Tensor, hi: Tensor, o: InferOutput<S>): Picked;
 }
 
 export type Layer = AffineLayer | PointwiseLayer | JoinLayer;

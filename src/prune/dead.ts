@@ -151,6 +151,8 @@ const range = (from: number, length: number): number[] =>
 interface Contribution {
   readonly rows: number;
   readonly values: Float32Array;
+  /** By value: the sum of what its terms measure, to which its rounding is relative. */
+  readonly sizes: Float32Array;
 }
 
 /** What a maker's weights, without its bias, make of some channels, the others being 0. */
@@ -163,21 +165,22 @@ function contribution(
   const plane = values.length / columns.length;
   const layer = node.layer as AffineLayer;
   const x = values.map((v, i) => (some.has(columns[Math.floor(i / plane)]!) ? v : 0));
-  const made = step(engine, () => {
-    const { weight } = nodeParams(node, params);
-    const shape = [1, ...node.inputShapes[0]!];
-    return layer.apply(input(engine, x, shape), { weight: weight! }, node.options).read();
-  });
-  return { rows: rows.length, values: made };
+  const { weight } = nodeParams(node, params);
+  const shape = [1, ...node.inputShapes[0]!];
+  const through = (way: 'apply' | 'applyAbs', given: Float32Array): Float32Array =>
+    step(engine, () =>
+      layer[way](input(engine, given, shape), { weight: weight! }, node.options).read(),
+    );
+  const sizes = through('applyAbs', x.map(Math.abs));
+  return { rows: rows.length, values: through('apply', x), sizes };
 }
 
-/** Whether each row has one number, to the rounding of a sum taken in different orders. */
-function isEven({ rows, values }: Contribution): boolean {
+/** Whether each row has one number, to the rounding of sums taken in different orders. */
+function isEven({ rows, values, sizes }: Contribution): boolean {
   const plane = values.length / rows;
-  return range(0, rows).every((row) => {
-    const own = values.subarray(row * plane, (row + 1) * plane);
-    const size = own.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-    return own.every((v) => Math.abs(v - own[0]!) <= 1e-6 * size);
+  return values.every((v, i) => {
+    const first = i - (i % plane);
+    return Math.abs(v - values[first]!) <= 1e-6 * Math.max(sizes[i]!, sizes[first]!);
   });
 }
 
@@ -199,7 +202,8 @@ function deadChannels(makers: readonly Maker[], { groups }: Channels): Set<numbe
   };
   for (;;) {
     while (wake());
-    const empty = makers.find(({ rows }) => rows.every((row) => dead.has(row)));
+    // The last first: what its one channel reads may be all that an earlier layer needs to keep.
+    const empty = makers.findLast(({ rows }) => rows.every((row) => dead.has(row)));
     if (!empty) return dead;
     dead.delete(empty.rows[0]!);
   }

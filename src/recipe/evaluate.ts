@@ -13,6 +13,7 @@ import { freeModel, type Model } from '../nn/model';
 import { proportion } from '../report/binomial';
 import type { Accuracies } from '../report/types';
 import { sizeOf } from '../tensor/shape';
+import type { Verdict } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import type { EvaluateConfig } from './config';
 import { Interrupted, type Listener, type StopSignal } from './events';
@@ -27,6 +28,13 @@ export interface EvaluateHooks {
   readonly signal?: StopSignal;
   readonly seed?: number;
   readonly title?: string;
+  /** Verdicts of the first images, where they are known already; then nothing else is verified. */
+  readonly verdicts?: readonly KnownVerdict[];
+}
+
+export interface KnownVerdict {
+  readonly verdict: Verdict['verdict'];
+  readonly radius?: number;
 }
 
 /** `config.eps` must be resolved. Limits take the first images of the split. */
@@ -35,14 +43,14 @@ export async function evaluate(
   set: DataSet,
   split: Split,
   config: EvaluateConfig,
-  { onEvent, signal, seed = 0, title = 'evaluate' }: EvaluateHooks = {},
+  { onEvent, signal, seed = 0, title = 'evaluate', verdicts: known }: EvaluateHooks = {},
 ): Promise<Evaluation> {
   checkFits(model, set);
   const eps = config.eps ?? 0.1;
   const attack = lookup(attacks, config.attack.name, 'attack');
   const verifier = lookup(verifiers, config.verifier.name, 'verifier');
   const attackTotal = Math.min(split.count, config.attackLimit ?? split.count);
-  const verifyTotal = Math.min(split.count, config.verifyLimit ?? split.count);
+  const verifyTotal = known?.length ?? Math.min(split.count, config.verifyLimit ?? split.count);
   const counts = { benign: 0, era: 0, vra: 0, contradictions: 0 };
   const canonical = lower(model);
   const started = performance.now();
@@ -68,11 +76,13 @@ export async function evaluate(
         attacked > 0
           ? runAttack(attack, config.attack, { ...head(attacked), seed }).broken
           : new Uint8Array();
-      const verdicts = verified > 0 ? verifier.verify(head(verified), config.verifier) : [];
+      const verdicts: readonly KnownVerdict[] =
+        known?.slice(from, from + verified) ??
+        (verified > 0 ? verifier.verify(head(verified), config.verifier) : []);
       for (const b of broken) counts.era += 1 - b;
-      verdicts.forEach(({ verdict }, i) => {
-        if (verdict !== 'certified') return;
-        counts.vra++;
+      verdicts.forEach(({ verdict, radius = 0 }, i) => {
+        if (verdict === 'certified') counts.vra++;
+        else if (radius < eps) return;
         // `wrong` is the clean image, which lies in every ball: a point that needs no attack.
         if (wrong[i] === 1 || broken[i] === 1) counts.contradictions++;
       });

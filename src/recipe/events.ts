@@ -3,8 +3,18 @@
  * observer. The recipe emits; it never prints.
  */
 
-/** The phases of a run, in their order. */
-export type Phase = 'data' | 'pretrain' | 'prune' | 'finetune' | 'evaluate' | 'report';
+/** The phases of a run and of the other long jobs. */
+export type Phase =
+  | 'data'
+  | 'pretrain'
+  | 'prune'
+  | 'finetune'
+  | 'evaluate'
+  | 'verify'
+  | 'certify'
+  | 'check'
+  | 'smooth'
+  | 'report';
 
 /** A phase begins, or goes on from `done` after a resume. Units are the phase's own, e.g. images. */
 export interface PhaseEvent {

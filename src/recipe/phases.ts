@@ -3,17 +3,17 @@ import { holdout } from '../data/holdout';
 import { datasets } from '../data/registry';
 import type { DataSet } from '../data/types';
 import { logits } from '../domain/classifier';
-import { propagate } from '../domain/domain';
-import { ball, interval, intervalMargins } from '../domain/interval';
 import { expect, lookup } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model, prunableNames } from '../nn/model';
+import { parseOptions } from '../options';
 import { freeMasks } from '../prune/mask';
 import { prune } from '../prune/prune';
 import { strategies } from '../prune/strategies/registry';
 import type { Masks } from '../prune/strategy';
 import { argmax } from '../tensor/ops/loss';
 import { input, keep, step, type Tensor } from '../tensor/tensor';
+import { verifiers } from '../verify/verifiers/registry';
 import type { Config, PlugIn } from './config';
 import { batchOf, checkFits } from './evaluate';
 import { Interrupted, type Listener, type StopSignal } from './events';
@@ -93,17 +93,21 @@ export function outputBounds(
     const inside = Number.isInteger(index) && index >= 0 && index < set.test.count;
     expect(inside, '--index', `positions in [0, ${set.test.count})`, index);
   }
+  const entry = lookup(verifiers, method.name, '--method');
+  const byBounds = Object.keys(verifiers).filter((name) => verifiers[name]!.bounds);
+  expect(entry.bounds, '--method', `one of ${byBounds.join(', ')}`, method.name);
+  const { name, ...given } = method;
+  const options = parseOptions(entry.options, given, `--method ${name}`);
   const sound = method.sound !== false;
   const canonical = lower(model);
-  const { engine, graph, params } = canonical;
+  const { engine, graph } = canonical;
   const result = indices.map((index) => {
     const { images, labels } = batchOf(set, set.test, index, index + 1);
     return step(engine, () => {
       const x = input(engine, images, [1, ...graph.network.input]);
-      const box = ball(x, eps, { sound });
       const z = logits(canonical, x);
-      const out = propagate(graph, params, interval({ sound }), box);
-      const lower = Array.from(intervalMargins(graph, params, box, labels, { sound }).read());
+      const out = entry.bounds!({ model: canonical, x, labels, eps }, options as never);
+      const lower = Array.from(out.margins.read());
       const label = labels[0]!;
       return {
         index,

@@ -9,7 +9,8 @@ import { RELAXED_BASE64, SIMD_BASE64 } from './binaries.gen';
 import { KERNELS, type Ptr, type Split } from './kernels';
 import { LinearMemory } from './memory';
 import { type Pool, type Range, startPool } from './pool';
-import { decodeBase64, withSharedMemory } from './wasm';
+import { compileModule, decodeBase64, RELAXED_PROBE, withSharedMemory } from './wasm';
+import { spawner, startsAlone } from './worker';
 
 export type Binary = 'simd' | 'relaxed';
 export type KernelName = keyof typeof KERNELS;
@@ -69,8 +70,12 @@ const INDEX = new Map(NAMES.map((name, index) => [name, index]));
 export class Engine {
   readonly memory: LinearMemory;
   readonly arena: Arena;
-  readonly threads: number;
   readonly binary: Binary;
+  /**
+   * Whether operations may form other sums than the products that define them (Winograd's
+   * convolutions), of which certificates do not speak. Off; training steps turn it on for themselves.
+   */
+  otherSums = false;
   readonly #kernels: Kernels;
   readonly #pool: Pool | undefined;
   readonly #reasons: readonly string[];
@@ -87,19 +92,32 @@ export class Engine {
     this.memory = parts.memory;
     this.arena = new Arena(parts.memory);
     this.binary = parts.binary;
-    this.threads = 1 + (parts.pool?.workers ?? 0);
     this.#kernels = parts.kernels;
     this.#pool = parts.pool;
     this.#reasons = parts.reasons;
   }
 
+  /** Threads that compute, the calling one included. */
+  get threads(): number {
+    return 1 + (this.#pool?.workers ?? 0);
+  }
+
+  /**
+   * Starts the threads, if no work has, and resolves when every one is up, or it is known (and said in
+   * `info().reasons`) that one is not. Nothing has to wait for it: those that are up do the work.
+   */
+  async settled(): Promise<void> {
+    await this.#pool?.settled();
+  }
+
   info(): EngineInfo {
+    const lost = this.#pool?.reason;
     const { shared, maxBytes, totalBytes, usedBytes } = this.memory;
     const scratchHighWater = this.arena.highWater;
     return {
       binary: this.binary,
       threads: this.threads,
-      reasons: this.#reasons,
+      reasons: [...this.#reasons, ...(lost === undefined ? [] : [`1 thread: ${lost}`])],
       memory: { shared, maxBytes, totalBytes, usedBytes, scratchHighWater },
     };
   }
@@ -159,44 +177,51 @@ export class Engine {
  */
 export async function load(options: LoadOptions = {}): Promise<Engine> {
   const reasons: string[] = [];
-  const wanted = await threadCount(options.threads ?? 'auto');
+  const wanted = threadCount(options.threads ?? 'auto');
   const { binary, bytes, module: given } = await chooseBinary(options, reasons);
-  const threaded = wanted > 1 && canShare(given !== undefined, reasons);
+  const spawn = wanted > 1 ? threading(given !== undefined) : undefined;
+  if (typeof spawn === 'string') reasons.push(`1 thread: ${spawn}`);
+  const threaded = typeof spawn === 'function';
   const memory = new LinearMemory(threaded, options.maxMemory);
-  const module = given ?? new WebAssembly.Module(threaded ? withSharedMemory(bytes) : bytes);
-  const { exports } = instantiateSync(module, {
-    env: { memory: memory.memory as WebAssembly.Memory },
-  });
+  const module = given ?? compileModule(threaded ? withSharedMemory(bytes) : bytes);
+  const shared = memory.memory as WebAssembly.Memory;
+  const { exports } = instantiateSync(module, { env: { memory: shared } });
   const kernels = exports as unknown as Kernels;
   for (const name of NAMES)
     if (typeof kernels[name] !== 'function')
       fail('load', `a module that exports the kernel ${name}`, 'one without it');
   let pool: Pool | undefined;
   if (threaded) {
-    const started = await startPool(wanted - 1, module, memory.memory as WebAssembly.Memory, NAMES);
-    if (typeof started === 'string') reasons.push(`1 thread: ${started}`);
-    else pool = started;
+    const own = NAMES.map((name) => kernels[name]!);
+    pool = startPool(wanted - 1, spawn, { module, memory: shared, kernels: own, names: NAMES });
+    if (!startsAlone(spawn)) await pool.settled();
   }
   return new Engine({ memory, kernels, pool, binary, reasons });
 }
 
 /** Whether this runtime can compile the named built-in binary. */
 export function supports(binary: Binary): boolean {
-  return WebAssembly.validate(decodeBase64(binary === 'simd' ? SIMD_BASE64 : RELAXED_BASE64));
+  return WebAssembly.validate(binary === 'relaxed' ? RELAXED_PROBE : decodeBase64(SIMD_BASE64));
 }
 
-async function threadCount(threads: number | 'auto'): Promise<number> {
+function threadCount(threads: number | 'auto'): number {
   if (threads !== 'auto') {
     if (!Number.isInteger(threads) || threads < 1 || threads > 64)
       fail('load: threads', "a whole number in [1, 64] or 'auto'", threads);
     return threads;
   }
-  try {
-    const os = await import('node:os');
-    return Math.min(8, os.availableParallelism());
-  } catch {
-    return Math.min(8, globalThis.navigator?.hardwareConcurrency ?? 1);
-  }
+  const os = globalThis.process?.getBuiltinModule?.('node:os');
+  const processors = os?.availableParallelism() ?? globalThis.navigator?.hardwareConcurrency;
+  return Math.min(8, processors ?? 1);
+}
+
+/** How to start threads over a shared memory, or the reason why there can be none. */
+function threading(compiled: boolean): ReturnType<typeof spawner> {
+  if (globalThis.crossOriginIsolated === false)
+    return 'the page is not cross-origin isolated (its server has to send Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp)';
+  if (typeof SharedArrayBuffer === 'undefined') return 'this runtime has no SharedArrayBuffer';
+  if (compiled) return 'a compiled module cannot be given a shared memory';
+  return spawner();
 }
 
 async function chooseBinary(
@@ -216,16 +241,13 @@ async function chooseBinary(
     return { binary: label, bytes };
   }
   if (named !== 'simd') {
-    const relaxed = decodeBase64(RELAXED_BASE64);
-    if (WebAssembly.validate(relaxed)) return { binary: 'relaxed', bytes: relaxed };
+    if (supports('relaxed')) return { binary: 'relaxed', bytes: decodeBase64(RELAXED_BASE64) };
     const why = 'this runtime cannot compile relaxed SIMD';
     const hint = 'Node 20 needs --experimental-wasm-relaxed-simd; newer ones have it.';
     if (named === 'relaxed') throw new EspalierError(`load: ${why}. ${hint}`);
     reasons.push(`simd binary: ${why} (${hint})`);
   }
-  const simd = decodeBase64(SIMD_BASE64);
-  if (!WebAssembly.validate(simd)) fail('load', 'a runtime with WebAssembly SIMD', 'one without');
-  return { binary: 'simd', bytes: simd };
+  return { binary: 'simd', bytes: decodeBase64(SIMD_BASE64) };
 }
 
 async function fetchBytes(
@@ -242,12 +264,4 @@ async function fetchBytes(
       `${response.headers.get('content-type') ?? 'no content type'}, status ${response.status}`,
     );
   return bytes;
-}
-
-function canShare(compiled: boolean, reasons: string[]): boolean {
-  if (typeof SharedArrayBuffer === 'undefined')
-    reasons.push('1 thread: this runtime has no SharedArrayBuffer');
-  else if (compiled) reasons.push('1 thread: a compiled module cannot be given a shared memory');
-  else return true;
-  return false;
 }

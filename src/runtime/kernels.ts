@@ -71,6 +71,7 @@ type RandomFill = [
 export function hasLines(...[, , , , , , , sh, sw, , , , , , ow]: ConvGeometry): boolean {
   return sh === sw && sh <= 2 && ow >= 4;
 }
+
 type SparseMatrix = [
   ...[m: Size, n: Size, groups: Size, starts: Ptr, values: Ptr, offsets: Ptr, places: Ptr],
   masks: OptionalPtr,
@@ -86,7 +87,7 @@ const reduction = kernel<Reduce>((outer, reduce, inner) => ({
   cost: outer * reduce * inner,
 }));
 const randomFill = (flops: number) =>
-  kernel<RandomFill>((rows, cols) => ({ rows, cost: flops * rows * cols, work: 16 }));
+  kernel<RandomFill>((rows, cols) => ({ rows, cost: flops * rows * cols, work: 160 }));
 
 const convCost = (...[n, c, , , oc, kh, kw, , , , , , , oh, ow]: ConvGeometry) =>
   2 * n * oc * oh * ow * c * kh * kw;
@@ -217,9 +218,9 @@ export const KERNELS = {
     },
   ),
 
-  winograd_weights: kernel<[oc: Size, c: Size, k: Size, s: Size, wt: Ptr, u: Ptr]>(
-    (oc, c, _, s) => ({ rows: oc, cost: 64 * oc * c * s * s, work: 48 }),
-  ),
+  winograd_weights: kernel<
+    [...[oc: Size, c: Size, k: Size, s: Size], ...[wt: Ptr, wo: Int, wi: Int, flip: Int, u: Ptr]]
+  >((oc, c, _, s) => ({ rows: oc, cost: 64 * oc * c * s * s, work: 208 })),
   conv2d_winograd: kernel<[...ConvGeometry, x: Ptr, u: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]>(
     (n, c, _h, _w, oc, kh, _kw, s, _sw, _pt, _pl, _dh, _dw, oh, ow) => {
       const { rows, work } = winogradPanels(n, c * s * s, oc, 5 - kh / s, oh, ow);
@@ -342,6 +343,20 @@ export const KERNELS = {
   })),
   count_nonzero: kernel<Unary>((n) => ({ rows: 1, cost: n })),
 
+  // Rows of coefficients against tables of lines (rows.ts); `at` and `index` are i32.
+  relax_rows: kernel<
+    [...[rows: Size, cols: Size, w: Ptr, x: Ptr, lowAt: Ptr, low: Ptr, upAt: Ptr, up: Ptr], y: Ptr]
+  >((rows, cols) => ({ rows, cost: 2 * rows * cols })),
+  lower_dot: kernel<
+    [...[rows: Size, cols: Size, x: Ptr, at: Ptr, p: Ptr, q: Ptr, d: OptionalPtr], y: Ptr]
+  >((rows, cols) => ({ rows, cost: 4 * rows * cols })),
+  add_columns: kernel<[rows: Size, cols: Size, width: Size, x: Ptr, at: Ptr, index: Ptr, y: Ptr]>(
+    (rows, cols) => ({ rows, cost: 4 * rows * cols }),
+  ),
+  take_columns: kernel<[rows: Size, cols: Size, width: Size, x: Ptr, at: Ptr, index: Ptr, y: Ptr]>(
+    (rows, cols) => ({ rows, cost: 4 * rows * cols }),
+  ),
+
   // Classification (softmax.ts). Labels are i32.
   softmax: kernel<[rows: Size, cols: Size, x: Ptr, y: Ptr]>((rows, cols) => ({
     rows,
@@ -376,7 +391,11 @@ export const KERNELS = {
   >((n) => ({ rows: n, cost: 16 * n })),
 
   // Random numbers (random.ts): (a, b) are (lo, hi) and (mean, std).
-  philox: kernel<[n: Size, counter: Ptr, key: Ptr, y: Ptr]>((n) => ({ rows: n, cost: 40 * n })),
+  philox: kernel<[n: Size, counter: Ptr, key: Ptr, y: Ptr]>((n) => ({
+    rows: n,
+    cost: 40 * n,
+    work: 64,
+  })),
   random_uniform: randomFill(10),
   random_normal: randomFill(40),
 

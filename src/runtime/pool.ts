@@ -1,25 +1,32 @@
 /**
  * Threads over one shared linear memory. Each worker holds an instance of the same module; a job is
- * (kernel, arguments, a row range for each thread) in a control block, started by bumping a
+ * (kernel, arguments, a row range for each worker), offered in a control block by bumping a
  * generation counter. Workers spin briefly for the next job and then sleep in `Atomics.wait`, so an
- * idle engine burns nothing. As no split crosses a reduction, results do not depend on the count.
+ * idle engine burns nothing. As no split crosses a reduction, results do not depend on who computes
+ * which rows. So the caller, done with its own rows, takes back every range that no worker has begun:
+ * a worker that is asleep, still starting or gone costs no wait.
  *
- * Layout of the control block (Int32): [generation, done, kernel, argument count, failed, stop],
- * then (Float64, from byte 64) the arguments, then from `RANGES` three numbers a thread: workspace,
+ * A range that a worker has begun is waited for. As only a worker ended from outside stays silent, the
+ * caller gives up after `patience` and 20 times its own share, stops the workers and says so.
+ *
+ * Layout of the control block: Int32 [generation, kernel, argument count, failed, stop], from `SLOTS`
+ * the state of each worker's range; then Float64 the arguments, and three numbers a worker: workspace,
  * r0, r1.
  */
-import type { Worker } from 'node:worker_threads';
+import { fail } from '../errors';
+import { messageOf, type Spawn, type Thread, type WorkerInit, workerMain } from './worker';
 
 const MAX_ARGS = 40;
-const GENERATION = 0;
-const DONE = 1;
-const KERNEL = 2;
-const COUNT = 3;
-const FAILED = 4;
-const STOP = 5;
-const HEADER_BYTES = 64;
+const MAX_WORKERS = 63;
+const [GENERATION, KERNEL, COUNT, FAILED, STOP, SLOTS] = [0, 1, 2, 3, 4, 16];
+const INTS = SLOTS + MAX_WORKERS + 1;
+/** States of a range: none or done, for whoever takes it, begun by its worker. */
+const [IDLE, OFFERED, TAKEN] = [0, 1, 2];
 const SPIN = 4000;
-const HANDSHAKE_MS = 3000;
+const HANDSHAKE_MS = 10_000;
+const PATIENCE_MS = 60_000;
+/** Own shares of the caller, summed, after which workers pay: starting one takes it 5 ms (measured). */
+const HIRE_MS = 10;
 
 export interface Range {
   /** Byte offset of the thread's workspace, or -1 where the kernel takes none. */
@@ -28,148 +35,183 @@ export interface Range {
   readonly r1: number;
 }
 
+export type Kernel = (...args: number[]) => void;
+
 export interface Pool {
-  /** Threads besides the calling one. */
+  /** Threads besides the calling one; none once one of them failed. */
   readonly workers: number;
-  /** Starts kernel number `kernel` on every worker whose range in `ranges` is not empty. */
+  /** Why there are none any more. */
+  readonly reason: string | undefined;
+  /** Offers kernel number `kernel` to every worker whose range in `ranges` is not empty. */
   start(kernel: number, args: readonly number[], ranges: readonly Range[]): void;
-  /** Returns when all of them are done. */
+  /** Returns when all ranges are done. */
   join(): void;
+  /** Resolves when every worker is up, or it is known that one is not. */
+  settled(): Promise<void>;
   close(): void;
 }
 
-interface WorkerInit {
+export interface PoolParts {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
-  readonly control: SharedArrayBuffer;
-  readonly index: number;
+  /** The caller's own kernels, by number. */
+  readonly kernels: readonly Kernel[];
+  /** Their names in the module's exports. */
   readonly names: readonly string[];
-  readonly layout: {
-    readonly headerBytes: number;
-    readonly maxArgs: number;
-    readonly spin: number;
+  readonly patience?: number;
+}
+
+/**
+ * A pool of `workers` threads. They are started once there was work enough to pay for them, or when
+ * `settled()` is called, and join in as they come up.
+ */
+export function startPool(workers: number, spawn: Spawn, parts: PoolParts): Pool {
+  const { kernels, patience = PATIENCE_MS } = parts;
+  const control = new SharedArrayBuffer(4 * INTS + 8 * (MAX_ARGS + 3 * workers));
+  const header = new Int32Array(control, 0, INTS);
+  const numbers = new Float64Array(control, 4 * INTS);
+  let crew: Crew | undefined;
+  const hire = (): Crew => {
+    crew ??= new Crew(workers, spawn, { ...parts, control });
+    return crew;
   };
-}
+  const sleeps = maySleep();
+  let began = 0;
+  let share = 0;
+  let shares = 0;
 
-/** Starts `workers` threads, or returns the reason why there can be none. */
-export async function startPool(
-  workers: number,
-  module: WebAssembly.Module,
-  memory: WebAssembly.Memory,
-  names: readonly string[],
-): Promise<Pool | string> {
-  let threads: typeof import('node:worker_threads');
-  try {
-    threads = await import('node:worker_threads');
-  } catch {
-    return 'this runtime has no worker_threads';
-  }
-  const bytes = HEADER_BYTES + 8 * (MAX_ARGS + 3 * workers);
-  const control = new SharedArrayBuffer(bytes);
-  const layout = { headerBytes: HEADER_BYTES, maxArgs: MAX_ARGS, spin: SPIN };
-  const started: Worker[] = [];
-  try {
-    for (let index = 0; index < workers; index++) {
-      const workerData: WorkerInit = { module, memory, control, index, names, layout };
-      const source = `(${workerMain.toString()})(require('node:worker_threads'))`;
-      started.push(new threads.Worker(source, { eval: true, workerData, execArgv: [] }));
+  /** Computes a range that its worker has not begun. */
+  const runHere = (worker: number): void => {
+    const at = MAX_ARGS + 3 * worker;
+    const [work, r0, r1] = [numbers[at]!, numbers[at + 1]!, numbers[at + 2]!];
+    const args = [...numbers.subarray(0, header[COUNT]), ...(work < 0 ? [] : [work]), r0, r1];
+    try {
+      kernels[header[KERNEL]!]!(...args);
+    } catch {
+      header[FAILED] = 1;
     }
-    await withTimeout(Promise.all(started.map(ready)), HANDSHAKE_MS);
-  } catch (error) {
-    for (const worker of started) void worker.terminate();
-    return `workers did not start: ${error instanceof Error ? error.message : String(error)}`;
-  }
-  for (const worker of started) worker.unref();
-  return poolOver(started, control);
-}
+  };
+  const giveUp = (worker: number, seconds: number): never => {
+    const late = `thread ${worker + 2} did not finish its share within ${Math.ceil(seconds)} s`;
+    crew?.fail(late);
+    return fail('engine', 'an answer of every thread', late, 'The engine goes on with one thread.');
+  };
+  /** Sleeps where the runtime lets this thread sleep, and spins on the main thread of a page. */
+  const waitFor = (worker: number): void => {
+    const slot = SLOTS + worker;
+    const limit = patience + 20 * share;
+    let spins = 0;
+    let waited = 0;
+    while (Atomics.load(header, slot) !== IDLE) {
+      if (++spins < SPIN) continue;
+      const slice = Math.min(1000, limit);
+      if (sleeps) {
+        // Slices are counted and not the clock, so that a machine that slept loses no thread.
+        if (Atomics.wait(header, slot, TAKEN, slice) === 'timed-out') waited += slice;
+      } else if (spins % SPIN === 0) waited = performance.now() - began - share;
+      if (waited >= limit) giveUp(worker, waited / 1000);
+    }
+  };
 
-function poolOver(workers: readonly Worker[], control: SharedArrayBuffer): Pool {
-  const header = new Int32Array(control, 0, HEADER_BYTES / 4);
-  const numbers = new Float64Array(control, HEADER_BYTES);
   return {
-    workers: workers.length,
+    get workers() {
+      return crew?.lost === undefined ? workers : 0;
+    },
+    get reason() {
+      return crew?.lost;
+    },
     start(kernel, args, ranges) {
       header[KERNEL] = kernel;
       header[COUNT] = args.length;
       numbers.set(args);
-      for (let i = 0; i < workers.length; i++) {
-        const range = ranges[i];
-        const at = MAX_ARGS + 3 * i;
-        numbers[at] = range?.work ?? -1;
-        numbers[at + 1] = range?.r0 ?? 0;
-        numbers[at + 2] = range?.r1 ?? 0;
+      for (let i = 0; i < ranges.length; i++) {
+        const { work, r0, r1 } = ranges[i]!;
+        numbers.set([work, r0, r1], MAX_ARGS + 3 * i);
+        Atomics.store(header, SLOTS + i, r0 < r1 ? OFFERED : IDLE);
       }
-      Atomics.store(header, DONE, 0);
       Atomics.add(header, GENERATION, 1);
       Atomics.notify(header, GENERATION);
+      began = performance.now();
     },
     join() {
-      let spins = 0;
-      for (;;) {
-        const done = Atomics.load(header, DONE);
-        if (done === workers.length) break;
-        if (++spins > SPIN) Atomics.wait(header, DONE, done);
-      }
+      share = performance.now() - began;
+      for (let i = 0; i < workers; i++)
+        if (Atomics.compareExchange(header, SLOTS + i, OFFERED, IDLE) === OFFERED) runHere(i);
+      for (let i = 0; i < workers; i++) waitFor(i);
+      shares += share;
+      if (shares > HIRE_MS) hire();
       if (Atomics.exchange(header, FAILED, 0) !== 0)
         throw new Error('a kernel trapped on a worker thread');
     },
+    settled: () => hire().settled(),
     close() {
       Atomics.store(header, STOP, 1);
       Atomics.add(header, GENERATION, 1);
       Atomics.notify(header, GENERATION);
+      crew?.close();
     },
   };
 }
 
-function ready(worker: Worker): Promise<void> {
-  return new Promise((resolve, reject) => {
-    worker.once('message', () => resolve());
-    worker.once('error', reject);
-  });
-}
+/** The workers themselves: how they come up, and what is known of those that do not or that end. */
+class Crew {
+  readonly #threads: Thread[] = [];
+  readonly #up: Promise<void>;
+  #closed = false;
+  /** Why the workers are no more. */
+  lost: string | undefined;
 
-async function withTimeout<T>(promise: Promise<T>, ms: number): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
+  constructor(count: number, spawn: Spawn, parts: PoolParts & { control: SharedArrayBuffer }) {
+    const { module, memory, names, control } = parts;
+    const layout = { ints: INTS, slots: SLOTS, maxArgs: MAX_ARGS, spin: SPIN };
+    const one = (index: number) =>
+      new Promise<void>((resolve) => {
+        const init: WorkerInit = { module, memory, control, index, names, layout };
+        const gone = (why: string): void => {
+          this.fail(why);
+          resolve();
+        };
+        try {
+          this.#threads.push(spawn(workerMain, init, { ready: resolve, gone }));
+        } catch (error) {
+          gone(`a worker did not start: ${messageOf(error)}`);
+        }
+      });
+    this.#up = Promise.all(Array.from({ length: count }, (_, index) => one(index))).then(() => {});
+  }
+
+  async settled(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        this.fail(`no answer of the workers within ${HANDSHAKE_MS} ms`);
+        resolve();
+      }, HANDSHAKE_MS);
+    });
+    await Promise.race([this.#up, late]);
     clearTimeout(timer);
+  }
+
+  /** Ends all of them: what one began without finishing must not be written later. */
+  fail(why: string): void {
+    if (this.#closed) return;
+    this.lost ??= why;
+    this.close();
+    for (const thread of this.#threads) thread.end();
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const thread of this.#threads) thread.leave();
   }
 }
 
-/** Runs in the worker, from its source text: it may use nothing from this file's scope. */
-function workerMain(threads: typeof import('node:worker_threads')): void {
-  const { module, memory, control, index, names, layout } = threads.workerData as WorkerInit;
-  const abort = (): never => {
-    throw new Error('abort');
-  };
-  const { exports } = new WebAssembly.Instance(module, { env: { memory, abort } });
-  const kernels = names.map((name) => exports[name] as (...args: number[]) => void);
-  const header = new Int32Array(control, 0, layout.headerBytes / 4);
-  const numbers = new Float64Array(control, layout.headerBytes);
-  const at = layout.maxArgs + 3 * index;
-  let seen = Atomics.load(header, 0);
-  threads.parentPort?.postMessage('ready');
-  for (;;) {
-    let spins = 0;
-    while (Atomics.load(header, 0) === seen)
-      if (++spins > layout.spin) Atomics.wait(header, 0, seen);
-    seen = Atomics.load(header, 0);
-    if (Atomics.load(header, 5) === 1) return;
-    const [work, r0, r1] = [numbers[at]!, numbers[at + 1]!, numbers[at + 2]!];
-    if (r0 < r1) {
-      const args = Array.from(numbers.subarray(0, header[3]!));
-      if (work >= 0) args.push(work);
-      try {
-        kernels[header[2]!]!(...args, r0, r1);
-      } catch {
-        Atomics.store(header, 4, 1);
-      }
-    }
-    Atomics.add(header, 1, 1);
-    Atomics.notify(header, 1);
+/** Whether this thread may sleep; the main thread of a page may not. */
+function maySleep(): boolean {
+  try {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 0);
+    return true;
+  } catch {
+    return false;
   }
 }

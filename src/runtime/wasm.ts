@@ -1,6 +1,6 @@
 /**
- * Two facts about the WebAssembly binary format that `load()` needs: base64 to bytes, and the one
- * flag that makes the imported memory shared.
+ * What `load()` needs to know of the WebAssembly binary format: base64 to bytes, the one flag that makes
+ * the imported memory shared, and a probe for relaxed SIMD that costs nothing.
  */
 import { fail } from '../errors';
 
@@ -8,6 +8,24 @@ const IMPORT_SECTION = 2;
 const MEMORY_IMPORT = 2;
 /** Limits flags: 1 = has a maximum, 2 = shared. */
 const SHARED_WITH_MAXIMUM = 3;
+
+/** A function that returns f32x4.relaxed_madd of three splats of 0: valid where relaxed SIMD is. */
+export const RELAXED_PROBE = Uint8Array.of(
+  ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+  // One type, () -> v128, and one function of it.
+  ...[0x01, 0x05, 0x01, 0x60, 0x00, 0x01, 0x7b, 0x03, 0x02, 0x01, 0x00],
+  ...[0x0a, 0x13, 0x01, 0x11, 0x00, 0x41, 0x00, 0xfd, 0x0f, 0x41, 0x00, 0xfd, 0x0f],
+  ...[0x41, 0x00, 0xfd, 0x0f, 0xfd, 0x85, 0x02, 0x0b],
+);
+
+/** Compiles a valid module; the only thing that can be missing is SIMD. */
+export function compileModule(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  try {
+    return new WebAssembly.Module(bytes);
+  } catch {
+    return fail('load', 'a runtime with WebAssembly SIMD', 'one without');
+  }
+}
 
 export function decodeBase64(text: string): Uint8Array<ArrayBuffer> {
   if (typeof Buffer !== 'undefined') return new Uint8Array(Buffer.from(text, 'base64'));

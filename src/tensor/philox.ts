@@ -37,6 +37,8 @@ export const STREAMS = {
   prune: 7,
   /** Additive noise; index: the sample or the step. */
   noise: 8,
+  /** Noise of randomised smoothing; index: the sample (the seed's high half is the image). */
+  smoothing: 9,
 } as const;
 
 /** The high 32 bits of the 64-bit product of two unsigned words. */

@@ -1,11 +1,12 @@
 /**
  * Which weights are 0 outside of a support, so that layers may go over their non-zeros
- * (ops/supported.ts) wherever they are applied: in training, attacks and bounds. Encoded when first
+ * (supported.ts) wherever they are applied: in training, attacks and bounds. Encoded when first
  * asked for, once a geometry.
  */
-import { type Support, supportOf } from './ops/supported';
+
 import { sizeOf } from './shape';
 import type { ConvSizes } from './sparse';
+import { type Support, supportOf } from './supported';
 import type { Tensor } from './tensor';
 
 interface Known {
@@ -16,7 +17,7 @@ interface Known {
 
 const supports = new WeakMap<Tensor, Known>();
 
-/** Densities up to which products on the support are faster than dense ones (bench/sparse.ts). */
+/** Densities up to which the support is used: a guess on the safe side, not fitted. */
 const PAYS = 0.25;
 /** Samples from which a dense layer fills its lanes. */
 const LEAST = 8;

@@ -7,6 +7,7 @@ import { value } from '../domain/value';
 import { EspalierError, expect } from '../errors';
 import { type Model, trainableNames } from '../nn/model';
 import type { Options } from '../options';
+import type { Engine } from '../runtime/engine';
 import { STREAMS } from '../tensor/philox';
 import { gradients } from '../tensor/tape';
 import { assign, input, item, step, Tensor } from '../tensor/tensor';
@@ -96,7 +97,7 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
   const { model, optimizer, objective, options, seed, epochs, ramp, masks } = job;
   const { engine, params } = model;
   const key = { seed: seed + Math.floor(epoch), stream: STREAMS.dropout, index: batch.index };
-  return step(engine, () => {
+  return withOtherSums(engine, () => {
     const x = input(engine, batch.images, [batch.labels.length, ...model.graph.network.input]);
     const pass = newPass({ key });
     const wanted = trainableNames(model.graph).map((name) => params.get(name)!);
@@ -116,6 +117,16 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
     ]);
     return { loss, metrics: Object.fromEntries(metrics) as Record<string, number> };
   });
+}
+
+/** A step in which convolutions may be Winograd's: nothing in training is certified. */
+function withOtherSums<T>(engine: Engine, fn: () => T): T {
+  engine.otherSums = true;
+  try {
+    return step(engine, fn);
+  } finally {
+    engine.otherSums = false;
+  }
 }
 
 /** Names the first tensor that is not finite: input, parameter, a layer's output, loss, gradient. */

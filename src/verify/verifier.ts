@@ -2,6 +2,7 @@
 import type * as v from 'valibot';
 import type { Model } from '../nn/model';
 import type { OptionsSchema } from '../options';
+import type { Tensor } from '../tensor/tensor';
 
 export type Verdict =
   | { readonly verdict: 'certified'; readonly margin: number }
@@ -20,6 +21,24 @@ export interface VerifyJob {
   readonly eps: number;
 }
 
+/** Samples of a step(), for methods that work by bounds. */
+export interface Batch {
+  /** In canonical form (`lower`). */
+  readonly model: Model;
+  /** [n, ...input] in [0, 1]. */
+  readonly x: Tensor;
+  readonly labels: Int32Array;
+  readonly eps: number;
+}
+
+/** What a method proves of the outputs, [n, classes] each. */
+export interface OutputBounds {
+  readonly lo: Tensor;
+  readonly hi: Tensor;
+  /** Lower bounds of z_y - z_j, 0 at j = y. */
+  readonly margins: Tensor;
+}
+
 export interface Verifier<S extends OptionsSchema = OptionsSchema> {
   readonly about: string;
   readonly options: S;
@@ -27,6 +46,8 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
   describe(o: v.InferOutput<S>, eps: number): string;
   /** One verdict a sample; `margin` is the least proven lower bound of z_y - z_j. */
   verify(job: VerifyJob, o: v.InferOutput<S>): Verdict[];
+  /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */
+  bounds?(batch: Batch, o: v.InferOutput<S>): OutputBounds;
 }
 
 export const verifier = <S extends OptionsSchema>(entry: Verifier<S>): Verifier =>

@@ -209,7 +209,7 @@ const winogradTransform =
     const u = m.room(want.length);
     return {
       label: JSON.stringify(spec),
-      args: [oc, c, k[0], s[0], wt, u],
+      args: [oc, c, k[0], s[0], wt, c * k[0] * k[1], k[0] * k[1], 0, u],
       outputs: [{ at: u, want, ...near(9) }],
     };
   };

@@ -42,6 +42,7 @@ const TABLES = [
   [17, 2],
   [5, 17],
   [2, 64],
+  [9, 1],
 ] as const;
 
 function argmax(rows: number, cols: number, wild: boolean): CaseMaker {

@@ -5,12 +5,13 @@
 import { describe, expect, it } from 'vitest';
 import { type CaseTable, mismatch } from './case';
 import { ELEMENTWISE } from './cases-elementwise';
+import { LINE_CASES } from './cases-lines';
 import { PRODUCTS } from './cases-products';
 import { ROWS } from './cases-rows';
 import { SPARSE } from './cases-sparse';
 import { BINARIES, KERNEL_NAMES, Random } from './harness';
 
-const CASES: CaseTable = { ...ELEMENTWISE, ...PRODUCTS, ...ROWS, ...SPARSE };
+const CASES: CaseTable = { ...ELEMENTWISE, ...PRODUCTS, ...ROWS, ...SPARSE, ...LINE_CASES };
 
 /** The first word that differs between two snapshots outside of the given ranges. */
 function differs(a: Int32Array, b: Int32Array, skip: readonly (readonly [number, number])[] = []) {

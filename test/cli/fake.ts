@@ -125,6 +125,12 @@ const idle: Backend = {
   prune: async () => inspection,
   finetune: async () => inspection,
   evaluate: async () => ({ accuracies, contradictions: 0 }),
+  judge: async () => ({
+    accuracies,
+    contradictions: 0,
+    verifiers: [{ name: 'interval', description: 'sound', certified: 50, seconds: 1 }],
+    samples: [],
+  }),
   bounds: async (_, { indices }) =>
     indices.map((index) => ({
       index,
@@ -136,6 +142,23 @@ const idle: Backend = {
       margins: [0.5, null],
       certified: true,
     })),
+  smooth: async (_, { radii }) => ({
+    certified: radii.map((radius) => ({ radius, accuracy: half })),
+    meanRadius: 0.25,
+    abstained: 3,
+    draws: 1000,
+    images: [{ index: 0, label: 1, predicted: null, radius: 0, draws: 1000 }],
+  }),
+  certify: async (_, { indices, folder }) =>
+    indices.map((index) =>
+      index % 2
+        ? { index, label: 1, margin: -0.5, method: null, file: null }
+        : { index, label: 1, margin: 0.5, method: 'interval', file: `${folder}/${index}.json` },
+    ),
+  check: async (_, { path }) => [
+    { file: path, accepted: true, text: 'output 1 is the largest', margin: 0.5 },
+  ],
+  verify: async () => ({ answer: 'unsat', bound: 0.5, by: 'interval', seconds: 1, nodes: 1 }),
   inspect: async () => inspection,
   convert: async () => ({ from: 'onnx', to: 'espalier', notes: [], bytes: 2600, inspection }),
   compact: async () => compacted,

@@ -20,6 +20,8 @@ beforeAll(async () => {
   await import('../../examples/quickstart');
   await import('../../examples/certify');
   await import('../../examples/gradients');
+  await import('../../examples/certificate');
+  await import('../../examples/smooth');
   await import('../../examples/compact');
   log.mockRestore();
 }, 60_000);
@@ -31,12 +33,14 @@ afterAll(() => {
 const summary = (): Summary => JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8'));
 
 describe('the programs', () => {
-  it('print a table, an answer, a gradient and two sizes', () => {
-    expect(printed).toHaveLength(4);
+  it('print a table, an answer, a gradient, certificates, a radius and two sizes', () => {
+    expect(printed).toHaveLength(6);
     expect(String(printed[0]![0])).toContain('VRA');
     expect(String(printed[1]![0])).toMatch(/^certified: |^unknown: /);
     expect(printed[2]).toEqual([121, Float32Array.of(66, 88)]);
-    expect(String(printed[3]![0])).toMatch(
+    expect(String(printed[3]![0])).toMatch(/^([1-8]) written, \1 accepted$/);
+    expect(String(printed[4]![0])).toMatch(/^class \d within an L2 distance of|^abstains after/);
+    expect(String(printed[5]![0])).toMatch(
       /^19240 -> \d{4} bytes, (2\d|3[0-2]) different weights$/,
     );
   });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { propagate } from '../../src/domain/domain';
 import { interval } from '../../src/domain/interval';
+import { hiddenBounds, lowerBounds } from '../../src/domain/linear';
 import { value } from '../../src/domain/value';
 import { UNDERSTOOD } from '../../src/io/kind';
 import { moduleTypes } from '../../src/io/modules';
@@ -17,6 +18,7 @@ import { freeModel, type Model } from '../../src/nn/model';
 import { writers } from '../../src/recipe/convert';
 import { type Engine, load } from '../../src/runtime/engine';
 import { sum } from '../../src/tensor/ops/core';
+import { sizeOf } from '../../src/tensor/shape';
 import { gradients } from '../../src/tensor/tape';
 import { input, step, type Tensor } from '../../src/tensor/tensor';
 import { LAYER_CASES, modelOf, networkOf, randomWeights } from '../helpers/networks';
@@ -42,7 +44,14 @@ const WAYS: Readonly<Record<string, Way | undefined>> = {
     const { lo, hi } = propagate(graph, params, interval({ sound: true }), { lo: x, hi: x });
     return [lo, hi];
   },
-  'linear bounds': undefined,
+  'linear bounds': (model, x) => {
+    const scene = hiddenBounds(model, { box: { lo: x, hi: x } }, { sound: true });
+    const size = sizeOf(model.graph.output);
+    const units = Array.from({ length: 2 * size }, (_, r) => r % size);
+    const values = { index: Int32Array.from(units), factor: new Float32Array(2 * size).fill(1) };
+    const at = Int32Array.from(values.index, (_, r) => Math.floor(r / size));
+    return [lowerBounds(scene, { at, values })];
+  },
   'sparse plan': undefined,
 };
 

@@ -12,7 +12,15 @@ import { input, step } from '../../src/tensor/tensor';
 import { boxAround, pointsIn } from '../helpers/boxes';
 import { expectInside } from '../helpers/close';
 import { binaries } from '../helpers/engine';
-import { type DenseWeights, dense, exact, isBelow, margin, relu } from '../helpers/exact';
+import {
+  type DenseWeights,
+  dense,
+  exact,
+  execution,
+  isBelow,
+  margin,
+  relu,
+} from '../helpers/exact';
 import { type Nd, nd } from '../helpers/nd';
 import { type Sampler, sampler } from '../helpers/random';
 import { rowsOf } from '../helpers/reference';
@@ -96,19 +104,6 @@ function draw(
   return { layers, box: boxAround(centre(random, [1, sizes[0]!]), width * unit) };
 }
 
-/** One dense layer from a point, summed in a random order, at random fused. */
-function run({ weight, bias }: DenseWeights, x: readonly number[], random: Sampler): number[] {
-  return weight.map((w, u) => {
-    const terms = w.map((v, i) => [v, x[i]!] as const).concat([[bias[u]!, 1]]);
-    terms.sort(() => random.real() - 0.5);
-    const fused = random.real() < 0.5;
-    return terms.reduce(
-      (sum, [a, b]) => Math.fround((fused ? a * b : Math.fround(a * b)) + sum),
-      0,
-    );
-  });
-}
-
 describe.each(binaries())('%s', (binary) => {
   let engine: Engine;
   beforeAll(async () => {
@@ -162,10 +157,10 @@ describe.each(binaries())('%s', (binary) => {
       });
       const points = rowsOf(pointsIn(box, 6, random));
       const rectified = (layer: DenseWeights, x: readonly number[]): number[] =>
-        run(layer, x, random).map((v) => Math.max(v, 0));
+        execution(layer, x, random).map((v) => Math.max(v, 0));
       const outputs = points.map((x) => {
         const inner = layers.slice(0, -1).reduce((h, layer) => rectified(layer, h), x);
-        return run(last, inner, random);
+        return execution(last, inner, random);
       });
       for (const z of outputs) expectInside(z, lo, hi, 'any order');
       for (const y of [0, 1, 2]) {

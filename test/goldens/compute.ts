@@ -1,13 +1,23 @@
 /** What the goldens record, computed by the engine: each function is one kind of number. */
+
+import { inputSet } from '../../src/domain/balls';
 import { logits } from '../../src/domain/classifier';
 import { propagate } from '../../src/domain/domain';
 import { type Box, ball, interval, intervalMargins } from '../../src/domain/interval';
+import {
+  hiddenBounds,
+  type LinearOptions,
+  linearMargins,
+  lowerBounds,
+  marginRows,
+} from '../../src/domain/linear';
 import { type Model, trainableNames } from '../../src/nn/model';
 import { add, affine, maximum, mean, minimum, sum } from '../../src/tensor/ops/core';
 import { clamp, sign } from '../../src/tensor/ops/elementwise';
 import { crossEntropy } from '../../src/tensor/ops/loss';
 import { gradients } from '../../src/tensor/tape';
 import { input, step, type Tensor } from '../../src/tensor/tensor';
+import type { NormBall } from './goldens';
 
 /** Images in [0, 1] with the classes that margins and losses are of. */
 export interface Batch {
@@ -75,12 +85,23 @@ function lossGradients(model: Model, loss: () => Tensor): LossGradients {
   });
 }
 
-/** Mean cross entropy of the worst logits that interval bounds allow: -[0, lower margins]. */
-export function robustLoss(model: Model, batch: Batch, radius: Radius): LossGradients {
+/** Mean cross entropy of the worst logits that bounds allow: -[0, lower margins]. */
+export function robustLoss(
+  model: Model,
+  batch: Batch,
+  radius: Radius,
+  by: 'interval' | 'linear' = 'interval',
+): LossGradients {
   const { graph, params } = model;
   return lossGradients(model, () => {
     const box = boxOf(tensorOf(model, batch), radius, false);
-    const lower = intervalMargins(graph, params, box, batch.labels, { sound: false });
+    const lower =
+      by === 'interval'
+        ? intervalMargins(graph, params, box, batch.labels, { sound: false })
+        : linearMargins(
+            hiddenBounds(model, { box }, { sound: false, hidden: 'interval', chunk: null }),
+            batch.labels,
+          );
     return mean(crossEntropy(affine(lower, -1, 0), batch.labels));
   });
 }
@@ -171,4 +192,38 @@ export function lowerMargins(model: Model, batch: Batch, radius: Radius, sound: 
   return Array.from(batch.labels, (label, i) =>
     Math.min(...[...lower.subarray(i * k, (i + 1) * k)].filter((_, j) => j !== label)),
   );
+}
+
+export interface LinearBounds {
+  /** As in `IntervalBounds`. */
+  readonly margins: Bounds;
+  readonly before: readonly Bounds[];
+}
+
+/** Linear bounds of the margins of the first `count` images, as in `intervalBounds`. */
+export function linearBounds(
+  model: Model,
+  { pixels, labels }: Batch,
+  count: number,
+  { eps, norm, clip }: NormBall,
+  options: LinearOptions,
+): LinearBounds {
+  const { engine, graph } = model;
+  const size = pixels.length / labels.length;
+  return step(engine, () => {
+    const x = input(engine, pixels.subarray(0, count * size), [count, ...graph.network.input]);
+    const range = clip ? ([0, 1] as const) : null;
+    const set = inputSet(x, eps, { norm, range, sound: options.sound });
+    const scene = hiddenBounds(model, set, options);
+    const rows = marginRows(scene, labels.subarray(0, count));
+    const values = rows.values as Tensor;
+    const lo = lowerBounds(scene, rows).read();
+    const hi = lowerBounds(scene, { ...rows, values: affine(values, -1, 0) }).read();
+    const before = graph.nodes.flatMap(({ layer, inputs }) => {
+      if (layer.role !== 'pointwise') return [];
+      const box = scene.boxes[inputs[0]!]!;
+      return [{ lo: box.lo.read(), hi: box.hi.read() }];
+    });
+    return { margins: { lo, hi: hi.map((v) => -v) }, before };
+  });
 }

@@ -6,6 +6,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { mnist } from '../../src/data/mnist';
+import type { Norm } from '../../src/domain/balls';
 import { decode, type TensorEntry } from '../../src/io/safetensors';
 import type { Network, NodeSpec } from '../../src/nn/graph';
 import type { Normalisation } from '../../src/nn/prepend';
@@ -43,14 +44,21 @@ export interface BoundRecord {
   readonly logits_lb: Table;
   readonly logits_ub: Table;
   readonly margins_lb: Table;
-  readonly margins_ub: Table;
+  /** Of the dual of Wong and Kolter none. */
+  readonly margins_ub?: Table;
+  /** Run on the first so many inputs alone. */
+  readonly n_inputs?: number;
 }
 
 export interface CaseRecord {
   readonly norm: 'inf' | 1 | 2;
   readonly eps_pixel?: number;
+  /** Of L2 and L1. */
+  readonly eps_model_space?: number;
   readonly clip_to_pixel_box: boolean;
   readonly dtype: 'f32' | 'f64';
+  /** Hidden values that intervals settle keep their intervals. */
+  readonly sparse_intermediate_bounds: boolean;
   readonly methods: Readonly<Record<string, BoundRecord>>;
   readonly attacks?: { readonly fgsm_logits: Table; readonly pgd10_logits: Table };
 }
@@ -59,6 +67,11 @@ export interface GradientRecord {
   readonly loss: number;
   readonly l2norm: Readonly<Record<string, number>>;
   readonly sum: Readonly<Record<string, number>>;
+}
+
+export interface RobustLossRecord extends GradientRecord {
+  readonly eps_pixel: number;
+  readonly clip_to_pixel_box: boolean;
 }
 
 export interface BoundsFile {
@@ -74,10 +87,8 @@ export interface BoundsFile {
   readonly input_grad_ce_l1norm_f64: readonly number[];
   readonly input_grad_ce_sum_f64: readonly number[];
   readonly param_grad_mean_ce_f64: GradientRecord;
-  readonly robust_loss_IBP_f64: GradientRecord & {
-    readonly eps_pixel: number;
-    readonly clip_to_pixel_box: boolean;
-  };
+  readonly robust_loss_IBP_f64: RobustLossRecord;
+  readonly 'robust_loss_CROWN-IBP_f64': RobustLossRecord;
 }
 
 export interface DatasetFile {
@@ -142,6 +153,21 @@ const KINDS: Readonly<Record<string, Kind>> = {
   flatten: () => ({ layer: 'flatten' }),
   add: () => ({ layer: 'add' }),
 };
+
+/** A ball in pixel units. */
+export interface NormBall {
+  readonly eps: number;
+  readonly norm: Norm;
+  readonly clip: boolean;
+}
+
+/** The inputs of a case; all channels of the networks with L2 and L1 cases have one scale. */
+export function setOf(model: string, record: CaseRecord): NormBall {
+  const [std] = MODELS[model]!.input_normalisation.std;
+  const eps = record.eps_pixel ?? record.eps_model_space! * std!;
+  const norm = ({ inf: 'linf', 2: 'l2', 1: 'l1' } as const)[record.norm];
+  return { eps, norm, clip: record.clip_to_pixel_box };
+}
 
 /** Images by index as float32 in [0, 1], and their labels. */
 export async function images(

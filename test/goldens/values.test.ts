@@ -92,6 +92,14 @@ describe.skipIf(!PRESENT).each(CASES)('values, $format, $binary', ({ binary, for
       nearGradients(robustLoss(model, batch, radius), recorded, 'param_grad_robust_IBP');
     });
 
+    it('CROWN-IBP training loss and its gradients', () => {
+      const { model, record, batch } = golden;
+      const recorded = record['robust_loss_CROWN-IBP_f64'];
+      const radius = { eps: recorded.eps_pixel, clip: recorded.clip_to_pixel_box };
+      const found = robustLoss(model, batch, radius, 'linear');
+      nearGradients(found, recorded, 'param_grad_robust_CROWN-IBP');
+    });
+
     it('attacks', () => {
       const { model, record, batch } = golden;
       const { attacks: recorded, eps_pixel: eps = 0, clip_to_pixel_box: clip } = record.cases[0]!;

@@ -1,5 +1,6 @@
 /** Engines for tests, over every binary this Node can run, and a reader that runs inside a step. */
 import { setFlagsFromString } from 'node:v8';
+import { vi } from 'vitest';
 import { type Binary, type Engine, supports } from '../../src/runtime/engine';
 import { step, type Tensor } from '../../src/tensor/tensor';
 
@@ -17,4 +18,10 @@ export function compute(engine: Engine, fn: () => readonly Tensor[]): Float32Arr
 /** The bits, so that equality means bitwise equality (-0 is not 0, NaN equals itself). */
 export function bits(values: Float32Array): Uint32Array {
   return new Uint32Array(values.slice().buffer);
+}
+
+/** From here on this thread takes no rows back from the workers, which so do compute. */
+export function workersOnly() {
+  const atomics: { compareExchange(...args: unknown[]): number } = Atomics;
+  return vi.spyOn(atomics, 'compareExchange').mockReturnValue(0);
 }

@@ -2,6 +2,8 @@
  * Exact arithmetic on tiny dense networks: every float32 is a whole multiple of 2^-149, so interval
  * bounds of W x + b are whole numbers at a fixed scale, and BigInt holds them.
  */
+import type { Sampler } from './random';
+
 const BITS = 149;
 
 /** value * 2^bits, exactly; the value is a whole multiple of 2^-bits. */
@@ -12,6 +14,17 @@ export interface Exact {
 
 /** A finite float32 number. */
 export const exact = (x: number): Exact => ({ value: BigInt(x * 2 ** BITS), bits: BITS });
+
+/** Any finite double. */
+export function double(x: number): Exact {
+  if (!Number.isFinite(x)) throw new Error(`${x} is no rational number`);
+  let [value, bits] = [x, 0];
+  while (!Number.isInteger(value)) {
+    value *= 2;
+    bits++;
+  }
+  return { value: BigInt(value), bits };
+}
 
 const at = ({ value, bits }: Exact, target: number): bigint => value << BigInt(target - bits);
 const binary =
@@ -73,4 +86,21 @@ export function margin(
 ): Exact {
   const w = weight[y]!.map((v, i) => minus(exact(v), exact(weight[j]![i]!)));
   return row(w, x, minus(exact(bias[y]!), exact(bias[j]!))).lo;
+}
+
+/** One dense layer from a point in float32, summed in a random order, at random fused. */
+export function execution(
+  { weight, bias }: DenseWeights,
+  x: readonly number[],
+  random: Sampler,
+): number[] {
+  return weight.map((w, u) => {
+    const terms = w.map((v, i) => [v, x[i]!] as const).concat([[bias[u]!, 1]]);
+    terms.sort(() => random.real() - 0.5);
+    const fused = random.real() < 0.5;
+    return terms.reduce(
+      (sum, [a, b]) => Math.fround((fused ? a * b : Math.fround(a * b)) + sum),
+      0,
+    );
+  });
 }

@@ -23,6 +23,8 @@ export interface Sampling {
   readonly eps: number;
   /** Points in all, spread evenly over the images; at least 3 * 500 n to use every kind. */
   readonly points: number;
+  /** What verifiers claim: lower bounds of the least margin of each image. */
+  readonly floors?: ArrayLike<number>;
 }
 
 export interface Sampled {
@@ -88,7 +90,10 @@ function directions({ engine, graph, params }: Model, images: Tensor): Tensor {
 }
 
 /** Runs the network over all points and reports the first that leaves bounds or margins. */
-export function sampleBoxes(model: Model, { images, labels, eps, points }: Sampling): Sampled {
+export function sampleBoxes(
+  model: Model,
+  { images, labels, eps, points, floors = [] }: Sampling,
+): Sampled {
   const { engine, graph, params } = model;
   const shape = graph.network.input;
   const size = shape.reduce((a, b) => a * b, 1);
@@ -114,7 +119,11 @@ export function sampleBoxes(model: Model, { images, labels, eps, points }: Sampl
       return propagate(graph, params, value, x).read();
     });
     const own = (values: Float32Array): Float32Array => values.subarray(i * k, (i + 1) * k);
-    found = outside(z, own(bounds.lo), own(bounds.hi), own(bounds.margins), labels[i]!);
+    // Each margin is bounded by the domain, and by the least one that a verifier claims.
+    const least = own(bounds.margins).map((m, j) =>
+      j === labels[i] ? m : Math.max(m, floors[i] ?? m),
+    );
+    found = outside(z, own(bounds.lo), own(bounds.hi), least, labels[i]!);
     z.forEach((v, at) => {
       const range = seen[i * k + (at % k)]!;
       if (v < range[0]!) range[0] = v;

@@ -116,9 +116,10 @@ describe('relax', () => {
         );
         const bad = points.find((x) => {
           const y = layer.scalar(x, o);
-          // A line's own rounding, from the sizes of its terms.
+          // A line's own rounding, from the sizes of its terms over the interval.
+          const far = Math.max(Math.abs(lo), Math.abs(hi));
           const slack = (slope: number, at: number) =>
-            8 * 2 ** -52 * (Math.abs(slope * x) + Math.abs(at) + Math.abs(y)) + 1e-300;
+            8 * 2 ** -52 * (Math.abs(slope) * far + Math.abs(at) + Math.abs(y)) + 1e-300;
           return !(a * x + b <= y + slack(a, b) && c * x + d >= y - slack(c, d));
         });
         expect(bad).toBeUndefined();

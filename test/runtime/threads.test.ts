@@ -11,7 +11,7 @@ import { add, mean, neg } from '../../src/tensor/ops/core';
 import { crossEntropy } from '../../src/tensor/ops/loss';
 import { gradients } from '../../src/tensor/tape';
 import { input, step } from '../../src/tensor/tensor';
-import { binaries, bits } from '../helpers/engine';
+import { binaries, bits, workersOnly } from '../helpers/engine';
 import { sampler } from '../helpers/random';
 
 const NETWORKS: Readonly<Record<string, Network>> = {
@@ -67,8 +67,12 @@ describe.each(binaries())('%s', (binary) => {
     const results: Uint32Array[][] = [];
     for (const threads of [1, 2, 3]) {
       const engine = await load({ binary, threads });
+      await engine.settled();
       expect(engine.threads).toBe(threads);
+      const takeBack = workersOnly();
       results.push(trainingStep(engine, NETWORKS[name]!, 33));
+      expect(takeBack.mock.calls.length > 0).toBe(threads > 1);
+      takeBack.mockRestore();
       engine.close();
     }
     const [one, two, three] = results;

@@ -20,9 +20,10 @@ import { sampler } from '../helpers/random';
 import type { OpCase } from './case';
 import { ELEMENTWISE } from './cases-elementwise';
 import { MOVES } from './cases-moves';
+import { ROWS } from './cases-rows';
 import { STRUCTURED } from './cases-structured';
 
-const CASES = [...ELEMENTWISE, ...STRUCTURED, ...MOVES];
+const CASES = [...ELEMENTWISE, ...STRUCTURED, ...MOVES, ...ROWS];
 /** Exports that are no operations on tensors, or are tested below or in random.test.ts. */
 const OTHERS = ['argmax', 'convSize', 'copyWalk', 'normal', 'poolShape', 'uniform'];
 const OPS = new URL('../../src/tensor/ops/', import.meta.url);

@@ -3,15 +3,6 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { load } from '../../src/runtime/engine';
 import {
-  copyCall,
-  encode,
-  mergeCalls,
-  productCall,
-  splitCalls,
-  viewOfImages,
-  viewOfPlanes,
-} from '../../src/tensor/ops/sparse';
-import {
   type ConvSizes,
   forwardPass,
   GROUP,
@@ -23,6 +14,15 @@ import {
   planesOf,
   transposedPasses,
 } from '../../src/tensor/sparse';
+import {
+  copyCall,
+  encode,
+  mergeCalls,
+  productCall,
+  splitCalls,
+  viewOfImages,
+  viewOfPlanes,
+} from '../../src/tensor/sparse-calls';
 import { filled, input, step } from '../../src/tensor/tensor';
 import { sampler } from '../helpers/random';
 

@@ -1,11 +1,11 @@
 /** `espalier bounds MODEL`: what a method proves of single inputs. */
-import { EspalierError } from '../../errors';
-import { eps, parseOptions, whole } from '../../options';
+import { eps } from '../../options';
 import type { ImageBounds } from '../../recipe/phases';
 import { short } from '../../report/format';
 import { renderTable } from '../../report/table';
 import { dataArgs, engineArgs, foreignArgs, modelArg, shared } from '../args';
 import { type Command, EXIT } from '../command';
+import { parseIndices } from '../indices';
 import { print, printJson } from '../io';
 import { modelConfig, readOptions, withEngine } from '../job';
 import { verifierSection } from '../registries';
@@ -17,7 +17,7 @@ export const command: Command = {
     ...dataArgs,
     index: {
       type: 'string',
-      valueHint: 'i,j,...',
+      valueHint: 'i,j-k,...',
       default: '0',
       description: 'positions in the test split',
     },
@@ -62,13 +62,6 @@ export const command: Command = {
     return EXIT.done;
   },
 };
-
-function parseIndices(text: string): number[] {
-  const parts = text.split(',').map((part) => part.trim());
-  if (parts.some((part) => !/^\d+$/.test(part)))
-    throw new EspalierError(`--index: expected whole numbers like 0,1,2, got "${text}".`);
-  return parts.map((part) => parseOptions(whole(), Number(part), '--index'));
-}
 
 function imageText(image: ImageBounds, radius: number): string {
   const { index, label, predicted, certified } = image;

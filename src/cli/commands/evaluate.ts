@@ -3,12 +3,11 @@ import type { ArgsDef } from 'citty';
 import { eps, whole } from '../../options';
 import type { Config } from '../../recipe/config';
 import type { Evaluation } from '../../recipe/evaluate';
-import { interval, percent } from '../../report/format';
-import { renderTable } from '../../report/table';
 import { configArgs, dataArgs, engineArgs, foreignArgs, modelArg, shared } from '../args';
 import { type Command, type Context, EXIT } from '../command';
 import { print, printJson } from '../io';
 import { modelConfig, readOptions, withEngine } from '../job';
+import { accuracyTable, certifyArgs, refuseLonely, runJudge } from '../judge';
 import { attackSection, dataSection, verifierSection } from '../registries';
 
 /** Options of commands that measure the three accuracies. */
@@ -38,6 +37,7 @@ export const command: Command = {
     ...modelArg,
     ...foreignArgs,
     ...evaluationArgs,
+    ...certifyArgs,
     ...shared,
     ...engineArgs,
   },
@@ -49,6 +49,10 @@ export const command: Command = {
     ],
     ['espalier evaluate m.safetensors --set evaluate.attack.steps=100', 'a stronger attack'],
     [
+      'espalier evaluate m.safetensors --verify interval --radius --out radii',
+      'the largest certified radius of each image, on all processors; the same command resumes',
+    ],
+    [
       'espalier evaluate net.onnx --data mnist --eps 0.1 --mean 0.1307 --std 0.3081',
       'a network of another tool, with the normalisation it was trained under',
     ],
@@ -59,6 +63,9 @@ export const command: Command = {
     const config = await evaluationConfig(context);
     const model = values.text('model')!;
     const as = readOptions(values);
+    const certified = values.text('verify') !== undefined || values.on('radius');
+    refuseLonely(values, certified);
+    if (certified) return runJudge(context, { model, as, config });
     const { accuracies, contradictions } = await withEngine(context, (job) =>
       backend.evaluate(job.engine, { ...job, model, as, config }),
     );
@@ -95,20 +102,9 @@ export async function evaluationConfig(context: Context): Promise<Config> {
 }
 
 /** The three accuracies of the model `name` as a table, and what they were measured with. */
-export function accuracyText(
+export const accuracyText = (
   name: string,
-  { accuracies: { benign, era, vra }, contradictions }: Evaluation,
-  { evaluate }: Config,
-): string {
-  const columns = ['model', 'benign', 'ERA', 'VRA'].map((title) => ({
-    title,
-    align: 'left' as const,
-  }));
-  const cells = [benign, era, vra].map((p) =>
-    p.total ? `${percent(p.value)} ${interval(p)} n=${p.total}` : 'not measured',
-  );
-  return [
-    renderTable({ columns, rows: [[name, ...cells]] }),
-    `eps ${evaluate.eps}, attack ${evaluate.attack.name}, verifier ${evaluate.verifier.name}, contradictions ${contradictions}`,
-  ].join('\n');
-}
+  { accuracies, contradictions }: Evaluation,
+  { evaluate: { eps: radius, attack, verifier } }: Config,
+): string =>
+  `${accuracyTable(name, accuracies)}\neps ${radius}, attack ${attack.name}, verifier ${verifier.name}, contradictions ${contradictions}`;

@@ -37,6 +37,7 @@ export const relu = pointwiseLayer({
   f: (x) => rectify(x),
   scalar: (x) => Math.max(x, 0),
   relax: (lo, hi) => rectified(lo, hi, 0),
+  kink: () => [0, 1],
   error: 0,
 });
 
@@ -48,6 +49,7 @@ export const leakyRelu = pointwiseLayer({
   f: (x, o) => leaky(x, o.slope),
   scalar: (x, o) => (x > 0 ? x : Math.fround(o.slope) * x),
   relax: (lo, hi, o) => rectified(lo, hi, Math.fround(o.slope)),
+  kink: (o) => [Math.fround(o.slope), 1],
   error: 2,
 });
 

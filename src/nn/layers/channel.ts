@@ -35,6 +35,7 @@ const channelwise = {
   transpose: (g: Tensor, p: Params) => mul(g, perChannel(p.scale!, g)),
   bias: (p: Params) => p.shift,
   terms: () => 2,
+  backTerms: () => 1,
 } as const satisfies Partial<AffineLayer>;
 
 const vector = (size: number, init: number | readonly number[], trainable: boolean): ParamSpec =>

@@ -9,12 +9,13 @@ import { abs } from '../../tensor/ops/elementwise';
 import {
   type ConvOptions,
   conv2dInputGrad,
+  conv2dRows,
   conv2d as convolve,
   convSize,
 } from '../../tensor/ops/product';
 import { concat, slice } from '../../tensor/ops/shape';
-import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/ops/supported';
 import type { Shape } from '../../tensor/shape';
+import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/supported';
 import { supportFor } from '../../tensor/supports';
 import type { Tensor } from '../../tensor/tensor';
 import { affineLayer, type ProductSizes } from '../layer';
@@ -88,6 +89,11 @@ export const conv2d = affineLayer({
     const [kh, kw] = both(o.kernel);
     return (input[0]! / o.groups) * kh * kw + (o.bias ? 1 : 0);
   },
+  backTerms(_, o) {
+    const [kh, kw] = both(o.kernel);
+    return (o.channels / o.groups) * kh * kw;
+  },
+  rows: (units, p, o, input) => conv2dRows(units, p.weight!, input, convOptions(o)),
 });
 
 /** As one convolution, where it is one. */

@@ -2,11 +2,14 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { whole } from '../../options';
+import { mul } from '../../tensor/ops/core';
 import { abs } from '../../tensor/ops/elementwise';
 import { matmul } from '../../tensor/ops/product';
-import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/ops/supported';
+import { takeRows } from '../../tensor/ops/shape';
 import type { Shape } from '../../tensor/shape';
+import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/supported';
 import { supportFor } from '../../tensor/supports';
+import { input } from '../../tensor/tensor';
 import { affineLayer, type ProductSizes } from '../layer';
 
 export const dense = affineLayer({
@@ -45,8 +48,11 @@ export const dense = affineLayer({
     return support ? supportedTranspose(g, p.weight!, support) : matmul(g, p.weight!);
   },
   bias: (p) => p.bias,
+  rows: ({ index, factor }, p) =>
+    mul(takeRows(p.weight!, index), input(p.weight!.engine, factor, [factor.length, 1])),
   product: ([features], { units }) => sizesOf({ shape: [units, features!] }),
-  terms: (input, o) => input[0]! + (o.bias ? 1 : 0),
+  terms: (features, o) => features[0]! + (o.bias ? 1 : 0),
+  backTerms: (_, o) => o.units,
 });
 
 /** As a convolution of 1 x 1 planes. */

@@ -11,7 +11,7 @@ import { type Shape, sizeOf } from '../../tensor/shape';
 import type { Tensor } from '../../tensor/tensor';
 import { affineLayer } from '../layer';
 
-const exact = { role: 'affine', terms: () => 0 } as const;
+const exact = { role: 'affine', terms: () => 0, backTerms: () => 0 } as const;
 const batched = (x: Tensor, sample: Shape): Shape => [x.shape[0]!, ...sample];
 
 export const reshape = affineLayer({
@@ -77,6 +77,7 @@ export const select = affineLayer({
     return input!.map((s, i) => (i === axis ? indices.length : s));
   },
   flow: ({ axis }) => ({ way: axis === 0 ? 'fixed' : 'pass' }),
+  backTerms: (_, { indices }) => (new Set(indices).size < indices.length ? indices.length : 0),
   apply: (x, _, o) => take(x, o),
   applyAbs: (r, _, o) => take(r, o),
   transpose: (g, _, o, input) =>

@@ -17,7 +17,7 @@ import {
 } from '../../tensor/ops/pool';
 import type { Shape } from '../../tensor/shape';
 import { input as constant, type Tensor } from '../../tensor/tensor';
-import { affineLayer, joinLayer, type PoolWindow } from '../layer';
+import { affineLayer, joinLayer, type Picked, type PoolWindow } from '../layer';
 import { both, fourSides, pair, sides } from './window';
 
 const sizes = {
@@ -62,7 +62,33 @@ export const maxPool = joinLayer({
   flow: () => ({ way: 'pass' }),
   combine: ([x], o) => maximum(x!, pooling(o)),
   terms: () => 0,
+  pick: (lo, hi, o) => pickOf(lo, hi, pooling(o)),
 });
+
+/** The best entry of each window and the greatest upper end of the rest. */
+function pickOf(lo: Tensor, hi: Tensor, o: PoolOptions): Picked {
+  const [n, c, h, w] = lo.shape as [number, number, number, number];
+  const [, , oh, ow] = poolShape(lo.shape, o) as [number, number, number, number];
+  const [low, high] = [lo.read(), hi.read()];
+  const index = new Int32Array(n * c * oh * ow);
+  const others = new Float32Array(index.length);
+  for (let out = 0; out < index.length; out++) {
+    const plane = Math.floor(out / (oh * ow));
+    const top = Math.floor((out % (oh * ow)) / ow) * o.stride[0] - o.pad[0];
+    const left = (out % ow) * o.stride[1] - o.pad[1];
+    const places: number[] = [];
+    for (let y = Math.max(top, 0); y < Math.min(top + o.kernel[0], h); y++)
+      for (let x = Math.max(left, 0); x < Math.min(left + o.kernel[1], w); x++)
+        places.push((plane * h + y) * w + x);
+    const best = places.reduce((a, b) => (low[b]! > low[a]! ? b : a));
+    index[out] = best % (c * h * w);
+    others[out] = Math.max(
+      Number.NEGATIVE_INFINITY,
+      ...places.map((at) => (at === best ? Number.NEGATIVE_INFINITY : high[at]!)),
+    );
+  }
+  return { index, others };
+}
 
 /** How many values each of `count` windows along one axis covers. */
 const covered = (count: number, size: number, kernel: number, stride: number, before: number) =>
@@ -103,5 +129,9 @@ export const avgPool = affineLayer({
   terms(_, o) {
     const [kh, kw] = both(o.kernel);
     return kh * kw + (o.countPadding ? 1 : 3);
+  },
+  backTerms(_, o) {
+    const [kh, kw] = both(o.kernel);
+    return kh * kw + 4;
   },
 });

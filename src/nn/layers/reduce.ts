@@ -43,4 +43,5 @@ export const reduce = affineLayer({
     return o.mean ? affine(y, 1 / count(input, o), 0) : y;
   },
   terms: (input, o) => count(input, o) + 2,
+  backTerms: () => 3,
 });

@@ -4,7 +4,7 @@ import { expect } from '../../errors';
 import { real, whole } from '../../options';
 import { affine, greaterEqual, mul, add as plus, reshape } from '../../tensor/ops/core';
 import { uniform } from '../../tensor/ops/random';
-import { concat as join } from '../../tensor/ops/shape';
+import { concat as join, slice } from '../../tensor/ops/shape';
 import { type Shape, sameShape, sizeOf } from '../../tensor/shape';
 import { filled, type Tensor } from '../../tensor/tensor';
 import { affineLayer, joinLayer } from '../layer';
@@ -23,6 +23,7 @@ export const flatten = affineLayer({
   applyAbs: flat,
   transpose: (g, _p, _o, input) => reshape(g, [g.shape[0]!, ...input]),
   terms: () => 0,
+  backTerms: () => 0,
 });
 
 /** Inverted dropout (Srivastava et al. 2014): identity outside of training. */
@@ -34,8 +35,15 @@ export const dropout = affineLayer({
   flow: () => ({ way: 'pass' }),
   apply: (x, p) => (p.keep ? mul(x, p.keep) : x),
   applyAbs: (r, p) => (p.keep ? mul(r, p.keep) : r),
-  transpose: (g, p) => (p.keep ? mul(g, p.keep) : g),
+  transpose(g, { keep }) {
+    if (!keep) return g;
+    // Rows of one sample stand together, and there may be several.
+    const [n, size] = [keep.shape[0]!, sizeOf(keep.shape.slice(1))];
+    const rows = reshape(g, [n, g.shape[0]! / n, size]);
+    return reshape(mul(rows, reshape(keep, [n, 1, size])), g.shape);
+  },
   terms: () => 0,
+  backTerms: () => 0,
   effective(_, o, batch) {
     if (!batch || o.rate === 0) return { params: {} };
     const { x, key } = batch;
@@ -57,6 +65,7 @@ export const add = joinLayer({
   flow: () => ({ way: 'pass' }),
   combine: (xs) => xs.slice(1).reduce((sum, x) => plus(sum, x), xs[0]!),
   terms: (inputs) => inputs - 1,
+  transpose: (g, inputs) => inputs.map(() => g),
 });
 
 export const concat = joinLayer({
@@ -82,6 +91,14 @@ export const concat = joinLayer({
   flow: ({ axis }) => ({ way: axis === 0 ? 'join' : 'pass' }),
   combine: (xs, { axis }) => join(xs, axis + 1),
   terms: () => 0,
+  transpose(g, inputs, { axis }) {
+    let at = 0;
+    return inputs.map((input) => {
+      const start = at;
+      at += input[axis]!;
+      return slice(g, axis + 1, start, at);
+    });
+  },
 });
 
 function show(shapes: readonly Shape[]): string {

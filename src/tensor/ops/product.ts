@@ -3,10 +3,12 @@
  * under differentiation, so every pullback is one of the three.
  */
 import { expect } from '../../errors';
-import { hasLines, PANEL } from '../../runtime/kernels';
+import { gatheredCost, linesCost, transformCost, winogradCost } from '../../runtime/costs';
+import type { Engine } from '../../runtime/engine';
+import { PANEL, type Ptr } from '../../runtime/kernels';
 import { type Shape, sameShape, sizeOf } from '../shape';
 import { record } from '../tape';
-import { empty, type Tensor } from '../tensor';
+import { empty, filled, type Tensor } from '../tensor';
 import { reshape, sumTo } from './core';
 
 interface ProductOptions {
@@ -63,14 +65,50 @@ export function conv2d(x: Tensor, w: Tensor, o: ConvOptions, bias?: Tensor): Ten
   const g = geometry(x.shape, w.shape, o);
   if (bias) expect(bias.size === g[4], 'conv2d', `a bias [${g[4]}]`, `[${bias.shape}]`);
   const y = empty(x.engine, [g[0], g[4], g[13], g[14]]);
-  // The same bits; without gathering where there is little to do with what was gathered.
-  const kernel = hasLines(...g) && g[1] * g[5] * g[6] <= 48 ? 'conv2d_lines' : 'conv2d';
-  x.engine.run(kernel, ...g, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr, 0);
+  runForward(x.engine, g, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr);
   return record(y, bias ? [x, w, bias] : [x, w], [
     (dy) => conv2dInputGrad(dy, w, x.shape, o),
     (dy) => conv2dWeightGrad(x, dy, w.shape, o),
     (dy) => channelSum(dy),
   ]);
+}
+
+/** By the kernel that takes least time; `lines` has the same bits as `conv2d`. */
+function runForward(engine: Engine, g: Geometry, x: Ptr, w: Ptr, bias: Ptr, y: Ptr): void {
+  const [, c, , , , k] = g;
+  if (engine.otherSums && winogradPays(g))
+    runWinograd(engine, g, [w, c * k * k, k * k, 0], [x, bias, y]);
+  else if (linesCost(...g) < gatheredCost(...g)) engine.run('conv2d_lines', ...g, x, w, bias, y, 0);
+  else engine.run('conv2d', ...g, x, w, bias, y, 0);
+}
+
+/** With stride 1 it is a convolution with the kernels turned around. */
+function runInputGrad(engine: Engine, g: Geometry, dy: Ptr, w: Ptr, dx: Ptr): void {
+  const [n, c, h, width, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow] = g;
+  const pad = [(kh - 1) * dh - pt, (kw - 1) * dw - pl] as const;
+  const turned = [
+    ...([n, oc, oh, ow, c, kh, kw, 1, 1] as const),
+    ...([...pad, dh, dw, h, width] as const),
+  ] as const;
+  if (engine.otherSums && sh * sw === 1 && winogradPays(turned))
+    runWinograd(engine, turned, [w, kh * kw, c * kh * kw, 1], [dy, 0, dx]);
+  else engine.run('conv2d_input_grad', ...g, dy, w, dx);
+}
+
+/** Where transforming the weights and all is clearly less work. */
+const winogradPays = (g: Geometry): boolean =>
+  winogradCost(...g) + transformCost(...g) < 0.8 * Math.min(gatheredCost(...g), linesCost(...g));
+
+function runWinograd(
+  engine: Engine,
+  g: Geometry,
+  weights: readonly [w: Ptr, wo: number, wi: number, flip: number],
+  [x, bias, y]: readonly [Ptr, Ptr, Ptr],
+): void {
+  const [, c, , , oc, k, , s] = g;
+  const u = engine.arena.alloc(4 * 16 * oc * c * s * s);
+  engine.run('winograd_weights', oc, c, k, s, ...weights, u);
+  engine.run('conv2d_winograd', ...g, x, u, bias, y, 0);
 }
 
 /** The transpose of `conv2d` in x: dy [n, oc, oh, ow] -> [n, c, h, w] = `xShape`. */
@@ -79,7 +117,7 @@ export function conv2dInputGrad(dy: Tensor, w: Tensor, xShape: Shape, o: ConvOpt
   const g = geometry(batch, w.shape, o);
   checkOutput(dy, g);
   const dx = empty(dy.engine, batch);
-  dy.engine.run('conv2d_input_grad', ...g, dy.ptr, w.ptr, dx.ptr);
+  runInputGrad(dy.engine, g, dy.ptr, w.ptr, dx.ptr);
   return record(dx, [dy, w], [(h) => conv2d(h, w, o), (h) => conv2dWeightGrad(h, dy, w.shape, o)]);
 }
 
@@ -90,6 +128,41 @@ export function conv2dWeightGrad(x: Tensor, dy: Tensor, wShape: Shape, o: ConvOp
   const dw = empty(x.engine, wShape);
   x.engine.run('conv2d_weight_grad', ...g, x.ptr, dy.ptr, dw.ptr);
   return record(dw, [x, dy], [(h) => conv2dInputGrad(dy, h, x.shape, o), (h) => conv2d(x, h, o)]);
+}
+
+/**
+ * Rows of the matrix of a convolution of one image `xShape` = [c, h, w]: row r is `factor[r]` times
+ * the weights behind output `index[r]`, where they lie. Groups follow from the shape of w.
+ */
+export function conv2dRows(
+  { index, factor }: { readonly index: Int32Array; readonly factor: Float32Array },
+  w: Tensor,
+  [c, h, width]: Shape,
+  o: ConvOptions,
+): Tensor {
+  const [oc, depth, kh, kw] = w.shape as [number, number, number, number];
+  const [oh, ow] = convSize([h!, width!], [kh, kw], o);
+  const [weights, perGroup] = [w.read(), oc / (c! / depth)];
+  const y = filled(w.engine, [index.length, c!, h!, width!], 0);
+  const out = w.engine.memory.f32(y.ptr, y.size);
+  index.forEach((place, r) => {
+    const [channel, spot] = [Math.floor(place / (oh * ow)), place % (oh * ow)];
+    const top = Math.floor(spot / ow) * o.stride[0] - o.pad[0];
+    const left = (spot % ow) * o.stride[1] - o.pad[1];
+    const first = r * c! + Math.floor(channel / perGroup) * depth;
+    for (let ky = 0; ky < kh; ky++) {
+      const iy = top + ky * o.dilation[0];
+      if (iy < 0 || iy >= h!) continue;
+      for (let kx = 0; kx < kw; kx++) {
+        const ix = left + kx * o.dilation[1];
+        if (ix < 0 || ix >= width!) continue;
+        for (let ic = 0; ic < depth; ic++)
+          out[((first + ic) * h! + iy) * width! + ix] =
+            factor[r]! * weights[((channel * depth + ic) * kh + ky) * kw + kx]!;
+      }
+    }
+  });
+  return y;
 }
 
 /** [n, c, ...] -> [c]: planes first, then the batch. */

@@ -1,6 +1,7 @@
 /** Interval bound propagation (Gowal et al. 2018) with outward rounding; cost of three forwards. */
 import * as v from 'valibot';
-import { leastMargins } from '../../domain/interval';
+import { propagate } from '../../domain/domain';
+import { ball, interval as domain, intervalMargins, leastMargins } from '../../domain/interval';
 import { type Verdict, verifier } from '../verifier';
 
 export const interval = verifier({
@@ -13,6 +14,11 @@ export const interval = verifier({
     `interval bounds, ${o.sound ? 'sound in float32' : 'NOT sound in floating point'}, eps ${eps}`,
   verify: ({ model, images, labels, eps }, { sound }) =>
     Array.from(leastMargins(model, images, labels, eps, { sound }), (m) => verdictOf(m, sound)),
+  bounds({ model: { graph, params }, x, labels, eps }, { sound }) {
+    const box = ball(x, eps, { sound });
+    const margins = intervalMargins(graph, params, box, labels, { sound });
+    return { ...propagate(graph, params, domain({ sound }), box), margins };
+  },
 });
 
 function verdictOf(margin: number, sound: boolean): Verdict {

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EspalierError } from '../../src/errors';
-import { clopperPearson, incompleteBeta, proportion } from '../../src/report/binomial';
+import { EspalierError } from '../src/errors';
+import { proportion } from '../src/report/binomial';
+import { clopperPearson, incompleteBeta, lowerConfidence, normalQuantile } from '../src/statistics';
 
 /** P[X = k] of n trials, by a product of well-scaled factors: good to a few ulps for small n. */
 function mass(n: number, k: number, p: number): number {
@@ -139,5 +140,85 @@ describe('proportion', () => {
 
   it('of no trials says nothing, without NaN', () => {
     expect(proportion(0, 0)).toEqual({ value: 0, correct: 0, total: 0, lo: 0, hi: 1 });
+  });
+});
+
+describe('lowerConfidence', () => {
+  // k = n has a closed form; the others are quantiles of beta distributions as tables give them.
+  it('is alpha^(1 / n) where all succeed', () => {
+    for (const n of [1, 10, 100, 1000, 100_000])
+      for (const alpha of [0.001, 0.01, 0.05, 1e-6])
+        expect(Math.abs(lowerConfidence(n, n, alpha) - alpha ** (1 / n))).toBeLessThan(1e-10);
+  });
+
+  it('leaves alpha above it, by summing the binomial, and is never above the exact bound', () => {
+    fc.assert(
+      fc.property(counts(400), fc.constantFrom(0.05, 0.01, 0.001), ([k, n], alpha) => {
+        const bound = lowerConfidence(k, n, alpha);
+        if (k === 0) expect(bound).toBe(0);
+        else {
+          const tail = tailFrom(k, n, bound);
+          expect(Math.abs(tail - alpha)).toBeLessThan(1e-10);
+          expect(tail).toBeLessThanOrEqual(alpha);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe('normalQuantile', () => {
+  /** Standard normal distribution function of x <= 0, by Simpson's rule on its tail. */
+  const below = (x: number): number => {
+    const [steps, width] = [20_000, 12];
+    const h = width / steps;
+    const density = (t: number): number => Math.exp((-t * t) / 2) / Math.sqrt(2 * Math.PI);
+    let sum = 0;
+    for (let i = 0; i <= steps; i++)
+      sum += (i === 0 || i === steps ? 1 : i % 2 ? 4 : 2) * density(x - i * h);
+    return (sum * h) / 3;
+  };
+
+  it('agrees with published values', () => {
+    for (const [p, x] of [
+      [0.5, 0],
+      [0.75, 0.6744897501960817],
+      [0.9, 1.2815515655446004],
+      [0.95, 1.6448536269514722],
+      [0.975, 1.959963984540054],
+      [0.99, 2.3263478740408408],
+      [0.995, 2.5758293035489004],
+      [0.999, 3.090232306167813],
+      [0.9999, 3.719016485455709],
+      [1e-6, -4.753424308822899],
+      [1e-9, -5.997807015007687],
+      // The last of the three ranges, as in the paper.
+      [1e-20, -9.26234008979841],
+    ] as const)
+      expect(Math.abs(normalQuantile(p) - x), `${p}`).toBeLessThan(
+        2e-14 * Math.max(1, Math.abs(x)),
+      );
+  });
+
+  it('inverts the distribution function, in each range of the algorithm', () => {
+    for (const p of [
+      1e-16, 3e-13, 1e-11, 1e-8, 1e-4, 0.01, 0.0749, 0.0751, 0.2, 0.3, 0.49999, 0.5,
+    ]) {
+      const x = normalQuantile(p);
+      expect(Math.abs(below(x) / p - 1), `${p}`).toBeLessThan(1e-11);
+    }
+  });
+
+  it('is odd about one half and non-decreasing', () => {
+    const points = Array.from({ length: 2001 }, (_, i) => (i + 1) / 2002);
+    const values = points.map(normalQuantile);
+    values.slice(1).forEach((x, i) => {
+      expect(x).toBeGreaterThan(values[i]!);
+    });
+    for (const p of [0.0625, 0.25, 0.4375]) expect(normalQuantile(1 - p)).toBe(-normalQuantile(p));
+  });
+
+  it('refuses what is no probability', () => {
+    for (const p of [0, 1, -1, Number.NaN]) expect(() => normalQuantile(p)).toThrow(EspalierError);
   });
 });

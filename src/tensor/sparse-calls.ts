@@ -2,9 +2,9 @@
  * Sparse passes in linear memory: tables of src/tensor/sparse.ts, put where the kernels read them,
  * and calls over them; copies between rows of images [n, c, h, w] and planes with lanes.
  */
-import { fail } from '../../errors';
-import type { Call, Engine } from '../../runtime/engine';
-import type { Ptr } from '../../runtime/kernels';
+import { fail } from '../errors';
+import type { Call, Engine } from '../runtime/engine';
+import type { Ptr } from '../runtime/kernels';
 import {
   type ConvSizes,
   encodePlaces,
@@ -14,8 +14,8 @@ import {
   type Pass,
   type Planes,
   phasesOf,
-} from '../sparse';
-import type { Tensor } from '../tensor';
+} from './sparse';
+import type { Tensor } from './tensor';
 
 /** Where memory comes from: a plan, or the arena of a step. */
 export type Keep = (bytes: number) => Ptr;

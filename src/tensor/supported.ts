@@ -7,10 +7,12 @@
  * Convolutions run image by image over padded copies; dense layers take 32 samples as lanes.
  * Cost: 2 flops a non-zero and output, and the copies: about 1 ns an element.
  */
-import { expect } from '../../errors';
-import type { Call, Engine } from '../../runtime/engine';
-import type { Ptr } from '../../runtime/kernels';
-import { type Shape, sizeOf } from '../shape';
+import { expect } from '../errors';
+import type { Call, Engine } from '../runtime/engine';
+import type { Ptr } from '../runtime/kernels';
+import { add, affine, reshape, sumTo } from './ops/core';
+import { channelSum } from './ops/product';
+import { type Shape, sizeOf } from './shape';
 import {
   type ConvSizes,
   forwardPass,
@@ -23,11 +25,7 @@ import {
   phasesOf,
   planesOf,
   transposedPasses,
-} from '../sparse';
-import { record } from '../tape';
-import { empty, filled, type Tensor } from '../tensor';
-import { add, affine, reshape, sumTo } from './core';
-import { channelSum } from './product';
+} from './sparse';
 import {
   copyCall,
   encode,
@@ -37,7 +35,9 @@ import {
   type View,
   viewOfImages,
   viewOfPlanes,
-} from './sparse';
+} from './sparse-calls';
+import { record } from './tape';
+import { empty, filled, type Tensor } from './tensor';
 
 /** Samples side by side in a dense layer: two groups. */
 const DENSE_LANES = 2 * GROUP;

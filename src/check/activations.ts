@@ -1,0 +1,177 @@
+/**
+ * Pointwise functions for the checker: bounds of f on [lo, hi], and lines below and above it.
+ *
+ * A line may have any slope whatever; only its offset is proven, as the least (or greatest) value of
+ * f(x) - slope x on [lo, hi]. That is found exactly among few points: the ends, the kinks of a
+ * piecewise linear f, and for an S-shaped f the two points where f' is the slope. So slopes can come
+ * from anywhere, a certificate included.
+ *
+ * Math.exp and Math.tanh are trusted to a relative error of 2^-45.
+ */
+import type { GraphNode } from '../nn/graph';
+import { SMALLEST, up } from './arithmetic';
+
+export interface Line {
+  readonly slope: number;
+  readonly offset: number;
+}
+
+interface Activation {
+  f(x: number): number;
+  /** Relative error of a float32 execution, in units of 2^-24. */
+  readonly error: number;
+  /** Where f is no straight line; none for smooth functions. */
+  readonly kinks: readonly number[];
+  /** Points of [lo, hi] among which f(x) - slope x has its extremes. */
+  extremes(slope: number, lo: number, hi: number): readonly number[];
+  /** Slopes that make good lines. */
+  lower(lo: number, hi: number): number;
+  upper(lo: number, hi: number): number;
+}
+
+type Make = (options: GraphNode['options']) => Activation;
+
+function piecewise(
+  f: (x: number) => number,
+  kinks: readonly number[],
+  error: number,
+): Omit<Activation, 'lower' | 'upper'> {
+  const inside = (lo: number, hi: number): number[] => kinks.filter((k) => lo < k && k < hi);
+  return { f, error, kinks, extremes: (_, lo, hi) => [lo, hi, ...inside(lo, hi)] };
+}
+
+const chord = (f: (x: number) => number, lo: number, hi: number): number =>
+  hi > lo ? Math.max(0, (f(hi) - f(lo)) / (hi - lo)) : 0;
+
+const rectified = (slope: number, error: number): Activation => {
+  const f = (x: number): number => (x > 0 ? x : slope * x);
+  return {
+    ...piecewise(f, [0], error),
+    lower: (lo, hi) => (hi > -lo ? 1 : slope),
+    upper: (lo, hi) => chord(f, lo, hi),
+  };
+};
+
+const clip: Make = ({ lo: a, hi: b }) => {
+  const low = a === null ? Number.NEGATIVE_INFINITY : Math.fround(a as number);
+  const high = b === null ? Number.POSITIVE_INFINITY : Math.fround(b as number);
+  const f = (x: number): number => Math.min(Math.max(x, low), high);
+  return {
+    ...piecewise(f, [low, high].filter(Number.isFinite), 0),
+    lower: (lo, hi) => {
+      if (lo < low && hi > high) return (high - low) / (hi - low);
+      if (lo < low) return hi - low > low - lo ? 1 : 0;
+      return chord(f, lo, hi);
+    },
+    upper: (lo, hi) => {
+      if (lo < low && hi > high) return (high - low) / (high - lo);
+      if (hi > high) return high - lo > hi - high ? 1 : 0;
+      return chord(f, lo, hi);
+    },
+  };
+};
+
+const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
+/** The x <= 0 at which the logistic function has the slope p, 0 < p <= 1/4. */
+const whereLogistic = (p: number): number => {
+  const s = (2 * p) / (1 + Math.sqrt(Math.max(0, 1 - 4 * p)));
+  return Math.log(s) - Math.log1p(-s);
+};
+
+interface Smooth {
+  f(x: number): number;
+  df(x: number): number;
+  /** The x <= 0 with f'(x) = p. */
+  where(p: number): number;
+  /** f'(0), the largest slope. */
+  readonly steepest: number;
+}
+
+/** Odd about its centre, convex below 0 and concave above. */
+function sigmoidal({ f, df, where, steepest }: Smooth): Activation {
+  const clamp = (x: number, lo: number, hi: number): number => Math.min(Math.max(x, lo), hi);
+  const lower = (lo: number, hi: number): number => {
+    if (lo >= 0) return chord(f, lo, hi);
+    if (hi <= 0) return df((lo + hi) / 2);
+    const straight = chord(f, lo, hi);
+    if (df(lo) >= straight) return straight;
+    // The tangent through the upper end: between lo and 0.
+    let [left, right] = [lo, 0];
+    for (let i = 0; i < 40; i++) {
+      const x = (left + right) / 2;
+      if (f(x) + df(x) * (hi - x) < f(hi)) left = x;
+      else right = x;
+    }
+    return df(left);
+  };
+  return {
+    f,
+    error: 16,
+    kinks: [],
+    extremes(slope, lo, hi) {
+      if (!(slope > 0 && slope < steepest)) return [lo, hi];
+      const x = where(slope);
+      return [lo, hi, clamp(x, lo, hi), clamp(-x, lo, hi)];
+    },
+    lower,
+    upper: (lo, hi) => lower(-hi, -lo),
+  };
+}
+
+const sigmoid = sigmoidal({
+  f: logistic,
+  df: (x) => logistic(x) * logistic(-x),
+  where: whereLogistic,
+  steepest: 1 / 4,
+});
+
+const tanh = sigmoidal({
+  f: Math.tanh,
+  df: (x) => 1 - Math.tanh(x) ** 2,
+  where: (p) => whereLogistic(p / 4) / 2,
+  steepest: 1,
+});
+
+/** By the layer's name in the registry. */
+export const activations: Readonly<Record<string, Make>> = {
+  relu: () => rectified(0, 0),
+  // The slope may be rounded, and then the product is.
+  'leaky-relu': ({ slope }) => rectified(Math.fround(slope as number), 3),
+  clip,
+  sigmoid: () => sigmoid,
+  tanh: () => tanh,
+};
+
+/** What a float32 execution, and the checker's own f, can be off by at a value of f of this size. */
+function errorOf({ error }: Activation, size: number): number {
+  return error === 0 ? 0 : up((error * 2 ** -24 + 2 ** -44) * size) + 2 * SMALLEST;
+}
+
+/** Bounds of an execution of f on [lo, hi]. */
+export function range(a: Activation, lo: number, hi: number): [number, number] {
+  const [low, high] = [a.f(lo), a.f(hi)];
+  return [low - errorOf(a, Math.abs(low)), high + errorOf(a, Math.abs(high))];
+}
+
+/** Whether f is one straight line on [lo, hi], so that tighter bounds would not help. */
+export function isStraight({ kinks }: Activation, lo: number, hi: number): boolean {
+  return kinks.length > 0 && kinks.every((kink) => kink <= lo || kink >= hi);
+}
+
+/** A line below an execution of f all over [lo, hi], and one above. */
+export function lines(a: Activation, lo: number, hi: number, claimed?: number): [Line, Line] {
+  const [p, r] = [claimed ?? a.lower(lo, hi), a.upper(lo, hi)];
+  const rest = (slope: number): number[] =>
+    a.extremes(slope, lo, hi).map((x) => a.f(x) - slope * x);
+  const size = Math.max(Math.abs(a.f(lo)), Math.abs(a.f(hi)));
+  const reach = Math.max(Math.abs(lo), Math.abs(hi));
+  // A touching point off by 2^-20 moves an S-shaped f - slope x by less than 2^-40.
+  const slack = (slope: number): number =>
+    errorOf(a, size) +
+    2 ** -40 * (size + Math.abs(slope) * reach) +
+    (a.kinks.length ? 0 : 2 ** -38);
+  return [
+    { slope: p, offset: Math.min(...rest(p)) - slack(p) },
+    { slope: r, offset: Math.max(...rest(r)) + slack(r) },
+  ];
+}

@@ -1,0 +1,213 @@
+/**
+ * `espalier evaluate --verify` and `--radius`: what the options mean, the other processes, and what is
+ * printed. Every process is this command line again with `--shard i/n`; journals in one folder are all
+ * that they share.
+ */
+import type { ArgsDef } from 'citty';
+import { EspalierError, fail } from '../errors';
+import type { ReadOptions } from '../io/read';
+import { whole } from '../options';
+import type { Config, PlugIn } from '../recipe/config';
+import type { Judgement } from '../recipe/judge';
+import { interval, percent, short } from '../report/format';
+import { radiusTable, renderRadiusReport } from '../report/radius';
+import { renderTable } from '../report/table';
+import type { Accuracies } from '../report/types';
+import { UsageError, type Values } from './args';
+import { type Context, EXIT } from './command';
+import { CHILD, print, printJson } from './io';
+import { withEngine } from './job';
+
+export const certifyArgs = {
+  verify: {
+    type: 'string',
+    valueHint: 'name,...',
+    description: 'verifiers, the cheap ones first: each sees what the others left unknown',
+  },
+  radius: {
+    type: 'boolean',
+    description: 'the largest certified radius of each image too, and its curve',
+  },
+  out: {
+    type: 'string',
+    alias: 'o',
+    valueHint: 'folder',
+    description: 'of --verify and --radius: journals to resume from, evaluation.json, radii.html',
+  },
+  jobs: {
+    type: 'string',
+    valueHint: 'n',
+    description: 'processes that share --verify and --radius (default: one a processor)',
+  },
+  shard: {
+    type: 'string',
+    valueHint: 'i/n',
+    description: 'only the share of process i of n, as on several machines; needs --out',
+  },
+} as const satisfies ArgsDef;
+
+/** Options that mean nothing without --verify or --radius are a mistake. */
+export function refuseLonely(values: Values, certified: boolean): void {
+  const lonely = ['out', 'jobs', 'shard'].filter((name) => values.text(name) !== undefined);
+  if (!certified && lonely.length > 0)
+    throw new UsageError(`--${lonely[0]}: expected --verify or --radius beside it, got neither.`);
+}
+
+interface Target {
+  readonly model: string;
+  readonly as: ReadOptions;
+  readonly config: Config;
+}
+
+export async function runJudge(context: Context, target: Target): Promise<number> {
+  const { values, backend, io } = context;
+  const names = values.text('verify')?.split(',') ?? [target.config.evaluate.verifier.name];
+  const verifiers = await parseVerifiers(names, target.config.evaluate.verifier);
+  const shard = parseShard(values);
+  const jobs =
+    shard || !io.self ? 1 : (values.number('jobs', whole(1, 256)) ?? (await processors()));
+  const { dir, temporary } = await folderFor(context, target.model, shard !== undefined);
+  const fs = await import('node:fs/promises');
+  try {
+    const startOthers = jobs > 1 ? () => others(context, dir, jobs) : undefined;
+    const judged = await withEngine(
+      context,
+      (job) =>
+        backend.judge(job.engine, {
+          ...job,
+          ...target,
+          verifiers,
+          radius: values.on('radius'),
+          dir,
+          shard: shard ?? { index: 0, count: jobs },
+          ...(startOthers && { startOthers }),
+        }),
+      jobs > 1 ? 1 : undefined,
+    );
+    if (!judged) return EXIT.done;
+    if (!temporary) await writeFiles(dir, target, judged);
+    show(context, target, judged);
+    return judged.contradictions > 0 ? EXIT.badNews : EXIT.done;
+  } finally {
+    if (temporary) await fs.rm(dir, { recursive: true, force: true });
+  }
+}
+
+async function parseVerifiers(names: readonly string[], own: PlugIn): Promise<PlugIn[]> {
+  const { parseSlot } = await import('../recipe/config');
+  const trimmed = names.map((name) => name.trim());
+  const twice = trimmed.find((name, i) => trimmed.indexOf(name) < i);
+  if (twice !== undefined) fail('--verify', 'each verifier once', `${twice} twice`);
+  return trimmed.map((name) =>
+    parseSlot('evaluate.verifier', name === own.name ? own : name, '--verify'),
+  );
+}
+
+function parseShard(values: Values): { index: number; count: number } | undefined {
+  const text = values.text('shard');
+  if (text === undefined) return undefined;
+  const [, i, n] = /^(\d{1,4})\/(\d{1,4})$/.exec(text) ?? [];
+  const [index, count] = [Number(i), Number(n)];
+  if (i === undefined || index >= count) fail('--shard', 'i/n with i in [0, n), such as 0/4', text);
+  return { index, count };
+}
+
+async function processors(): Promise<number> {
+  const os = await import('node:os');
+  return Math.min(64, os.availableParallelism());
+}
+
+/** Where the journals go: --out, the run that the model belongs to, or a folder that is removed. */
+async function folderFor(
+  { values }: Context,
+  model: string,
+  shard: boolean,
+): Promise<{ dir: string; temporary: boolean }> {
+  const path = await import('node:path');
+  const out = values.text('out');
+  if (out !== undefined) return { dir: out, temporary: false };
+  const { kindOf } = await import('../io/files');
+  const run = path.dirname(model);
+  const isRun =
+    (await kindOf(path.join(run, 'config.json'))) === 'file' &&
+    (await kindOf(path.join(run, 'journal.jsonl'))) === 'file';
+  if (isRun) return { dir: run, temporary: false };
+  if (shard)
+    throw new EspalierError('--shard: expected --out, the folder all shards share, got none.');
+  const os = await import('node:os');
+  const fs = await import('node:fs/promises');
+  return { dir: await fs.mkdtemp(path.join(os.tmpdir(), 'espalier-')), temporary: true };
+}
+
+/** Starts processes 1 .. jobs - 1; they end with this one, and what one does not do this one does. */
+async function others({ io, argv }: Context, dir: string, jobs: number): Promise<void> {
+  const { spawn } = await import('node:child_process');
+  const [program, ...before] = io.self!;
+  const start = (index: number): Promise<void> =>
+    new Promise((resolve) => {
+      const args = [
+        ...before,
+        ...argv,
+        '--threads',
+        '1',
+        '--out',
+        dir,
+        '--shard',
+        `${index}/${jobs}`,
+      ];
+      const env = { ...io.env, [CHILD]: '1' };
+      const child = spawn(program!, args, { env, stdio: ['pipe', 'ignore', 'ignore'] });
+      child.once('error', () => resolve());
+      child.once('close', () => resolve());
+    });
+  await Promise.all(Array.from({ length: jobs - 1 }, (_, i) => start(i + 1)));
+}
+
+async function writeFiles(
+  dir: string,
+  { model, config }: Target,
+  judged: Judgement,
+): Promise<void> {
+  const { writeAtomic } = await import('../io/files');
+  const path = await import('node:path');
+  const { eps } = config.evaluate;
+  const json = { model, data: config.data.name, eps, ...judged };
+  await writeAtomic(path.join(dir, 'evaluation.json'), `${JSON.stringify(json, null, 1)}\n`);
+  if (!judged.radii) return;
+  const about = { title: path.basename(model), verifiers: judged.verifiers.map((v) => v.name) };
+  await writeAtomic(path.join(dir, 'radii.html'), renderRadiusReport(judged.radii, about));
+}
+
+function show({ io, values }: Context, { model, config }: Target, judged: Judgement): void {
+  const { accuracies, contradictions, verifiers, radii, samples } = judged;
+  const { eps, attack } = config.evaluate;
+  if (values.on('json')) {
+    const data = config.data.name;
+    printJson(io, { model, data, eps, ...accuracies, contradictions, verifiers, radii, samples });
+    return;
+  }
+  print(io, accuracyTable(model, accuracies));
+  const columns = ['verifier', 'certified', 'seconds'].map((title, i) => ({
+    title,
+    align: i === 0 ? ('left' as const) : ('right' as const),
+  }));
+  const rows = verifiers.map((v) => [v.name, String(v.certified), v.seconds.toFixed(1)]);
+  print(io, renderTable({ columns, rows }));
+  if (radii) {
+    print(io, `certified radius: median ${short(radii.median)}, mean ${short(radii.mean)}`);
+    print(io, radiusTable(radii));
+  }
+  print(io, `eps ${eps}, attack ${attack.name}, contradictions ${contradictions}`);
+}
+
+/** The three accuracies as a table of one row. */
+export function accuracyTable(model: string, { benign, era, vra }: Accuracies): string {
+  const cells = [benign, era, vra].map((p) =>
+    p.total ? `${percent(p.value)} ${interval(p)} n=${p.total}` : 'not measured',
+  );
+  const columns = ['model', 'benign', 'ERA', 'VRA'].map((title) => ({
+    title,
+    align: 'left' as const,
+  }));
+  return renderTable({ columns, rows: [[model, ...cells]] });
+}

@@ -1,0 +1,62 @@
+/**
+ * Sets of inputs: boxes (one lower and upper end a feature) and L2 and L1 balls, cut to the range of
+ * inputs. A ball lies inside of its box, which intervals use; linear bounds take the better of what
+ * the box and the ball's dual norm say, min c x = c x0 - eps ||c||_q, q = 2 for L2 and infinity for L1.
+ */
+import { affine, maximum, reshape, sumTo } from '../tensor/ops/core';
+import { sqrt, square } from '../tensor/ops/elementwise';
+import { toEnds } from '../tensor/ops/interval';
+import { type Lines, largest, lowerDot } from '../tensor/ops/rows';
+import { sizeOf } from '../tensor/shape';
+import type { Tensor } from '../tensor/tensor';
+import { type BallOptions, type Box, ball, OUTWARD } from './interval';
+import { roundUp, U } from './rounding';
+
+export type Norm = 'linf' | 'l2' | 'l1';
+export const NORMS = ['linf', 'l2', 'l1'] as const satisfies readonly Norm[];
+
+/** Inputs of a batch: all of `box`, or of it only what lies within `eps` of `centre`. */
+export interface InputSet {
+  readonly box: Box;
+  readonly ball?: { readonly norm: 'l2' | 'l1'; readonly centre: Tensor; readonly eps: number };
+}
+
+/** Everything within eps of x in the given norm (and in the range of inputs). */
+export function inputSet(
+  x: Tensor,
+  eps: number,
+  { norm = 'linf', ...options }: BallOptions & { readonly norm?: Norm },
+): InputSet {
+  const box = ball(x, eps, options);
+  return norm === 'linf' ? { box } : { box, ball: { norm, centre: x, eps } };
+}
+
+/**
+ * d + the least of row . x over the set of the row's sample: [rows]. Rows are [rows, ...input], and
+ * `at` names the sample of each.
+ */
+export function leastOver(
+  { box, ball }: InputSet,
+  rows: Tensor,
+  { at, d, sound }: { readonly at: Lines; readonly d: Tensor; readonly sound: boolean },
+): Tensor {
+  const overBox = lowerDot(rows, box.lo, box.hi, at, d);
+  if (!ball) return overBox;
+  const centre = lowerDot(rows, ball.centre, ball.centre, at, d);
+  const reach = affine(dualNorm(rows, ball.norm, sound), sound ? roundUp(ball.eps) : ball.eps, 0);
+  const way = sound ? { grow: 4 * U, tiny: OUTWARD.tiny } : { grow: 0, tiny: 0 };
+  return maximum(overBox, toEnds(centre, reach, way)[0]);
+}
+
+/** ||row||_2 or ||row||_infinity; with `sound` not below the exact number. */
+function dualNorm(rows: Tensor, norm: 'l2' | 'l1', sound: boolean): Tensor {
+  const flat = reshape(rows, [rows.shape[0]!, sizeOf(rows.shape.slice(1))]);
+  const [count, columns] = flat.shape as [number, number];
+  if (norm === 'l1')
+    return sound ? affine(largest(flat), roundUp(1 + 4 * U), 2 ** -148) : largest(flat);
+  const length = sqrt(reshape(sumTo(square(flat), [count, 1]), [count]));
+  // Squares below 2^-126 lose up to 2^-150 each.
+  return sound
+    ? affine(length, roundUp(1 + 8 * U), roundUp(2 ** -74 * Math.sqrt(columns)))
+    : length;
+}

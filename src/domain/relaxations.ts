@@ -1,0 +1,192 @@
+/**
+ * Two lines around a pointwise layer over boxes: low x + lowOffset <= f(x) <= up x + upOffset for every
+ * x in [lo, hi], from the layer's own `relax` in f64, one call a value.
+ *
+ * With `sound` slopes and offsets in float32 still enclose f, and all that float32 does on the way:
+ * a slope rounded to float32 moves the offset by what that can matter in the box, the product of a
+ * coefficient and a slope is off by u, an execution's f by the layer's `error`; offsets are rounded
+ * outwards last (docs/numerics.md, "Linear bounds").
+ *
+ * Gradients: closed for functions with one kink, central differences in f64 for the others, so an
+ * activation's author writes none. Cost: about 30 ns a value.
+ */
+import type { PointwiseLayer } from '../nn/layer';
+import { mul } from '../tensor/ops/core';
+import { record } from '../tensor/tape';
+import { input, type Tensor } from '../tensor/tensor';
+import type { With } from './domain';
+import type { Box } from './interval';
+import { roundDown, U } from './rounding';
+
+/**
+ * Lower slopes where a kink is crossed. adaptive: 1 or 0, whichever leaves less area (CROWN, Zhang et
+ * al. 2018); parallel: that of the upper line (Fast-Lin, Weng et al. 2018, and the dual of Wong and
+ * Kolter 2018); zero: the smallest.
+ */
+export type Slopes = 'adaptive' | 'parallel' | 'zero';
+export const SLOPES = ['adaptive', 'parallel', 'zero'] as const satisfies readonly Slopes[];
+
+/** Tables shaped like the box. */
+export interface Relaxation {
+  readonly low: Tensor;
+  readonly lowOffset: Tensor;
+  readonly up: Tensor;
+  readonly upOffset: Tensor;
+  /** Of layers with a kink: 1 where the lower slope is free between the two slopes. */
+  readonly free: Float32Array | undefined;
+}
+
+export interface RelaxOptions {
+  readonly sound: boolean;
+  readonly slopes: Slopes;
+}
+
+type Four = [low: number, lowOffset: number, up: number, upOffset: number];
+type Node = With<PointwiseLayer>;
+const UNKNOWN: Four = [Number.NaN, Number.NaN, Number.NaN, Number.NaN];
+/** Covers the f64 arithmetic of `relax` and of this file, as a share of the sizes in it. */
+const SLACK = 2 ** -46;
+const TINY = 2 ** -148;
+
+const isCrossed = (lo: number, hi: number): boolean => lo < 0 && hi > 0;
+
+/** The lines of exact arithmetic. */
+function linesOf({ layer, options }: Node, lo: number, hi: number, slopes: Slopes): Four {
+  const [low, lowOffset, up, upOffset] = layer.relax(lo, hi, options);
+  const kink = layer.kink?.(options);
+  if (!kink || slopes === 'adaptive' || !isCrossed(lo, hi)) return [low, lowOffset, up, upOffset];
+  return [slopes === 'zero' ? kink[0] : up, 0, up, upOffset];
+}
+
+/** The same lines in float32 and outwards. */
+function outward(node: Node, lo: number, hi: number, lines: Four): Four {
+  const { layer, options } = node;
+  const [low, lowOffset, up, upOffset] = lines;
+  const size = Math.max(Math.abs(lo), Math.abs(hi));
+  const value = Math.max(Math.abs(layer.scalar(lo, options)), Math.abs(layer.scalar(hi, options)));
+  const kink = layer.kink?.(options);
+  // A free slope may be any between the two: its product is rounded like that of the larger.
+  const steepest = kink && isCrossed(lo, hi) ? Math.max(Math.abs(kink[0]), Math.abs(kink[1])) : 0;
+  /** What to add to an offset so that the line moves by no less in one direction (sign). */
+  const shift = (slope: number, offset: number, sign: 1 | -1): number => {
+    const rounded = Math.fround(slope);
+    const plain = rounded === slope && (slope === 0 || slope === 1) && offset === 0;
+    const slack = plain ? 0 : SLACK * (Math.abs(slope) * size + Math.abs(offset) + value) + TINY;
+    const own = layer.error > 0 ? layer.error * 1.01 * U * value + TINY : 0;
+    const product = Math.max(steepest, slope === 0 || slope === 1 ? 0 : Math.abs(slope));
+    const [p, q] = [(slope - rounded) * lo, (slope - rounded) * hi];
+    const moved = sign > 0 ? Math.max(p, q) : Math.min(p, q);
+    return offset + moved + sign * (slack + own + 2.01 * U * product * size);
+  };
+  return [
+    Math.fround(low),
+    roundDown(shift(low, lowOffset, -1)),
+    Math.fround(up),
+    -roundDown(-shift(up, upOffset, 1)),
+  ];
+}
+
+/** The lines of one pointwise node over the boxes in front of it. */
+export function relax(node: Node, { lo, hi }: Box, options: RelaxOptions): Relaxation {
+  const [low, high] = [lo.read(), hi.read()];
+  const tables = Array.from({ length: 4 }, () => new Float32Array(low.length)) as Tables;
+  const free = node.layer.kink && new Float32Array(low.length);
+  const [below, above] = exactSlopes(node);
+  const [a, , c] = tables;
+  for (let i = 0; i < low.length; i++) {
+    const [p, q] = [low[i]!, high[i]!];
+    // Most values are on one side of a kink; only slopes 0 and 1 are exact in float32.
+    if (below !== undefined && q <= 0 && p > -LARGE) a[i] = c[i] = below;
+    else if (above !== undefined && p >= 0 && q < LARGE) a[i] = c[i] = above;
+    else {
+      // Ends may cross by a rounding where bounds of two origins meet.
+      const [x, y] = p > q ? [q, p] : [p, q];
+      fill(tables, i, lines(node, x, y, options));
+      if (free && isCrossed(x, y)) free[i] = 1;
+    }
+  }
+  const rates = memo(() => ratesOf(node, low, high, options.slopes));
+  const [y0, y1, y2, y3] = tables.map((values, k) => {
+    const y = input(lo.engine, values, lo.shape);
+    const pull = (end: 0 | 1) => (g: Tensor) =>
+      mul(g, input(lo.engine, rates()[2 * k + end]!, lo.shape));
+    return record(y, [lo, hi], [pull(0), pull(1)]);
+  });
+  return { low: y0!, lowOffset: y1!, up: y2!, upOffset: y3!, free };
+}
+
+type Tables = [Float32Array, Float32Array, Float32Array, Float32Array];
+const LARGE = 2 ** 127;
+
+function fill(tables: Tables, i: number, four: Four): void {
+  for (let k = 0; k < 4; k++) tables[k]![i] = four[k]!;
+}
+
+function lines(node: Node, lo: number, hi: number, { sound, slopes }: RelaxOptions): Four {
+  if (!Number.isFinite(hi - lo)) return UNKNOWN;
+  const exact = linesOf(node, lo, hi, slopes);
+  return sound ? outward(node, lo, hi, exact) : exact;
+}
+
+/** The slopes below and above a kink, where a line of that slope is the function and is exact. */
+function exactSlopes({ layer, options }: Node): readonly (number | undefined)[] {
+  if (layer.error > 0) return [];
+  const isExact = (slope: number | undefined): boolean => slope === 0 || slope === 1;
+  const [below, above] = layer.kink?.(options) ?? [];
+  return [isExact(below) ? below : undefined, isExact(above) ? above : undefined];
+}
+
+/** 1 where the two lines over a box differ, that is, where tighter boxes could help. */
+export function isLoose(node: Node, lo: number, hi: number): boolean {
+  if (node.layer.kink) return isCrossed(lo, hi) || !(hi >= lo);
+  const [low, lowOffset, up, upOffset] = node.layer.relax(lo, hi, node.options);
+  return !(low === up && lowOffset === upOffset);
+}
+
+function memo<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** Derivatives of the four numbers by lo and by hi: [low by lo, low by hi, lowOffset by lo, ...]. */
+function ratesOf(node: Node, low: Float32Array, high: Float32Array, slopes: Slopes) {
+  const rates = Array.from({ length: 8 }, () => new Float32Array(low.length));
+  const kink = node.layer.kink?.(node.options);
+  for (let i = 0; i < low.length; i++) {
+    const [lo, hi] = [low[i]!, high[i]!];
+    if (!(hi > lo)) continue;
+    const eight = kink
+      ? kinkRates(kink, lo, hi, slopes)
+      : differences((a, b) => linesOf(node, a, b, slopes), lo, hi);
+    eight.forEach((rate, k) => {
+      rates[k]![i] = rate;
+    });
+  }
+  return rates;
+}
+
+/** Of the chord's slope (t hi - s lo) / (hi - lo) and of its offset hi (t - slope). */
+function kinkRates(
+  [s, t]: readonly [number, number],
+  lo: number,
+  hi: number,
+  slopes: Slopes,
+): number[] {
+  if (!isCrossed(lo, hi)) return [0, 0, 0, 0, 0, 0, 0, 0];
+  const width = hi - lo;
+  const chord = (t * hi - s * lo) / width;
+  const byLo = ((t - s) * hi) / width ** 2;
+  const byHi = ((s - t) * lo) / width ** 2;
+  const lower = slopes === 'parallel' ? [byLo, byHi] : [0, 0];
+  return [...lower, 0, 0, byLo, byHi, -hi * byLo, t - chord - hi * byHi];
+}
+
+function differences(f: (lo: number, hi: number) => Four, lo: number, hi: number): number[] {
+  const h = 1e-4 * (hi - lo);
+  const [a, b] = [f(lo - h, hi), f(lo + h, hi)];
+  const [c, d] = [f(lo, hi - h), f(lo, hi + h)];
+  return a.flatMap((_, k) => [(b[k]! - a[k]!) / (2 * h), (d[k]! - c[k]!) / (2 * h)]);
+}

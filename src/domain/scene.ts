@@ -1,0 +1,147 @@
+/**
+ * A network over a set of inputs as backward bounds see it: boxes of its values, and of every node what
+ * a walk reads there, worked out once (lines of pointwise nodes and maxima, and the box of what constants
+ * and roundings can come to; docs/numerics.md, "Linear bounds").
+ */
+import type { Graph, GraphNode } from '../nn/graph';
+import type { AffineLayer, JoinLayer, Params, PointwiseLayer } from '../nn/layer';
+import { nodeParams } from '../nn/model';
+import type { Engine } from '../runtime/engine';
+import { add, affine, expand, maximum, reshape, sumTo } from '../tensor/ops/core';
+import { abs } from '../tensor/ops/elementwise';
+import { toEnds } from '../tensor/ops/interval';
+import { sizeOf } from '../tensor/shape';
+import { filled, type Tensor } from '../tensor/tensor';
+import type { InputSet } from './balls';
+import type { Pass, With } from './domain';
+import { type Box, full, OUTWARD, refusal } from './interval';
+import { type MaxLines, maxLines } from './maxima';
+import { type Relaxation, relax, type Slopes } from './relaxations';
+import { gamma, roundUp, tiny } from './rounding';
+
+/** A network over a set of inputs, with boxes of its values as far as they are known. */
+export interface Scene {
+  readonly engine: Engine;
+  readonly graph: Graph;
+  readonly params: ReadonlyMap<string, Tensor>;
+  readonly pass: Pass;
+  readonly set: InputSet;
+  readonly sound: boolean;
+  readonly slopes: Slopes;
+  /** By position of the node: the box of its output, [n, ...shape]. */
+  readonly boxes: Box[];
+  /** What the walk needs of a node, made once (`prepare`). */
+  readonly locals: Map<number, Local>;
+}
+
+interface Local {
+  /** The box of the node's constants: [n, ...shape], or [1, ...shape] where samples share it. */
+  readonly constants?: Box | undefined;
+  readonly relaxation?: Relaxation;
+  readonly maxima?: MaxLines;
+  /** By sample: what products that underflow can come to in all, whatever the coefficients. */
+  readonly spill: Float64Array;
+}
+
+export const boxOf = ({ boxes, set }: Scene, at: number): Box => (at < 0 ? set.box : boxes[at]!);
+export const samplesOf = ({ set }: Scene): number => set.box.lo.shape[0]!;
+/** Positions of the nodes behind a target, itself included, and so of all that a walk meets. */
+export function behind({ nodes }: Graph, target: number): number[] {
+  const seen = new Set([target]);
+  for (let v = target; v >= 0; v--)
+    if (seen.has(v)) for (const i of nodes[v]!.inputs) if (i >= 0) seen.add(i);
+  return [...seen].sort((a, b) => a - b);
+}
+
+/** What walks from a target need, made now: before the step() of a chunk, which would free it. */
+export function prepare(scene: Scene, target: number): void {
+  for (const v of behind(scene.graph, target))
+    if (!scene.locals.has(v)) scene.locals.set(v, localOf(scene, v));
+}
+
+function localOf(scene: Scene, v: number): Local {
+  const { sound, slopes } = scene;
+  const node = scene.graph.nodes[v]!;
+  const { layer, options } = node;
+  const box = boxOf(scene, node.inputs[0]!);
+  if (layer.role === 'pointwise') {
+    const relaxation = relax(node as With<PointwiseLayer>, box, { sound, slopes });
+    return { relaxation, spill: spillOf(scene, node, 1) };
+  }
+  if (layer.role === 'affine') {
+    const terms = backTermsOf(node, layer);
+    return { constants: affineConstants(scene, node, layer), spill: spillOf(scene, node, terms) };
+  }
+  if (!layer.pick)
+    return { constants: sumConstants(scene, node, layer), spill: spillOf(scene, node, 0) };
+  const maxima = maxLines(layer.pick(box.lo, box.hi, options), box, sound);
+  return { maxima, spill: spillOf(scene, node, maxima.overlap) };
+}
+
+const backTermsOf = (node: GraphNode, layer: AffineLayer): number =>
+  layer.backTerms?.(node.inputShapes[0]!, node.options) ?? sizeOf(node.shape) + 2;
+
+export const paramsOf = ({ pass, params }: Scene, node: GraphNode): Params =>
+  pass.effective.get(node) ?? nodeParams(node, params);
+
+/** max(|lo|, |hi|). */
+export const sizes = ({ lo, hi }: Box): Tensor => maximum(abs(lo), abs(hi));
+
+/** Underflow in `terms` products behind every coefficient of the node's inputs: 2^-149 each. */
+function spillOf(scene: Scene, node: GraphNode, terms: number): Float64Array {
+  const n = samplesOf(scene);
+  const spill = new Float64Array(n);
+  if (!scene.sound || terms === 0) return spill;
+  for (const at of node.inputs) {
+    const { lo, hi } = boxOf(scene, at);
+    const rows = [n, sizeOf(lo.shape.slice(1))];
+    // |lo| + |hi| is at least the greater; sums are rounded once.
+    const sums = [lo, hi].map((t) => sumTo(reshape(abs(t), rows), [n, 1]).read());
+    for (let i = 0; i < n; i++)
+      spill[i]! += (sums[0]![i]! + sums[1]![i]!) * (terms + 3) * 2 ** -149;
+  }
+  return spill;
+}
+
+/**
+ * [b - D, b + D] with D >= (gamma(terms) + gamma(backTerms)) (|W| X + |b|), X >= |x|: the rounding of
+ * the network's run of this layer, and that of the walk's transposed product.
+ */
+function affineConstants(scene: Scene, node: GraphNode, layer: AffineLayer): Box | undefined {
+  const [shape, p] = [node.inputShapes[0]!, paramsOf(scene, node)];
+  const bias = layer.bias?.(p);
+  const flat = bias && reshape(full(bias, node.shape), [1, ...node.shape]);
+  if (!scene.sound) return flat && { lo: flat, hi: flat };
+  const terms = layer.terms(shape, node.options);
+  const back = backTermsOf(node, layer);
+  if (terms === 0 && back === 0) return undefined;
+  const reach = sizes(boxOf(scene, node.inputs[0]!));
+  const size = layer.applyAbs(reach, p, node.options, bias && abs(bias));
+  const share = (gamma(terms) + gamma(back)) * (1 + 2 * gamma(terms + 8));
+  const error = add(affine(size, roundUp(share), tiny(2 * terms)), refusal(size));
+  const centre = flat ? expand(flat, error.shape) : filled(scene.engine, error.shape, 0);
+  const [lo, hi] = toEnds(centre, error, OUTWARD);
+  return { lo, hi };
+}
+
+/** [-D, D] of a join that rounds: D >= gamma(terms) * the sum of the inputs' sizes. */
+function sumConstants(scene: Scene, node: GraphNode, layer: JoinLayer): Box | undefined {
+  const terms = layer.terms(node.inputs.length);
+  if (!scene.sound || terms === 0) return undefined;
+  const size = layer.combine(
+    node.inputs.map((i) => sizes(boxOf(scene, i))),
+    node.options,
+  );
+  const share = roundUp(gamma(terms) * (1 + 2 * gamma(terms + 8)));
+  const hi = add(affine(size, share, 2 ** -148), refusal(size));
+  return { lo: affine(hi, -1, 0), hi };
+}
+
+/** The pointwise nodes behind a target whose lower slopes are free somewhere. */
+export function freeNodes(scene: Scene, target: number): [number, Relaxation][] {
+  prepare(scene, target);
+  return behind(scene.graph, target).flatMap((v): [number, Relaxation][] => {
+    const { relaxation } = scene.locals.get(v)!;
+    return relaxation?.free?.some((f) => f > 0) ? [[v, relaxation]] : [];
+  });
+}

@@ -1,0 +1,146 @@
+/**
+ * A model file against a VNN-LIB property: every input box of the property is searched under one
+ * budget; one unsafe point answers `sat`, none in all of them `unsat`.
+ *
+ * The network that is verified is the canonical form of the model (batch norms and normalisation
+ * folded), in float32; a witness is unsafe in float64 and in the model as its file has it, too.
+ */
+import { EspalierError, expect } from '../errors';
+import { readFile } from '../io/files';
+import { type ReadOptions, readModelFile } from '../io/read';
+import { type Answer, type Property, parseVnnlib } from '../io/vnnlib';
+import { lower } from '../nn/lower';
+import { freeModel } from '../nn/model';
+import type { Engine } from '../runtime/engine';
+import { sizeOf } from '../tensor/shape';
+import { Budget } from '../verify/budget';
+import type { Outcome, Subject } from '../verify/outcome';
+import { verifySpecification } from '../verify/search';
+import type { Listener, StopSignal } from './events';
+
+export interface VerifyFileJob {
+  readonly model: string;
+  readonly as: ReadOptions;
+  /** Path of a .vnnlib file. */
+  readonly spec: string;
+  readonly seconds?: number;
+  readonly nodes?: number;
+  readonly seed?: number;
+  readonly onEvent?: Listener;
+  readonly signal?: StopSignal;
+}
+
+export interface FileVerdict {
+  readonly answer: Answer;
+  /** Why there is no answer. */
+  readonly reason?: string;
+  /** Proven: everywhere in the boxes, outputs are this far from unsafe (above 0: safe). */
+  readonly bound: number;
+  readonly by: string;
+  readonly seconds: number;
+  readonly nodes: number;
+  readonly counterexample?: {
+    readonly x: readonly number[];
+    /** As the float32 network computes them, and in float64. */
+    readonly y: readonly number[];
+    readonly yFloat64: readonly number[];
+  };
+}
+
+const MAX_SPEC_BYTES = 1 << 28;
+
+/** Raises EspalierError with everything that is wrong with the two files at once. */
+export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<FileVerdict> {
+  const { seconds, nodes, seed, onEvent, signal } = job;
+  const budget = new Budget(
+    { ...(seconds !== undefined && { seconds }), ...(nodes !== undefined && { nodes }) },
+    signal ? { signal } : {},
+  );
+  const { model, property } = await readBoth(engine, job);
+  try {
+    const title = `verify ${job.spec}`;
+    const total = Math.ceil(seconds ?? 1);
+    onEvent?.({ type: 'phase', phase: 'verify', title, total, done: 0 });
+    const outcomes: Outcome[] = [];
+    for (const region of property.cases) {
+      const specification = { region, unsafe: region.unsafe };
+      const options = { budget, ...(seed !== undefined && { seed }) };
+      const search = verifySpecification(model, specification, options);
+      let last = 0;
+      for (;;) {
+        const { done, value } = search.next();
+        if (done) {
+          outcomes.push(value);
+          break;
+        }
+        const now = value.spent.seconds;
+        if (now - last < 0.2) continue;
+        last = now;
+        const metrics = { bound: value.bound, open: value.open };
+        const rate = value.spent.nodes / Math.max(1e-9, now);
+        onEvent?.({
+          type: 'progress',
+          done: Math.min(total, now),
+          total,
+          rate,
+          unit: 'boxes',
+          metrics,
+        });
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      if (outcomes.at(-1)!.verdict === 'falsified') break;
+    }
+    return verdictOf(outcomes, budget);
+  } finally {
+    freeModel(model);
+    freeModel(model.original);
+  }
+}
+
+/** The canonical model and the property; what is wrong with either is told together. */
+async function readBoth(
+  engine: Engine,
+  { model: path, as, spec, onEvent }: VerifyFileJob,
+): Promise<{ model: Required<Subject>; property: Property }> {
+  const wrong: string[] = [];
+  const tried = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await read();
+    } catch (error) {
+      if (!(error instanceof EspalierError)) throw error;
+      wrong.push(error.message);
+      return undefined;
+    }
+  };
+  const file = await tried(() => readModelFile(engine, path, as));
+  const property = await tried(async () =>
+    parseVnnlib(new TextDecoder().decode(await readFile(spec, MAX_SPEC_BYTES)), spec),
+  );
+  if (!file || !property) throw new EspalierError(wrong.join('\n'));
+  for (const text of file.notes) onEvent?.({ type: 'note', text });
+  const { network } = file.model.graph;
+  const [inputs, outputs] = [sizeOf(network.input), sizeOf(file.model.graph.output)];
+  const fits = property.inputs === inputs && property.outputs === outputs;
+  const sizes = `${property.inputs} inputs and ${property.outputs} outputs`;
+  expect(fits, spec, `the ${inputs} inputs and ${outputs} outputs of ${path}`, sizes);
+  return { model: { ...lower(file.model), original: file.model }, property };
+}
+
+function verdictOf(outcomes: readonly Outcome[], budget: Budget): FileVerdict {
+  const bound = outcomes.reduce(
+    (least, one) => Math.min(least, one.bound),
+    Number.POSITIVE_INFINITY,
+  );
+  const decisive =
+    outcomes.find(({ verdict }) => verdict === 'falsified') ??
+    outcomes.find(({ verdict }) => verdict === 'unknown') ??
+    outcomes.at(-1);
+  const found = { bound, by: decisive?.by ?? 'no case', ...budget.spent };
+  if (decisive?.verdict === 'falsified') {
+    const { x, y, exact } = decisive.witness;
+    const counterexample = { x: [...x], y: [...y], yFloat64: [...exact] };
+    return { ...found, answer: 'sat', counterexample };
+  }
+  if (decisive?.verdict !== 'unknown') return { ...found, answer: 'unsat' };
+  return { ...found, answer: decisive.timeout ? 'timeout' : 'unknown', reason: decisive.reason };
+}

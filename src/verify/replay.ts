@@ -1,0 +1,82 @@
+/**
+ * The network in float64, by roles alone: what witnesses are run in once more.
+ *
+ * The rows of an affine layer are read off its transpose at unit vectors, which is exact (sums of one
+ * product), and multiplied in f64; a sum is added in f64; layers that choose among values (maxima,
+ * concatenation) choose among their ranks. Coefficients that a layer computes itself, such as the
+ * 1 / n of an average, are the float32 ones. Cost: outputs x inputs of every affine layer, so a
+ * thousand forward passes; meant for single points.
+ */
+import { type Domain, propagate } from '../domain/domain';
+import type { GraphNode } from '../nn/graph';
+import type { AffineLayer, Params } from '../nn/layer';
+import type { Model } from '../nn/model';
+import type { Engine } from '../runtime/engine';
+import { sizeOf } from '../tensor/shape';
+import { filled, input, step } from '../tensor/tensor';
+
+/** Numbers of a block of rows. */
+const BLOCK = 1 << 22;
+
+/** The output at one input, both flat. */
+export function replay(model: Model, x: Float64Array): Float64Array {
+  const { engine, graph, params } = model;
+  const domain: Domain<Float64Array> = {
+    affine: (node, p, at) => affine(engine, node, node.layer, p, at),
+    pointwise: ({ layer, options }, at) => at.map((v) => layer.scalar(v, options)),
+    join: (node, xs) => join(engine, node, xs),
+  };
+  return step(engine, () => propagate(graph, params, domain, x));
+}
+
+function affine(
+  engine: Engine,
+  node: GraphNode,
+  layer: AffineLayer,
+  p: Params,
+  x: Float64Array,
+): Float64Array {
+  const inputShape = node.inputShapes[0]!;
+  const [inputs, outputs] = [sizeOf(inputShape), sizeOf(node.shape)];
+  const zero = step(engine, () =>
+    layer.apply(filled(engine, [1, ...inputShape], 0), p, node.options).read(),
+  );
+  const y = Float64Array.from(zero);
+  const block = Math.max(1, Math.floor(BLOCK / Math.max(inputs, outputs)));
+  for (let from = 0; from < outputs; from += block) {
+    const count = Math.min(block, outputs - from);
+    const rows = step(engine, () => {
+      const units = new Float32Array(count * outputs);
+      for (let i = 0; i < count; i++) units[i * outputs + from + i] = 1;
+      const g = input(engine, units, [count, ...node.shape]);
+      return layer.transpose(g, p, node.options, inputShape).read();
+    });
+    for (let i = 0; i < count; i++) {
+      let sum = 0;
+      for (let k = 0, at = i * inputs; k < inputs; k++, at++)
+        if (rows[at] !== 0) sum += rows[at]! * x[k]!;
+      y[from + i]! += sum;
+    }
+  }
+  return y;
+}
+
+function join(engine: Engine, node: GraphNode, xs: readonly Float64Array[]): Float64Array {
+  const { layer, options, inputShapes } = node;
+  if (layer.role !== 'join') return xs[0]!;
+  if (layer.terms(xs.length) > 0)
+    return xs.slice(1).reduce((sum, x) => sum.map((v, i) => v + x[i]!), xs[0]!);
+  const values = Float64Array.from(new Set(xs.flatMap((x) => [...x]))).sort();
+  const rank = new Map(Array.from(values, (v, i) => [v, i]));
+  const ranks = step(engine, () => {
+    const tensors = xs.map((x, i) =>
+      input(
+        engine,
+        Float32Array.from(x, (v) => rank.get(v)!),
+        [1, ...inputShapes[i]!],
+      ),
+    );
+    return layer.combine(tensors, options).read();
+  });
+  return Float64Array.from(ranks, (r) => values[r]!);
+}

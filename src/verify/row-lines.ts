@@ -1,0 +1,74 @@
+/**
+ * Linear bounds (domain/linear.ts) of output rows over batches of boxes. Of the whole set only: a ball
+ * that cuts a box is used by its dual norm.
+ */
+import { ALPHA, type AlphaOptions, optimisedBounds } from '../domain/alpha';
+import type { Rows } from '../domain/backward';
+import type { InputSet } from '../domain/balls';
+import { type Hidden, hiddenBounds, type LinearOptions, lowerBounds } from '../domain/linear';
+import type { Graph } from '../nn/graph';
+import type { Model } from '../nn/model';
+import { sizeOf } from '../tensor/shape';
+import { input, step } from '../tensor/tensor';
+import { type Boxes, lessRest, type RowBounds } from './bounds';
+import { sampleBytes } from './linear';
+import { distance, type OutputRows } from './specification';
+
+/** Bytes of the boxes, lines and constants of one batch. */
+const MEMORY = 64 * 2 ** 20;
+const MOST = 256;
+
+/** Bounds by one backward pass, rounding counted. */
+export const lineRows = (name: string, options: Omit<LinearOptions, 'sound'>): RowBounds => ({
+  name,
+  batch: ({ graph }) => batchOf(graph, MOST),
+  lower: (model, boxes, rows) =>
+    step(model.engine, () => {
+      const scene = hiddenBounds(model, setOf(model, boxes), { ...options, sound: true });
+      const lower = lowerBounds(scene, rowsOf(model, boxes.count, rows)).read();
+      return complete(scene, Float64Array.from(lower), rows);
+    }),
+});
+
+/** alpha-CROWN: CROWN's bounds with lower slopes optimised for every row. */
+export const optimisedRows = (name: string, options: Partial<AlphaOptions>): RowBounds => ({
+  name,
+  batch: ({ graph }) => batchOf(graph, 16),
+  lower: (model, boxes, rows) =>
+    step(model.engine, () => {
+      const scene = hiddenBounds(model, setOf(model, boxes), { sound: true });
+      const all = { ...ALPHA, ...options, enough: rows.rhs.every((rhs) => rhs === 0) };
+      const wanted = rowsOf(model, boxes.count, rows);
+      const lower = optimisedBounds({ ...scene, chunk: null }, wanted, all);
+      return complete(scene, Float64Array.from(lower), rows);
+    }),
+});
+
+const batchOf = (graph: Graph, most: number): number =>
+  Math.max(1, Math.min(most, Math.floor(MEMORY / sampleBytes(graph))));
+
+/** The rows for each of `count` boxes. */
+function rowsOf({ engine, graph }: Model, count: number, rows: OutputRows): Rows {
+  const values = new Float32Array(count * rows.matrix.length);
+  for (let i = 0; i < count; i++) values.set(rows.matrix, i * rows.matrix.length);
+  const at = new Int32Array(count * rows.count).map((_, r) => Math.floor(r / rows.count));
+  return { at, values: input(engine, values, [at.length, ...graph.output]) };
+}
+
+function complete(scene: Hidden, lower: Float64Array, rows: OutputRows): Float64Array {
+  if (!rows.rest) return lower;
+  const out = scene.boxes.at(-1)!;
+  return lessRest(lower, out.lo.read(), out.hi.read(), rows);
+}
+
+function setOf({ engine, graph }: Model, { count, lo, hi, ball }: Boxes): InputSet {
+  const shape = [count, ...graph.network.input];
+  const box = { lo: input(engine, lo, shape), hi: input(engine, hi, shape) };
+  if (!ball) return { box };
+  const nearest = Float32Array.from(ball.centre);
+  // The ball around the rounded centre that holds the real one.
+  const eps = (ball.eps + distance(ball, nearest)) * (1 + 1e-12);
+  const centres = new Float32Array(count * sizeOf(graph.network.input));
+  for (let i = 0; i < count; i++) centres.set(nearest, i * nearest.length);
+  return { box, ball: { norm: ball.norm, centre: input(engine, centres, shape), eps } };
+}

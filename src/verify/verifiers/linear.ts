@@ -1,0 +1,66 @@
+/**
+ * The verifiers that are one pass of linear bounds: CROWN-IBP (Zhang et al. 2020), CROWN (Zhang et al.
+ * 2018) and Fast-Lin (Weng et al. 2018; the dual of Wong and Kolter 2018 and Neurify's symbolic
+ * intervals are the same numbers). Each tries what is cheaper before.
+ *
+ * `hidden` says which hidden values get linear bounds: those that intervals leave open, or all, which
+ * is the textbook's definition and seldom tighter.
+ */
+import * as v from 'valibot';
+import { CHUNK, type LinearOptions } from '../../domain/linear';
+import { SLOPES } from '../../domain/relaxations';
+import { choice, whole } from '../../options';
+import { boundsByLines, byIntervals, byLines, MEMORY, proveByStages, type Stage } from '../linear';
+import { verifier } from '../verifier';
+
+/** Options that all verifiers by linear bounds have. */
+export const shared = {
+  /** Without outward rounding: for comparison with other tools, never a certificate. */
+  sound: v.optional(v.boolean(), true),
+  /** Bytes of scratch memory for a batch of samples. */
+  memory: v.optional(whole(2 ** 20), MEMORY),
+};
+
+export const soundness = (sound: boolean): string =>
+  sound ? 'sound in float32' : 'NOT sound in floating point';
+
+const chunkOf = (memory: number): number => Math.min(CHUNK, memory);
+const bestOf = (options: LinearOptions): Stage[] => [
+  byIntervals(options.sound),
+  byLines({ ...options, hidden: 'interval' }),
+];
+
+export const crownIbp = verifier({
+  about: 'linear bounds over interval bounds of hidden values (CROWN-IBP): sound, memory, slopes',
+  options: v.strictObject({ ...shared, slopes: v.optional(choice(SLOPES), 'adaptive') }),
+  describe: (o, eps) => `CROWN-IBP, ${o.slopes} slopes, ${soundness(o.sound)}, eps ${eps}`,
+  verify: (job, { sound, memory, slopes }) =>
+    proveByStages(job, bestOf({ sound, slopes, chunk: chunkOf(memory) }), { sound, memory }),
+  bounds: (batch, { sound, slopes }) => boundsByLines(batch, { sound, slopes, hidden: 'interval' }),
+});
+
+const hidden = v.optional(choice(['unstable', 'all'] as const), 'unstable');
+
+export const crown = verifier({
+  about: 'linear bounds, lower slopes 0 or 1 (CROWN), after cheaper ones: sound, memory, hidden',
+  options: v.strictObject({ ...shared, hidden }),
+  describe: (o, eps) => `CROWN, ${o.hidden} hidden values, ${soundness(o.sound)}, eps ${eps}`,
+  verify(job, { sound, memory, hidden }) {
+    const options = { sound, chunk: chunkOf(memory) };
+    const stages = [...bestOf(options), byLines({ ...options, hidden })];
+    return proveByStages(job, stages, { sound, memory });
+  },
+  bounds: (batch, { sound, hidden }) => boundsByLines(batch, { sound, hidden }),
+});
+
+export const fastLin = verifier({
+  about:
+    'linear bounds, parallel lines (Fast-Lin, Wong-Kolter), after intervals: sound, memory, hidden',
+  options: v.strictObject({ ...shared, hidden }),
+  describe: (o, eps) => `Fast-Lin, ${o.hidden} hidden values, ${soundness(o.sound)}, eps ${eps}`,
+  verify(job, { sound, memory, hidden }) {
+    const options = { sound, hidden, slopes: 'parallel', chunk: chunkOf(memory) } as const;
+    return proveByStages(job, [byIntervals(sound), byLines(options)], { sound, memory });
+  },
+  bounds: (batch, { sound, hidden }) => boundsByLines(batch, { sound, hidden, slopes: 'parallel' }),
+});

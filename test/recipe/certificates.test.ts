@@ -1,0 +1,135 @@
+/** Certificate files: written where the checker proves them, kept on a second run, judged one by one. */
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { main } from '../../src/cli/main';
+import type { DataSet } from '../../src/data/types';
+import { saveModel } from '../../src/io/model';
+import { lower } from '../../src/nn/lower';
+import { freeModel, type Model } from '../../src/nn/model';
+import { type Certified, certify, checkFiles } from '../../src/recipe/certificates';
+import { Interrupted } from '../../src/recipe/events';
+import { type Engine, load } from '../../src/runtime/engine';
+import { objectives } from '../../src/train/objectives/registry';
+import { interval } from '../../src/verify/verifiers/interval';
+import { batchFrom, range, toySet, trainedToy } from '../train/toy';
+import { inTemporaryFolder } from './temporary';
+
+let engine: Engine;
+let set: DataSet;
+let model: Model;
+beforeAll(async () => {
+  engine = await load({ threads: 1 });
+  set = await toySet();
+  model = trainedToy(engine, set, { objective: objectives.ibp!, options: { eps: 0.2 } }, 60);
+});
+afterAll(() => engine.close());
+
+const indices = range(0, 30);
+const run = (folder: string, methods: readonly ('interval' | 'crown')[], eps = 0.27) =>
+  certify(model, set, { indices, eps, methods, folder });
+const written = (found: readonly Certified[]): Certified[] => found.filter((c) => c.file !== null);
+
+describe('certify', () => {
+  it('writes what the interval verifier certifies, and the checker accepts it all', async () => {
+    await inTemporaryFolder(async (file) => {
+      const found = await run(file('certs'), ['interval']);
+      const canonical = lower(model);
+      const job = { model: canonical, ...batchFrom(set, set.test, indices), eps: 0.27 };
+      const verdicts = interval.verify(job, { sound: true } as never);
+      freeModel(canonical);
+      verdicts.forEach(({ verdict, margin }, i) => {
+        const { file: at, margin: own } = found[i]!;
+        if (verdict !== 'certified') return;
+        expect(at, `image ${i}`).not.toBeNull();
+        expect(own).toBeGreaterThanOrEqual(margin);
+      });
+      const count = written(found).length;
+      expect(count).toBeGreaterThan(5);
+      expect(count).toBeLessThan(30);
+      expect(await readdir(file('certs'))).toHaveLength(count);
+      const checked = await checkFiles(model, { path: file('certs') });
+      expect(checked.filter(({ accepted }) => accepted)).toHaveLength(count);
+    });
+  });
+
+  it('proves more by linear bounds, and keeps what is there', async () => {
+    const plain = trainedToy(engine, set, { objective: objectives.benign!, options: {} }, 60);
+    await inTemporaryFolder(async (file) => {
+      const run = (folder: string, methods: readonly ('interval' | 'crown')[], eps = 0.045) =>
+        certify(plain, set, { indices, eps, methods, folder });
+      const before = written(await run(file('certs'), ['interval']));
+      const [first, kept] = [before.length, before[0]!.file!];
+      const one = await readFile(kept, 'utf8');
+      const both = written(await run(file('certs'), ['interval', 'crown']));
+      expect(both.length).toBeGreaterThan(first);
+      expect(both.filter(({ method }) => method === 'interval')).toHaveLength(first);
+      expect(await readFile(kept, 'utf8')).toBe(one);
+      const checked = await checkFiles(plain, { path: file('certs') });
+      expect(checked.every(({ accepted }) => accepted)).toBe(true);
+      // Another radius is another claim; a damaged file is no claim.
+      await writeFile(kept, one.slice(1));
+      const again = written(await run(file('certs'), ['interval'], 0.03));
+      expect(await readFile(kept, 'utf8')).not.toBe(one);
+      expect(again.length).toBeGreaterThan(first);
+    });
+    freeModel(plain);
+  });
+
+  it('stops between images and keeps the files', async () => {
+    await inTemporaryFolder(async (file) => {
+      const signal = { aborted: false };
+      const options = { indices, eps: 0.1, methods: ['interval'], folder: file('c') } as const;
+      const onEvent = () => {
+        signal.aborted = true;
+      };
+      await expect(certify(model, set, { ...options, onEvent, signal })).rejects.toThrow(
+        Interrupted,
+      );
+    });
+  });
+
+  it('refuses images that are not there', async () => {
+    const options = { eps: 0.1, methods: ['interval'], folder: 'nowhere' } as const;
+    await expect(certify(model, set, { ...options, indices: [1e6] })).rejects.toThrow(/--index/);
+  });
+});
+
+describe('espalier check', () => {
+  it('exits with 0 for accepted, 1 for rejected, 2 for wrong use', async () => {
+    await inTemporaryFolder(async (file, write) => {
+      const [cert] = written(await run(file('certs'), ['interval']));
+      await saveModel(file('m.safetensors'), model);
+      const { backend } = await import('../../src/cli/wiring');
+      const out = { text: '' };
+      const cli = (...argv: string[]): Promise<number> => {
+        out.text = '';
+        const stream = { write: (text: string) => (out.text += text) };
+        return main(argv, {
+          stdout: stream,
+          stderr: { write: () => true },
+          env: {},
+          onInterrupt: () => () => undefined,
+          exit: () => undefined,
+          backend,
+        });
+      };
+      expect(await cli('check', cert!.file!, file('m.safetensors'))).toBe(0);
+      expect(out.text).toMatch(
+        /^accepted .*\.json: output \d is the largest within 0\.27 .*by interval bounds; margin >= /,
+      );
+      expect(await cli('check', file('certs'), file('m.safetensors'), '--json')).toBe(0);
+      expect(JSON.parse(out.text)).toMatchObject({ rejected: 0 });
+      await write(
+        'bad.json',
+        (await readFile(cert!.file!, 'utf8')).replace('"eps":0.27', '"eps":0.28'),
+      );
+      expect(await cli('check', file('bad.json'), file('m.safetensors'))).toBe(1);
+      expect(out.text).toMatch(/^REJECTED {2}.*bad\.json: digest: expected .*changed or damaged/);
+      expect(await cli('check', cert!.file!, file('m.safetensors'), '--work', '10')).toBe(1);
+      expect(await cli('check', file('none.json'), file('m.safetensors'))).toBe(2);
+      expect(await cli('check', cert!.file!)).toBe(2);
+      await write('torn.json', '{"format":');
+      expect(await cli('check', file('torn.json'), file('m.safetensors'))).toBe(1);
+    });
+  });
+});

@@ -1,0 +1,75 @@
+/** Smoothing over a data set: counted by hand, continued from its journal, told from another's. */
+import { appendFile, readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { DataSet } from '../../src/data/types';
+import type { Model } from '../../src/nn/model';
+import { Interrupted } from '../../src/recipe/events';
+import { smoothSet } from '../../src/recipe/smooth';
+import { type Engine, load } from '../../src/runtime/engine';
+import { objectives } from '../../src/train/objectives/registry';
+import { toySet, trainedToy } from '../train/toy';
+import { inTemporaryFolder } from './temporary';
+
+const SETTINGS = { sigma: 0.3, n0: 20, n: 300, alpha: 0.01, seed: 3, radii: [0, 0.1, 0.3] };
+let engine: Engine;
+let set: DataSet;
+let model: Model;
+beforeAll(async () => {
+  engine = await load({ threads: 1 });
+  set = await toySet();
+  model = trainedToy(engine, set, { objective: objectives.benign! }, 60);
+});
+afterAll(() => engine.close());
+
+describe('smoothSet', () => {
+  it('counts right answers by radius, abstentions as wrong', async () => {
+    // Labels of which some are wrong.
+    const labels = set.test.labels.map((label, i) => (i % 5 === 0 ? (label + 1) % 4 : label));
+    const noisy = { ...set, test: { ...set.test, labels } };
+    const found = await smoothSet(model, noisy, { ...SETTINGS, sigma: 0.6, limit: 30 });
+    expect(found.images).toHaveLength(30);
+    const right = found.images.filter(({ predicted, label }) => predicted === label);
+    for (const { radius, accuracy } of found.certified)
+      expect(accuracy).toMatchObject({
+        correct: right.filter((image) => image.radius >= radius).length,
+        total: 30,
+      });
+    expect(found.certified.map(({ radius }) => radius)).toEqual(SETTINGS.radii);
+    const [all] = found.certified;
+    expect(all!.accuracy.correct).toBeGreaterThan(5);
+    expect(all!.accuracy.correct).toBeLessThanOrEqual(24);
+    expect(found.abstained).toBe(found.images.filter(({ predicted }) => predicted === null).length);
+    const mean = right.reduce((sum, { radius }) => sum + radius, 0) / 30;
+    expect(found.meanRadius).toBeCloseTo(mean, 12);
+  });
+
+  it('goes on from its journal with the same numbers, after a torn line too', async () => {
+    const whole = await smoothSet(model, set, { ...SETTINGS, limit: 8 });
+    await inTemporaryFolder(async (file) => {
+      const out = file('s.jsonl');
+      const signal = { aborted: false };
+      const onEvent = ({ type, ...event }: { type: string; done?: number }) => {
+        if (type === 'progress' && event.done === 3) signal.aborted = true;
+      };
+      const options = { ...SETTINGS, limit: 8, out };
+      await expect(smoothSet(model, set, { ...options, onEvent, signal })).rejects.toThrow(
+        Interrupted,
+      );
+      expect((await readFile(out, 'utf8')).trim().split('\n')).toHaveLength(4);
+      await appendFile(out, '{"event":"ima');
+      const events: unknown[] = [];
+      const resumed = await smoothSet(model, set, {
+        ...options,
+        batch: 7,
+        onEvent: (e) => events.push(e),
+      });
+      expect(resumed).toEqual(whole);
+      expect(events[0]).toMatchObject({ type: 'phase', phase: 'smooth', total: 8, done: 3 });
+      expect(await smoothSet(model, set, options)).toEqual(whole);
+      for (const change of [{ sigma: 0.31 }, { seed: 4 }, { radii: [0] }])
+        await expect(smoothSet(model, set, { ...options, ...change })).rejects.toThrow(/another's/);
+      const other = trainedToy(engine, set, { objective: objectives.benign! }, 5);
+      await expect(smoothSet(other, set, options)).rejects.toThrow(/another's/);
+    });
+  });
+});
