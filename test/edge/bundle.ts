@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+// @ts-expect-error A script without types.
+import { withoutDense } from '../../scripts/edge-bundle.mjs';
 import { type CompactModel, openModel } from '../../src/edge/index';
 import { sequential } from '../../src/nn/graph';
 import { load } from '../../src/runtime/engine';
@@ -57,7 +59,7 @@ export const moduleOfHost: Plugin = {
   },
 };
 
-/** The minified text of a source. */
+/** The minified text of a source, the runtime as it is published. */
 export async function bundled(entry: string, options: BuildOptions): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(ROOT, entry)],
@@ -70,6 +72,7 @@ export async function bundled(entry: string, options: BuildOptions): Promise<str
     target: 'es2022',
     logLevel: 'error',
     ...options,
+    plugins: [withoutDense as Plugin, ...(options.plugins ?? [])],
   });
   return outputFiles![0]!.text;
 }
