@@ -29,7 +29,7 @@ import {
   viewOfImages,
   viewOfPlanes,
 } from '../tensor/sparse-calls';
-import { empty, filled, input, type Tensor } from '../tensor/tensor';
+import { empty, filled, input, step, type Tensor } from '../tensor/tensor';
 
 export interface SparseNode {
   readonly engine: Engine;
@@ -75,7 +75,9 @@ export function sparseNode(job: SparseNode): GraphNode {
   let pass: SparsePass | undefined;
   const both = (c: Tensor, r: Tensor, bias: Ptr): [Tensor, Tensor] => {
     pass ??= encodeImages(job, sizes);
-    return pairOf(job, sizes, pass, c, r, bias);
+    const encoded = pass;
+    // The planes are gone once the results are copied.
+    return step(job.engine, () => pairOf(job, sizes, encoded, c, r, bias));
   };
   const raise = (y: Tensor, extra: Tensor | undefined): Tensor =>
     extra ? add(y, reshape(extra, [extra.size, ...node.shape.slice(1).map(() => 1)])) : y;
