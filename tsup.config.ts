@@ -1,11 +1,14 @@
 /**
- * Two bundles: the library (ESM, CJS and types) and the command line (ESM, lazy chunks). What users
- * install stays outside; all other packages are bundled. Names are kept, so stack traces can be read.
+ * Three bundles: the library (ESM, CJS and types), the runtime of compact models (the same, for any
+ * host, with short names) and the command line (ESM, lazy chunks). What users install stays outside;
+ * all other packages are bundled. Names are kept, so stack traces can be read.
  */
 import { rmSync } from 'node:fs';
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { defineConfig, type Options } from 'tsup';
+// @ts-expect-error A script without types.
+import { withoutDense } from './scripts/edge-bundle.mjs';
 
 type Plugin = NonNullable<Options['esbuildPlugins']>[number];
 
@@ -100,6 +103,19 @@ export default defineConfig([
   },
   // One file without lazy chunks, charts and all.
   { ...bundle(INSTALLED), entry: [ENTRY], format: 'cjs', dts: TYPES },
+  {
+    ...bundle([]),
+    entry: { runtime: 'src/edge/index.ts' },
+    platform: 'neutral',
+    format: ['esm', 'cjs'],
+    dts: TYPES,
+    minify: true,
+    splitting: false,
+    esbuildPlugins: [withoutDense],
+    esbuildOptions(options) {
+      options.alias = { fflate: 'fflate/browser' };
+    },
+  },
   {
     ...bundle(INSTALLED),
     entry: { cli: 'src/cli/bin.ts' },

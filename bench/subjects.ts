@@ -1,5 +1,6 @@
 /** All subjects by name. */
 import { convolutions } from './convolutions';
+import { edge } from './edge';
 import { forward } from './forward';
 import { peers } from './peers/peers';
 import { products } from './products';
@@ -23,5 +24,6 @@ export const subjects: Readonly<Record<string, Subject>> = {
   sparse,
   verifiers,
   start,
+  edge,
   peers,
 };

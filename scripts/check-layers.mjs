@@ -28,6 +28,7 @@ const LAYERS = {
   // The adversarial objective attacks while it trains; the loop draws batches of data.
   train: [...DOMAIN, 'attack', 'data'],
   report: [],
+  edge: [...DOMAIN, 'io'],
   recipe: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'check', 'prune', 'train', 'report'],
   cli: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'check', 'prune', 'train', 'report', 'recipe'],
 };

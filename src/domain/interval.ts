@@ -8,7 +8,6 @@
  * extra product: |W| is applied to r (1 + g) + 2 g |c| instead of r.
  */
 import type { Graph, GraphNode } from '../nn/graph';
-import type { AffineLayer, Params } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
 import { add, affine, expand, lincomb, maximum, mul, reshape, sub } from '../tensor/ops/core';
 import { abs, clamp } from '../tensor/ops/elementwise';
@@ -58,11 +57,12 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
           hi: layer.apply(hi, p, options),
         };
       const [c, r] = toCentre(lo, hi, way);
-      const centre = layer.apply(c, p, options);
-      const radius = sound
-        ? soundRadius(node, layer, p, c, r, terms)
-        : layer.applyAbs(r, p, options);
-      const [l, h] = toEnds(centre, radius, way);
+      const through = sound ? soundly(terms, layer.bias?.(p), c, r) : { fed: r, lift: same };
+      const [centre, y] = layer.applyBoth?.(c, through.fed, p, options, through.extra) ?? [
+        layer.apply(c, p, options),
+        layer.applyAbs(through.fed, p, options, through.extra),
+      ];
+      const [l, h] = toEnds(centre, through.lift(y), way);
       return { lo: l, hi: h };
     },
     pointwise({ layer, options }, { lo, hi }) {
@@ -90,21 +90,23 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
   };
 }
 
+/** What |W| is applied to and what becomes of the result. */
+interface Through {
+  readonly fed: Tensor;
+  readonly extra?: Tensor | undefined;
+  readonly lift: (y: Tensor) => Tensor;
+}
+
+const same = (y: Tensor): Tensor => y;
+
 /** |W| (r (1 + g) + 2 g |c|) + 2 g |b|, scaled by 1 + g and lifted for underflow. */
-function soundRadius(
-  node: GraphNode,
-  layer: AffineLayer,
-  p: Params,
-  c: Tensor,
-  r: Tensor,
-  terms: number,
-): Tensor {
+function soundly(terms: number, bias: Tensor | undefined, c: Tensor, r: Tensor): Through {
   const g = gamma(terms + 2) + 8 * U;
-  const fed = lincomb(roundUp(1 + g), r, roundUp(2 * g), abs(c));
-  const bias = layer.bias?.(p);
-  const extra = bias && affine(abs(bias), roundUp(2 * g), 0);
-  const y = layer.applyAbs(fed, p, node.options, extra);
-  return add(affine(y, roundUp(1 + 2 * g), tiny(2 * terms)), refusal(y));
+  return {
+    fed: lincomb(roundUp(1 + g), r, roundUp(2 * g), abs(c)),
+    extra: bias && affine(abs(bias), roundUp(2 * g), 0),
+    lift: (y) => add(affine(y, roundUp(1 + 2 * g), tiny(2 * terms)), refusal(y)),
+  };
 }
 
 /**
@@ -154,17 +156,20 @@ export function intervalMargins(
   observe?.(last, at);
   const p = nodeParams(last, params);
   const shape = last.inputShapes[0]!;
-  const classes = reshape(differences(box.lo, k), [k * k, ...graph.output]);
+  const own = [...new Set(Array.from(labels))];
+  const count = own.length * k;
+  const classes = reshape(differences(box.lo, own, k), [count, ...graph.output]);
   const rows = layer.transpose(classes, p, last.options, shape);
-  const flat = reshape(rows, [k * k, sizeOf(shape)]);
+  const flat = reshape(rows, [count, sizeOf(shape)]);
   const [c, r] = toCentre(at.lo, at.hi, sound ? OUTWARD : EXACT);
   const [c2, r2] = [reshape(c, [n, sizeOf(shape)]), reshape(r, [n, sizeOf(shape)])];
   const bias = layer.bias?.(p);
-  const shifts = bias && matmul(reshape(classes, [k * k, k]), full(bias, graph.output));
-  const offsets = shifts && reshape(shifts, [k * k]);
+  const shifts = bias && matmul(reshape(classes, [count, k]), full(bias, graph.output));
+  const offsets = shifts && reshape(shifts, [count]);
   const centre = matmul(c2, flat, { tb: true, bias: offsets });
   const all = sub(centre, matmul(r2, abs(flat), { tb: true }));
-  const picked = takeRows(reshape(all, [n * k, k]), rowsOf(labels, k));
+  const numbers = Array.from(labels, (label) => own.indexOf(label));
+  const picked = takeRows(reshape(all, [n * own.length, k]), rowsOf(numbers, own.length));
   if (!sound) return picked;
   const terms = layer.terms(shape, last.options);
   const reach = add(abs(c), r);
@@ -225,15 +230,16 @@ function marginsOfEnds(
   return mul(sound ? widen({ lo: margins, hi: margins }, 2 * U).lo : margins, mask);
 }
 
-/** [k * k, k]: row y k + j is e_y - e_j. */
-function differences(like: Tensor, k: number): Tensor {
-  const rows = new Float32Array(k * k * k);
-  for (let y = 0; y < k; y++)
+/** [labels * k, k]: row i k + j is e_y - e_j for the i-th label y. */
+function differences(like: Tensor, labels: readonly number[], k: number): Tensor {
+  const rows = new Float32Array(labels.length * k * k);
+  labels.forEach((y, i) => {
     for (let j = 0; j < k; j++) {
-      rows[(y * k + j) * k + y]! += 1;
-      rows[(y * k + j) * k + j]! -= 1;
+      rows[(i * k + j) * k + y]! += 1;
+      rows[(i * k + j) * k + j]! -= 1;
     }
-  return input(like.engine, rows, [k * k, k]);
+  });
+  return input(like.engine, rows, [labels.length * k, k]);
 }
 
 /** A bias of one number a channel (or a value) as a column with one for each output. */

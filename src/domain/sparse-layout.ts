@@ -21,7 +21,7 @@ import {
   planesOf,
   singles,
 } from '../tensor/sparse';
-import { copyCall, viewOfImages, viewOfPlanes } from '../tensor/sparse-calls';
+import { copyCall, type NonZeros, viewOfImages, viewOfPlanes } from '../tensor/sparse-calls';
 import type { Tensor } from '../tensor/tensor';
 import { chooseForm, type PlanMemory, productOf, rootsOf } from './plan';
 
@@ -37,6 +37,11 @@ export interface Product {
   readonly pass: Pass;
   readonly split: boolean;
   readonly margins: Margins;
+}
+
+/** A model whose weights of products may be given as their non-zeros, by node, and not in `params`. */
+export interface SparseModel extends Model {
+  readonly nonZeros?: (node: string) => NonZeros;
 }
 
 /** Images side by side in a plan for batches of this size. */
@@ -65,6 +70,7 @@ export function sparseCost({ engine, params }: Model, node: GraphNode, lanes: nu
 
 /** Whether a product of a plan over non-zeros is better dense, with copies before and after. */
 function betterDense({ model, lanes }: Layout, node: GraphNode): boolean {
+  if (model.nonZeros) return false;
   const copied = lanes * (sizeOf(node.inputShapes[0]!) + sizeOf(node.shape));
   const dense = denseCost(node, lanes, true) + COST.copied * copied;
   return dense < sparseCost(model, node, lanes);
@@ -82,7 +88,7 @@ export class Layout {
   readonly #products = new Map<number, Product | undefined>();
 
   constructor(
-    readonly model: Model,
+    readonly model: SparseModel,
     readonly memory: PlanMemory,
     readonly lanes: number,
   ) {

@@ -20,7 +20,7 @@ import type { Ptr } from '../runtime/kernels';
 import { sameShape, sizeOf } from '../tensor/shape';
 import { phasesOf, planesOf } from '../tensor/sparse';
 import { encode, productCall, splitCalls, viewOfPlanes } from '../tensor/sparse-calls';
-import { step, type Tensor } from '../tensor/tensor';
+import { step } from '../tensor/tensor';
 import {
   compilePlan,
   isRelu,
@@ -32,7 +32,14 @@ import {
   productStep,
   valueStep,
 } from './plan';
-import { denseCost, Layout, lanesOf, type Place, sparseCost } from './sparse-layout';
+import {
+  denseCost,
+  Layout,
+  lanesOf,
+  type Place,
+  type SparseModel,
+  sparseCost,
+} from './sparse-layout';
 
 /** The plan that should take less time: dense, or over the non-zeros. */
 export function fastestPlan(model: Model, { batch, direct = false }: PlanOptions): Plan {
@@ -47,7 +54,7 @@ export function fastestPlan(model: Model, { batch, direct = false }: PlanOptions
 }
 
 /** Compiles a model that `lower` made for its zeros. */
-export function compileSparsePlan(model: Model, { batch }: Pick<PlanOptions, 'batch'>): Plan {
+export function compileSparsePlan(model: SparseModel, { batch }: Pick<PlanOptions, 'batch'>): Plan {
   const who = 'compileSparsePlan: batch';
   expect(Number.isInteger(batch) && batch > 0, who, 'a whole number > 0', batch);
   const { engine, graph } = model;
@@ -87,7 +94,7 @@ export function compileSparsePlan(model: Model, { batch }: Pick<PlanOptions, 'ba
   }
 }
 
-function compile(model: Model, memory: PlanMemory, lanes: number) {
+function compile(model: SparseModel, memory: PlanMemory, lanes: number) {
   const { engine, graph } = model;
   const layout = new Layout(model, memory, lanes);
   const { input } = graph.network;
@@ -129,7 +136,8 @@ function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | unde
   const { model, memory, lanes } = layout;
   const { engine, params, graph } = model;
   const { sizes, pass, split, margins } = product;
-  const { weight, bias } = nodeParams(node, params) as { weight: Tensor; bias?: Tensor };
+  const { weight, bias } = nodeParams(node, params);
+  const given = model.nonZeros?.(node.name) ?? weight!;
   const calls: Call[] = [];
   const from = layout.place(layout.source(i));
   const to = layout.place(i);
@@ -144,7 +152,7 @@ function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | unde
   }
   const keep = (bytes: number): Ptr => memory.own(bytes);
   const [source, target] = [x.planes, to.planes];
-  const encoded = encode({ engine, keep, weight, sizes, pass, source, target });
+  const encoded = encode({ engine, keep, weight: given, sizes, pass, source, target });
   const relu = graph.nodes.some((n, j) => layout.roots[j] === i && isRelu(n));
   const lo = relu ? 0 : -Infinity;
   calls.push(productCall(engine, encoded, { x: x.ptr, y: to.ptr, bias: bias?.ptr ?? 0, lo }));
@@ -175,7 +183,8 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
   const y = layout.zeros(lanes * sizeOf(node.shape));
   const relu = model.graph.nodes.some((n, j) => layout.roots[j] === i && isRelu(n));
   const job = { batch: lanes, direct: true, relu, x: inputs[0]!, y };
-  const inner = productStep(model, memory, node, job) ?? valueStep(model, node, lanes, inputs, y);
+  const dense = model.nonZeros ? undefined : productStep(model, memory, node, job);
+  const inner = dense ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));
   const copies = [before, [layout.fromImages(y, i)]].map((calls) =>
     stepOf(model.engine, memory, node.name, 'copy', 0, calls),
@@ -183,6 +192,7 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
   const run = (): void => {
     copies[0]!.run();
     inner.run();
+    if (relu && !dense) model.engine.run('relu', lanes * sizeOf(node.shape), y, y);
     copies[1]!.run();
   };
   return { ...inner, run };

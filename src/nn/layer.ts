@@ -86,6 +86,14 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   apply(x: Tensor, p: Params, o: InferOutput<S>): Tensor;
   /** |W| r (+ extra, shaped like `bias`). */
   applyAbs(r: Tensor, p: Params, o: InferOutput<S>, extra?: Tensor): Tensor;
+  /** The two at once, where that is faster. */
+  applyBoth?(
+    c: Tensor,
+    r: Tensor,
+    p: Params,
+    o: InferOutput<S>,
+    extra?: Tensor,
+  ): readonly [Tensor, Tensor];
   /**
    * W^T g for g shaped like the output; `input` is the shape of one input sample. Of a training batch
    * g has the same number of rows for every sample, those of a sample together.

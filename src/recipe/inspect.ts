@@ -1,6 +1,7 @@
 /** What a model is made of: layers, shapes, density, bytes, multiply-adds. */
 import type { Model } from '../nn/model';
 import type { LayerSummary } from '../report/types';
+import { type Shape, sizeOf } from '../tensor/shape';
 
 export interface Inspection {
   readonly network: string;
@@ -10,6 +11,17 @@ export interface Inspection {
   readonly parameters: number;
   /** Of the parameters as float32. */
   readonly bytes: number;
+  /** Bytes it takes once compact, in `espalier/runtime`. */
+  readonly edge: EdgeBytes;
+}
+
+export interface EdgeBytes {
+  /** Non-zero weights as value and place, other parameters as float32. */
+  readonly decoded: number;
+  /** Planes of the values of one image, with their margins: at most four times the values. */
+  readonly activations: number;
+  /** Of loading and predicting image by image at most: three times the decoded, and the activations. */
+  readonly peak: number;
 }
 
 /** The layers of a model that pruning counts, and its size. */
@@ -34,7 +46,21 @@ export function inspect({ graph, params }: Model): Inspection {
     }
   const parameters = [...params.values()].reduce((total, t) => total + t.size, 0);
   const { name, input } = graph.network;
-  return { network: name, input, layers, parameters, bytes: 4 * parameters };
+  const edge = edgeBytes(layers, parameters, [input, ...graph.nodes.map(({ shape }) => shape)]);
+  return { network: name, input, layers, parameters, bytes: 4 * parameters, edge };
+}
+
+function edgeBytes(
+  layers: readonly LayerSummary[],
+  parameters: number,
+  shapes: readonly Shape[],
+): EdgeBytes {
+  const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
+  const weights = sum(layers.map((layer) => layer.weights));
+  const nonzero = sum(layers.map((layer) => layer.nonzero));
+  const decoded = 8 * nonzero + 4 * (parameters - weights);
+  const activations = 4 * 4 * sum(shapes.map(sizeOf));
+  return { decoded, activations, peak: 3 * decoded + activations };
 }
 
 /** Bytes with the non-zero prunable weights as value and column index, the rest as float32. */

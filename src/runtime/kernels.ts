@@ -258,6 +258,12 @@ export const KERNELS = {
       ...[x: Ptr, xImage: Int, dy: Ptr, yImage: Int, yRow: Int, dvalues: Ptr],
     ]
   >((m, nnz, n, groups) => ({ rows: m, cost: 32 * nnz * n * groups, work: 16 * nnz })),
+  sparse_rows: kernel<
+    [
+      ...[m: Size, nnz: Size, c: Size, area: Size, positions: Ptr, inChannel: Ptr, inKernel: Ptr],
+      ...[starts: Ptr, offsets: Ptr],
+    ]
+  >((m, nnz) => ({ rows: m, cost: 8 * nnz })),
   pool_lanes: kernel<
     [
       ...[c: Size, oh: Size, ow: Size, lanes: Size, kh: Size, kw: Size, sh: Size, sw: Size],

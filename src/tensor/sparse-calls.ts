@@ -2,12 +2,15 @@
  * Sparse passes in linear memory: tables of src/tensor/sparse.ts, put where the kernels read them,
  * and calls over them; copies between rows of images [n, c, h, w] and planes with lanes.
  */
+import { fail } from '../errors';
 import type { Call, Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import {
   type ConvSizes,
   encodePlaces,
   encodeRows,
+  nonZeros,
+  offsetsOf,
   type Pass,
   type Planes,
   phasesOf,
@@ -17,7 +20,16 @@ import type { Tensor } from './tensor';
 /** Where memory comes from: a plan, or the arena of a step. */
 export type Keep = (bytes: number) => Ptr;
 
-/** One pass, encoded. Addresses of its tables; `weights` are places of the values in the dense tensor. */
+/** A weight as its non-zeros: where they are in the dense one, ascending, and their values, in order. */
+export interface NonZeros {
+  readonly positions: Uint32Array;
+  readonly values: Ptr;
+}
+
+/**
+ * One pass, encoded. Addresses of its tables; `weights` are places of the values in the dense tensor,
+ * 0 where there is none.
+ */
 export interface SparsePass {
   readonly rows: number;
   readonly nnz: number;
@@ -36,7 +48,7 @@ export interface PassJob {
   readonly engine: Engine;
   readonly keep: Keep;
   /** [oc, c, kh, kw]. */
-  readonly weight: Tensor;
+  readonly weight: Tensor | NonZeros;
   readonly sizes: ConvSizes;
   readonly pass: Pass;
   readonly source: Planes;
@@ -50,27 +62,65 @@ function put(engine: Engine, keep: Keep, values: Int32Array): Ptr {
   return at;
 }
 
-/** Encodes the non-zeros of a weight for one pass. */
+/** Encodes the non-zeros of a weight for one pass. Values that are given apart are used as they lie. */
 export function encode(job: PassJob): SparsePass {
-  const { engine, keep, weight, sizes, pass, source, target, transposed = false } = job;
-  const dense = engine.memory.f32(weight.ptr, weight.size);
-  const rows = encodeRows(dense, sizes, pass, source, transposed);
+  const { engine, keep, pass, source, target } = job;
+  const rows = 'positions' in job.weight ? givenRows(job, job.weight) : rowsOf(job, job.weight);
   const { places, masks } = encodePlaces(pass, source, target);
   const encoded = {
-    rows: rows.starts.length - 1,
-    nnz: rows.offsets.length,
-    starts: put(engine, keep, rows.starts),
-    values: keep(4 * rows.offsets.length),
-    offsets: put(engine, keep, rows.offsets),
-    weights: put(engine, keep, rows.weights),
+    ...rows,
     groups: places.length / 2,
     places: put(engine, keep, places),
     masks: masks ? put(engine, keep, masks) : 0,
     source,
     target,
   };
-  refresh(engine, encoded, weight);
+  if (!('positions' in job.weight)) refresh(engine, encoded, job.weight);
   return encoded;
+}
+
+type RowTables = Pick<SparsePass, 'rows' | 'nnz' | 'starts' | 'values' | 'offsets' | 'weights'>;
+
+function rowsOf({ engine, keep, sizes, pass, source, transposed }: PassJob, w: Tensor): RowTables {
+  const positions = nonZeros(engine.memory.f32(w.ptr, w.size));
+  const { starts, offsets, entries } = encodeRows(positions, sizes, pass, source, transposed);
+  return {
+    rows: starts.length - 1,
+    nnz: offsets.length,
+    starts: put(engine, keep, starts),
+    values: keep(4 * offsets.length),
+    offsets: put(engine, keep, offsets),
+    weights: put(
+      engine,
+      keep,
+      entries.map((n) => positions[n]!),
+    ),
+  };
+}
+
+/** By a kernel, as forward passes keep the order of the non-zeros. */
+function givenRows(
+  { engine, keep, sizes: [c, , , oc, kh, kw], pass, source, transposed }: PassJob,
+  { positions, values }: NonZeros,
+): RowTables {
+  if (transposed) fail('sparse product', 'a forward pass', 'a transposed one');
+  const [nnz, area] = [positions.length, kh * kw];
+  const { inChannel, inKernel } = offsetsOf(c, area, pass.taps, source);
+  const tables = [inChannel, inKernel].map((table) => {
+    const ptr = engine.memory.alloc(4 * table.length);
+    engine.memory.i32(ptr, table.length).set(table);
+    return ptr;
+  }) as [Ptr, Ptr];
+  const offsets = keep(4 * nnz);
+  engine.memory.i32(offsets, nnz).set(positions);
+  const starts = keep(4 * (oc + 1));
+  const call = engine.prepare(
+    ...(['sparse_rows', oc, nnz, c, area, offsets, ...tables, starts, offsets] as const),
+  );
+  // In place, hence unsplit.
+  engine.start({ ...call, parts: 1 }, 0);
+  for (const ptr of tables) engine.memory.free(ptr);
+  return { rows: oc, nnz, starts, values, offsets, weights: 0 };
 }
 
 /** Takes the values from the weight, whose zeros are where they were. */

@@ -5,7 +5,7 @@
  * a few convolutions without, and several images side by side are wider planes, so that one
  * encoding serves all.
  *
- * Cost: one look at every weight.
+ * Cost: two looks at every non-zero.
  */
 import { fail } from '../errors';
 
@@ -157,53 +157,92 @@ export function marginsOf(passes: readonly Pass[], [, h, w]: Planes['shape']): M
   }, all);
 }
 
-/** A sparse matrix: for each row its non-zeros. `weights` says where in the dense one they were. */
+/** A sparse matrix: for each row its non-zeros. `entries` says which of those given they are. */
 export interface Rows {
   readonly starts: Int32Array;
   readonly offsets: Int32Array;
-  readonly weights: Int32Array;
+  readonly entries: Int32Array;
 }
 
 const least = (taps: readonly Tap[], d: 0 | 1): number =>
   taps.reduce((min, { at }) => Math.min(min, at[d]), taps[0]?.at[d] ?? 0);
 
+/** Where the elements are that are not 0, row-major. */
+export function nonZeros(dense: ArrayLike<number>): Uint32Array {
+  let count = 0;
+  for (let i = 0; i < dense.length; i++) if (dense[i] !== 0) count++;
+  const positions = new Uint32Array(count);
+  for (let i = 0, n = 0; n < count; i++) if (dense[i] !== 0) positions[n++] = i;
+  return positions;
+}
+
 /**
- * The rows of a pass over `source`: of weight [oc, c, kh, kw] as it lies, or of its transpose
- * (rows are then c). A weight is in unless it is 0.
+ * The rows of a pass over `source`: of a weight [oc, c, kh, kw] as it lies, or of its transpose
+ * (rows are then c), from the ascending positions of its non-zeros. A row keeps their order.
  */
 export function encodeRows(
-  weight: ArrayLike<number>,
+  positions: ArrayLike<number>,
   [c, , , oc, kh, kw]: ConvSizes,
   { taps }: Pass,
   source: Planes,
   transposed = false,
 ): Rows {
-  const [rows, channels] = transposed ? [c, oc] : [oc, c];
-  const [sc, h, w] = source.shape;
-  // A dense layer after a flatten.
-  const perChannel = channels > sc ? h * w : 1;
-  const [top, left] = [least(taps, 0), least(taps, 1)];
+  const rows = transposed ? c : oc;
+  const area = kh * kw;
+  const { inChannel, inKernel } = offsetsOf(transposed ? oc : c, area, taps, source);
+  // By plain numbers: a fresh process runs these loops before they are compiled.
   const starts = new Int32Array(rows + 1);
-  const offsets: number[] = [];
-  const weights: number[] = [];
-  for (let r = 0; r < rows; r++) {
-    for (let i = 0; i < channels; i++) {
-      const pair = transposed ? i * c + r : r * c + i;
-      const plane = Math.floor(i / perChannel);
-      const within = i % perChannel;
-      for (const tap of taps) {
-        const at = pair * kh * kw + tap.weight;
-        if (weight[at] === 0) continue;
-        const y = tap.at[0] - top + Math.floor(within / w);
-        const x = tap.at[1] - left + (within % w);
-        const channel = (tap.phase * channels + plane) * source.channel;
-        offsets.push(4 * (channel + y * source.line + x * source.lanes));
-        weights.push(at);
-      }
-    }
-    starts[r + 1] = offsets.length;
+  for (let n = 0; n < positions.length; n++) {
+    const at = positions[n]!;
+    const pair = Math.floor(at / area);
+    if (inKernel[at - pair * area]! >= 0)
+      starts[1 + (transposed ? pair % c : Math.floor(pair / c))]!++;
   }
-  return { starts, offsets: Int32Array.from(offsets), weights: Int32Array.from(weights) };
+  for (let r = 0; r < rows; r++) starts[r + 1]! += starts[r]!;
+  const next = starts.slice();
+  const offsets = new Int32Array(starts[rows]!);
+  const entries = new Int32Array(starts[rows]!);
+  for (let n = 0; n < positions.length; n++) {
+    const at = positions[n]!;
+    const pair = Math.floor(at / area);
+    const tap = inKernel[at - pair * area]!;
+    if (tap < 0) continue;
+    const o = Math.floor(pair / c);
+    const i = pair - o * c;
+    const to = next[transposed ? i : o]!++;
+    offsets[to] = tap + inChannel[transposed ? o : i]!;
+    entries[to] = n;
+  }
+  return { starts, offsets, entries };
+}
+
+/** An offset is one of a channel and one of a place in the kernel, -1 where the pass has no tap. */
+export function offsetsOf(
+  channels: number,
+  area: number,
+  taps: readonly Tap[],
+  source: Planes,
+): { readonly inChannel: Int32Array; readonly inKernel: Int32Array } {
+  const inKernel = new Int32Array(area).fill(-1);
+  const [top, left] = [least(taps, 0), least(taps, 1)];
+  for (const { weight, at, phase } of taps) {
+    const [y, x] = [at[0] - top, at[1] - left];
+    const channel = phase * channels * source.channel;
+    inKernel[weight] = 4 * (channel + y * source.line + x * source.lanes);
+  }
+  return { inChannel: channelOffsets(channels, source), inKernel };
+}
+
+/** Bytes from the first channel of the input to each; a dense layer after a flatten has many a plane. */
+function channelOffsets(channels: number, { shape, channel, line, lanes }: Planes): Int32Array {
+  const [planes, h, w] = shape;
+  const each = channels > planes ? h * w : 1;
+  return Int32Array.from({ length: channels }, (_, i) => {
+    const within = i % each;
+    return (
+      4 * (Math.floor(i / each) * channel + Math.floor(within / w) * line + (within % w) * lanes)
+    );
+  });
 }
 
 /** Where the groups of a pass lie; `masks` has a word a lane, 0 where a group covers no output. */

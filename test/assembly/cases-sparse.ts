@@ -223,10 +223,46 @@ function poolLanes(spec: Pool, average: number): CaseMaker {
   };
 }
 
+type Weight = readonly [m: number, c: number, area: number, density: number];
+const WEIGHTS: readonly Weight[] = [
+  [1, 1, 1, 1],
+  [3, 5, 1, 0.4],
+  [17, 3, 9, 0],
+  [4, 7, 9, 0.1],
+  [5, 2, 6, 1],
+  [131, 17, 1, 0.05],
+];
+
+const rows =
+  ([m, c, area, density]: Weight): CaseMaker =>
+  (machine, rng): Case => {
+    const all = Array.from({ length: m * c * area }, (_, i) => i);
+    const positions = all.filter(() => rng.int(1000) < 1000 * density);
+    const [inChannel, inKernel] = [rng.ints(c, 5000), rng.ints(area, 5000)];
+    const starts = Array.from(
+      { length: m + 1 },
+      (_, r) => positions.filter((at) => at < r * c * area).length,
+    );
+    const offsets = positions.map(
+      (at) => inChannel[Math.floor(at / area) % c]! + inKernel[at % area]!,
+    );
+    const given = [positions, inChannel, inKernel].map((table) => machine.ints([...table]));
+    const [to, of] = [machine.room(m + 1), machine.room(positions.length)];
+    return {
+      label: JSON.stringify([m, c, area, density]),
+      args: [m, positions.length, c, area, ...given, to, of],
+      outputs: [
+        { at: to, want: starts, type: 'i32' },
+        { at: of, want: offsets, type: 'i32' },
+      ],
+    };
+  };
+
 export const SPARSE: CaseTable = {
   sparse_product: SPECS.map(product),
   sparse_pair: SPECS.map(pair),
   sparse_vector: SPECS.map(vector),
   sparse_sampled: SPECS.map(sampled),
+  sparse_rows: WEIGHTS.map(rows),
   pool_lanes: POOLS.flatMap((spec) => [poolLanes(spec, 0), poolLanes(spec, 1)]),
 };

@@ -50,6 +50,7 @@ export const inspection: Inspection = {
   ],
   parameters: 650,
   bytes: 2600,
+  edge: { decoded: 700, activations: 900, peak: 3000 },
 };
 
 export function summary(contradictions = 0): Summary {

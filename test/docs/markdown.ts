@@ -46,6 +46,13 @@ export function blocksOf(markdown: string): Block[] {
   return blocks;
 }
 
+/** What users import instead. */
+const PUBLISHED: Readonly<Record<string, string>> = {
+  'src/index': 'espalier',
+  'src/edge/index': 'espalier/runtime',
+  'build/runtime.wasm': 'espalier/runtime.wasm',
+};
+
 /** The code a marker names, as the block must show it; undefined where it is no marker. */
 export function codeOf(marker: string): string | undefined {
   const match = /^<!-- code: (\S+?)(?:#(\w+))?(?: as (\S+))? -->$/.exec(marker);
@@ -54,7 +61,8 @@ export function codeOf(marker: string): string | undefined {
   const text = regionOf(read(file!), region);
   return text.replace(/from '(\.[^']+)'/g, (_, to: string) => {
     const target = normalize(join(dirname(file!), to));
-    if (target === 'src/index') return "from 'espalier'";
+    const own = PUBLISHED[target.replace(/\?.*/, '')];
+    if (own) return `from '${own}${target.replace(/^[^?]*/, '')}'`;
     const path = relative(dirname(home), target);
     return `from '${path.startsWith('.') ? path : `./${path}`}'`;
   });

@@ -32,7 +32,7 @@ export function showModel({ io, values }: Context, found: Inspected, file: strin
 }
 
 function inspectionText(
-  { network, input, layers, parameters, bytes: size, format, notes = [] }: Inspected,
+  { network, input, layers, parameters, bytes: size, edge, format, notes = [] }: Inspected,
   file: string,
 ): string {
   const sum = (key: 'weights' | 'nonzero' | 'macs' | 'macsNonzero') =>
@@ -69,5 +69,6 @@ function inspectionText(
     ...notes,
     `${file}${format ? ` (${format})` : ''}: ${network}, input ${input.join('x')}, ${count(parameters)} parameters, ${bytes(size)}`,
     renderTable({ columns, rows }),
+    `compact, at the edge: ${bytes(edge.decoded)} decoded, at most ${bytes(edge.peak)} to load and predict`,
   ].join('\n');
 }

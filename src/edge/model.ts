@@ -1,0 +1,260 @@
+/**
+ * A compact model, decoded as far as it is run: values and offsets of the non-zero weights, never a
+ * dense weight. Predictions go through plans over non-zeros; certificates through interval bounds,
+ * the same as everywhere (domain/interval.ts, docs/numerics.md). All of it is one synchronous call
+ * after the other, so calls cannot meet.
+ *
+ * Values are held once for all; each way of running adds 4 bytes of offsets a non-zero when first
+ * used: single images, batches, certificates.
+ */
+import { ball, intervalMargins } from '../domain/interval';
+import { type Plan, PlanMemory } from '../domain/plan';
+import { compileSparsePlan } from '../domain/sparse-plan';
+import { expect } from '../errors';
+import type { CompactFile } from '../io/compact';
+import { weightsIn } from '../io/model';
+import { compile, type Graph, type GraphNode } from '../nn/graph';
+import type { Engine } from '../runtime/engine';
+import type { Ptr } from '../runtime/kernels';
+import { sizeOf } from '../tensor/shape';
+import { GROUP } from '../tensor/sparse';
+import type { NonZeros } from '../tensor/sparse-calls';
+import { input, keep, step, type Tensor } from '../tensor/tensor';
+import { productSizes, sparseNode, withoutGroups } from './layers';
+
+/** What inputs may be: any numbers, row-major, as many as the network's input has. */
+export type Sample = ArrayLike<number>;
+
+export interface Prediction {
+  /** The class with the largest output. */
+  readonly label: number;
+  readonly logits: Float32Array;
+}
+
+export interface Certificate {
+  readonly label: number;
+  readonly eps: number;
+  /** Whether every input within eps of this one has this label, whatever the order of sums. */
+  readonly certified: boolean;
+  /** Lower bound of how far the label's output stays above all others. */
+  readonly margin: number;
+}
+
+export interface ModelInfo {
+  readonly network: string;
+  readonly input: readonly number[];
+  readonly classes: number;
+  readonly parameters: number;
+  readonly nonzero: number;
+  readonly bytes: {
+    readonly file: number;
+    /** Non-zero weights as value and place, the others as float32. */
+    readonly decoded: number;
+    /** Of the linear memory, which holds everything but the file. */
+    readonly linear: number;
+  };
+}
+
+/** A compact model, loaded. Inputs that are refused and errors of any call leave it as it was. */
+export interface CompactModel {
+  /** What the network says of one input. */
+  predict(x: Sample): Prediction;
+  /** The same of many. */
+  predictBatch(xs: readonly Sample[]): Prediction[];
+  /**
+   * Whether all inputs within `eps` of x in every number, and in [0, 1], have the label of x: sound
+   * interval bounds, which hold for the network as computed in float32 in any order of sums.
+   */
+  certify(x: Sample, eps: number): Certificate;
+  /**
+   * The largest eps in [0, 1] that `certify` certifies, to one part in 2^10 from below; 0 if there
+   * is none.
+   */
+  radius(x: Sample): number;
+  info(): ModelInfo;
+  /** Ends it: its memory goes with the last reference to it. */
+  close(): void;
+}
+
+const WHO = 'espalier/runtime';
+/** Batches below this go image by image: 16 images at once take the time of about five. */
+const FEW = 5;
+
+export class EdgeModel implements CompactModel {
+  readonly #engine: Engine;
+  readonly #file: CompactFile;
+  readonly #fileBytes: number;
+  readonly #graph: Graph;
+  readonly #params = new Map<string, Tensor>();
+  readonly #values = new Map<string, Ptr>();
+  readonly #products = new Map<string, GraphNode>();
+  readonly #plans = new Map<number, Plan>();
+  #parameters = 0;
+  #nonzero = 0;
+  #closed = false;
+
+  /** @internal Use `openModel()`. */
+  constructor(engine: Engine, file: CompactFile, who: string, fileBytes: number) {
+    this.#engine = engine;
+    this.#file = file;
+    this.#fileBytes = fileBytes;
+    const { network } = weightsIn(file, who, '');
+    const graph = compile(network);
+    const memory = new PlanMemory(engine);
+    const nodes = graph.nodes.map((node) => {
+      const product = productSizes(node) !== undefined;
+      for (const [local, { shape }] of Object.entries(node.params)) {
+        const name = `${node.name}.${local}`;
+        const { size, coding } = file.tensor(name);
+        this.#parameters += size;
+        this.#nonzero += coding?.nonzero ?? size;
+        if (!(product && local === 'weight'))
+          this.#params.set(name, keep(engine, shape, file.tensor(name).values));
+      }
+      if (!product) return node;
+      this.#products.set(node.name, node);
+      const nonZeros = (): NonZeros => this.#nonZeros(node);
+      return sparseNode({ engine, node, keep: (bytes) => memory.own(bytes), nonZeros });
+    });
+    this.#graph = { ...graph, nodes };
+    this.#plan(1);
+  }
+
+  predict(x: Sample): Prediction {
+    return predictionOf(this.#plan(1).run(this.#checked(x)));
+  }
+
+  predictBatch(xs: readonly Sample[]): Prediction[] {
+    const images = xs.map((x) => this.#checked(x));
+    const classes = sizeOf(this.#graph.output);
+    const size = sizeOf(this.#graph.network.input);
+    const results: Prediction[] = [];
+    for (let i = 0; i < images.length; i += GROUP) {
+      const some = images.slice(i, i + GROUP);
+      if (some.length < FEW) {
+        for (const image of some) results.push(predictionOf(this.#plan(1).run(image)));
+        continue;
+      }
+      const batch = new Float32Array(GROUP * size);
+      some.forEach((image, j) => {
+        batch.set(image, j * size);
+      });
+      const logits = this.#plan(GROUP).run(batch);
+      some.forEach((_, j) => {
+        results.push(predictionOf(logits.slice(j * classes, (j + 1) * classes)));
+      });
+    }
+    return results;
+  }
+
+  certify(x: Sample, eps: number): Certificate {
+    expect(eps >= 0 && eps < Infinity, `${WHO}: certify`, 'a radius eps >= 0', eps);
+    const image = this.#inRange(x);
+    const { label } = predictionOf(this.#plan(1).run(image));
+    const margin = this.#margin(image, label, eps);
+    return { label, eps, certified: margin > 0, margin };
+  }
+
+  /** By bisection. */
+  radius(x: Sample): number {
+    const image = this.#inRange(x);
+    const { label } = predictionOf(this.#plan(1).run(image));
+    let [holds, fails] = [0, 2];
+    for (let eps = 1; eps > 2 ** -30 && fails - holds > holds / 1024; eps = (holds + fails) / 2)
+      if (this.#margin(image, label, eps) > 0) {
+        if (eps === 1) return 1;
+        holds = eps;
+      } else fails = eps;
+    return holds;
+  }
+
+  info(): ModelInfo {
+    const { network, output } = this.#graph;
+    return {
+      network: network.name,
+      input: network.input,
+      classes: sizeOf(output),
+      parameters: this.#parameters,
+      nonzero: this.#nonzero,
+      bytes: {
+        file: this.#fileBytes,
+        decoded: this.#file.decodedBytes,
+        linear: this.#engine.memory.totalBytes,
+      },
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#engine.close();
+  }
+
+  /** Of a product, without groups; the values are put into linear memory once. */
+  #nonZeros(node: GraphNode): NonZeros {
+    const name = `${node.name}.weight`;
+    const { positions, values } = this.#file.tensor(name).sparse();
+    if (!this.#values.has(name)) {
+      const ptr = this.#engine.memory.alloc(values.byteLength);
+      this.#engine.memory.f32(ptr, values.length).set(values);
+      this.#values.set(name, ptr);
+    }
+    const sizes = productSizes(node)!;
+    return {
+      positions: withoutGroups(positions, node.params.weight!, sizes),
+      values: this.#values.get(name)!,
+    };
+  }
+
+  #plan(batch: number): Plan {
+    expect(!this.#closed, WHO, 'an open model', 'a closed one');
+    const known = this.#plans.get(batch);
+    if (known) return known;
+    const plan = compileSparsePlan(
+      {
+        engine: this.#engine,
+        graph: this.#graph,
+        params: this.#params,
+        nonZeros: (node) => this.#nonZeros(this.#products.get(node)!),
+      },
+      { batch },
+    );
+    this.#plans.set(batch, plan);
+    return plan;
+  }
+
+  #margin(image: Float32Array, label: number, eps: number): number {
+    const { output, network } = this.#graph;
+    const sound = true;
+    const lower = step(this.#engine, () => {
+      const box = ball(input(this.#engine, image, [1, ...network.input]), eps, { sound });
+      return intervalMargins(this.#graph, this.#params, box, [label], { sound }).read();
+    });
+    let least = Infinity;
+    for (let j = 0; j < sizeOf(output); j++) if (j !== label) least = Math.min(least, lower[j]!);
+    return least;
+  }
+
+  #checked(x: Sample): Float32Array {
+    expect(!this.#closed, WHO, 'an open model', 'a closed one');
+    const size = sizeOf(this.#graph.network.input);
+    expect(x?.length === size, `${WHO}: input`, `${size} numbers`, x?.length);
+    const image = Float32Array.from(x);
+    const odd = image.findIndex((value) => !Number.isFinite(value));
+    expect(odd < 0, `${WHO}: input`, 'finite numbers', `${x[odd]} at ${odd}`);
+    return image;
+  }
+
+  #inRange(x: Sample): Float32Array {
+    const image = this.#checked(x);
+    const out = image.findIndex((value) => value < 0 || value > 1);
+    const hint = 'Radii are of inputs in [0, 1]; normalisation is a layer of the network.';
+    expect(out < 0, `${WHO}: input`, 'numbers in [0, 1]', `${x[out]} at ${out}`, hint);
+    return image;
+  }
+}
+
+function predictionOf(logits: Float32Array): Prediction {
+  let label = 0;
+  for (let j = 1; j < logits.length; j++) if (logits[j]! > logits[label]!) label = j;
+  return { label, logits };
+}

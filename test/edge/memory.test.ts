@@ -1,0 +1,67 @@
+/** Memory of loading and predicting, in a process of its own, against what `inspect` says before. */
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, expect, it } from 'vitest';
+import { readCompact } from '../../src/io/compact';
+import { readModelFile } from '../../src/io/read';
+import { buildNetwork } from '../../src/nn/zoo';
+import { inspect } from '../../src/recipe/inspect';
+import { load } from '../../src/runtime/engine';
+import { bundled, site } from './bundle';
+import { compactOf } from './models';
+
+const here = await site();
+afterAll(() => here.remove());
+
+/** Array buffers and linear memory, seen whenever either may have grown. */
+const PROGRAM = `
+  const { openModel } = await import('./runtime.mjs');
+  const { readFileSync } = await import('node:fs');
+  const zlib = process.getBuiltinModule('node:zlib');
+  const bytes = readFileSync('large.compact');
+  const used = () => process.memoryUsage().external;
+  const before = used();
+  let peak = 0;
+  const watch = (owner, name) => {
+    const inner = owner[name];
+    owner[name] = function (...args) {
+      const result = inner.apply(this, args);
+      peak = Math.max(peak, used());
+      return result;
+    };
+  };
+  watch(zlib, 'inflateRawSync');
+  watch(WebAssembly.Memory.prototype, 'grow');
+  const model = await openModel(bytes);
+  model.predict(new Float32Array(3072).fill(0.5));
+  peak = Math.max(peak, used());
+  console.log(JSON.stringify({ peak: peak - before, ...model.info().bytes }));`;
+
+it('never holds dense weights, and stays below what inspect says', async () => {
+  const engine = await load({ threads: 1 });
+  const bytes = await compactOf(engine, buildNetwork('cnn-large', {}, [3, 32, 32], 10), 0.9);
+  const path = join(here.folder, 'large.compact');
+  writeFileSync(path, bytes);
+  const { model } = await readModelFile(engine, path);
+  const said = inspect(model);
+  engine.close();
+  writeFileSync(
+    join(here.folder, 'runtime.mjs'),
+    await bundled('src/edge/index.ts', { format: 'esm', platform: 'browser' }),
+  );
+  const argv = ['--input-type=module', '-e', PROGRAM];
+  const text = execFileSync(process.execPath, argv, { cwd: here.folder, encoding: 'utf8' });
+  const found = JSON.parse(text) as Record<'peak' | 'file' | 'decoded' | 'linear', number>;
+  expect(found.file).toBe(bytes.length);
+  expect(found.decoded).toBe(readCompact(bytes, path).decodedBytes);
+  // Biases of an untrained network are zeros, which the file codes.
+  const weights = said.layers.reduce((total, layer) => total + layer.weights, 0);
+  const biases = 4 * (said.parameters - weights);
+  expect(said.edge.decoded).toBeGreaterThanOrEqual(found.decoded);
+  expect(said.edge.decoded - found.decoded).toBeLessThanOrEqual(biases);
+  expect(found.peak).toBeGreaterThan(found.decoded);
+  expect(found.peak).toBeLessThanOrEqual(said.edge.peak);
+  // Less than the dense weights alone.
+  expect(found.peak).toBeLessThan(said.bytes);
+});
