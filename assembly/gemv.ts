@@ -16,7 +16,7 @@ function total(s: v128): f32 {
 }
 
 /**
- * y[0 .. rows) = the products of x with `rows` (1, 3 or 6) rows of W (+ bias), at 0 or more on
+ * y[0 .. rows) = the products of x with `rows` (1 or 6) rows of W (+ bias), at 0 or more on
  * demand. Six sums hide the latency of a multiply-add; with eight, V8 of Node 20 keeps some of them
  * in memory, at half the speed.
  */
@@ -37,8 +37,6 @@ function dots(
     if (rows > 1) {
       b = madd(v, v128.load(w + row), b);
       c = madd(v, v128.load(w + row * 2), c);
-    }
-    if (rows > 3) {
       d = madd(v, v128.load(w + row * 3), d);
       e = madd(v, v128.load(w + row * 4), e);
       f = madd(v, v128.load(w + row * 5), f);
@@ -50,8 +48,6 @@ function dots(
   if (rows > 1) {
     put(total(b), x, w + row, rest, bias + next, relu, y + 4);
     put(total(c), x, w + row * 2, rest, bias + next * 2, relu, y + 8);
-  }
-  if (rows > 3) {
     put(total(d), x, w + row * 3, rest, bias + next * 3, relu, y + 12);
     put(total(e), x, w + row * 4, rest, bias + next * 4, relu, y + 16);
     put(total(f), x, w + row * 5, rest, bias + next * 5, relu, y + 20);
@@ -75,14 +71,13 @@ export function gemv(
   const row = bytes(k);
   for (let j = r0; j < r1; ) {
     const left = r1 - j;
-    const rows = left >= 6 ? 6 : left >= 3 ? 3 : 1;
+    const rows = left >= 6 ? 6 : 1;
     const w = wt + row * j;
     const b = bias ? bias + bytes(j) : 0;
     for (let i = 0; i < m; i++) {
       const from = x + row * i;
       const to = y + bytes(i * n + j);
       if (rows == 6) dots(6, from, w, row, k, b, relu, to);
-      else if (rows == 3) dots(3, from, w, row, k, b, relu, to);
       else dots(1, from, w, row, k, b, relu, to);
     }
     j += rows;
