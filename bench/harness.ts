@@ -20,6 +20,10 @@ export interface Contestant {
   readonly async?: boolean;
   /** `run` returns (a promise of) the seconds of the call, measured by itself. */
   readonly selfTimed?: boolean;
+  /** One call is all there is, not even a warm one: for calls of many seconds. */
+  readonly once?: boolean;
+  /** What else the calls found, by the title of its column. */
+  readonly figures?: () => Readonly<Record<string, string>>;
   /** Throws where the result is wrong. Called once, before anything is timed. */
   readonly check?: () => void | Promise<void>;
 }
@@ -36,6 +40,8 @@ export interface Race {
   readonly title: string;
   readonly contestants: readonly Contestant[];
   readonly quotients?: readonly Quotient[];
+  /** Is told how it went, for races that sum up others. */
+  readonly done?: (outcome: Outcome) => void;
 }
 
 export interface Plan {
@@ -60,6 +66,7 @@ export interface Result {
   readonly spread: number;
   /** In the order they were taken. */
   readonly samples: readonly number[];
+  readonly figures: Readonly<Record<string, string>>;
 }
 
 export interface Ratio extends Quotient {
@@ -84,9 +91,12 @@ export async function hold(race: Race, plan: Plan): Promise<Outcome> {
   for (const contestant of race.contestants)
     lanes.push({ contestant, call: await warm(contestant, plan.warmSeconds), times: [], count: 1 });
   for (let round = 0; round < plan.rounds; round++)
-    for (const lane of lanes) await turn(lane, plan);
+    for (const lane of lanes) if (round === 0 || !lane.contestant.once) await turn(lane, plan);
   const results = lanes.map(({ contestant, times }) => summarise(contestant, times));
-  return { title: race.title, results, ratios: ratiosOf(race.quotients ?? [], results) };
+  const ratios = ratiosOf(race.quotients ?? [], results);
+  const outcome = { title: race.title, results, ratios };
+  race.done?.(outcome);
+  return outcome;
 }
 
 interface Lane {
@@ -99,7 +109,8 @@ interface Lane {
 }
 
 /** Calls twice, and until the time is up what does not time itself; seconds of the last call. */
-async function warm({ run, selfTimed }: Contestant, seconds: number): Promise<number> {
+async function warm({ run, selfTimed, once }: Contestant, seconds: number): Promise<number> {
+  if (once) return Number.POSITIVE_INFINITY;
   const end = performance.now() + 1000 * seconds;
   let last = 0;
   for (let calls = 0; calls < 2 || (!selfTimed && performance.now() < end); calls++) {
@@ -168,7 +179,10 @@ function finished(bench: Benchmark): Promise<number[]> {
   });
 }
 
-function summarise({ name, flops, images }: Contestant, samples: readonly number[]): Result {
+function summarise(
+  { name, flops, images, figures }: Contestant,
+  samples: readonly number[],
+): Result {
   const sorted = samples.toSorted((a, b) => a - b);
   const at = (share: number): number => {
     const place = share * (sorted.length - 1);
@@ -184,6 +198,7 @@ function summarise({ name, flops, images }: Contestant, samples: readonly number
     median,
     spread: (at(0.75) - at(0.25)) / median,
     samples,
+    figures: figures?.() ?? {},
   };
 }
 

@@ -39,7 +39,12 @@ export const machineLine = ({ cpu, cpus: count, node, v8, binary, threads }: Mac
 /** A table of the contestants, and one of the ratios where there are any. */
 export function render({ title, results, ratios }: Outcome, format: TableFormat): string {
   const head = format === 'markdown' ? `**${title}**` : title;
-  const tables = [table(RESULTS, results.map(resultCells), format)];
+  const figures = [...new Set(results.flatMap((result) => Object.keys(result.figures)))];
+  const rows = results.map((result) => [
+    ...resultCells(result),
+    ...figures.map((key) => result.figures[key] ?? ''),
+  ]);
+  const tables = [table([...RESULTS, ...figures], rows, format)];
   if (ratios.length > 0) tables.push(table(RATIOS, ratios.map(ratioCells), format));
   return [head, ...tables].join('\n\n');
 }

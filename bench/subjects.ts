@@ -11,6 +11,7 @@ import { start } from './start';
 import type { Subject } from './subject';
 import { threads } from './threads';
 import { training } from './training';
+import { verifiers } from './verifiers';
 
 export const subjects: Readonly<Record<string, Subject>> = {
   roofline,
@@ -21,6 +22,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
   profile,
   threads,
   sparse,
+  verifiers,
   start,
   edge,
   peers,

@@ -82,6 +82,7 @@ export { layers } from './nn/layers/registry';
 export { lower } from './nn/lower';
 export { createModel, freeModel, type Model, modelFrom } from './nn/model';
 export { summary } from './nn/summary';
+export { supportZeros } from './nn/support';
 export { buildNetwork, type ZooEntry, zoo } from './nn/zoo';
 export type { OptionsSchema } from './options';
 export { removeDead, type WithoutDead } from './prune/dead';

@@ -109,13 +109,16 @@ function numbers(values: Values, name: string): number[] | undefined {
   });
 }
 
-/** Raises an error where the output file exists and --force was not given. */
+/** Raises an error where the output file exists and --force was not given, or cannot be: before the work. */
 export async function freeOutput(out: string, values: Values): Promise<string> {
   const { kindOf } = await import('../io/files');
-  if (!values.on('force') && (await kindOf(out)) !== undefined)
-    throw new EspalierError(
-      `${out}: expected no such file yet, got one. Choose another name, or --force to replace it.`,
-    );
+  const { dirname } = await import('node:path');
+  const kind = await kindOf(out);
+  if (kind === 'folder') fail(out, 'the name of a file', 'a folder');
+  if (kind === 'file' && !values.on('force'))
+    fail(out, 'no such file yet', 'one', 'Choose another name, or --force to replace it.');
+  const folder = dirname(out);
+  if ((await kindOf(folder)) !== 'folder') fail(out, 'a folder to write to', `none at ${folder}`);
   return out;
 }
 

@@ -78,6 +78,7 @@ export function compilePlan(model: Model, { batch, direct = false }: PlanOptions
       bytes: memory.bytes,
       run(images) {
         expect(images.length === samples, 'plan.run', `${samples} numbers`, images.length);
+        memory.check(model);
         engine.memory.f32(input, samples).set(images);
         for (const { run } of steps) run();
         return engine.memory.f32(output, batch * sizeOf(graph.output)).slice();
@@ -201,6 +202,7 @@ export class PlanMemory {
   readonly #engine: Engine;
   readonly #blocks = new Map<Ptr, number>();
   readonly #idle = new Set<Ptr>();
+  #freed = false;
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -232,7 +234,15 @@ export class PlanMemory {
     this.scratch = this.own(this.workspace);
   }
 
+  /** Raises an error where a run would use memory that was given back, of the plan or of the model. */
+  check(model: Model): void {
+    expect(!this.#freed, 'plan.run', 'a plan that was not freed', 'a freed one');
+    // A freed tensor has no address, and says so.
+    for (const { ptr } of model.params.values()) expect(ptr > 0, 'plan.run', 'an address', ptr);
+  }
+
   free(): void {
+    this.#freed = true;
     for (const ptr of this.#blocks.keys()) this.#engine.memory.free(ptr);
     this.#blocks.clear();
     this.#idle.clear();

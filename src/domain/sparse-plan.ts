@@ -75,6 +75,7 @@ export function compileSparsePlan(model: SparseModel, { batch }: Pick<PlanOption
           `${batch * samples} numbers`,
           images.length,
         );
+        memory.check(model);
         const result = new Float32Array(batch * classes);
         for (let b = 0; b < batch; b += lanes) {
           const count = Math.min(lanes, batch - b);

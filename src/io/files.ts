@@ -9,6 +9,7 @@ import { EspalierError, expect, fail } from '../errors';
 
 const CAUSES: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or folder',
+  EEXIST: 'there is a file of this name',
   ENOTDIR: 'a part of the path is not a folder',
   EISDIR: 'a folder',
   EACCES: 'permission denied',
@@ -39,6 +40,14 @@ export async function kindOf(path: string): Promise<'file' | 'folder' | undefine
   } catch {
     return undefined;
   }
+}
+
+/** Creates a folder and those above it; what is there already stays. */
+export async function makeFolder(path: string): Promise<void> {
+  const fs = await import('node:fs/promises');
+  await fs.mkdir(path, { recursive: true }).catch((error: unknown) => {
+    fail(path, 'to create this folder', cause(error), 'Choose another name.');
+  });
 }
 
 /**

@@ -2,6 +2,7 @@
 import { expect, lookup } from '../errors';
 import type { Engine } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
+import { dropSupport } from '../tensor/supports';
 import { assign, keep, step, type Tensor } from '../tensor/tensor';
 import { compile, type Graph, type GraphNode, type Network, paramSpecs } from './graph';
 import { type Initialiser, initialise, initialisers } from './init';
@@ -76,5 +77,8 @@ export function prunableNames(graph: Graph): string[] {
 
 /** Gives the parameters' memory back; the model is of no use afterwards. */
 export function freeModel(model: Model): void {
-  for (const tensor of model.params.values()) tensor.free();
+  for (const tensor of model.params.values()) {
+    dropSupport(tensor);
+    tensor.free();
+  }
 }

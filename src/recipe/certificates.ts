@@ -13,9 +13,10 @@ import {
 import { check, fingerprint, provenMargin } from '../check/check';
 import type { DataSet } from '../data/types';
 import { EspalierError, expect } from '../errors';
-import { kindOf, readFile, writeAtomic } from '../io/files';
+import { kindOf, makeFolder, readFile, writeAtomic } from '../io/files';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { supportZeros } from '../nn/support';
 import { parseOptions } from '../options';
 import { verifiers } from '../verify/verifiers/registry';
 import { batchOf, checkFits } from './evaluate';
@@ -69,11 +70,10 @@ export async function certify(
 ): Promise<Certified[]> {
   checkFits(model, set);
   const { join } = await import('node:path');
-  const fs = await import('node:fs/promises');
   const wrong = indices.find((index) => !(index >= 0 && index < set.test.count));
   expect(wrong === undefined, '--index', `positions in [0, ${set.test.count})`, wrong);
-  await fs.mkdir(folder, { recursive: true });
-  const canonical = lower(model);
+  await makeFolder(folder);
+  const canonical = supportZeros(lower(model));
   const total = indices.length;
   const results: Certified[] = [];
   const started = performance.now();
@@ -179,7 +179,7 @@ export async function checkFiles(
   { path, limit, onEvent, signal }: CheckFilesOptions,
 ): Promise<Checked[]> {
   const files = await filesIn(path);
-  const canonical = lower(model);
+  const canonical = supportZeros(lower(model));
   const results: Checked[] = [];
   const started = performance.now();
   onEvent?.({ type: 'phase', phase: 'check', title: 'check', total: files.length, done: 0 });

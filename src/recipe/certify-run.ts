@@ -8,7 +8,7 @@
  * its own blocks, and then whatever is missing. Verdicts do not depend on how blocks are shared.
  */
 import { sha256 } from '../data/sha256';
-import { fail } from '../errors';
+import { makeFolder } from '../io/files';
 import { VERSION } from '../version';
 import { type BlockVerdicts, type CertifyJob, certifyBlock, type SampleVerdict } from './certify';
 import { canonicalJson } from './config';
@@ -52,10 +52,7 @@ interface BlockRecord extends JournalRecord, BlockVerdicts {
 
 export async function certify(job: CertifyJob, hooks: CertifyHooks): Promise<Certification> {
   const { dir, identity, total, shard, startOthers } = hooks;
-  const fs = await import('node:fs/promises');
-  await fs.mkdir(dir, { recursive: true }).catch((error: Error) => {
-    fail(dir, 'to create the folder of the journals', error.message);
-  });
+  await makeFolder(dir);
   const { eps, verifiers, radius } = job;
   const text = canonicalJson({ VERSION, BLOCK, identity, eps, verifiers, radius });
   const hash = (await sha256([new TextEncoder().encode(text)])).slice(0, 16);

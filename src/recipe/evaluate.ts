@@ -10,6 +10,7 @@ import type { DataSet, Split } from '../data/types';
 import { expect, lookup } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { supportZeros } from '../nn/support';
 import { proportion } from '../report/binomial';
 import type { Accuracies } from '../report/types';
 import { sizeOf } from '../tensor/shape';
@@ -52,7 +53,7 @@ export async function evaluate(
   const attackTotal = Math.min(split.count, config.attackLimit ?? split.count);
   const verifyTotal = known?.length ?? Math.min(split.count, config.verifyLimit ?? split.count);
   const counts = { benign: 0, era: 0, vra: 0, contradictions: 0 };
-  const canonical = lower(model);
+  const canonical = supportZeros(lower(model));
   const started = performance.now();
   onEvent?.({ type: 'phase', phase: 'evaluate', title, total: split.count, done: 0 });
   try {

@@ -18,6 +18,8 @@ interface Line {
 }
 
 const NEWLINE = 10;
+/** How every line starts, so that a torn one is told from a file that is no journal. */
+const START = '{"event":"';
 const MAX_BYTES = 1 << 28;
 
 export class Journal {
@@ -61,7 +63,9 @@ export class Journal {
 
   /** Writes one line and waits until the disk has it; on failure the journal is as it was. */
   append(record: JournalRecord): Promise<void> {
-    const bytes = new TextEncoder().encode(`${JSON.stringify(record)}\n`);
+    const { event, ...rest } = record;
+    const line = JSON.stringify({ event, ...rest });
+    const bytes = new TextEncoder().encode(`${line}\n`);
     return this.#inTurn(async () => {
       const start = this.#lines.at(-1)?.end ?? 0;
       try {
@@ -121,10 +125,13 @@ function parse(path: string, bytes: Uint8Array): Line[] {
   const decoder = new TextDecoder();
   for (let start = 0; start < bytes.length; ) {
     const newline = bytes.indexOf(NEWLINE, start);
-    if (newline < 0) break;
-    const record = parseRecord(decoder.decode(bytes.subarray(start, newline)));
+    const text = decoder.decode(bytes.subarray(start, newline < 0 ? bytes.length : newline));
+    const record = newline < 0 ? undefined : parseRecord(text);
     if (record === undefined) {
-      if (newline === bytes.length - 1) break;
+      const last = newline < 0 || newline === bytes.length - 1;
+      if (last && (lines.length > 0 || isTorn(text))) break;
+      if (last)
+        fail(path, 'a journal', 'another file', 'Choose another name; it was left as it is.');
       fail(
         `${path}: line ${lines.length + 1}`,
         'a JSON object with "event"',
@@ -137,6 +144,10 @@ function parse(path: string, bytes: Uint8Array): Line[] {
   }
   return lines;
 }
+
+/** The start of a line, or the zeros that a power cut may leave in its place. */
+const isTorn = (text: string): boolean =>
+  text.startsWith(START) || START.startsWith(text) || /^\0*$/.test(text);
 
 function parseRecord(text: string): JournalRecord | undefined {
   try {

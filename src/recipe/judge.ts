@@ -7,6 +7,7 @@ import type { DataSet } from '../data/types';
 import { lookup } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { supportZeros } from '../nn/support';
 import { certifiedCurve, type RadiusCurve } from '../report/radius';
 import { verifiers } from '../verify/verifiers/registry';
 import { type Certification, certify, type Shard } from './certify-run';
@@ -51,7 +52,7 @@ export async function judge(
   const split = set.test;
   const eps = config.evaluate.eps ?? 0.1;
   const total = Math.min(split.count, config.evaluate.verifyLimit ?? split.count);
-  const canonical = lower(model);
+  const canonical = supportZeros(lower(model));
   let certification: Certification;
   try {
     const identity = { model: job.identity, data: set.sha256 };

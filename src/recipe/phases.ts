@@ -6,6 +6,7 @@ import { logits } from '../domain/classifier';
 import { expect, lookup } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model, prunableNames } from '../nn/model';
+import { supportZeros } from '../nn/support';
 import { parseOptions } from '../options';
 import { freeMasks } from '../prune/mask';
 import { prune } from '../prune/prune';
@@ -99,7 +100,7 @@ export function outputBounds(
   const { name, ...given } = method;
   const options = parseOptions(entry.options, given, `--method ${name}`);
   const sound = method.sound !== false;
-  const canonical = lower(model);
+  const canonical = supportZeros(lower(model));
   const { engine, graph } = canonical;
   const result = indices.map((index) => {
     const { images, labels } = batchOf(set, set.test, index, index + 1);

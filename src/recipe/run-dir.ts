@@ -48,14 +48,11 @@ const ours = new Set<string>();
 /** Creates or resumes the run of `config` in `dir` and locks it for this process. */
 export async function openRun(dir: string, config: Config): Promise<RunDir> {
   const path = await import('node:path');
-  const fs = await import('node:fs/promises');
-  const { writeAtomic } = await import('../io/files');
+  const { makeFolder, writeAtomic } = await import('../io/files');
   const paths = pathsOf(dir, path.join);
   const hash = await configHash(config);
   const resumed = await inspectRun(dir, config, hash);
-  await fs.mkdir(dir, { recursive: true }).catch((error: Error) => {
-    throw new EspalierError(`${dir}: expected to create the run directory, got: ${error.message}.`);
-  });
+  await makeFolder(dir);
   const release = await takeLock(path.join(dir, 'lock'));
   try {
     // Again, as another process may have been faster between the first look and the lock.

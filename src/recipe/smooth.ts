@@ -7,6 +7,7 @@ import type { DataSet } from '../data/types';
 import { EspalierError } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { supportZeros } from '../nn/support';
 import { proportion } from '../report/binomial';
 import type { Proportion } from '../report/types';
 import { type Smoothed, smooth } from '../verify/smoothing';
@@ -59,7 +60,7 @@ export async function smoothSet(
   const { sigma, n0, n, alpha, seed, radii } = options;
   const settings: SmoothSettings = { sigma, n0, n, alpha, seed, radii };
   const total = Math.min(set.test.count, limit ?? set.test.count);
-  const canonical = lower(model);
+  const canonical = supportZeros(lower(model));
   let journal: Journal | undefined;
   try {
     if (out !== undefined) journal = await Journal.open(out);

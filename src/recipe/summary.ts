@@ -5,6 +5,7 @@ import { predict } from '../domain/classifier';
 import { leastMargins } from '../domain/interval';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { supportZeros } from '../nn/support';
 import { sparsityOf } from '../prune/mask';
 import type { Accuracies, Exhibit, HistogramPair, Summary } from '../report/types';
 import type { Engine } from '../runtime/engine';
@@ -101,7 +102,7 @@ async function deflatedBytes(path: string): Promise<number> {
 
 /** Median over nine batches of up to 500 test images, after two for warming up. */
 function imagesPerSecond(model: Model, set: DataSet): number {
-  const canonical = lower(model);
+  const canonical = supportZeros(lower(model));
   const { images, labels } = batchOf(set, set.test, 0, Math.min(500, set.test.count));
   const shape = [labels.length, ...model.graph.network.input];
   const seconds: number[] = [];
@@ -143,7 +144,7 @@ export function exhibits(
   config: EvaluateConfig,
   seed: number,
 ): Exhibit[] {
-  const canonical = lower(model);
+  const canonical = supportZeros(lower(model));
   const { images, labels } = batchOf(set, set.test, 0, Math.min(SHOWN, set.test.count));
   const { images: attacked } = exhibitAttack(canonical, images, labels, config, seed);
   const shape = [labels.length, ...model.graph.network.input];

@@ -9,6 +9,7 @@ import type { DataSet, Split } from '../data/types';
 import { lookup } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { supportMasks, supportZeros } from '../nn/support';
 import { assertMasked, freeMasks } from '../prune/mask';
 import type { Masks } from '../prune/strategy';
 import type { EpochRecord } from '../report/types';
@@ -112,8 +113,26 @@ export function freePhase({ model, masks, best, optimizer }: Phase, keeping?: Mo
   if (model !== keeping) freeModel(model);
 }
 
-/** Trains to the end of the phase; false if `signal` stopped it before (the state was saved). */
+/**
+ * Trains to the end of the phase; false if `signal` stopped it before (the state was saved). With
+ * masks it trains over the non-zeros, where that pays.
+ */
 export async function runPhase(
+  phase: Phase,
+  config: Pick<Config, 'seed' | 'objective' | 'data'>,
+  training: TrainingConfig,
+  data: TrainingData,
+  hooks: PhaseHooks,
+): Promise<boolean> {
+  const drop = phase.masks && supportMasks(phase.model, phase.masks);
+  try {
+    return await runEpochs(phase, config, training, data, hooks);
+  } finally {
+    drop?.();
+  }
+}
+
+async function runEpochs(
   phase: Phase,
   config: Pick<Config, 'seed' | 'objective' | 'data'>,
   training: TrainingConfig,
@@ -248,7 +267,7 @@ async function heldOut(
   seed: number,
 ): Promise<Score> {
   const objective = lookup(objectives, options.name, 'objective');
-  const canonical = lower(model);
+  const canonical = supportZeros(lower(model));
   let [benign, robust] = [0, 0];
   try {
     for (let from = 0; from < held.count; from += 500) {

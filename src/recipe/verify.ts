@@ -11,6 +11,7 @@ import { type ReadOptions, readModelFile } from '../io/read';
 import { type Answer, type Property, parseVnnlib } from '../io/vnnlib';
 import { lower } from '../nn/lower';
 import { freeModel } from '../nn/model';
+import { supportZeros } from '../nn/support';
 import type { Engine } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
 import { Budget } from '../verify/budget';
@@ -123,7 +124,7 @@ async function readBoth(
   const fits = property.inputs === inputs && property.outputs === outputs;
   const sizes = `${property.inputs} inputs and ${property.outputs} outputs`;
   expect(fits, spec, `the ${inputs} inputs and ${outputs} outputs of ${path}`, sizes);
-  return { model: { ...lower(file.model), original: file.model }, property };
+  return { model: { ...supportZeros(lower(file.model)), original: file.model }, property };
 }
 
 function verdictOf(outcomes: readonly Outcome[], budget: Budget): FileVerdict {

@@ -191,7 +191,8 @@ export function copyCall(
   from: View,
   to: View,
 ): Call {
-  if (count === 1 || (from.column === 1 && to.column === 1))
+  // What lies side by side goes innermost: columns, or the images that are lanes.
+  if (count === 1 || (from.image !== 1 && to.image !== 1))
     return engine.prepare(
       ...(['copy_strided', c, count, h, w] as const),
       ...([from.ptr, from.channel, from.image, from.line, from.column] as const),

@@ -72,7 +72,10 @@ export interface Support {
   free(): void;
 }
 
-/** Encodes where `mask` [oc, c, kh, kw] is not 0. Its memory is kept until `free`. */
+/**
+ * Encodes where `mask` [oc, c, kh, kw] is not 0, which must stay as it is. Its memory is kept until
+ * `free`.
+ */
 export function supportOf(mask: Tensor, sizes: ConvSizes): Support {
   const [c, h, w, oc, kh, kw] = sizes;
   const { engine } = mask;
@@ -86,16 +89,33 @@ export function supportOf(mask: Tensor, sizes: ConvSizes): Support {
   const job = { mask, sizes, lanes, keep };
   const forward = sideOf(job, false, true);
   const overlaps = forward.to.plain && forward.to.shape[2] % GROUP !== 0;
+  const [transposed, sampled] = [
+    once(() => sideOf(job, true, true)),
+    once(() => (overlaps ? sideOf(job, false, false) : forward)),
+  ];
   return {
     sizes,
     lanes,
     nnz: forward.passes.reduce((sum, { nnz }) => sum + nnz, 0),
     forward,
-    transposed: sideOf(job, true, true),
-    sampled: overlaps ? sideOf(job, false, false) : forward,
+    get transposed() {
+      return transposed();
+    },
+    get sampled() {
+      return sampled();
+    },
     free: () => {
       for (const ptr of blocks.splice(0)) engine.memory.free(ptr);
     },
+  };
+}
+
+/** Encoded when first asked for: bounds and values need one side only. */
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => {
+    made ??= make();
+    return made;
   };
 }
 

@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { present } from '../../bench/goldens';
 import { hold } from '../../bench/harness';
 import { installed } from '../../bench/peers/packages';
 import { machineOf, render } from '../../bench/report';
@@ -11,6 +12,9 @@ import { bundle } from '../../scripts/bench.mjs';
 import { type Engine, load } from '../../src/runtime/engine';
 
 const PLAN = { rounds: 1, samples: 1, warmSeconds: 0, leastSeconds: 1e-5 };
+
+const absent = (name: string): boolean =>
+  (name === 'peers' && !installed()) || (name === 'verifiers' && !present());
 
 let engine: Engine;
 let [script, library] = ['', ''];
@@ -25,7 +29,7 @@ afterAll(() => {
 });
 
 describe.each(Object.entries(subjects))('%s', (name, subject) => {
-  it.skipIf(name === 'peers' && !installed())('runs and is right', async () => {
+  it.skipIf(absent(name))('runs and is right', async () => {
     const used = engine.memory.usedBytes;
     const titles = new Set<string>();
     for await (const race of subject.races({ engine, size: 'tiny', script, library })) {

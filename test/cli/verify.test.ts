@@ -66,6 +66,21 @@ describe('verify', () => {
       expect((await run([...line, '--force'])).code).toBe(0);
     }));
 
+  it('refuses an answer file that cannot be, before it searches', () =>
+    inTemporaryFolder(async (file, write) => {
+      await write('file', 'x');
+      const verify: Backend['verify'] = async () => {
+        throw new Error('searched');
+      };
+      for (const out of [file('none/a.txt'), file('file/a.txt'), file('.')]) {
+        const { code, stderr } = await run(['verify', 'm', 'p', '--out', out, '--force'], {
+          verify,
+        });
+        expect(stderr).toMatch(/: expected (a folder to write to|the name of a file), got/);
+        expect(code).toBe(2);
+      }
+    }));
+
   it.each([
     ['verify', /MODEL: expected/],
     ['verify m', /SPEC: expected a property/],

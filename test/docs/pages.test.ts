@@ -184,7 +184,7 @@ function flat(value: object, path = ''): string[][] {
 
 it('examples are all shown somewhere', () => {
   const text = PAGES.map(read).join('\n');
-  for (const name of ['quickstart', 'certify', 'gradients', 'compact', 'adding/split'])
+  for (const name of ['quickstart', 'certify', 'gradients', 'compact', 'verify', 'adding/split'])
     expect(text).toContain(`examples/${name}.ts`);
   expect(readFileSync(join(ROOT, 'docs/numerics.md'), 'utf8')).toContain(
     'test/docs/numerics.test.ts',

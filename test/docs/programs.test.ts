@@ -3,9 +3,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { backend } from '../../src/cli/wiring';
 import { loadTensors } from '../../src/io/model';
 import { decode } from '../../src/io/safetensors';
 import type { Summary } from '../../src/report/types';
+import { run } from '../cli/fake';
 import { leaves, plain, read, tableBelow } from './markdown';
 
 const page = read('docs/formats.md');
@@ -23,6 +25,7 @@ beforeAll(async () => {
   await import('../../examples/certificate');
   await import('../../examples/smooth');
   await import('../../examples/compact');
+  await import('../../examples/verify');
   log.mockRestore();
 }, 60_000);
 afterAll(() => {
@@ -33,8 +36,8 @@ afterAll(() => {
 const summary = (): Summary => JSON.parse(readFileSync(join(runDir, 'summary.json'), 'utf8'));
 
 describe('the programs', () => {
-  it('print a table, an answer, a gradient, certificates, a radius and two sizes', () => {
-    expect(printed).toHaveLength(6);
+  it('print a table, an answer, a gradient, certificates, a radius, sizes and a bound', () => {
+    expect(printed).toHaveLength(7);
     expect(String(printed[0]![0])).toContain('VRA');
     expect(String(printed[1]![0])).toMatch(/^certified: |^unknown: /);
     expect(printed[2]).toEqual([121, Float32Array.of(66, 88)]);
@@ -42,6 +45,9 @@ describe('the programs', () => {
     expect(String(printed[4]![0])).toMatch(/^class \d within an L2 distance of|^abstains after/);
     expect(String(printed[5]![0])).toMatch(
       /^19240 -> \d{4} bytes, (2\d|3[0-2]) different weights$/,
+    );
+    expect(String(printed[6]![0])).toMatch(
+      /^(certified|falsified|unknown) by \S.*: proven distance from unsafe (-?\d+\.\d\d|-Infinity)$/,
     );
   });
 
@@ -82,6 +88,23 @@ describe('docs/formats.md', () => {
   it('lists the fields of a journal record', () => {
     const lines = readFileSync(join(runDir, 'journal.jsonl'), 'utf8').trim().split('\n');
     for (const line of lines) expectListed('Journal', leaves(JSON.parse(line)));
+  });
+
+  it('lists the files of an evaluation and their fields', async () => {
+    const dir = join(folder, 'evaluation');
+    const model = join(runDir, 'pruned.safetensors');
+    const argv = ['evaluate', model, '--verify', 'interval,crown', '--radius', '--limit', '20'];
+    const { code } = await run([...argv, '--out', dir, '--threads', '1'], backend);
+    expect(code).toBe(0);
+    const journals = /^certify-[0-9a-f]{16}-\d+\.jsonl$/;
+    const files = readdirSync(dir).map((name) => name.replace(journals, 'certify-<job>-<i>.jsonl'));
+    const listed = tableBelow(page, 'Evaluations').map(([file]) => plain(file!));
+    expect([...new Set(files)].sort()).toEqual(listed.sort());
+    const journal = readdirSync(dir).find((name) => journals.test(name))!;
+    const [line] = readFileSync(join(dir, journal), 'utf8').split('\n');
+    expectListed('Blocks', leaves(JSON.parse(line!)));
+    const result = JSON.parse(readFileSync(join(dir, 'evaluation.json'), 'utf8'));
+    expectListed('Result of an evaluation', leaves(result));
   });
 
   it('lists the metadata of a compact model', () => {

@@ -91,8 +91,11 @@ describe.each(binaries())('%s', (binary) => {
       const out = propagate(graph, params, interval({ sound: true }), at);
       const [lo, hi] = [out.lo.read(), out.hi.read()];
       if ([...lo, ...hi].every(claims)) expectAround(exact[last]!, lo, hi, 'domain');
-      for (const [k, bounds] of exact.entries())
-        expectAround(bounds, found[k]!.lo, found[k]!.hi, `checker, ${k}`);
+      // Where a network overflows, the checker claims nothing of it either.
+      for (const [k, bounds] of exact.entries()) {
+        const { lo, hi } = found[k]!;
+        if ([...lo, ...hi].every(claims)) expectAround(bounds, lo, hi, `checker, ${k}`);
+      }
       const margins = intervalMargins(graph, params, at, [0], { sound: true }).read();
       const before = graph.nodes[last]!.inputs[0]!;
       const truth = exactMargins(program.steps[last]!, before < 0 ? start : exact[before]!);

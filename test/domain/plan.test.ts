@@ -166,3 +166,22 @@ function runForm(
   for (const call of calls) engine.start(call, engine.arena.alloc((call.work ?? 0) * call.parts));
   return engine.memory.f32(y, size).slice();
 }
+
+describe('memory that was given back', () => {
+  it('is not used by a plan that was freed, or whose model or engine was', async () => {
+    const own = await load({ threads: 1 });
+    const network = sequential('n', [5], [['dense', { units: 3 }]]);
+    const model = createModel(own, network, { seed: 1 });
+    const images = imagesOf(model, 2);
+    const gone = compilePlan(model, { batch: 2 });
+    gone.free();
+    gone.free();
+    expect(() => gone.run(images)).toThrow(/plan\.run: expected a plan that was not freed/);
+    const [closed, orphan] = [compilePlan(model, { batch: 2 }), compilePlan(model, { batch: 2 })];
+    expect(orphan.run(images)).toHaveLength(6);
+    freeModel(model);
+    expect(() => orphan.run(images)).toThrow(/freed/);
+    own.close();
+    expect(() => closed.run(images)).toThrow(/expected/);
+  });
+});

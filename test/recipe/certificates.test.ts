@@ -88,6 +88,19 @@ describe('certify', () => {
     });
   });
 
+  it('refuses a folder that is a file', async () => {
+    await inTemporaryFolder(async (file, write) => {
+      await write('c', 'mine');
+      const run = certify(model, set, {
+        indices,
+        eps: 0.1,
+        methods: ['interval'],
+        folder: file('c'),
+      });
+      await expect(run).rejects.toThrow(/c: expected to create this folder, got EEXIST/);
+    });
+  });
+
   it('refuses images that are not there', async () => {
     const options = { eps: 0.1, methods: ['interval'], folder: 'nowhere' } as const;
     await expect(certify(model, set, { ...options, indices: [1e6] })).rejects.toThrow(/--index/);

@@ -56,6 +56,26 @@ describe('Journal', () => {
     });
   });
 
+  it('leaves a file alone that is no journal', async () => {
+    await inTemporaryFolder(async (file, write) => {
+      const model = `\x08\0\0\0\0\0\0\0{"a":[]}`;
+      for (const text of ['hi\n', 'hi', '{}\n', '[1]', '{"name":"config"}\n', model]) {
+        await write('a', text);
+        await expect(Journal.open(file('a'))).rejects.toThrow(/a: expected a journal, got another/);
+        await expect(readJournal(file('a'))).rejects.toThrow(/expected a journal/);
+        expect(await readFile(file('a'), 'utf8')).toBe(text);
+      }
+      for (const text of ['', '{', '{"event', '{"event":"ep', '\0\0\0', '{"event":"a"\n']) {
+        await write('a', text);
+        const journal = await Journal.open(file('a'));
+        expect(journal.records).toEqual([]);
+        await journal.append(epoch(1));
+        await journal.close();
+        expect(await readJournal(file('a'))).toEqual([epoch(1)]);
+      }
+    });
+  });
+
   it('drops a last line of zeros or rubbish, and refuses rubbish before the end', async () => {
     await inTemporaryFolder(async (file, write) => {
       await write('a', `${JSON.stringify(epoch(1))}\n\0\0\0\0\n`);

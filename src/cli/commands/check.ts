@@ -43,7 +43,7 @@ export const command: Command = {
           io,
           accepted
             ? `accepted  ${file}: ${text}; margin >= ${short(margin!)}`
-            : `REJECTED  ${text}`,
+            : `REJECTED  ${text.startsWith(file) ? text : `${file}: ${text}`}`,
         );
       if (files.length > 1)
         print(io, `${count(files.length - rejected)} accepted, ${count(rejected)} rejected`);

@@ -59,14 +59,14 @@ export const command: Command = {
       }),
     );
     const result = formatResult(verdict.answer, verdict.counterexample);
-    if (out !== undefined) {
-      const { writeAtomic } = await import('../../io/files');
-      await writeAtomic(out, result);
-    }
     if (values.on('json')) printJson(io, { model, spec, ...finite(verdict) });
     else {
       print(io, result.trimEnd());
       io.stderr.write(`${summaryOf(verdict)}\n`);
+    }
+    if (out !== undefined) {
+      const { writeAtomic } = await import('../../io/files');
+      await writeAtomic(out, result);
     }
     return verdict.answer === 'unsat' ? EXIT.done : EXIT.badNews;
   },
