@@ -107,6 +107,8 @@ export default defineConfig([
     ...bundle([]),
     entry: { runtime: 'src/edge/index.ts' },
     platform: 'neutral',
+    // Of functions that are not in the bundle in the end.
+    external: [/^node:/],
     format: ['esm', 'cjs'],
     dts: TYPES,
     minify: true,

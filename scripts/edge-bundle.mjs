@@ -5,7 +5,8 @@
 
 /** Source -> what stands for it. */
 const ABSENT = {
-  'src/tensor/supports.ts': 'export const supportFor = () => undefined;',
+  'src/tensor/supports.ts':
+    'const none = () => undefined; export { none as supportFor, none as setSupport, none as dropSupport };',
   'src/tensor/supported.ts':
     'export const supportedProduct = 0, supportedRadius = 0, supportedTranspose = 0;',
   'src/domain/forms.ts': 'export const forms = {};',
