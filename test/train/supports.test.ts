@@ -29,7 +29,7 @@ function trained(engine: Engine, name: string, starts: readonly number[]): Train
   const masks = new Map<string, Tensor>();
   for (const full of prunableNames(job.model.graph)) {
     const { shape, size } = job.model.params.get(full)!;
-    const ones = range(0, size).map(() => Number(random.real(0, 1) < 0.2));
+    const ones = range(0, size).map(() => Number(random.real(0, 1) < 0.15));
     masks.set(full, keep(engine, shape, ones));
   }
   applyMasks(job.model, masks);

@@ -26,7 +26,7 @@ beforeAll(async () => {
   set = await toySet();
 });
 
-/** Trained with a fifth of its weights; the first filter of a layer and a whole unit are gone. */
+/** Trained with a seventh of its weights; the first filter of a layer and a whole unit are gone. */
 function prunedToy(engine: Engine): Model {
   const random = sampler(7);
   const all = range(0, 8).map((b) => batchFrom(set, set.train, range(30 * b, 30 * b + 30)));
@@ -36,7 +36,7 @@ function prunedToy(engine: Engine): Model {
   for (const name of prunableNames(model.graph)) {
     const { shape, size } = model.params.get(name)!;
     const first = name.startsWith('conv2') ? size / shape[0]! : 0;
-    const ones = range(0, size).map((i) => Number(i >= first && random.real(0, 1) < 0.2));
+    const ones = range(0, size).map((i) => Number(i >= first && random.real(0, 1) < 0.15));
     masks.set(name, keep(engine, shape, ones));
   }
   applyMasks(model, masks);
