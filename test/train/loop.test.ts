@@ -59,7 +59,7 @@ describe.each(Object.entries(objectives))('%s', (_, objective) => {
     run(2, 200);
     expect(state()).toEqual(early);
     // A leak grows in every stretch; compiled code and caches only now and then.
-    const grown = range(0, 5).map((stretch) => {
+    const grown = range(0, 12).map((stretch) => {
       const before = heapAfterCollection();
       run(200 + 100 * stretch, 300 + 100 * stretch);
       return heapAfterCollection() - before;
