@@ -100,15 +100,17 @@ export function conv2d_lines(
     if (tabled != lines) {
       tabled = lines;
       let at = table;
-      for (let i = 0; i < c; i++) {
-        for (let ky = 0; ky < kh; ky++) {
-          for (let kx = 0; kx < kw; kx++, at += 4) {
-            const phase = ((ky * dh) % s) * s + ((kx * dw) % s);
-            const line = (i * s * s + phase) * ph + (ky * dh) / s;
-            store<u32>(at, bytes(line * pw + (kx * dw) / s));
-          }
+      for (let ky = 0; ky < kh; ky++) {
+        for (let kx = 0; kx < kw; kx++, at += 4) {
+          const phase = ((ky * dh) % s) * s + ((kx * dw) % s);
+          const line = phase * ph + (ky * dh) / s;
+          store<u32>(at, bytes(line * pw + (kx * dw) / s));
         }
       }
+      // Every other channel lies a constant distance behind the one before.
+      const next = bytes(s * s * size);
+      const area = bytes(kh * kw);
+      for (; at < end; at += 4) store<u32>(at, load<u32>(at - area) + <u32>next);
       q = quads;
       for (let line = 0; line < lines; line++) {
         for (let i = 0; i < across; i++, q += 8) {

@@ -6,7 +6,7 @@
  * Layers without a form run as in the value domain. Buffers are shared by values that are not alive
  * at the same time.
  */
-import { expect } from '../errors';
+import { expect, fail } from '../errors';
 import { type Graph, type GraphNode, readers } from '../nn/graph';
 import type { ProductSizes } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
@@ -77,7 +77,7 @@ export function compilePlan(model: Model, { batch, direct = false }: PlanOptions
       steps,
       bytes: memory.bytes,
       run(images) {
-        expect(images.length === samples, 'plan.run', `${samples} numbers`, images.length);
+        if (images.length !== samples) fail('plan.run', `${samples} numbers`, images.length);
         memory.check(model);
         engine.memory.f32(input, samples).set(images);
         for (const { run } of steps) run();
@@ -164,8 +164,11 @@ export function productStep(
   const keep = (bytes: number): Ptr => memory.own(bytes);
   const calls = form.compile({ engine, batch, sizes, weight, bias, ...places, keep });
   memory.workspace = Math.max(memory.workspace, ...calls.map(workspaceOf));
+  // Bound at the first run, when the place of the workspace is known.
+  let bound: readonly (() => void)[] | undefined;
   const run = (): void => {
-    for (const call of calls) engine.start(call, memory.scratch);
+    bound ??= calls.map((call) => engine.bind(call, memory.scratch));
+    for (const start of bound) start();
   };
   return { node: node.name, form: name, bytes: memory.bytes - before, run };
 }

@@ -63,7 +63,7 @@ export interface EngineInfo {
 export const workspaceOf = ({ work = 0, parts }: Call): number => work * parts;
 
 /** Calls with fewer elementary operations than this a thread are not split. */
-const COST_PER_THREAD = 32_768;
+const COST_PER_THREAD = 131_072;
 const NAMES = Object.keys(KERNELS) as KernelName[];
 const INDEX = new Map(NAMES.map((name, index) => [name, index]));
 
@@ -153,6 +153,18 @@ export class Engine {
     } finally {
       if (parts > 1) this.#pool!.join();
     }
+  }
+
+  /** A prepared call on its workspace as a function, to be called often. */
+  bind(call: Call, workspace: Ptr): () => void {
+    const { name, args, rows, parts, work } = call;
+    if (parts !== 1) return () => this.start(call, workspace);
+    const all = work === undefined ? [...args, 0, rows] : [...args, workspace, 0, rows];
+    const kernel = this.#kernels[name]!.bind(undefined, ...all);
+    return () => {
+      if (this.#closed) fail('engine', 'an open engine', 'a closed one');
+      kernel();
+    };
   }
 
   /** Runs one kernel over all its rows, on as many threads as pay. */
