@@ -126,7 +126,7 @@ export function conv2d_lines(
     for (let i = 0; i < c; i++) {
       const plane = x + bytes((image * c + i) * h * w);
       for (let phase = 0; phase < s * s; phase++, out += bytes(size)) {
-        pad_phase(plane, h, w, first * s + phase / s - pt, (phase % s) - pl, s, ph, pw, out);
+        pad_phase(plane, h, w, first * s + phase / s - pt, (phase % s) - pl, s, ph, pw, out, 1);
       }
     }
     for (let o = 0; o < oc; ) {

@@ -40,30 +40,30 @@ function copy_seconds(p: usize, count: i32, q: usize): void {
   v128.store(last, v128.shuffle<i32>(v128.load(p), v128.load(p, 12), 0, 2, 5, 7));
 }
 
-/** out [ph, pw] = every s-th element (s = 1 or 2) of the plane from (y0, x0) on, zero outside. */
+/**
+ * out [ph, pw] = every s-th element (s = 1 or 2) of the plane from (y0, x0) on, zero outside; with
+ * `zeros` 0 what is outside stays as it is.
+ */
 export function pad_phase(
-  x: usize, h: i32, w: i32, y0: i32, x0: i32, s: i32, ph: i32, pw: i32, out: usize,
+  x: usize, h: i32, w: i32, y0: i32, x0: i32, s: i32, ph: i32, pw: i32, out: usize, zeros: i32,
 ): void {
   const shift = s >> 1;
   const top = max<i32>(0, min<i32>(ph, (s - 1 - y0) >> shift));
   const bottom = max<i32>(top, min<i32>(ph, (h - y0 + s - 1) >> shift));
   const left = max<i32>(0, min<i32>(pw, (s - 1 - x0) >> shift));
   const right = max<i32>(left, min<i32>(pw, (w - x0 + s - 1) >> shift));
-  zero_run(out, top * pw);
-  for (let y = top; y < bottom; y++) {
-    const p = x + bytes((y0 + y * s) * w + x0 + left * s);
-    const q = out + bytes(y * pw);
-    zero_run(q, left);
-    if (s == 1) copy_run(p, right - left, q + bytes(left));
-    else copy_seconds(p, right - left, q + bytes(left));
-    zero_run(q + bytes(right), pw - right);
+  if (zeros) zero_run(out, ph * pw);
+  let p = x + bytes((y0 + top * s) * w + x0 + left * s);
+  let q = out + bytes(top * pw + left);
+  for (let y = top; y < bottom; y++, p += bytes(s * w), q += bytes(pw)) {
+    if (s == 1) copy_run(p, right - left, q);
+    else copy_seconds(p, right - left, q);
   }
-  zero_run(out + bytes(bottom * pw), (ph - bottom) * pw);
 }
 
 /** out [ph, pw] = the plane [h, w] from line -top and column -left on, zero where it is not. */
 export function pad_plane(
   x: usize, h: i32, w: i32, top: i32, left: i32, ph: i32, pw: i32, out: usize,
 ): void {
-  pad_phase(x, h, w, -top, -left, 1, ph, pw, out);
+  pad_phase(x, h, w, -top, -left, 1, ph, pw, out, 1);
 }

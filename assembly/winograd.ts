@@ -269,12 +269,15 @@ export function conv2d_winograd(
         work + <usize>Place.BYTES * i,
       );
     }
-    for (let d = 0; d < depth; d++) {
-      const phase = d % (sh * sw);
+    for (let e = 0; e < depth; e++) {
+      // Phase by phase: all channels of one have their padding in the same places.
+      const phase = e / c;
+      const d = (e % c) * sh * sw + phase;
       for (let i = 0; i < images; i++) {
         pad_phase(
-          x + bytes(((image0 + i) * c + d / (sh * sw)) * h * w), h, w,
-          line0 * m * sh + phase / sw - pt, phase % sw - pl, sh, ph, pw, planes + bytes(i * ph * pw),
+          x + bytes(((image0 + i) * c + (e % c)) * h * w), h, w,
+          line0 * m * sh + phase / sw - pt, (phase % sw) - pl, sh, ph, pw,
+          planes + bytes(i * ph * pw), i32(e % c == 0),
         );
       }
       for (let i = 0; i < have; i++) {
