@@ -156,12 +156,10 @@ describe('what does not fit', () => {
     expect(refusal(NET, shapes)).toContain('nearest: 5.weight [128, 100]');
   });
 
-  it('stays short and quick for files of many odd names', () => {
+  it('stays short for files of many odd names', () => {
     const long = 'x'.repeat(1000);
     const entries = Array.from({ length: 20_000 }, (_, i): [string, Shape] => [`${long}${i}`, [1]]);
-    const started = performance.now();
     const message = refusal(NET, file(...entries), 'name');
-    expect(performance.now() - started).toBeLessThan(2000);
     expect(message.length).toBeLessThan(10_000);
     expect(message).toMatch(/and \d+ more$/);
   });
