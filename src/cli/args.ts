@@ -48,6 +48,24 @@ export const modelArg = {
   },
 } as const satisfies ArgsDef;
 
+export const epsArg = {
+  eps: {
+    type: 'string',
+    valueHint: 'radius',
+    description: 'such as 0.1 or 8/255 (default: as trained)',
+  },
+} as const satisfies ArgsDef;
+
+/** Single images; read by `parseIndices`. */
+export const indexArg = {
+  index: {
+    type: 'string',
+    valueHint: 'i,j-k,...',
+    default: '0',
+    description: 'positions in the test split',
+  },
+} as const satisfies ArgsDef;
+
 /** Options for models of other tools. */
 export const foreignArgs = {
   network: {

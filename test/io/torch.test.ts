@@ -6,7 +6,7 @@ import { zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { EspalierError } from '../../src/errors';
 import { readTorch } from '../../src/io/torch/read';
-import { fuzz, timed } from '../helpers/mutate';
+import { fuzz } from '../helpers/mutate';
 import {
   call,
   floats,
@@ -366,8 +366,7 @@ describe('pickles', () => {
     ],
     ['too many operations', zip(Array<number>(1_100_000).fill(0x5d)), 'at most 1000000 operations'],
   ])('are refused: %s', (_, bytes, expected) => {
-    const { value } = timed(() => message(bytes));
-    expect(value).toContain(expected);
+    expect(message(bytes)).toContain(expected);
   });
 
   it('that double by memo references cost no more than they are long', () => {

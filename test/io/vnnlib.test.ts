@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { EspalierError } from '../../src/errors';
 import { formatResult, isUnsafe, parseVnnlib } from '../../src/io/vnnlib';
 import { VNNLIB, vnnlibSeeds } from '../helpers/format-seeds';
-import { fuzz, timed } from '../helpers/mutate';
+import { fuzz } from '../helpers/mutate';
 import { sampler } from '../helpers/random';
 
 const parse = (text: string) => parseVnnlib(text, 'p.vnnlib');
@@ -212,11 +212,10 @@ describe('hostile texts', () => {
     ['a million variables', `(declare-const X_499999 Real)(declare-const Y_0 Real)`],
     ['millions of tokens', `(assert (and ${'a '.repeat(6_000_000)}))`],
   ])('are stopped: %s', (_, text) => {
-    const { value } = timed(() => problems(text));
-    expect(value.length).toBeGreaterThan(0);
+    expect(problems(text).length).toBeGreaterThan(0);
   });
 
-  it('of damaged tokens are refused or read, quickly', () => {
+  it('of damaged tokens are refused or read', () => {
     const { accepted, refused } = fuzz(3000, vnnlibSeeds(), parse);
     expect(accepted).toBeGreaterThan(100);
     expect(refused).toBeGreaterThan(1000);

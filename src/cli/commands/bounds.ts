@@ -3,7 +3,7 @@ import { eps } from '../../options';
 import type { ImageBounds } from '../../recipe/phases';
 import { short } from '../../report/format';
 import { renderTable } from '../../report/table';
-import { dataArgs, engineArgs, foreignArgs, modelArg, shared } from '../args';
+import { dataArgs, engineArgs, epsArg, foreignArgs, indexArg, modelArg, shared } from '../args';
 import { type Command, EXIT } from '../command';
 import { parseIndices } from '../indices';
 import { print, printJson } from '../io';
@@ -15,17 +15,8 @@ export const command: Command = {
     ...modelArg,
     ...foreignArgs,
     ...dataArgs,
-    index: {
-      type: 'string',
-      valueHint: 'i,j-k,...',
-      default: '0',
-      description: 'positions in the test split',
-    },
-    eps: {
-      type: 'string',
-      valueHint: 'radius',
-      description: 'such as 0.1 or 8/255 (default: as trained)',
-    },
+    ...indexArg,
+    ...epsArg,
     method: { type: 'string', valueHint: 'name', default: 'interval', description: 'how to bound' },
     ...shared,
     ...engineArgs,

@@ -3,7 +3,7 @@ import type { ArgsDef } from 'citty';
 import { eps, whole } from '../../options';
 import type { Config } from '../../recipe/config';
 import type { Evaluation } from '../../recipe/evaluate';
-import { configArgs, dataArgs, engineArgs, foreignArgs, modelArg, shared } from '../args';
+import { configArgs, dataArgs, engineArgs, epsArg, foreignArgs, modelArg, shared } from '../args';
 import { type Command, type Context, EXIT } from '../command';
 import { print, printJson } from '../io';
 import { modelConfig, readOptions, withEngine } from '../job';
@@ -13,11 +13,7 @@ import { attackSection, dataSection, verifierSection } from '../registries';
 /** Options of commands that measure the three accuracies. */
 export const evaluationArgs = {
   ...dataArgs,
-  eps: {
-    type: 'string',
-    valueHint: 'radius',
-    description: 'such as 0.1 or 8/255 (default: as trained)',
-  },
+  ...epsArg,
   attack: {
     type: 'string',
     valueHint: 'name',
