@@ -56,13 +56,15 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
           lo: layer.apply(lo, p, options),
           hi: layer.apply(hi, p, options),
         };
-      const [c, r] = toCentre(lo, hi, way);
-      const through = sound ? soundly(terms, layer.bias?.(p), c, r) : { fed: r, lift: same };
-      const [centre, y] = layer.applyBoth?.(c, through.fed, p, options, through.extra) ?? [
+      const { feed, lift, share } = sound ? costOf(terms) : FREE;
+      const [c, r] = toCentre(lo, hi, way, feed);
+      const bias = sound ? layer.bias?.(p) : undefined;
+      const extra = bias && affine(abs(bias), share, 0);
+      const [centre, y] = layer.applyBoth?.(c, r, p, options, extra) ?? [
         layer.apply(c, p, options),
-        layer.applyAbs(through.fed, p, options, through.extra),
+        layer.applyAbs(r, p, options, extra),
       ];
-      const [l, h] = toEnds(centre, through.lift(y), way);
+      const [l, h] = toEnds(centre, y, way, lift);
       return { lo: l, hi: h };
     },
     pointwise({ layer, options }, { lo, hi }) {
@@ -90,22 +92,22 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
   };
 }
 
-/** What |W| is applied to and what becomes of the result. */
-interface Through {
-  readonly fed: Tensor;
-  readonly extra?: Tensor | undefined;
-  readonly lift: (y: Tensor) => Tensor;
+/** What rounding costs a layer, in the change to centres, in that to ends, and by size of the bias. */
+interface LayerCost {
+  readonly feed: readonly [number, number];
+  readonly lift: readonly [number, number];
+  readonly share: number;
 }
 
-const same = (y: Tensor): Tensor => y;
+const FREE: LayerCost = { feed: [1, 0], lift: [1, 0], share: 0 };
 
-/** |W| (r (1 + g) + 2 g |c|) + 2 g |b|, scaled by 1 + g and lifted for underflow. */
-function soundly(terms: number, bias: Tensor | undefined, c: Tensor, r: Tensor): Through {
+/** |W| (r (1 + g) + 2 g |c|) + 2 g |b|, scaled by 1 + 2 g and lifted for underflow. */
+function costOf(terms: number): LayerCost {
   const g = gamma(terms + 2) + 8 * U;
   return {
-    fed: lincomb(roundUp(1 + g), r, roundUp(2 * g), abs(c)),
-    extra: bias && affine(abs(bias), roundUp(2 * g), 0),
-    lift: (y) => add(affine(y, roundUp(1 + 2 * g), tiny(2 * terms)), refusal(y)),
+    feed: [roundUp(1 + g), roundUp(2 * g)],
+    lift: [roundUp(1 + 2 * g), tiny(2 * terms)],
+    share: roundUp(2 * g),
   };
 }
 
