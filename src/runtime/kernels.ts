@@ -244,8 +244,13 @@ export const KERNELS = {
     [
       ...[...SparseMatrix, bias: OptionalPtr, x: Ptr, r: Ptr, xImage: Int],
       ...[y: Ptr, s: Ptr, yImage: Int, yRow: Int],
+      ...[form: OptionalPtr, lifts: Ptr, flag: Ptr],
     ]
-  >((m, n, groups) => ({ rows: m * n * groups, cost: 2 * sparseCost(m, n, groups) })),
+  >((m, n, groups) => ({
+    rows: m * n * groups,
+    cost: 2 * sparseCost(m, n, groups),
+    work: 8192,
+  })),
   sparse_vector: kernel<
     [
       ...[m: Size, starts: Ptr, values: Ptr, offsets: Ptr, bias: OptionalPtr, x: Ptr, y: Ptr],
