@@ -140,38 +140,39 @@ function of_form(form: usize, which: Form): v128 {
  * Sums of `count` rows at p, 32 each, as bounds at q and q + other; NaN to `flag` where a radius is
  * not below 2^100.
  */
+@inline
 function bounds_of(
-  form: usize, lifts: usize, flag: usize, p: usize, count: i32, q: usize, other: usize,
+  fed: bool, form: usize, lifts: usize, flag: usize, p: usize, count: i32, q: usize, other: usize,
   y_row: usize, mask: usize,
 ): void {
   const half = f32x4.splat(0.5);
-  const fed = load<i32>(form + (<usize>Form.FED << 2));
+  const sizes = i32x4.splat(i32.MAX_VALUE);
   const limit = f32x4.splat(1.2676506e30);
+  const scale = of_form(form, Form.SCALE);
+  const floor = of_form(form, Form.FLOOR);
+  const share = of_form(form, fed ? Form.BETA : Form.GROW);
+  const under = of_form(form, fed ? Form.UNDER : Form.TINY);
+  const alpha = of_form(form, Form.ALPHA);
   let fine = i32x4.splat(-1);
   for (const end = lifts + bytes(count); lifts < end; lifts += 4, p += 64, q += y_row - 64) {
+    const lift = v128.load32_splat(lifts);
     for (const last = p + 64; p < last; p += 16, q += 16) {
       const c = v128.load(p);
-      const s = f32x4.mul(v128.load(p, 64), of_form(form, Form.SCALE));
-      const r = f32x4.add(s, v128.load32_splat(lifts));
+      const r = f32x4.add(f32x4.mul(v128.load(p, 64), scale), lift);
       fine = v128.and(fine, f32x4.lt(r, limit));
       let a = f32x4.sub(c, r);
       let b = f32x4.add(c, r);
       if (!fed) {
-        const grow = of_form(form, Form.GROW);
-        const tiny = of_form(form, Form.TINY);
-        a = f32x4.sub(a, f32x4.add(f32x4.mul(f32x4.abs(a), grow), tiny));
-        b = f32x4.add(b, f32x4.add(f32x4.mul(f32x4.abs(b), grow), tiny));
+        a = f32x4.sub(a, f32x4.add(f32x4.mul(v128.and(a, sizes), share), under));
+        b = f32x4.add(b, f32x4.add(f32x4.mul(v128.and(b, sizes), share), under));
       }
       // Arguments in this order keep NaN.
-      const floor = of_form(form, Form.FLOOR);
       a = f32x4.pmax(a, floor);
       b = f32x4.pmax(b, floor);
       if (fed) {
-        const m = f32x4.mul(half, f32x4.add(a, b));
-        const e = f32x4.mul(of_form(form, Form.ALPHA), f32x4.sub(b, m));
-        const d = f32x4.mul(of_form(form, Form.BETA), f32x4.abs(m));
-        b = f32x4.add(f32x4.add(e, d), of_form(form, Form.UNDER));
-        a = m;
+        a = f32x4.mul(half, f32x4.add(a, b));
+        const e = f32x4.mul(alpha, f32x4.sub(b, a));
+        b = f32x4.add(f32x4.add(e, f32x4.mul(share, v128.and(a, sizes))), under);
       }
       if (mask) {
         const kept = v128.load(mask);
@@ -215,10 +216,13 @@ export function sparse_pair(
         true, starts, values, offsets, bias, x + at, r + at, sums, 0, GROUP, 2 * GROUP,
         -Infinity, Infinity, 0, 0, from, to,
       );
-      bounds_of(
-        form, lifts + bytes(from), flag, work, to - from, out + into + <usize>y_row * from, s - y,
-        y_row, mask,
-      );
+      const lift = lifts + bytes(from);
+      const q = out + into + <usize>y_row * from;
+      if (load<i32>(form + (<usize>Form.FED << 2))) {
+        bounds_of(true, form, lift, flag, work, to - from, q, s - y, y_row, mask);
+      } else {
+        bounds_of(false, form, lift, flag, work, to - from, q, s - y, y_row, mask);
+      }
     } else {
       rows_of(
         true, starts, values, offsets, bias, x + at, r + at, out, into, into + s - y, y_row,

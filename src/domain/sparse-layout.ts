@@ -12,6 +12,7 @@ import { type Shape, sameShape, sizeOf } from '../tensor/shape';
 import {
   forwardPass,
   GROUP,
+  linesOf,
   type Margins,
   marginsOf,
   overSplitInput,
@@ -148,7 +149,9 @@ export class Layout {
     const single = this.packed && one && margins.every((m) => m === 0);
     const planes = single
       ? singles(shape)
-      : planesOf(shape, this.lanes, margins, this.#columns.get(i));
+      : !this.packed && this.lanes % GROUP === 0
+        ? linesOf(shape, this.lanes, margins)
+        : planesOf(shape, this.lanes, margins, this.#columns.get(i));
     const place = { planes, ptr: this.zeros(planes.size) };
     this.#places.set(i, place);
     return place;
