@@ -47,6 +47,22 @@ export function planesOf(
   return { lanes, shape, origin, channel, line: pitch * lanes, size: c * channel + 2 * GROUP };
 }
 
+/**
+ * The same for whole groups of lanes, line by line with the channels of each side by side: a group of
+ * outputs then reads and writes near places in all channels, which are on fewer pages of memory.
+ */
+export function linesOf(
+  shape: Planes['shape'],
+  lanes: number,
+  [top, left, bottom, right]: Margins,
+): Planes {
+  const [c, h, w] = shape;
+  const channel = (w + Math.max(left, right)) * lanes;
+  const line = c * channel;
+  const size = (top + h + bottom) * line + (left + right) * lanes + 2 * GROUP;
+  return { lanes, shape, origin: top * line + left * lanes, channel, line, size };
+}
+
 /** Single numbers, one after the other: what `sparse_vector` writes. */
 export const singles = (shape: Planes['shape']): Planes => ({
   ...{ lanes: 1, shape, origin: 0, channel: 1, line: 1 },
