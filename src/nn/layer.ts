@@ -115,6 +115,8 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   rows?(units: Units, p: Params, o: InferOutput<S>, input: Shape): Tensor;
   /** Where the layer is one convolution or product: what compiled plans go by (domain/plan.ts). */
   product?(input: Shape, o: InferOutput<S>): ProductSizes | undefined;
+  /** True where an output is the input at its place times a number of its channel, plus another. */
+  readonly channelwise?: boolean;
   /** True where the output is the input under another shape. */
   readonly alias?: boolean;
   /**
