@@ -4,7 +4,7 @@
  */
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, Units } from '../nn/layer';
-import { add, affine, mul, reshape } from '../tensor/ops/core';
+import { add, mul, reshape } from '../tensor/ops/core';
 import { addColumns, type Lines, lowerDot, relaxRows } from '../tensor/ops/rows';
 import { takeRows } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
@@ -12,8 +12,8 @@ import { filled, input, type Tensor } from '../tensor/tensor';
 import { leastOver } from './balls';
 import type { With } from './domain';
 import type { Relaxation } from './relaxations';
-import { roundDown, roundUp, U } from './rounding';
-import { behind, boxOf, paramsOf, prepare, type Scene, samplesOf, sizes } from './scene';
+import { roundDown, roundUp } from './rounding';
+import { behind, paramsOf, prepare, type Scene, samplesOf } from './scene';
 import {
   POINT,
   pointsOf,
@@ -80,7 +80,8 @@ export function walk(
     for (const [k, i] of node.inputs.entries()) {
       const [mine, other] = [fitted(view, i, through.values[k]!, through.window), pending.get(i)];
       const total = other ? add(dense(view, i, other), dense(view, i, mine)) : mine;
-      if (other && scene.sound) d = lessMergeError(view, i, total as Tensor, d);
+      const error = other && scene.merges.get(i);
+      if (error) d = lowerDotAt(view, i, total as Tensor, error.lo, error.hi, d);
       pending.set(i, total);
     }
   }
@@ -110,12 +111,6 @@ function linesAt({ windows, spots, at }: View, v: number, { shape }: Tensor): Li
 
 function lowerDotAt(view: View, v: number, a: Tensor, low: Tensor, up: Tensor, d: Tensor): Tensor {
   return lowerDot(a, tableAt(view, v, low), tableAt(view, v, up), linesAt(view, v, low), d);
-}
-
-/** A sum of two coefficients is off by u of its size. */
-function lessMergeError(view: View, v: number, total: Tensor, d: Tensor): Tensor {
-  const hi = affine(sizes(boxOf(view.scene, v)), U, 2 ** -148);
-  return lowerDotAt(view, v, total, affine(hi, -1, 0), hi, d);
 }
 
 function lostToUnderflow(scene: Scene, target: number, at: Lines): Tensor {

@@ -84,7 +84,7 @@ export function hiddenBounds(
 ): Hidden {
   const scene: Hidden = {
     ...{ engine, graph, params, pass, set, sound, slopes, chunk },
-    ...{ boxes: [], locals: new Map() },
+    ...{ boxes: [], locals: new Map(), merges: new Map() },
     ...(hiddenSlopes && { hiddenSlopes }),
   };
   const domain = interval({ sound });
