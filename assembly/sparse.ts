@@ -125,19 +125,82 @@ export function sparse_product(
   }
 }
 
+/** Rows whose sums wait in the workspace of `sparse_pair` for what makes bounds of them. */
+const PART = 64;
+
+/** What a layer of interval bounds does, 4 bytes each: src/domain/interval-plan.ts has the argument. */
+const enum Form { SCALE, FLOOR, GROW, TINY, ALPHA, BETA, UNDER, FED }
+
+@inline
+function of_form(form: usize, which: Form): v128 {
+  return v128.load32_splat(form + (<usize>which << 2));
+}
+
+/**
+ * Sums of `count` rows at p, 32 each, as bounds at q and q + other; NaN to `flag` where a radius is
+ * not below 2^100.
+ */
+function bounds_of(
+  form: usize, lifts: usize, flag: usize, p: usize, count: i32, q: usize, other: usize,
+  y_row: usize, mask: usize,
+): void {
+  const half = f32x4.splat(0.5);
+  const fed = load<i32>(form + (<usize>Form.FED << 2));
+  const limit = f32x4.splat(1.2676506e30);
+  let fine = i32x4.splat(-1);
+  for (const end = lifts + bytes(count); lifts < end; lifts += 4, p += 64, q += y_row - 64) {
+    for (const last = p + 64; p < last; p += 16, q += 16) {
+      const c = v128.load(p);
+      const s = f32x4.mul(v128.load(p, 64), of_form(form, Form.SCALE));
+      const r = f32x4.add(s, v128.load32_splat(lifts));
+      fine = v128.and(fine, f32x4.lt(r, limit));
+      let a = f32x4.sub(c, r);
+      let b = f32x4.add(c, r);
+      if (!fed) {
+        const grow = of_form(form, Form.GROW);
+        const tiny = of_form(form, Form.TINY);
+        a = f32x4.sub(a, f32x4.add(f32x4.mul(f32x4.abs(a), grow), tiny));
+        b = f32x4.add(b, f32x4.add(f32x4.mul(f32x4.abs(b), grow), tiny));
+      }
+      // Arguments in this order keep NaN.
+      const floor = of_form(form, Form.FLOOR);
+      a = f32x4.pmax(a, floor);
+      b = f32x4.pmax(b, floor);
+      if (fed) {
+        const m = f32x4.mul(half, f32x4.add(a, b));
+        const e = f32x4.mul(of_form(form, Form.ALPHA), f32x4.sub(b, m));
+        const d = f32x4.mul(of_form(form, Form.BETA), f32x4.abs(m));
+        b = f32x4.add(f32x4.add(e, d), of_form(form, Form.UNDER));
+        a = m;
+      }
+      if (mask) {
+        const kept = v128.load(mask);
+        a = v128.and(a, kept);
+        b = v128.and(b, kept);
+        mask += 16;
+      }
+      v128.store(q, a);
+      v128.store(q + other, b);
+    }
+    if (mask) mask -= 64;
+  }
+  if (!i32x4.all_true(fine)) store<f32>(flag, NaN);
+}
+
 /**
  * y = A x + bias [m] and s = |A| r in one pass, for intervals by centre and radius. r and s lie as
- * x and y do. Rows are the m of the first group of the first image, of its second group, ...
+ * x and y do. With `form` what is written are the bounds that the sums make (`bounds_of`), lifts [m]
+ * added to radii. Rows are the m of the first group of the first image, of its second group, ...
  */
 export function sparse_pair(
   m: i32, n: i32, groups: i32, starts: usize, values: usize, offsets: usize, places: usize,
   masks: usize, bias: usize, x: usize, r: usize, x_image: i32, y: usize, s: usize, y_image: i32,
-  y_row: i32, r0: i32, r1: i32,
+  y_row: i32, form: usize, lifts: usize, flag: usize, work: usize, r0: i32, r1: i32,
 ): void {
   while (r0 < r1) {
     const t = r0 / m;
     const from = r0 - t * m;
-    const to = min<i32>(m, r1 - t * m);
+    const to = min<i32>(min<i32>(m, r1 - t * m), form ? from + PART : m);
     r0 += to - from;
     const image = t / groups;
     const g = t - image * groups;
@@ -145,10 +208,23 @@ export function sparse_pair(
     const at = <usize>x_image * image + load<u32>(place);
     const into = load<u32>(place, 4);
     const mask = masks ? masks + GROUP * g : 0;
-    rows_of(
-      true, starts, values, offsets, bias, x + at, r + at, y + <usize>y_image * image, into,
-      into + s - y, y_row, -Infinity, Infinity, mask, mask, from, to,
-    );
+    const out = y + <usize>y_image * image;
+    if (form) {
+      const sums = work - ((<usize>from * 2) << 6);
+      rows_of(
+        true, starts, values, offsets, bias, x + at, r + at, sums, 0, GROUP, 2 * GROUP,
+        -Infinity, Infinity, 0, 0, from, to,
+      );
+      bounds_of(
+        form, lifts + bytes(from), flag, work, to - from, out + into + <usize>y_row * from, s - y,
+        y_row, mask,
+      );
+    } else {
+      rows_of(
+        true, starts, values, offsets, bias, x + at, r + at, out, into, into + s - y, y_row,
+        -Infinity, Infinity, mask, mask, from, to,
+      );
+    }
   }
 }
 

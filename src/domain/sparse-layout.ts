@@ -91,6 +91,8 @@ export class Layout {
     readonly model: SparseModel,
     readonly memory: PlanMemory,
     readonly lanes: number,
+    /** Whether values of one number a channel may lie one after the other. */
+    readonly packed = true,
   ) {
     const { nodes } = model.graph;
     this.roots = rootsOf(model.graph);
@@ -142,7 +144,8 @@ export class Layout {
     const known = this.#places.get(i);
     if (known) return known;
     const [shape, margins] = [this.shape(i), this.#margins(i)];
-    const single = this.lanes * shape[1] * shape[2] === 1 && margins.every((m) => m === 0);
+    const one = this.lanes * shape[1] * shape[2] === 1;
+    const single = this.packed && one && margins.every((m) => m === 0);
     const planes = single
       ? singles(shape)
       : planesOf(shape, this.lanes, margins, this.#columns.get(i));
@@ -157,16 +160,17 @@ export class Layout {
     return ptr;
   }
 
-  fromImages(ptr: Ptr, i: number): Call {
-    const { planes, ptr: to } = this.place(i);
+  /** Of the value's own place, or of one like it, and of all images or the first. */
+  fromImages(ptr: Ptr, i: number, to = this.place(i).ptr, count = this.lanes): Call {
+    const { planes } = this.place(i);
     const from = viewOfImages(ptr, planes.shape);
-    return copyCall(this.model.engine, this.lanes, planes.shape, from, viewOfPlanes(to, planes));
+    return copyCall(this.model.engine, count, planes.shape, from, viewOfPlanes(to, planes));
   }
 
-  toImages(i: number, ptr: Ptr): Call {
-    const { planes, ptr: from } = this.place(i);
+  toImages(i: number, ptr: Ptr, from = this.place(i).ptr, count = this.lanes): Call {
+    const { planes } = this.place(i);
     const to = viewOfImages(ptr, planes.shape);
-    return copyCall(this.model.engine, this.lanes, planes.shape, viewOfPlanes(from, planes), to);
+    return copyCall(this.model.engine, count, planes.shape, viewOfPlanes(from, planes), to);
   }
 
   /** What the convolutions after value i read around its planes. */

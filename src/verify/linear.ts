@@ -6,7 +6,6 @@
 
 import type { Rows } from '../domain/backward';
 import { inputSet } from '../domain/balls';
-import { ball, intervalMargins } from '../domain/interval';
 import {
   type Hidden,
   hiddenBounds,
@@ -15,6 +14,7 @@ import {
   lowerBounds,
   rowBytes,
 } from '../domain/linear';
+import { ballMargins } from '../domain/margins';
 import { EspalierError } from '../errors';
 import type { Graph } from '../nn/graph';
 import { neg, reshape } from '../tensor/ops/core';
@@ -38,8 +38,8 @@ const MOST = 32;
 /** Interval bounds of the margins. */
 export const byIntervals =
   (sound: boolean): Stage =>
-  ({ model: { graph, params }, x, labels, eps }) =>
-    intervalMargins(graph, params, ball(x, eps, { sound }), labels, { sound });
+  ({ model, x, labels, eps }) =>
+    ballMargins(model, x, eps, labels, { sound });
 
 /** Linear bounds of the margins. */
 export const byLines =
