@@ -16,7 +16,7 @@ import { record } from '../tensor/tape';
 import { empty, input, type Tensor } from '../tensor/tensor';
 import type { With } from './domain';
 import type { Box } from './interval';
-import { roundDown, U } from './rounding';
+import { roundDown, TINY, U } from './rounding';
 
 /**
  * Lower slopes where a kink is crossed. adaptive: 1 or 0, whichever leaves less area (CROWN, Zhang et
@@ -46,7 +46,6 @@ type Node = With<PointwiseLayer>;
 const UNKNOWN: Four = [Number.NaN, Number.NaN, Number.NaN, Number.NaN];
 /** Covers the f64 arithmetic of `relax` and of this file, as a share of the sizes in it. */
 const SLACK = 2 ** -46;
-const TINY = 2 ** -148;
 
 const isCrossed = (lo: number, hi: number): boolean => lo < 0 && hi > 0;
 

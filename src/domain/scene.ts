@@ -7,17 +7,17 @@ import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, Params, PointwiseLayer } from '../nn/layer';
 import { nodeParams } from '../nn/model';
 import type { Engine } from '../runtime/engine';
-import { affine, expand, lincomb, maximum, neg, reshape, sumTo } from '../tensor/ops/core';
+import { add, affine, expand, maximum, neg, reshape, sumTo } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toEnds } from '../tensor/ops/interval';
 import { sizeOf } from '../tensor/shape';
 import { filled, type Tensor } from '../tensor/tensor';
 import type { InputSet } from './balls';
 import type { Pass, With } from './domain';
-import { type Box, full, OUTWARD } from './interval';
+import { type Box, full, OUTWARD, refusal } from './interval';
 import { type MaxLines, maxLines } from './maxima';
 import { type Relaxation, relax, type Slopes } from './relaxations';
-import { gamma, roundUp, tiny, U } from './rounding';
+import { gamma, roundUp, TINY, tiny, U } from './rounding';
 
 /** A network over a set of inputs, with boxes of its values as far as they are known. */
 export interface Scene {
@@ -70,7 +70,7 @@ export function prepare(scene: Scene, target: number): void {
 
 /** A sum of two coefficients is off by u of its size: [-u X, u X]. */
 function mergeError(scene: Scene, at: number): Box {
-  const hi = affine(reachOf(scene, at), U, 2 ** -148);
+  const hi = affine(reachOf(scene, at), U, TINY);
   return { lo: affine(hi, -1, 0), hi };
 }
 
@@ -109,11 +109,6 @@ function reachOf(scene: Scene, at: number): Tensor {
   return isPositive ? hi : maximum(hi, neg(lo));
 }
 
-/** The same times a share plus an error; NaN where it is 2^104 or more (interval.ts, `refusal`). */
-function shareOf(size: Tensor, share: number, error: number): Tensor {
-  return lincomb(1, affine(size, share, error), 0, affine(size, 2 ** 24, 0));
-}
-
 /** Underflow in `terms` products behind every coefficient of the node's inputs: 2^-149 each. */
 function spillOf(scene: Scene, node: GraphNode, terms: number, reach?: Tensor): Float64Array {
   const n = samplesOf(scene);
@@ -147,9 +142,8 @@ function affineConstants(
   if (terms === 0 && back === 0) return undefined;
   const size = layer.applyAbs(reach, p, node.options, bias && abs(bias));
   const share = (gamma(terms) + gamma(back)) * (1 + 2 * gamma(terms + 8));
-  const error = shareOf(size, roundUp(share), tiny(2 * terms));
-  const centre = flat ? expand(flat, error.shape) : filled(scene.engine, error.shape, 0);
-  const [lo, hi] = toEnds(centre, error, OUTWARD);
+  const centre = flat ? expand(flat, size.shape) : filled(scene.engine, size.shape, 0);
+  const [lo, hi] = toEnds(centre, size, OUTWARD, [roundUp(share), tiny(2 * terms)]);
   return { lo, hi };
 }
 
@@ -162,7 +156,7 @@ function sumConstants(scene: Scene, node: GraphNode, layer: JoinLayer): Box | un
     node.options,
   );
   const share = roundUp(gamma(terms) * (1 + 2 * gamma(terms + 8)));
-  const hi = shareOf(size, share, 2 ** -148);
+  const hi = add(affine(size, share, TINY), refusal(size));
   return { lo: affine(hi, -1, 0), hi };
 }
 
