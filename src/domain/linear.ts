@@ -20,8 +20,9 @@
  */
 import type { Graph, GraphNode } from '../nn/graph';
 import type { PointwiseLayer, Units } from '../nn/layer';
-import type { Model } from '../nn/model';
+import { type Model, nodeParams } from '../nn/model';
 import { maximum, minimum, neg, reshape } from '../tensor/ops/core';
+import { abs } from '../tensor/ops/elementwise';
 import { addRows, slice } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
@@ -91,6 +92,7 @@ export function hiddenBounds(
   const [wanted, tight] = [inFrontOfLines(graph), tightNodes(scene)];
   graph.nodes.forEach((node, v) => {
     const inputs = node.inputs.map((i) => boxOf(scene, i));
+    if (sound) shareAbsolute(scene, node);
     scene.boxes.push(interpret(node, params, domain, inputs, pass));
     if (!wanted.has(v)) return;
     // Intervals know nothing of a ball's norm; linear bounds of a first layer are exact in it.
@@ -98,6 +100,13 @@ export function hiddenBounds(
     else if (!tight.has(v) && hidden !== 'interval') scene.boxes[v] = sharpened(scene, v, hidden);
   });
   return scene;
+}
+
+/** |W| is used twice, by the interval and by what the walk's rounding can be. */
+function shareAbsolute({ pass, params }: Scene, node: GraphNode): void {
+  const p = nodeParams(node, params);
+  if (!('effective' in node.layer && node.layer.effective) && p.weight && !pass.effective.has(node))
+    pass.effective.set(node, { ...p, absolute: abs(p.weight) });
 }
 
 /**

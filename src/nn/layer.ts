@@ -84,7 +84,7 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   readonly role: 'affine';
   /** W x + b. */
   apply(x: Tensor, p: Params, o: InferOutput<S>): Tensor;
-  /** |W| r (+ extra, shaped like `bias`). */
+  /** |W| r (+ extra, shaped like `bias`). Where `p` has |weight| as `absolute` it need not be formed. */
   applyAbs(r: Tensor, p: Params, o: InferOutput<S>, extra?: Tensor): Tensor;
   /** The two at once, where that is faster. */
   applyBoth?(
