@@ -66,10 +66,16 @@ export async function judge(
   }
   if (job.shard.count > 1 && !job.startOthers) return undefined;
   const { samples, seconds } = certification;
+  const norms = new Map(
+    job.verifiers.map(({ name, ...options }) => {
+      const { norm } = lookup(verifiers, name, 'verifier');
+      return [name, norm?.(options) ?? 'linf'];
+    }),
+  );
   const evaluation = await evaluate(model, set, split, config.evaluate, {
     ...hooks,
     seed: config.seed,
-    verdicts: samples,
+    verdicts: samples.map(({ by, ...one }) => ({ ...one, norm: norms.get(by) ?? 'linf' })),
   });
   const counted = job.verifiers.map(({ name, ...options }): CertifiedBy => {
     const certified = samples.filter((s) => s.by === name && s.verdict === 'certified').length;

@@ -5,7 +5,7 @@
  */
 
 import type { Rows } from '../domain/backward';
-import { inputSet } from '../domain/balls';
+import { inputSet, type Norm } from '../domain/balls';
 import { ball, intervalMargins } from '../domain/interval';
 import {
   type Hidden,
@@ -27,6 +27,8 @@ export type Stage = (batch: Batch) => Tensor;
 
 export interface ProofOptions {
   readonly sound: boolean;
+  /** Of the balls; default L-infinity. */
+  readonly norm?: Norm;
   /** Bytes of scratch memory for the boxes of one batch and its rows. */
   readonly memory: number;
 }
@@ -35,7 +37,7 @@ export const MEMORY = 256 * 2 ** 20;
 /** More samples at once gain nothing (measured by bench `verify`). */
 const MOST = 32;
 
-/** Interval bounds of the margins. */
+/** Interval bounds of the margins: over the box around a ball of another norm. */
 export const byIntervals =
   (sound: boolean): Stage =>
   ({ model: { graph, params }, x, labels, eps }) =>
@@ -47,8 +49,8 @@ export const byLines =
   (batch) =>
     linearMargins(sceneOf(batch, options), batch.labels);
 
-export const sceneOf = ({ model, x, eps }: Batch, options: LinearOptions): Hidden =>
-  hiddenBounds(model, inputSet(x, eps, { sound: options.sound }), options);
+export const sceneOf = ({ model, x, eps, norm = 'linf' }: Batch, options: LinearOptions): Hidden =>
+  hiddenBounds(model, inputSet(x, eps, { norm, sound: options.sound }), options);
 
 /** Linear bounds of the outputs themselves, and the margins of `stage`. */
 export function boundsByLines(
@@ -90,20 +92,22 @@ export function batchSize(graph: Graph, memory: number): number {
 export function proveByStages(
   job: VerifyJob,
   stages: readonly Stage[],
-  { sound, memory }: ProofOptions,
+  { sound, memory, norm = 'linf' }: ProofOptions,
 ): Verdict[] {
   const verdicts: Verdict[] = [];
   const size = batchSize(job.model.graph, memory);
   for (let from = 0; from < job.labels.length; from += size) {
     const to = Math.min(from + size, job.labels.length);
     const indices = Array.from({ length: to - from }, (_, i) => from + i);
-    verdicts.push(...proveBatch(job, indices, stages, sound));
+    verdicts.push(...proveBatch({ ...job, norm }, indices, stages, sound));
   }
   return verdicts;
 }
 
+type NormedJob = VerifyJob & { readonly norm: Norm };
+
 function proveBatch(
-  job: VerifyJob,
+  job: NormedJob,
   indices: readonly number[],
   stages: readonly Stage[],
   sound: boolean,
@@ -130,7 +134,7 @@ function proveBatch(
   return indices.map((i) => verdictOf(least(i), sound, reason));
 }
 
-function runStage(job: VerifyJob, open: readonly number[], stage: Stage): Float32Array {
+function runStage(job: NormedJob, open: readonly number[], stage: Stage): Float32Array {
   const { engine, graph } = job.model;
   const size = sizeOf(graph.network.input);
   const images = new Float32Array(open.length * size);

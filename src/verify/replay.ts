@@ -1,7 +1,8 @@
 /**
- * The network in float64, by roles alone: what witnesses are run in once more.
+ * What witnesses are run in once more: the network in float64, by roles alone, and in float32 by the
+ * other binary.
  *
- * The rows of an affine layer are read off its transpose at unit vectors, which is exact (sums of one
+ * In float64 the rows of an affine layer are read off its transpose at unit vectors, which is exact (sums of one
  * product), and multiplied in f64; a sum is added in f64; layers that choose among values (maxima,
  * concatenation) choose among their ranks. Coefficients that a layer computes itself, such as the
  * 1 / n of an average, are the float32 ones. Cost: outputs x inputs of every affine layer, so a
@@ -10,10 +11,11 @@
 import { type Domain, propagate } from '../domain/domain';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer, Params } from '../nn/layer';
-import type { Model } from '../nn/model';
-import type { Engine } from '../runtime/engine';
+import { freeModel, type Model } from '../nn/model';
+import { type Binary, type Engine, otherBinary } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
-import { filled, input, step } from '../tensor/tensor';
+import { filled, input, keep, step } from '../tensor/tensor';
+import { outputsAt } from './descent';
 
 /** Numbers of a block of rows. */
 const BLOCK = 1 << 22;
@@ -27,6 +29,27 @@ export function replay(model: Model, x: Float64Array): Float64Array {
     join: (node, xs) => join(engine, node, xs),
   };
   return step(engine, () => propagate(graph, params, domain, x));
+}
+
+export interface OtherRun {
+  readonly binary: Binary;
+  readonly y: Float32Array;
+}
+
+/** The float32 outputs at one input by the binary that the model's engine does not run, if there is one. */
+export function inOtherBinary(
+  { engine, graph, params }: Model,
+  x: Float32Array,
+): OtherRun | undefined {
+  const other = otherBinary(engine);
+  if (!other) return undefined;
+  const copies = new Map([...params].map(([name, t]) => [name, keep(other, t.shape, t.read())]));
+  const copy = { engine: other, graph, params: copies };
+  try {
+    return { binary: other.binary, y: outputsAt(copy, x, 1) };
+  } finally {
+    freeModel(copy);
+  }
 }
 
 function affine(

@@ -10,7 +10,7 @@ import { real, whole } from '../../options';
 import { input } from '../../tensor/tensor';
 import { boundsByLines, byIntervals, byLines, proveByStages, type Stage, sceneOf } from '../linear';
 import { verifier } from '../verifier';
-import { shared, soundness } from './linear';
+import { ballText, shared, soundness } from './linear';
 
 const byOptimisedLines =
   (sound: boolean, options: AlphaOptions): Stage =>
@@ -24,7 +24,7 @@ const byOptimisedLines =
 
 export const alphaCrown = verifier({
   about:
-    'linear bounds with optimised lower slopes, after cheaper ones: sound, memory, steps, rate, joint',
+    'linear bounds with optimised lower slopes, after cheaper ones: sound, memory, norm, steps, rate, joint',
   options: v.strictObject({
     ...shared,
     steps: v.optional(whole(1), ALPHA.steps),
@@ -33,19 +33,20 @@ export const alphaCrown = verifier({
     /** Optimise the bounds of hidden values too; for small networks. */
     joint: v.optional(v.boolean(), false),
   }),
+  norm: (o) => o.norm,
   describe: (o, eps) =>
-    `alpha-CROWN, ${o.steps} steps${o.joint ? ', joint' : ''}, ${soundness(o.sound)}, eps ${eps}`,
-  verify(job, { sound, memory, steps, rate, joint }) {
+    `alpha-CROWN, ${o.steps} steps${o.joint ? ', joint' : ''}, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
+  verify(job, { sound, memory, norm, steps, rate, joint }) {
     const options = { ...ALPHA, steps, rate, hidden: joint, memory };
     const stages = [
       byIntervals(sound),
       byLines({ sound, hidden: 'interval', chunk: Math.min(CHUNK, memory) }),
       byOptimisedLines(sound, options),
     ];
-    return proveByStages(job, stages, { sound, memory });
+    return proveByStages(job, stages, { sound, memory, norm });
   },
-  bounds(batch, { sound, memory, steps, rate, joint }) {
+  bounds(batch, { sound, memory, norm, steps, rate, joint }) {
     const options = { ...ALPHA, steps, rate, hidden: joint, memory };
-    return boundsByLines(batch, { sound }, byOptimisedLines(sound, options));
+    return boundsByLines({ ...batch, norm }, { sound }, byOptimisedLines(sound, options));
   },
 });
