@@ -18,7 +18,7 @@ import type { Accuracies } from '../report/types';
 import { sizeOf } from '../tensor/shape';
 import type { Verdict } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
-import type { EvaluateConfig } from './config';
+import type { EvaluateConfig, PlugIn } from './config';
 import { Interrupted, type Listener, type StopSignal } from './events';
 
 export interface Evaluation {
@@ -61,6 +61,7 @@ export async function evaluate(
   const canonical = supportZeros(lower(model));
   const started = performance.now();
   onEvent?.({ type: 'phase', phase: 'evaluate', title, total: split.count, done: 0 });
+  if (!known) tellPlans(canonical, Math.min(verifyTotal, config.batch), [config.verifier], onEvent);
   try {
     for (let from = 0; from < split.count; from += config.batch) {
       await new Promise((resolve) => setImmediate(resolve));
@@ -110,6 +111,23 @@ export async function evaluate(
     },
     contradictions: counts.contradictions,
   };
+}
+
+/** Tells how large the batches of verifiers are, and what memory they are taken to need. */
+export function tellPlans(
+  model: Model,
+  images: number,
+  plugIns: readonly PlugIn[],
+  onEvent: Listener | undefined,
+): void {
+  for (const { name, ...options } of plugIns) {
+    const plan = verifiers[name]?.plan?.(model, images, options);
+    if (!plan || images === 0) continue;
+    const { samples, bytes } = plan;
+    const many = samples === 1 ? 'one image' : `${samples} images`;
+    const text = `${name}: ${many} at a time, at most about ${Math.ceil(bytes / 2 ** 20)} MiB`;
+    onEvent?.({ type: 'note', text });
+  }
 }
 
 export function describeMethods(config: EvaluateConfig): { attack: string; verifier: string } {

@@ -17,6 +17,7 @@ import type { Engine } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
 import { Budget } from '../verify/budget';
 import type { Outcome, Subject } from '../verify/outcome';
+import { boxesAtOnce } from '../verify/row-lines';
 import { verifySpecification } from '../verify/search';
 import type { Listener, StopSignal } from './events';
 
@@ -65,6 +66,9 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
     const title = `verify ${job.spec}`;
     const total = Math.ceil(seconds ?? 1);
     onEvent?.({ type: 'phase', phase: 'verify', title, total, done: 0 });
+    const { boxes, bytes } = boxesAtOnce(model.graph);
+    const text = `up to ${boxes} parts of a region at a time, at most about ${Math.ceil(bytes / 2 ** 20)} MiB`;
+    onEvent?.({ type: 'note', text });
     const outcomes: Outcome[] = [];
     for (const region of property.cases) {
       const specification = { region, unsafe: region.unsafe };

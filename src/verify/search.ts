@@ -9,6 +9,7 @@ import { sizeOf } from '../tensor/shape';
 import type { RowBounds } from './bounds';
 import type { Budget } from './budget';
 import { type HuntOptions, hunt } from './counterexample';
+import { isOutOfMemory } from './memory';
 import { METHODS, type Methods } from './methods';
 import type { Answer, Outcome, SearchProgress, Subject } from './outcome';
 import {
@@ -64,8 +65,8 @@ export function* verifySpecification(
   try {
     return yield* stages(search);
   } catch (error) {
-    if (!(error instanceof EspalierError)) throw error;
-    const reason = `${search.by}: ${error.message}`;
+    if (!(error instanceof EspalierError) && !isOutOfMemory(error)) throw error;
+    const reason = `${search.by}: ${(error as Error).message}`;
     return outcome(search, { verdict: 'unknown', reason, timeout: false });
   }
 }

@@ -4,6 +4,7 @@ import type { Norm } from '../domain/balls';
 import type { Model } from '../nn/model';
 import type { OptionsSchema } from '../options';
 import type { Tensor } from '../tensor/tensor';
+import type { Plan } from './memory';
 
 export type Verdict =
   | { readonly verdict: 'certified'; readonly margin: number }
@@ -49,6 +50,8 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
   describe(o: v.InferOutput<S>, eps: number): string;
   /** Of the balls it speaks of; L-infinity where absent. */
   norm?(o: v.InferOutput<S>): Norm;
+  /** Of methods that go by batches: how large those are of so many images, and what they take. */
+  plan?(model: Model, images: number, o: v.InferOutput<S>): Plan;
   /** One verdict a sample; `margin` is the least proven lower bound of z_y - z_j. */
   verify(job: VerifyJob, o: v.InferOutput<S>): Verdict[];
   /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */

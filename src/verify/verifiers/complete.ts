@@ -7,7 +7,8 @@ import * as v from 'valibot';
 import { whole } from '../../options';
 import { sizeOf } from '../../tensor/shape';
 import { Budget } from '../budget';
-import { byIntervals, byLines, MEMORY, proveByStages } from '../linear';
+import { byIntervals, byLines, proveByStages } from '../linear';
+import { MEMORY, planOf } from '../memory';
 import { METHODS } from '../methods';
 import { finish, verifySpecification } from '../search';
 import { ballRegion, marginProperty } from '../specification';
@@ -29,6 +30,7 @@ export const complete = verifier({
   about: 'counter-examples, bounds, then splitting of few inputs: nodes, inputs, rounds, norm',
   options,
   norm: (o) => o.norm,
+  plan: ({ graph }, images) => planOf(graph, images, { memory: MEMORY }),
   describe: (o, eps) =>
     `counter-examples, linear bounds and input splitting, ${o.nodes} nodes, ${ballText(o.norm, eps)}`,
   verify(job, o) {

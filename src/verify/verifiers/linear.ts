@@ -11,7 +11,8 @@ import { NORMS, type Norm } from '../../domain/balls';
 import { CHUNK, type LinearOptions } from '../../domain/linear';
 import { SLOPES } from '../../domain/relaxations';
 import { choice, whole } from '../../options';
-import { boundsByLines, byIntervals, byLines, MEMORY, proveByStages, type Stage } from '../linear';
+import { boundsByLines, byIntervals, byLines, proveByStages, type Stage } from '../linear';
+import { MEMORY, planOf } from '../memory';
 import { verifier } from '../verifier';
 
 /** Options that all verifiers by linear bounds have. */
@@ -41,6 +42,7 @@ export const crownIbp = verifier({
     'linear bounds over interval bounds of hidden values (CROWN-IBP): sound, memory, norm, slopes',
   options: v.strictObject({ ...shared, slopes: v.optional(choice(SLOPES), 'adaptive') }),
   norm: (o) => o.norm,
+  plan: ({ graph }, images, o) => planOf(graph, images, o),
   describe: (o, eps) =>
     `CROWN-IBP, ${o.slopes} slopes, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
   verify: (job, { sound, memory, norm, slopes }) =>
@@ -56,6 +58,7 @@ export const crown = verifier({
     'linear bounds, lower slopes 0 or 1 (CROWN), after cheaper ones: sound, memory, norm, hidden',
   options: v.strictObject({ ...shared, hidden }),
   norm: (o) => o.norm,
+  plan: ({ graph }, images, o) => planOf(graph, images, o),
   describe: (o, eps) =>
     `CROWN, ${o.hidden} hidden values, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
   verify(job, { sound, memory, norm, hidden }) {
@@ -71,6 +74,7 @@ export const fastLin = verifier({
     'linear bounds, parallel lines (Fast-Lin, Wong-Kolter), after intervals: sound, memory, norm, hidden',
   options: v.strictObject({ ...shared, hidden }),
   norm: (o) => o.norm,
+  plan: ({ graph }, images, o) => planOf(graph, images, o),
   describe: (o, eps) =>
     `Fast-Lin, ${o.hidden} hidden values, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
   verify(job, { sound, memory, norm, hidden }) {
