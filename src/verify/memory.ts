@@ -10,7 +10,7 @@ import type { Verdict, VerifyJob } from './verifier';
 
 /** Default of the option `memory` of verifiers, in bytes. */
 export const MEMORY = 256 * 2 ** 20;
-/** More samples at once gain nothing (measured by bench `verify`). */
+/** More samples at once gain nothing (measured: bench `verifiers`). */
 const MOST = 32;
 
 /** What goes through at once, and the scratch memory that it takes at most. */

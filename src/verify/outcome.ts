@@ -5,12 +5,14 @@
 import type { Model } from '../nn/model';
 import type { Spent } from './budget';
 import { outputsAt } from './descent';
-import { inOtherBinary, type OtherRun, replay } from './replay';
+import { inOtherBinary, type OtherRun, type Rows, replay } from './replay';
 import { clampTo, inside, type Specification, slackOf } from './specification';
 
 /** A network in canonical form, with the one it was made of where that is another. */
 export interface Subject extends Model {
   readonly original?: Model;
+  /** What one witness was run again with, for others of the same weights. */
+  readonly rows?: Rows;
   /** Told of a point that is unsafe in one run and not in another. */
   readonly onDispute?: (what: string) => void;
 }
@@ -75,7 +77,7 @@ export function confirm(
       return false;
     };
     if (!agrees(own, y)) return undefined;
-    const exact = replay(one, x);
+    const exact = replay(one, x, model.rows);
     if (!agrees('float64', exact)) return undefined;
     const other = inOtherBinary(one, rounded);
     if (other && !agrees(`float32 (${other.binary})`, other.y)) return undefined;
