@@ -3,6 +3,7 @@ import { convolutions } from './convolutions';
 import { edge } from './edge';
 import { forward } from './forward';
 import { peers } from './peers/peers';
+import { pruned } from './peers/pruned';
 import { products } from './products';
 import { profile } from './profile';
 import { roofline } from './roofline';
@@ -26,4 +27,5 @@ export const subjects: Readonly<Record<string, Subject>> = {
   start,
   edge,
   peers,
+  pruned,
 };
