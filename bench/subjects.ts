@@ -4,6 +4,7 @@ import { edge } from './edge';
 import { forward } from './forward';
 import { intervals } from './intervals';
 import { peers } from './peers/peers';
+import { pruned } from './peers/pruned';
 import { products } from './products';
 import { profile } from './profile';
 import { roofline } from './roofline';
@@ -28,4 +29,5 @@ export const subjects: Readonly<Record<string, Subject>> = {
   start,
   edge,
   peers,
+  pruned,
 };

@@ -15,6 +15,7 @@ import {
   linesOf,
   type Margins,
   marginsOf,
+  type Order,
   overSplitInput,
   type Pass,
   type Planes,
@@ -151,7 +152,7 @@ export class Layout {
       ? singles(shape)
       : !this.packed && this.lanes % GROUP === 0
         ? linesOf(shape, this.lanes, margins)
-        : planesOf(shape, this.lanes, margins, this.#columns.get(i));
+        : planesOf(shape, this.lanes, margins, this.#columns.get(i), this.#order(i));
     const place = { planes, ptr: this.zeros(planes.size) };
     this.#places.set(i, place);
     return place;
@@ -176,17 +177,33 @@ export class Layout {
     return copyCall(this.model.engine, count, planes.shape, viewOfPlanes(from, planes), to);
   }
 
-  /** What the convolutions after value i read around its planes. */
-  #margins(i: number): Margins {
-    const after = this.model.graph.nodes.flatMap((_, j) => {
+  /** The products that read value i where it lies. */
+  #readers(i: number): Product[] {
+    return this.model.graph.nodes.flatMap((_, j) => {
       if (this.roots[j] !== j || this.source(j) !== i) return [];
       const product = this.product(j);
-      return product && !product.split ? [product.margins] : [];
+      return product && !product.split ? [product] : [];
     });
-    return after.reduce<Margins>(
-      (most, one) => most.map((m, d) => Math.max(m, one[d]!)) as unknown as Margins,
+  }
+
+  /** What the convolutions after value i read around its planes. */
+  #margins(i: number): Margins {
+    return this.#readers(i).reduce<Margins>(
+      (most, { margins }) => most.map((m, d) => Math.max(m, margins[d]!)) as unknown as Margins,
       [0, 0, 0, 0],
     );
+  }
+
+  /** Whether groups of a product's outputs fill its lines. */
+  #fillsLines({ sizes }: Product): boolean {
+    return (sizes[13] * this.lanes) % GROUP === 0;
+  }
+
+  #order(i: number): Order {
+    const own = i < 0 ? undefined : this.product(i);
+    const lined = (product: Product): boolean =>
+      this.#fillsLines(product) || (product !== own && product.sizes[12] === 1);
+    return [...(own ? [own] : []), ...this.#readers(i)].every(lined) ? 'lines' : 'planes';
   }
 
   /** Gives input and output of product i lines of one length where groups go along planes. */
@@ -194,8 +211,7 @@ export class Layout {
     const product = i < 0 ? undefined : this.product(i);
     if (!product || this.lanes % GROUP === 0) return false;
     const { sizes, split, margins } = product;
-    const [oh, ow] = [sizes[12], sizes[13]];
-    if (oh === 1 || (ow * this.lanes) % GROUP === 0) return false;
+    if (sizes[12] === 1 || this.#fillsLines(product)) return false;
     const source = this.source(i);
     const splitColumns = Math.ceil(sizes[2] / sizes[7]) + Math.max(margins[1], margins[3]);
     const before = split ? splitColumns : this.#columns.get(source)!;

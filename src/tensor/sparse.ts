@@ -13,9 +13,10 @@ import { fail } from '../errors';
 export const GROUP = 16;
 
 /**
- * Where the elements of [c, h, w] of `lanes` images lie: [channels][lines][columns][lanes] with
- * free room between. Element (i, y, x, l) is at origin + i * channel + y * line + x * lanes + l.
- * Lines share their padding: the right end of one is the left end of the next.
+ * Where the elements of [c, h, w] of `lanes` images lie: [channels][lines][columns][lanes] or
+ * [lines][channels][columns][lanes], with free room between. Element (i, y, x, l) is at
+ * origin + i * channel + y * line + x * lanes + l. Lines share their padding: the right end of one
+ * is the left end of the next.
  */
 export interface Planes {
   readonly lanes: number;
@@ -27,6 +28,12 @@ export interface Planes {
   readonly size: number;
 }
 
+/**
+ * What lies together: planes, along which groups may go, or the lines of all channels, so that what
+ * a group of outputs reads is in few pages of memory.
+ */
+export type Order = 'planes' | 'lines';
+
 /** Positions kept free around a plane: top, left, bottom, right. */
 export type Margins = readonly [top: number, left: number, bottom: number, right: number];
 
@@ -36,9 +43,16 @@ export function planesOf(
   lanes: number,
   [top, left, bottom, right]: Margins = [0, 0, 0, 0],
   columns = 0,
+  order: Order = 'planes',
 ): Planes {
   const [c, h, w] = shape;
   const pitch = Math.max(w + Math.max(left, right), columns);
+  if (order === 'lines') {
+    const channel = pitch * lanes;
+    const line = c * channel;
+    const origin = top * line + left * lanes;
+    return { lanes, shape, origin, channel, line, size: origin + (h + bottom) * line + 2 * GROUP };
+  }
   const origin = (top * pitch + left) * lanes;
   const end = origin + ((h - 1 + bottom) * pitch + w + right) * lanes;
   // Groups along planes write zeros behind them.
