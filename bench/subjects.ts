@@ -2,6 +2,7 @@
 import { convolutions } from './convolutions';
 import { edge } from './edge';
 import { forward } from './forward';
+import { patterns } from './patterns';
 import { peers } from './peers/peers';
 import { products } from './products';
 import { profile } from './profile';
@@ -22,6 +23,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
   profile,
   threads,
   sparse,
+  patterns,
   verifiers,
   start,
   edge,

@@ -15,12 +15,14 @@ import { expect } from '../errors';
 import type { GraphNode } from '../nn/graph';
 import type { PoolWindow } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
+import type { Costs } from '../runtime/costs';
 import { type Call, type Engine, workspaceOf } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { sameShape, sizeOf } from '../tensor/shape';
 import { phasesOf, planesOf } from '../tensor/sparse';
+import { patternOf } from '../tensor/sparse-blocks';
 import { encode, productCall, splitCalls, viewOfPlanes } from '../tensor/sparse-calls';
-import { step } from '../tensor/tensor';
+import { step, type Tensor } from '../tensor/tensor';
 import {
   compilePlan,
   isRelu,
@@ -33,35 +35,44 @@ import {
   valueStep,
 } from './plan';
 import {
+  copiedDenseCost,
   denseCost,
   Layout,
   lanesOf,
   type Place,
   type SparseModel,
   sparseCost,
+  sparseForm,
 } from './sparse-layout';
 
 /** The plan that should take less time: dense, or over the non-zeros. */
-export function fastestPlan(model: Model, { batch, direct = false }: PlanOptions): Plan {
+export const fastestPlan = (model: Model, options: PlanOptions): Plan =>
+  zerosPay(model, options) ? compileSparsePlan(model, options) : compilePlan(model, options);
+
+/** Whether the plan over non-zeros should take less time than the dense one. */
+export function zerosPay(model: Model, { batch, direct = false, costs }: PlanOptions): boolean {
   const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
   const products = model.graph.nodes.filter((node) => productOf(node));
-  const dense = products.map((node) => denseCost(node, batch, direct));
+  const dense = products.map((node) => denseCost(node, batch, direct, costs));
   const lanes = lanesOf(batch);
-  const sparse = products.map((node) => sparseCost(model, node, lanes));
-  return sum(dense) < sum(sparse) * Math.ceil(batch / lanes)
-    ? compilePlan(model, { batch, direct })
-    : compileSparsePlan(model, { batch });
+  const sparse = products.map((node) =>
+    Math.min(sparseCost(model, node, lanes, costs), copiedDenseCost(node, lanes, costs)),
+  );
+  return sum(dense) >= sum(sparse) * Math.ceil(batch / lanes);
 }
 
 /** Compiles a model that `lower` made for its zeros. */
-export function compileSparsePlan(model: SparseModel, { batch }: Pick<PlanOptions, 'batch'>): Plan {
+export function compileSparsePlan(
+  model: SparseModel,
+  { batch, costs }: Omit<PlanOptions, 'direct'>,
+): Plan {
   const who = 'compileSparsePlan: batch';
   expect(Number.isInteger(batch) && batch > 0, who, 'a whole number > 0', batch);
   const { engine, graph } = model;
   const memory = new PlanMemory(engine);
   try {
     const lanes = lanesOf(batch);
-    const { input, output, steps } = step(engine, () => compile(model, memory, lanes));
+    const { input, output, steps } = step(engine, () => compile(model, memory, lanes, costs));
     const [samples, classes] = [sizeOf(graph.network.input), sizeOf(graph.output)];
     return {
       model,
@@ -94,9 +105,9 @@ export function compileSparsePlan(model: SparseModel, { batch }: Pick<PlanOption
   }
 }
 
-function compile(model: SparseModel, memory: PlanMemory, lanes: number) {
+function compile(model: SparseModel, memory: PlanMemory, lanes: number, costs?: Costs) {
   const { engine, graph } = model;
-  const layout = new Layout(model, memory, lanes);
+  const layout = new Layout(model, memory, lanes, costs);
   const { input } = graph.network;
   const last = layout.roots.at(-1)!;
   const images = layout.zeros(lanes * sizeOf(input));
@@ -133,9 +144,10 @@ function stepOf(
 function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefined {
   const product = layout.product(i);
   if (!product) return undefined;
-  const { model, memory, lanes } = layout;
+  const { model, memory, lanes, costs } = layout;
   const { engine, params, graph } = model;
   const { sizes, pass, split, margins } = product;
+  const [form] = model.nonZeros ? ['csr'] : sparseForm(model, node, lanes, costs);
   const { weight, bias } = nodeParams(node, params);
   const given = model.nonZeros?.(node.name) ?? weight!;
   const calls: Call[] = [];
@@ -152,11 +164,21 @@ function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | unde
   }
   const keep = (bytes: number): Ptr => memory.own(bytes);
   const [source, target] = [x.planes, to.planes];
-  const encoded = encode({ engine, keep, weight: given, sizes, pass, source, target });
+  const fixed = form === '4x1' ? 'blocks' : 'rows';
+  const encoded = encode({ engine, keep, weight: given, sizes, pass, source, target, fixed });
   const relu = graph.nodes.some((n, j) => layout.roots[j] === i && isRelu(n));
   const lo = relu ? 0 : -Infinity;
   calls.push(productCall(engine, encoded, { x: x.ptr, y: to.ptr, bias: bias?.ptr ?? 0, lo }));
-  return stepOf(engine, memory, node.name, 'csr', memory.bytes - before, calls);
+  const name = form === '4x1' ? form : (keptOf(model, node) ?? 'csr');
+  return stepOf(engine, memory, node.name, name, memory.bytes - before, calls);
+}
+
+/** "2:4" where two of every four inputs are kept: rows of one length, for the same kernel. */
+function keptOf({ engine, params, nonZeros }: SparseModel, node: GraphNode): string | undefined {
+  if (nonZeros) return undefined;
+  const { weight } = nodeParams(node, params) as { weight: Tensor };
+  const [c, , , , kh, kw] = productOf(node)!;
+  return patternOf(engine.memory.f32(weight.ptr, weight.size), c, kh * kw);
 }
 
 /** Maxima and means of windows. */
@@ -182,7 +204,7 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
   const inputs = sources.map((j) => layout.zeros(lanes * sizeOf(layout.shape(j))));
   const y = layout.zeros(lanes * sizeOf(node.shape));
   const relu = model.graph.nodes.some((n, j) => layout.roots[j] === i && isRelu(n));
-  const job = { batch: lanes, direct: true, relu, x: inputs[0]!, y };
+  const job = { batch: lanes, direct: true, costs: layout.costs, relu, x: inputs[0]!, y };
   const dense = model.nonZeros ? undefined : productStep(model, memory, node, job);
   const inner = dense ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));
