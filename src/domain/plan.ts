@@ -46,6 +46,10 @@ export interface Plan {
   readonly model: Model;
   readonly batch: number;
   readonly steps: readonly PlanStep[];
+  /** What else a run does: images to where the first step reads them, outputs back. */
+  readonly copies: readonly PlanStep[];
+  /** How often a run goes through them: once, or for every block of images. */
+  readonly passes: number;
   /** Bytes of buffers, workspace and prepared weights. */
   readonly bytes: number;
   /** images [batch, ...input], row-major -> the outputs, [batch, ...output]. */
@@ -80,6 +84,8 @@ export function compilePlan(model: Model, options: PlanOptions): Plan {
       model,
       batch,
       steps,
+      copies: [],
+      passes: 1,
       bytes: memory.bytes,
       run(images) {
         if (images.length !== samples) fail('plan.run', `${samples} numbers`, images.length);

@@ -77,7 +77,9 @@ export function compileSparsePlan(
     return {
       model,
       batch,
-      steps: steps.filter(({ node }) => node !== ''),
+      steps: steps.slice(1, -1),
+      copies: [steps[0]!, steps.at(-1)!],
+      passes: Math.ceil(batch / lanes),
       bytes: memory.bytes,
       run(images) {
         expect(
@@ -114,14 +116,14 @@ function compile(model: SparseModel, memory: PlanMemory, lanes: number, costs?: 
   const logits = layout.zeros(lanes * sizeOf(graph.output));
   const copies = (name: string, calls: readonly Call[]): PlanStep =>
     stepOf(engine, memory, name, 'copy', 0, calls);
-  const steps = [copies('', [layout.fromImages(images, -1)])];
+  const steps = [copies('images', [layout.fromImages(images, -1)])];
   graph.nodes.forEach((node, i) => {
     if (layout.roots[i] !== i) return;
     steps.push(
       sparseStep(layout, node, i) ?? poolStep(layout, node, i) ?? otherStep(layout, node, i),
     );
   });
-  steps.push(copies('', [layout.toImages(last, logits)]));
+  steps.push(copies('outputs', [layout.toImages(last, logits)]));
   memory.reserve();
   return { input: images, output: logits, steps };
 }
