@@ -72,18 +72,25 @@ export function sparseWork(
   };
 }
 
+export interface SparseOptions {
+  /** Values in pairs (interval plans): only rows, lanes side by side. */
+  readonly pairs?: boolean;
+  readonly costs?: Costs | undefined;
+}
+
 /** The cheapest form of a product over its non-zeros. */
 export function sparseForm(
   { engine, params }: Model,
   node: GraphNode,
   lanes: number,
-  costs?: Costs,
+  { pairs = false, costs }: SparseOptions = {},
 ): readonly [name: 'csr' | '4x1' | 'single', cost: number] {
   const [, , , oc, , , , , , , , , oh, ow] = productOf(node)!;
   const { weight } = nodeParams(node, params) as { weight: Tensor };
   const filling = fillingOf(engine.memory.f32(weight.ptr, weight.size), oc);
   const work = sparseWork(filling, oc, oh * ow * lanes);
-  return (['csr', '4x1', 'single'] as const)
+  const names = pairs ? (['csr', 'single'] as const) : (['csr', '4x1', 'single'] as const);
+  return names
     .map((name) => [name, costOf(name, work[name], costs)] as const)
     .reduce((best, one) => (one[1] < best[1] ? one : best));
 }
@@ -100,16 +107,8 @@ export function copiedDenseCost(node: GraphNode, lanes: number, costs?: Costs): 
 const planeShape = (shape: Shape): Planes['shape'] =>
   shape.length === 3 ? (shape as Shape & Planes['shape']) : [sizeOf(shape), 1, 1];
 
-interface LayoutOptions {
-  /** Whether values of one number a channel may lie one after the other; default true. */
-  readonly packed?: boolean;
-  readonly costs?: Costs | undefined;
-}
-
 /** Where every value of a model lies. */
 export class Layout {
-  readonly packed: boolean;
-  readonly costs: Costs | undefined;
   readonly roots: readonly number[];
   readonly #columns = new Map<number, number>();
   readonly #places = new Map<number, Place>();
@@ -119,11 +118,9 @@ export class Layout {
     readonly model: SparseModel,
     readonly memory: PlanMemory,
     readonly lanes: number,
-    options: LayoutOptions = {},
+    readonly options: SparseOptions = {},
   ) {
     const { nodes } = model.graph;
-    this.packed = options.packed ?? true;
-    this.costs = options.costs;
     this.roots = rootsOf(model.graph);
     const own = [-1, ...nodes.keys()].filter((i) => i < 0 || this.roots[i] === i);
     for (const i of own) {
@@ -165,9 +162,9 @@ export class Layout {
   }
 
   #betterDense(node: GraphNode): boolean {
-    const { model, lanes, costs } = this;
+    const { model, lanes, options } = this;
     if (model.nonZeros) return false;
-    return copiedDenseCost(node, lanes, costs) < sparseCost(model, node, lanes, costs);
+    return copiedDenseCost(node, lanes, options.costs) < sparseCost(model, node, lanes, options);
   }
 
   /** Positions a line of a product's own split input. */
@@ -180,10 +177,10 @@ export class Layout {
     if (known) return known;
     const [shape, margins] = [this.shape(i), this.#margins(i)];
     const one = this.lanes * shape[1] * shape[2] === 1;
-    const single = this.packed && one && margins.every((m) => m === 0);
+    const single = !this.options.pairs && one && margins.every((m) => m === 0);
     const planes = single
       ? singles(shape)
-      : !this.packed && this.lanes % GROUP === 0
+      : this.options.pairs && this.lanes % GROUP === 0
         ? linesOf(shape, this.lanes, margins)
         : planesOf(shape, this.lanes, margins, this.#columns.get(i), this.#order(i));
     const place = { planes, ptr: this.zeros(planes.size) };

@@ -46,6 +46,7 @@ import {
   Layout,
   lanesOf,
   type SparseModel,
+  type SparseOptions,
   sparseCost,
   sparseForm,
 } from './sparse-layout';
@@ -55,13 +56,17 @@ export const fastestPlan = (model: Model, options: PlanOptions): Plan =>
   zerosPay(model, options) ? compileSparsePlan(model, options) : compilePlan(model, options);
 
 /** Whether the plan over non-zeros should take less time than the dense one. */
-export function zerosPay(model: Model, { batch, direct = false, costs }: PlanOptions): boolean {
+export function zerosPay(
+  model: Model,
+  { batch, direct = false, ...options }: PlanOptions & SparseOptions,
+): boolean {
+  const { costs } = options;
   const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
   const products = model.graph.nodes.filter((node) => productOf(node));
   const dense = products.map((node) => denseCost(node, batch, direct, costs));
   const lanes = lanesOf(batch);
   const sparse = products.map((node) =>
-    Math.min(sparseCost(model, node, lanes, costs), copiedDenseCost(node, lanes, costs)),
+    Math.min(sparseCost(model, node, lanes, options), copiedDenseCost(node, lanes, costs)),
   );
   return sum(dense) >= sum(sparse) * Math.ceil(batch / lanes);
 }
@@ -186,9 +191,9 @@ export function encodeProduct(
 
 function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefined {
   if (!layout.product(i)) return undefined;
-  const { model, memory, lanes, costs } = layout;
+  const { model, memory, lanes, options } = layout;
   const { engine, params } = model;
-  const [form] = model.nonZeros ? ['csr'] : sparseForm(model, node, lanes, costs);
+  const [form] = model.nonZeros ? ['csr'] : sparseForm(model, node, lanes, options);
   const [from, to] = [layout.place(layout.source(i)), layout.place(i)];
   const before = memory.bytes;
   const fixed = form === '4x1' ? 'blocks' : 'rows';
@@ -242,7 +247,7 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
   const inputs = sources.map((j) => layout.zeros(lanes * sizeOf(layout.shape(j))));
   const y = layout.zeros(lanes * sizeOf(node.shape));
   const relu = floorOf(layout, i) === 0;
-  const job = { batch: lanes, direct: true, costs: layout.costs, relu, x: inputs[0]!, y };
+  const job = { batch: lanes, direct: true, costs: layout.options.costs, relu, x: inputs[0]!, y };
   const dense = model.nonZeros ? undefined : productStep(model, memory, node, job);
   const inner = dense ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));
