@@ -378,13 +378,13 @@ export const KERNELS = {
   // Optimisers (optim.ts), in place. Where the mask is 0, everything becomes +0.
   sgd: kernel<
     [
-      ...[n: Size, w: Ptr, g: Ptr, v: OptionalPtr, mask: OptionalPtr],
+      ...[n: Size, w: Ptr, g: Ptr, v: OptionalPtr, mask: OptionalPtr, at: OptionalPtr],
       ...[lr: Scalar, momentum: Scalar, weightDecay: Scalar, nesterov: Int],
     ]
   >((n) => ({ rows: n, cost: 8 * n })),
   adam: kernel<
     [
-      ...[n: Size, w: Ptr, g: Ptr, m: Ptr, v: Ptr, mask: OptionalPtr],
+      ...[n: Size, w: Ptr, g: Ptr, m: Ptr, v: Ptr, mask: OptionalPtr, at: OptionalPtr],
       ...[lr: Scalar, beta1: Scalar, beta2: Scalar, eps: Scalar],
       ...[weightDecay: Scalar, c1: Scalar, c2: Scalar],
     ]

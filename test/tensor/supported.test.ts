@@ -4,7 +4,8 @@ import { load } from '../../src/runtime/engine';
 import { mul, sum } from '../../src/tensor/ops/core';
 import { type ConvOptions, conv2d, matmul } from '../../src/tensor/ops/product';
 import type { ConvSizes } from '../../src/tensor/sparse';
-import { supportedProduct, supportOf } from '../../src/tensor/supported';
+import { supportOf } from '../../src/tensor/support-sides';
+import { supportedProduct } from '../../src/tensor/supported';
 import { gradients } from '../../src/tensor/tape';
 import { input, step, type Tensor } from '../../src/tensor/tensor';
 import { sampler } from '../helpers/random';
@@ -75,7 +76,7 @@ describe.each(SAMPLES)('product on a support, $shape, $kernel by $stride', (samp
         const x = input(engine, images, dense ? [batch, c] : [batch, ...shape]);
         const wt = input(engine, weights, dense ? [oc, c] : [oc, c, ...kernel]);
         const b = input(engine, biases, [oc]);
-        const support = supportOf(wt, sizes);
+        const support = supportOf(wt, sizes, batch);
         const apply = (): Tensor => {
           if (sparse) return supportedProduct(x, wt, support, b);
           return dense ? matmul(x, wt, { tb: true, bias: b }) : conv2d(x, wt, options, b);
