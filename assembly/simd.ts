@@ -19,7 +19,6 @@ export function bytes(count: i32): usize {
 }
 
 /** The first `count` (1, 2 or 3) elements at `p`; the other lanes are zero. */
-@inline
 export function load_part(p: usize, count: i32): v128 {
   if (count == 1) return v128.load32_zero(p);
   const v = v128.load64_zero(p);
@@ -28,7 +27,7 @@ export function load_part(p: usize, count: i32): v128 {
 
 /** Writes the first `count` (1, 2 or 3) lanes to `p`. */
 @inline
-export function store_part(p: usize, v: v128, count: i32): void {
+export function store_few(p: usize, v: v128, count: i32): void {
   if (count == 1) {
     v128.store32_lane(p, v, 0);
     return;
@@ -37,6 +36,10 @@ export function store_part(p: usize, v: v128, count: i32): void {
   if (count == 3) v128.store32_lane(p, v, 2, 8);
 }
 
+/** The same as a call: for the ends of lines. */
+export function store_part(p: usize, v: v128, count: i32): void {
+  store_few(p, v, count);
+}
 
 /** 1 where the mask is set, +0 elsewhere. */
 @inline

@@ -32,6 +32,19 @@ function zip(a: usize, b: usize, y: usize, count: i32): void {
   }
 }
 
+/** a, b = every second element of x from its first and second on, as `zip` joins them. */
+function unzip(x: usize, a: usize, b: usize, count: i32): void {
+  const last = bytes(count - 4);
+  for (let i: usize = 0; ; i += 16) {
+    i = min(i, last);
+    const v = v128.load(x + (i << 1));
+    const w = v128.load(x + (i << 1), 16);
+    v128.store(a + i, v128.shuffle<i32>(v, w, 0, 2, 4, 6));
+    v128.store(b + i, v128.shuffle<i32>(v, w, 1, 3, 5, 7));
+    if (i == last) return;
+  }
+}
+
 /**
  * y [d0][d1] = the transpose of x [d1][d0], whose lines are `wide_y` and `wide_x` bytes apart, in
  * blocks of 4 by 4; the last ones overlap those before. Both sizes are 4 or more.
@@ -79,6 +92,10 @@ export function copy_strided(
       }
       if (blocks && x3 == 1 && y2 == 1) {
         transpose(d3, d2, from, bytes(x2), to, step_y);
+        continue;
+      }
+      if (!accumulate && d2 == 2 && d3 >= 4 && x2 == 1 && x3 == 2 && y3 == 1) {
+        unzip(from, to, to + bytes(y2), d3);
         continue;
       }
       if (!accumulate && d2 >= 4 && d3 == 2 && x2 == 1 && y2 == 2 && y3 == 1) {

@@ -257,7 +257,7 @@ export const KERNELS = {
       ...[m: Size, nnz: Size, n: Size, groups: Size, starts: Ptr, offsets: Ptr, places: Ptr],
       ...[x: Ptr, xImage: Int, dy: Ptr, yImage: Int, yRow: Int, dvalues: Ptr],
     ]
-  >((m, nnz, n, groups) => ({ rows: m, cost: 32 * nnz * n * groups, work: 16 * nnz })),
+  >((m, nnz, n, groups) => ({ rows: m, cost: 32 * nnz * n * groups, work: 16 * nnz + 16 })),
   sparse_rows: kernel<
     [
       ...[m: Size, nnz: Size, c: Size, area: Size, positions: Ptr, inChannel: Ptr, inKernel: Ptr],
@@ -274,6 +274,7 @@ export const KERNELS = {
   // Elementwise, one input (unary.ts). y may be x.
   relu: elementwise(1),
   step: elementwise(1),
+  relu_grad: kernel<[n: Size, x: Ptr, g: Ptr, y: Ptr]>((n) => ({ rows: n, cost: n })),
   sigmoid: elementwise(4),
   tanh: elementwise(4),
   exp: elementwise(4),

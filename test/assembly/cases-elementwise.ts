@@ -152,6 +152,20 @@ function moved(m: Machine, rng: Random, n: number, kind: Moved['kind']): Moved {
   return { kind, total, on, from: all.map((i) => at.indexOf(i)), pointers: [0, m.ints(at)] };
 }
 
+function reluGrad(n: number, alias: boolean): CaseMaker {
+  return (m, rng) => {
+    const [vx, vg] = [rng.wild(n), rng.wild(n)];
+    const [x, g] = [m.floats(vx), m.floats(vg)];
+    const y = alias ? g : m.room(n);
+    const want = Array.from(vx, (v, i) => (v > 0 ? vg[i]! : 0));
+    return {
+      label: `n=${n}${alias ? ' in place' : ''}`,
+      args: [n, x, g, y],
+      outputs: [{ at: y, want }],
+    };
+  };
+}
+
 function sgd(n: number, kind: Moved['kind'], momentum: number, nesterov: number): CaseMaker {
   return (m, rng) => {
     const [lr, decay] = [f(0.1), f(0.01)];
@@ -200,6 +214,7 @@ const slope = f(0.1);
 
 export const ELEMENTWISE: CaseTable = {
   relu: unary((x) => max(x, 0)),
+  relu_grad: SIZES.flatMap((n) => [reluGrad(n, false), reluGrad(n, true)]),
   step: unary((x) => (x > 0 ? 1 : 0)),
   sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
   tanh: unary(Math.tanh),

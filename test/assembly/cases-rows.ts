@@ -290,6 +290,7 @@ export const ROWS: CaseTable = {
     [1, 2, 4, 9],
     [2, 1, 4, 2],
     [2, 2, 9, 2],
+    [2, 2, 2, 9],
   ].flatMap((shape) =>
     (['same', 'flip', 'turn', 'half', 'lie', 'stand'] as const).flatMap((kind) => [
       copyStrided(shape, kind, 0),
