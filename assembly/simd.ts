@@ -3,7 +3,8 @@
  *
  * Partial vectors exist so that the end of a row goes through the very same vector instructions
  * as its middle: an element's value then never depends on where it lies in a vector, nor on how
- * a call was split over threads.
+ * a call was split over threads. They are calls, not inlined: ends of rows are rare, and a tenth of
+ * the binary was copies of them.
  */
 
 /** a * b + c: fused in the relaxed binary, two roundings in the plain one. */
@@ -26,8 +27,7 @@ export function load_part(p: usize, count: i32): v128 {
 }
 
 /** Writes the first `count` (1, 2 or 3) lanes to `p`. */
-@inline
-export function store_few(p: usize, v: v128, count: i32): void {
+export function store_part(p: usize, v: v128, count: i32): void {
   if (count == 1) {
     v128.store32_lane(p, v, 0);
     return;
@@ -36,10 +36,6 @@ export function store_few(p: usize, v: v128, count: i32): void {
   if (count == 3) v128.store32_lane(p, v, 2, 8);
 }
 
-/** The same as a call: for the ends of lines. */
-export function store_part(p: usize, v: v128, count: i32): void {
-  store_few(p, v, count);
-}
 
 /** 1 where the mask is set, +0 elsewhere. */
 @inline
