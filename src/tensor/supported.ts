@@ -27,7 +27,7 @@ import { type End, isFlat, type Side, type Support } from './support-sides';
 import { record } from './tape';
 import { empty, scattered, type Tensor } from './tensor';
 
-/** Bytes of planes that are laid out and used before the next ones are. */
+/** Bytes of planes a thread that are laid out and used before the next ones are. */
 const CACHED = 1 << 18;
 
 /** Blocks of lanes for a batch; the last one may have room. */
@@ -39,10 +39,10 @@ interface Part {
   readonly end: number;
 }
 
-/** A batch in parts of blocks whose planes stay cached. */
-function partsOf(s: Support, { planes: { size } }: End, batch: number): Part[] {
-  const blocks = blocksOf(s, batch);
-  const step = Math.max(1, Math.floor(CACHED / (4 * size)));
+/** A batch in parts of blocks whose planes stay cached, each thread having a cache of its own. */
+function partsOf(s: Support, { planes: { size } }: End, { engine, shape }: Tensor): Part[] {
+  const blocks = blocksOf(s, shape[0]!);
+  const step = Math.max(1, Math.floor((CACHED * engine.threads) / (4 * size)));
   return Array.from({ length: Math.ceil(blocks / step) }, (_, i) => ({
     first: i * step,
     end: Math.min(blocks, (i + 1) * step),
@@ -60,7 +60,9 @@ function copy(
 ): void {
   const { engine } = x;
   const batch = x.shape[0]!;
-  const phases = lanes === 1 && !!end.split && end.shape[2] % end.split[1] === 0;
+  // Image by image is faster, but nothing that threads could share.
+  const even = !!end.split && end.shape[2] % end.split[1] === 0;
+  const phases = lanes === 1 && even && engine.threads <= 2;
   // Without lanes, images lie apart in both.
   const step = lanes === 1 && !phases ? last - first : 1;
   for (let b = first; b < last; b += step) {
@@ -130,7 +132,7 @@ class Laid {
     const { x } = this;
     const done = this.#planes;
     this.#planes ??= planesFor(s, end, x);
-    for (const part of partsOf(s, end, x.shape[0]!)) {
+    for (const part of partsOf(s, end, x)) {
       if (!done) lay(s, end, part, x, this.#planes.ptr);
       use(part, this.#planes.ptr + 4 * part.first * end.planes.size);
     }
@@ -166,7 +168,7 @@ function product(s: Support, side: Side, laid: Laid, values: Tensor, bias: Ptr):
     engine.run('take_rows', nnz, 1, values.ptr, order, ptr);
     return ptr;
   });
-  const most = Math.max(0, ...partsOf(s, from, batch).map(({ first, end }) => end - first));
+  const most = Math.max(0, ...partsOf(s, from, laid.x).map(({ first, end }) => end - first));
   const buffer = to.plain ? 0 : empty(engine, [most * to.planes.size]).ptr;
   const size = to.plain ? sizeOf(to.shape) : to.planes.size;
   laid.each(s, from, (part, planes) => {
