@@ -26,8 +26,7 @@ function zero_run(q: usize, count: i32): void {
 }
 
 /** `count` elements, every second one of those at p; the last vector overlaps the one before. */
-@inline
-function copy_seconds(p: usize, count: i32, q: usize): void {
+export function copy_seconds(p: usize, count: i32, q: usize): void {
   if (count < 4) {
     for (let i = 0; i < count; i++, p += 8, q += 4) store<u32>(q, load<u32>(p));
     return;

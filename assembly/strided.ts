@@ -1,9 +1,9 @@
 /**
  * Copies between strided and indexed layouts: transpose, slice, pad, concatenate, flip, gather,
  * scatter-add. Strides count elements and may be zero or negative.
- * Cost: bound by memory; one element at a time where an inner stride is not 1.
+ * Cost: bound by memory; one element at a time where no inner stride is 1.
  */
-import { copy_run } from './padded';
+import { copy_run, copy_seconds } from './padded';
 import { bytes, load_part, store_part } from './simd';
 
 @inline
@@ -19,17 +19,59 @@ function add_line(x: usize, y: usize, count: i32): void {
   }
 }
 
-/** y = every second element of x. Copied as integers: the bits of a NaN stay what they are. */
-@inline
-function copy_halves(x: usize, y: usize, count: i32): void {
-  let i = 0;
-  for (; i + 4 < count; i += 4, x += 32, y += 16) {
-    const v = i8x16.shuffle(
-      v128.load(x), v128.load(x, 16), 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27,
-    );
-    v128.store(y, v);
+/** y = a[0], b[0], a[1], b[1], ...; the last vectors overlap those before. `count` is 4 or more. */
+function zip(a: usize, b: usize, y: usize, count: i32): void {
+  const last = bytes(count - 4);
+  for (let i: usize = 0; ; i += 16) {
+    i = min(i, last);
+    const v = v128.load(a + i);
+    const w = v128.load(b + i);
+    v128.store(y + (i << 1), v128.shuffle<i32>(v, w, 0, 4, 1, 5));
+    v128.store(y + (i << 1), v128.shuffle<i32>(v, w, 2, 6, 3, 7), 16);
+    if (i == last) return;
   }
-  for (; i < count; i++, x += 8, y += 4) store<u32>(y, load<u32>(x));
+}
+
+/** a, b = every second element of x from its first and second on, as `zip` joins them. */
+function unzip(x: usize, a: usize, b: usize, count: i32): void {
+  const last = bytes(count - 4);
+  for (let i: usize = 0; ; i += 16) {
+    i = min(i, last);
+    const v = v128.load(x + (i << 1));
+    const w = v128.load(x + (i << 1), 16);
+    v128.store(a + i, v128.shuffle<i32>(v, w, 0, 2, 4, 6));
+    v128.store(b + i, v128.shuffle<i32>(v, w, 1, 3, 5, 7));
+    if (i == last) return;
+  }
+}
+
+/**
+ * y [d0][d1] = the transpose of x [d1][d0], whose lines are `wide_y` and `wide_x` bytes apart, in
+ * blocks of 4 by 4; the last ones overlap those before. Both sizes are 4 or more.
+ */
+function transpose(d0: i32, d1: i32, x: usize, wide_x: usize, y: usize, wide_y: usize): void {
+  for (let i = 0; ; i += 4) {
+    i = min(i, d0 - 4);
+    for (let j = 0; ; j += 4) {
+      j = min(j, d1 - 4);
+      const p = x + wide_x * j + bytes(i);
+      const q = y + wide_y * i + bytes(j);
+      const a = v128.load(p);
+      const b = v128.load(p + wide_x);
+      const c = v128.load(p + wide_x * 2);
+      const d = v128.load(p + wide_x * 3);
+      const e = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+      const f = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+      const g = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+      const h = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+      v128.store(q, v128.shuffle<i64>(e, f, 0, 2));
+      v128.store(q + wide_y, v128.shuffle<i64>(e, f, 1, 3));
+      v128.store(q + wide_y * 2, v128.shuffle<i64>(g, h, 0, 2));
+      v128.store(q + wide_y * 3, v128.shuffle<i64>(g, h, 1, 3));
+      if (j == d1 - 4) break;
+    }
+    if (i == d0 - 4) return;
+  }
 }
 
 /** y[i0,i1,i2,i3] = x[i0,i1,i2,i3], or += when accumulate is not 0. Rows are d0. */
@@ -39,17 +81,36 @@ export function copy_strided(
 ): void {
   const step_x = bytes(x3);
   const step_y = bytes(y3);
+  const blocks = !accumulate && d2 >= 4 && d3 >= 4;
   for (let i0 = r0; i0 < r1; i0++) {
     for (let i1 = 0; i1 < d1; i1++) {
+      const from = x + bytes(i0 * x0 + i1 * x1);
+      const to = y + bytes(i0 * y0 + i1 * y1);
+      if (blocks && x2 == 1 && y3 == 1) {
+        transpose(d2, d3, from, step_x, to, bytes(y2));
+        continue;
+      }
+      if (blocks && x3 == 1 && y2 == 1) {
+        transpose(d3, d2, from, bytes(x2), to, step_y);
+        continue;
+      }
+      if (!accumulate && d2 == 2 && d3 >= 4 && x2 == 1 && x3 == 2 && y3 == 1) {
+        unzip(from, to, to + bytes(y2), d3);
+        continue;
+      }
+      if (!accumulate && d2 >= 4 && d3 == 2 && x2 == 1 && y2 == 2 && y3 == 1) {
+        zip(from, from + step_x, to, d2);
+        continue;
+      }
       for (let i2 = 0; i2 < d2; i2++) {
-        let px = x + bytes(i0 * x0 + i1 * x1 + i2 * x2);
-        let py = y + bytes(i0 * y0 + i1 * y1 + i2 * y2);
+        let px = from + bytes(i2 * x2);
+        let py = to + bytes(i2 * y2);
         if (x3 == 1 && y3 == 1) {
           if (accumulate) add_line(px, py, d3);
           else if (d3 < 64) copy_run(px, d3, py);
           else memory.copy(py, px, bytes(d3));
         } else if (x3 == 2 && y3 == 1 && !accumulate) {
-          copy_halves(px, py, d3);
+          copy_seconds(px, d3, py);
         } else if (accumulate) {
           for (let i3 = 0; i3 < d3; i3++, px += step_x, py += step_y) {
             store<f32>(py, load<f32>(py) + load<f32>(px));

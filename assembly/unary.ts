@@ -103,6 +103,20 @@ function sqrt_(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
   map(Op.SQRT, 0, 0, x, y, r0, r1);
 }
 
+/** y = x > 0 ? g : +0. */
+export function relu_grad(n: i32, x: usize, g: usize, y: usize, r0: i32, r1: i32): void {
+  const zero = f32x4.splat(0);
+  const end = bytes(r1);
+  let i = bytes(r0);
+  for (; i + 16 <= end; i += 16) {
+    v128.store(y + i, v128.and(v128.load(g + i), f32x4.gt(v128.load(x + i), zero)));
+  }
+  if (i < end) {
+    const rest = <i32>((end - i) >> 2);
+    store_part(y + i, v128.and(load_part(g + i, rest), f32x4.gt(load_part(x + i, rest), zero)), rest);
+  }
+}
+
 export function reciprocal(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
   map(Op.RECIPROCAL, 0, 0, x, y, r0, r1);
 }

@@ -194,8 +194,13 @@ function finish(v: v128, bias: v128, relu: i32): v128 {
 
 @inline
 function put(i: i32, places: usize, y: usize, v: v128): void {
+  if (i >= load<i32>(places, Place.HIGH)) return;
+  // As `store_part`, which is a call.
   const wide = load<i32>(places, Place.WIDE);
-  if (i < load<i32>(places, Place.HIGH)) store_part(y + load<u32>(places, Place.TO), v, wide);
+  const p = y + load<u32>(places, Place.TO);
+  if (wide == 1) v128.store32_lane(p, v, 0);
+  else v128.store64_lane(p, v, 0);
+  if (wide == 3) v128.store32_lane(p, v, 2, 8);
 }
 
 /** Line i of the outputs of 4 tiles of one channel. */

@@ -12,6 +12,7 @@ import { roofline } from './roofline';
 import { sparse } from './sparse';
 import { start } from './start';
 import type { Subject } from './subject';
+import { support } from './support';
 import { threads } from './threads';
 import { training } from './training';
 import { verifiers } from './verifiers';
@@ -22,6 +23,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
   convolutions,
   forward,
   training,
+  support,
   profile,
   threads,
   sparse,

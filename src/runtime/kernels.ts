@@ -262,7 +262,7 @@ export const KERNELS = {
       ...[m: Size, nnz: Size, n: Size, groups: Size, starts: Ptr, offsets: Ptr, places: Ptr],
       ...[x: Ptr, xImage: Int, dy: Ptr, yImage: Int, yRow: Int, dvalues: Ptr],
     ]
-  >((m, nnz, n, groups) => ({ rows: m, cost: 32 * nnz * n * groups, work: 16 * nnz })),
+  >((m, nnz, n, groups) => ({ rows: m, cost: 32 * nnz * n * groups, work: 16 * nnz + 16 })),
   sparse_rows: kernel<
     [
       ...[m: Size, nnz: Size, c: Size, area: Size, positions: Ptr, inChannel: Ptr, inKernel: Ptr],
@@ -279,6 +279,7 @@ export const KERNELS = {
   // Elementwise, one input (unary.ts). y may be x.
   relu: elementwise(1),
   step: elementwise(1),
+  relu_grad: kernel<[n: Size, x: Ptr, g: Ptr, y: Ptr]>((n) => ({ rows: n, cost: n })),
   sigmoid: elementwise(4),
   tanh: elementwise(4),
   exp: elementwise(4),
@@ -389,13 +390,13 @@ export const KERNELS = {
   // Optimisers (optim.ts), in place. Where the mask is 0, everything becomes +0.
   sgd: kernel<
     [
-      ...[n: Size, w: Ptr, g: Ptr, v: OptionalPtr, mask: OptionalPtr],
+      ...[n: Size, w: Ptr, g: Ptr, v: OptionalPtr, mask: OptionalPtr, at: OptionalPtr],
       ...[lr: Scalar, momentum: Scalar, weightDecay: Scalar, nesterov: Int],
     ]
   >((n) => ({ rows: n, cost: 8 * n })),
   adam: kernel<
     [
-      ...[n: Size, w: Ptr, g: Ptr, m: Ptr, v: Ptr, mask: OptionalPtr],
+      ...[n: Size, w: Ptr, g: Ptr, m: Ptr, v: Ptr, mask: OptionalPtr, at: OptionalPtr],
       ...[lr: Scalar, beta1: Scalar, beta2: Scalar, eps: Scalar],
       ...[weightDecay: Scalar, c1: Scalar, c2: Scalar],
     ]

@@ -215,6 +215,12 @@ export function copyCall(
   to: View,
 ): Call {
   // What lies side by side goes innermost: columns, or the images that are lanes.
+  if (h * w === 1 && c % 16 === 0)
+    return engine.prepare(
+      ...(['copy_strided', c / 16, 1, 16, count] as const),
+      ...([from.ptr, 16 * from.channel, 0, from.channel, from.image] as const),
+      ...([to.ptr, 16 * to.channel, 0, to.channel, to.image, 0] as const),
+    );
   if (count === 1 || (from.image !== 1 && to.image !== 1))
     return engine.prepare(
       ...(['copy_strided', c, count, h, w] as const),

@@ -4,9 +4,8 @@
  * asked for, once a geometry.
  */
 
-import { sizeOf } from './shape';
 import type { ConvSizes } from './sparse';
-import { type Support, supportOf } from './supported';
+import { isFlat, lanesFor, type Support, supportOf } from './support-sides';
 import type { Tensor } from './tensor';
 
 interface Freed {
@@ -67,9 +66,9 @@ export function supportFor(
 ): Support | undefined {
   const known = supports.get(weight);
   if (!known || !sizes || known.density > PAYS) return undefined;
-  if (sizeOf(sizes.slice(1, 3)) === 1 && batch < LEAST) return undefined;
-  const key = sizes.join();
-  const found = known.encoded.get(key) ?? supportOf(known.mask, sizes);
+  if (isFlat(sizes) && batch < LEAST) return undefined;
+  const key = [...sizes, lanesFor(sizes, batch)].join();
+  const found = known.encoded.get(key) ?? supportOf(known.mask, sizes, batch);
   known.encoded.set(key, found);
   return found;
 }

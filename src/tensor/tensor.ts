@@ -10,6 +10,13 @@ import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { type Shape, sizeOf } from './shape';
 
+/** A tensor that is 0 but where `mask` is not: its values there, and where they lie, ascending (i32). */
+export interface Few {
+  readonly mask: Tensor;
+  readonly at: Ptr;
+  readonly values: Tensor;
+}
+
 export class Tensor {
   readonly engine: Engine;
   readonly shape: Shape;
@@ -18,14 +25,21 @@ export class Tensor {
   readonly epoch: number;
   readonly #ptr: Ptr;
   #freed = false;
+  #few: Few | undefined;
 
   /** @internal Use `input`, `keep` or an operation. */
-  constructor(engine: Engine, shape: Shape, ptr: Ptr, epoch: number) {
+  constructor(engine: Engine, shape: Shape, ptr: Ptr, epoch: number, few?: Few) {
     this.engine = engine;
     this.shape = shape;
     this.size = sizeOf(shape);
     this.epoch = epoch;
     this.#ptr = ptr;
+    this.#few = few;
+  }
+
+  /** What `scattered` was given, as long as nobody asked for the elements. */
+  get few(): Few | undefined {
+    return this.#few;
   }
 
   get kept(): boolean {
@@ -40,7 +54,14 @@ export class Tensor {
           this.#freed ? 'that was freed' : `of step ${this.epoch}, which has ended`
         }. Return it from step() or keep() it.`,
       );
+    if (this.#few) this.#scatter(this.#few);
     return this.#ptr;
+  }
+
+  #scatter({ at, values }: Few): void {
+    this.#few = undefined;
+    this.engine.run('fill', this.size, 0, this.#ptr);
+    this.engine.run('add_rows', values.size, 1, values.ptr, at, this.#ptr);
   }
 
   /** A copy of the elements. */
@@ -66,6 +87,12 @@ export class Tensor {
 export function empty(engine: Engine, shape: Shape): Tensor {
   const ptr = engine.arena.alloc(4 * sizeOf(shape));
   return new Tensor(engine, shape, ptr, engine.arena.epoch!);
+}
+
+/** A tensor of the current step with few elements that are not 0, written when they are asked for. */
+export function scattered(engine: Engine, shape: Shape, few: Few): Tensor {
+  const ptr = engine.arena.alloc(4 * sizeOf(shape));
+  return new Tensor(engine, shape, ptr, engine.arena.epoch!, few);
 }
 
 /** A tensor of the current step with the given elements, row-major. */

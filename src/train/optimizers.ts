@@ -6,6 +6,7 @@
 import { paramSpecs } from '../nn/graph';
 import type { Model } from '../nn/model';
 import { trainableNames } from '../nn/model';
+import type { Ptr } from '../runtime/kernels';
 import { affine, mul, sum } from '../tensor/ops/core';
 import { square } from '../tensor/ops/elementwise';
 import { item, keep, type Tensor } from '../tensor/tensor';
@@ -58,32 +59,45 @@ export function update(
 ): boolean {
   const { options, names, moments } = optimizer;
   const specs = paramSpecs(model.graph);
-  // What is masked is no parameter of the network, so it has no part in the norm.
-  const effective = gradients.map((g, i) => {
-    const mask = masks?.get(names[i]!);
-    return mask ? mul(g, mask) : g;
-  });
-  const norm = Math.sqrt(effective.reduce((total, g) => total + item(sum(square(g))), 0));
+  const moves = gradients.map((g, i) => moveOf(g, masks?.get(names[i]!)));
+  const norm = Math.sqrt(moves.reduce((total, { g }) => total + item(sum(square(g))), 0));
   if (!Number.isFinite(norm)) return false;
   const limit = options.gradientClip ?? norm;
   // All scaled down by one factor, so that their common L2 norm is at most the limit.
-  const clipped = norm > limit ? effective.map((g) => affine(g, limit / norm, 0)) : effective;
   const t = ++optimizer.steps;
   const beta1 = options.momentum;
   names.forEach((name, i) => {
     const w = model.params.get(name)!;
-    const g = clipped[i]!.ptr;
-    const mask = masks?.get(name)?.ptr ?? 0;
+    const { g: whole, mask, at } = moves[i]!;
+    const g = norm > limit ? affine(whole, limit / norm, 0) : whole;
+    const moved = [g.size, w.ptr, g.ptr] as const;
     const decay = specs.get(name)!.prunable ? options.weightDecay : 0;
     const v = moments.get(`v.${name}`)!.ptr;
     if (options.optimizer === 'sgd')
-      model.engine.run('sgd', w.size, w.ptr, g, v, mask, rate, options.momentum, decay, 0);
+      model.engine.run('sgd', ...moved, v, mask, at, rate, options.momentum, decay, 0);
     else {
       const m = moments.get(`m.${name}`)!.ptr;
       const [c1, c2] = [1 / (1 - beta1 ** t), 1 / (1 - BETA2 ** t)];
       const betas = [beta1, BETA2, EPSILON, decay, c1, c2] as const;
-      model.engine.run('adam', w.size, w.ptr, g, m, v, mask, rate, ...betas);
+      model.engine.run('adam', ...moved, m, v, mask, at, rate, ...betas);
     }
   });
   return true;
+}
+
+/** A gradient, and the weights that it moves. */
+interface Move {
+  readonly g: Tensor;
+  readonly mask: Ptr;
+  readonly at: Ptr;
+}
+
+/**
+ * What is masked is no parameter of the network, so it has no part in the norm. On the support of
+ * the mask, weights and moments elsewhere are 0 and stay so.
+ */
+function moveOf(g: Tensor, mask: Tensor | undefined): Move {
+  const { few } = g;
+  if (mask && few?.mask === mask) return { g: few.values, mask: 0, at: few.at };
+  return mask ? { g: mul(g, mask), mask: mask.ptr, at: 0 } : { g, mask: 0, at: 0 };
 }

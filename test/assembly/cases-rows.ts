@@ -78,7 +78,7 @@ function countNonzero(): CaseMaker[] {
 
 function copyStrided(
   shape: readonly number[],
-  kind: 'same' | 'flip' | 'turn' | 'half',
+  kind: 'same' | 'flip' | 'turn' | 'half' | 'lie' | 'stand',
   add: number,
 ): CaseMaker {
   return (m, rng) => {
@@ -91,8 +91,11 @@ function copyStrided(
     const back = dense.map((s) => -s);
     // Dimension i of x is dimension 3 - i of y.
     const turned = [1, d0, d0 * d1, d0 * d1 * d2];
-    const from = kind === 'flip' ? back : dense.map((s) => half * s);
-    const to = kind === 'turn' ? turned : dense;
+    // Planes [d3][d2] instead of [d2][d3].
+    const upright = [d1 * d2 * d3, d2 * d3, 1, d2];
+    const straight = kind === 'stand' ? upright : dense;
+    const from = kind === 'flip' ? back : straight.map((s) => half * s);
+    const to = kind === 'turn' ? turned : kind === 'lie' ? upright : dense;
     const start = kind === 'flip' && size > 0 ? size - 1 : 0;
     const want = Array.from(vy);
     for (const at of indices(...shape)) {
@@ -283,8 +286,13 @@ export const ROWS: CaseTable = {
     [3, 2, 4, 5],
     [2, 5, 3, 9],
     [2, 1, 3, 8],
+    [2, 3, 5, 4],
+    [1, 2, 4, 9],
+    [2, 1, 4, 2],
+    [2, 2, 9, 2],
+    [2, 2, 2, 9],
   ].flatMap((shape) =>
-    (['same', 'flip', 'turn', 'half'] as const).flatMap((kind) => [
+    (['same', 'flip', 'turn', 'half', 'lie', 'stand'] as const).flatMap((kind) => [
       copyStrided(shape, kind, 0),
       copyStrided(shape, kind, 1),
     ]),

@@ -24,7 +24,19 @@ export const heaviside = unary('step');
 /** -1, 0 or 1; no gradient flows. */
 export const sign = unary('sign');
 /** max(x, 0); the gradient at 0 is 0. */
-export const relu = unary('relu', (x) => heaviside(x));
+export function relu(x: Tensor): Tensor {
+  const y = empty(x.engine, x.shape);
+  x.engine.run('relu', x.size, x.ptr, y.ptr);
+  return record(y, [x], [(g) => gated(g, x)]);
+}
+
+/** g where x > 0, else 0. */
+function gated(g: Tensor, x: Tensor): Tensor {
+  const y = empty(x.engine, x.shape);
+  x.engine.run('relu_grad', x.size, x.ptr, g.ptr, y.ptr);
+  return record(y, [g], [(h) => gated(h, x)]);
+}
+
 /** |x|; the gradient at 0 is 0. */
 export const abs = unary('abs', (x) => sign(x));
 /** e^x. */
