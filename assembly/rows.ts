@@ -56,6 +56,14 @@ function round_down(v: f64): f32 {
   return reinterpret<f32>(nearest > 0 ? bits - 1 : bits + 1);
 }
 
+/** The products of the lower or the upper halves of v and t. */
+@inline
+function halves(v: v128, t: v128, low: bool): v128 {
+  return low
+    ? f64x2.mul(f64x2.promote_low_f32x4(v), f64x2.promote_low_f32x4(t))
+    : f64x2.mul(f64x2.promote_low_f32x4(upper_half(v)), f64x2.promote_low_f32x4(upper_half(t)));
+}
+
 /**
  * y[r] <= d[r] + the sum over j of x[r][j] * (x[r][j] > 0 ? p[at[r]][j] : q[at[r]][j]), a lower bound
  * of x . t for every t in the box [p, q]. Products are exact in f64; what their sum may be off is
@@ -75,19 +83,30 @@ export function lower_dot(
     const end = i + wide;
     let sum = f64x2.splat(0);
     let size = f64x2.splat(0);
-    for (; i < end; i += 16, a += 16, b += 16) {
+    let sum2 = sum;
+    let size2 = size;
+    for (; i + 16 <= end; i += 16, a += 16, b += 16) {
+      const v = v128.load(i);
+      const t = by_sign(v, v128.load(a), v128.load(b));
+      const first = halves(v, t, true);
+      sum = f64x2.add(sum, first);
+      size = f64x2.add(size, f64x2.abs(first));
+      const second = halves(v, t, false);
+      sum2 = f64x2.add(sum2, second);
+      size2 = f64x2.add(size2, f64x2.abs(second));
+    }
+    // Calls have no place in the loop: nothing would stay in registers across them.
+    if (i < end) {
       const rest = <i32>((end - i) >> 2);
-      const v = rest >= 4 ? v128.load(i) : load_part(i, rest);
-      const lo = rest >= 4 ? v128.load(a) : load_part(a, rest);
-      const hi = rest >= 4 ? v128.load(b) : load_part(b, rest);
-      const t = by_sign(v, lo, hi);
-      const first = f64x2.mul(f64x2.promote_low_f32x4(v), f64x2.promote_low_f32x4(t));
-      const second = f64x2.mul(
-        f64x2.promote_low_f32x4(upper_half(v)), f64x2.promote_low_f32x4(upper_half(t)),
-      );
+      const v = load_part(i, rest);
+      const t = by_sign(v, load_part(a, rest), load_part(b, rest));
+      const first = halves(v, t, true);
+      const second = halves(v, t, false);
       sum = f64x2.add(sum, f64x2.add(first, second));
       size = f64x2.add(size, f64x2.add(f64x2.abs(first), f64x2.abs(second)));
     }
+    sum = f64x2.add(sum, sum2);
+    size = f64x2.add(size, size2);
     const start: f64 = d ? <f64>load<f32>(d + bytes(r)) : 0;
     const total = start + (f64x2.extract_lane(sum, 0) + f64x2.extract_lane(sum, 1));
     const sizes =
