@@ -3,6 +3,7 @@
  * call (src/edge). Its binary is a quarter of the others.
  */
 export { add, div, maximum, minimum, mul, sub } from './binary';
+export * from './compact';
 export { pack_b } from './gemm';
 export * from './linear';
 export { pool_lanes } from './planes';

@@ -20,6 +20,7 @@ import { sizeOf } from '../tensor/shape';
 import { GROUP } from '../tensor/sparse';
 import type { NonZeros } from '../tensor/sparse-calls';
 import { input, keep, step, type Tensor } from '../tensor/tensor';
+import type { Decoder } from './decode';
 import { productSizes, sparseNode, withoutGroups } from './layers';
 
 /** What inputs may be: any numbers, row-major, as many as the network's input has. */
@@ -80,8 +81,15 @@ const WHO = 'espalier/runtime';
 /** Batches below this go image by image: 16 images at once take the time of about five. */
 const FEW = 5;
 
+/** What a model runs on. */
+interface Parts {
+  readonly engine: Engine;
+  readonly decoder: Decoder;
+}
+
 export class EdgeModel implements CompactModel {
   readonly #engine: Engine;
+  readonly #decoder: Decoder;
   readonly #file: CompactFile;
   readonly #fileBytes: number;
   readonly #graph: Graph;
@@ -94,8 +102,9 @@ export class EdgeModel implements CompactModel {
   #closed = false;
 
   /** @internal Use `openModel()`. */
-  constructor(engine: Engine, file: CompactFile, who: string, fileBytes: number) {
+  constructor({ engine, decoder }: Parts, file: CompactFile, who: string, fileBytes: number) {
     this.#engine = engine;
+    this.#decoder = decoder;
     this.#file = file;
     this.#fileBytes = fileBytes;
     const { network } = weightsIn(file, who, '');
@@ -189,20 +198,23 @@ export class EdgeModel implements CompactModel {
     this.#engine.close();
   }
 
-  /** Of a product, without groups; the values are put into linear memory once. */
+  /** Of a product, without groups; the values are decoded once. */
   #nonZeros(node: GraphNode): NonZeros {
+    const [{ memory }, decoder] = [this.#engine, this.#decoder];
     const name = `${node.name}.weight`;
-    const { positions, values } = this.#file.tensor(name).sparse();
-    if (!this.#values.has(name)) {
-      const ptr = this.#engine.memory.alloc(values.byteLength);
-      this.#engine.memory.f32(ptr, values.length).set(values);
-      this.#values.set(name, ptr);
+    const tensor = this.#file.tensor(name);
+    const count = decoder.count(tensor);
+    let values = this.#values.get(name);
+    if (values === undefined) {
+      values = memory.alloc(4 * count);
+      decoder.values(tensor, values);
+      this.#values.set(name, values);
     }
-    const sizes = productSizes(node)!;
-    return {
-      positions: withoutGroups(positions, node.params.weight!, sizes),
-      values: this.#values.get(name)!,
+    const places = (to: Ptr): void => {
+      decoder.places(tensor, to);
+      withoutGroups(memory.i32(to, count), node.params.weight!, productSizes(node)!);
     };
+    return { count, values, places };
   }
 
   #plan(batch: number): Plan {
