@@ -54,6 +54,20 @@ export class Decoder {
     if (!right) this.memory.f32(to, nnz).set(tensor.sparse().values);
   }
 
+  /** Multiplies values of `values` by the factors of their rows. */
+  scaleRows(tensor: CompactTensor, values: Ptr, factors: Float32Array): void {
+    const count = this.count(tensor);
+    const ptr = this.memory.alloc(4 * count);
+    try {
+      this.places(tensor, ptr);
+      const [places, scaled] = [this.memory.i32(ptr, count), this.memory.f32(values, count)];
+      const row = tensor.size / factors.length;
+      for (let i = 0; i < count; i++) scaled[i]! *= factors[Math.floor(places[i]! / row)]!;
+    } finally {
+      this.memory.free(ptr);
+    }
+  }
+
   /** What `use` finds of bytes in linear memory, with `room` before them. */
   #with(bytes: Uint8Array, room: number, use: (ptr: Ptr, count: number) => number): number {
     const ptr = this.memory.alloc(room + bytes.length);

@@ -13,7 +13,9 @@ import { compileSparsePlan } from '../domain/sparse-plan';
 import { expect } from '../errors';
 import type { CompactFile } from '../io/compact';
 import { weightsIn } from '../io/model';
-import { compile, type Graph, type GraphNode } from '../nn/graph';
+import { compile, type Graph, type GraphNode, type Network } from '../nn/graph';
+import { lower } from '../nn/lower';
+import { freeModel, type Model } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { sizeOf } from '../tensor/shape';
@@ -93,7 +95,8 @@ export class EdgeModel implements CompactModel {
   readonly #file: CompactFile;
   readonly #fileBytes: number;
   readonly #graph: Graph;
-  readonly #params = new Map<string, Tensor>();
+  /** A product's `weight` is the factors of its rows. */
+  readonly #params: ReadonlyMap<string, Tensor>;
   readonly #values = new Map<string, Ptr>();
   readonly #products = new Map<string, GraphNode>();
   readonly #plans = new Map<number, Plan>();
@@ -108,24 +111,20 @@ export class EdgeModel implements CompactModel {
     this.#file = file;
     this.#fileBytes = fileBytes;
     const { network } = weightsIn(file, who, '');
-    const graph = compile(network);
+    for (const name of file.names) {
+      this.#parameters += file.tensor(name).size;
+      this.#nonzero += decoder.count(file.tensor(name));
+    }
+    const { graph, params } = canonical(engine, network, file);
     const memory = new PlanMemory(engine);
     const nodes = graph.nodes.map((node) => {
-      const product = productSizes(node) !== undefined;
-      for (const [local, { shape }] of Object.entries(node.params)) {
-        const name = `${node.name}.${local}`;
-        const { size, coding } = file.tensor(name);
-        this.#parameters += size;
-        this.#nonzero += coding?.nonzero ?? size;
-        if (!(product && local === 'weight'))
-          this.#params.set(name, keep(engine, shape, file.tensor(name).values));
-      }
-      if (!product) return node;
+      if (!productSizes(node)) return node;
       this.#products.set(node.name, node);
       const nonZeros = (): NonZeros => this.#nonZeros(node);
       return sparseNode({ engine, node, keep: (bytes) => memory.own(bytes), nonZeros });
     });
     this.#graph = { ...graph, nodes };
+    this.#params = params;
     this.#plan(1);
   }
 
@@ -209,6 +208,8 @@ export class EdgeModel implements CompactModel {
       values = memory.alloc(4 * count);
       decoder.values(tensor, values);
       this.#values.set(name, values);
+      const factors = this.#params.get(name)!.read();
+      if (factors.some((factor) => factor !== 1)) decoder.scaleRows(tensor, values, factors);
     }
     const places = (to: Ptr): void => {
       decoder.places(tensor, to);
@@ -262,6 +263,28 @@ export class EdgeModel implements CompactModel {
     const hint = 'Radii are of inputs in [0, 1]; normalisation is a layer of the network.';
     expect(out < 0, `${WHO}: input`, 'numbers in [0, 1]', `${x[out]} at ${out}`, hint);
     return image;
+  }
+}
+
+/**
+ * The canonical form, norms folded into the products before them: a weight is not decoded for it but
+ * stands there as one factor a row.
+ */
+function canonical(engine: Engine, network: Network, file: CompactFile): Model {
+  const graph = compile(network);
+  const params = new Map<string, Tensor>();
+  for (const node of graph.nodes)
+    for (const [local, { shape }] of Object.entries(node.params)) {
+      const name = `${node.name}.${local}`;
+      const factors = productSizes(node) !== undefined && local === 'weight';
+      const values = factors ? new Float32Array(shape[0]!).fill(1) : file.tensor(name).values;
+      params.set(name, keep(engine, factors ? [shape[0]!, 1] : shape, values));
+    }
+  const model = { engine, graph, params };
+  try {
+    return lower(model);
+  } finally {
+    freeModel(model);
   }
 }
 
