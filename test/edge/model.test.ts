@@ -200,6 +200,12 @@ describe('what is refused', async () => {
     ['no input', () => model.predict(undefined as never), /expected 64 numbers/],
     ['NaN', () => model.predict(nan), /finite numbers, got NaN at 3/],
     ['NaN in a batch', () => model.predictBatch([x, nan]), /finite numbers/],
+    [
+      'a short input in a batch',
+      () => model.predictBatch([x, x.subarray(9)]),
+      /64 numbers, got 55/,
+    ],
+    ['a long input', () => model.radius([...x, 0]), /expected 64 numbers, got 65/],
     ['NaN to certify', () => model.certify(nan, 0.1), /finite numbers/],
     ['infinity', () => model.radius(x.map(() => Infinity)), /finite numbers/],
     [
@@ -212,6 +218,7 @@ describe('what is refused', async () => {
       /in \[0, 1\]/,
     ],
     ['eps below 0', () => model.certify(x, -0.1), /eps >= 0, got -0.1/],
+    ['eps without end', () => model.certify(x, Infinity), /eps >= 0, got Infinity/],
     ['eps that is no number', () => model.certify(x, Number.NaN), /eps >= 0, got NaN/],
   ])('%s, and the model stays as it is', (_, call, message) => {
     expect(call).toThrow(EspalierError);
@@ -231,8 +238,8 @@ describe('what is refused', async () => {
   };
 
   it.each([
-    ['files cut anywhere', (copy: Uint8Array) => copy.subarray(0, copy.length - 9)],
-    ['files of half the length', (copy: Uint8Array) => copy.subarray(0, copy.length >> 1)],
+    ['a file cut short', (copy: Uint8Array) => copy.subarray(0, copy.length - 9)],
+    ['half a file', (copy: Uint8Array) => copy.subarray(0, copy.length >> 1)],
     ['no bytes', () => new Uint8Array(0)],
     ['an altered byte', (copy: Uint8Array) => copy.fill(copy.at(-99)! ^ 1, -99, -98)],
     ['a newer version', replaced('espalier-compact/1', 'espalier-compact/2')],
