@@ -13,8 +13,8 @@ import { compileSparsePlan } from '../domain/sparse-plan';
 import { expect } from '../errors';
 import type { CompactFile } from '../io/compact';
 import { weightsIn } from '../io/model';
-import { compile, type Graph, type GraphNode, type Network } from '../nn/graph';
-import { lower } from '../nn/lower';
+import type { Graph, GraphNode } from '../nn/graph';
+import { isCanonical, lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
@@ -95,7 +95,7 @@ export class EdgeModel implements CompactModel {
   readonly #file: CompactFile;
   readonly #fileBytes: number;
   readonly #graph: Graph;
-  /** A product's `weight` is the factors of its rows. */
+  /** A product's `weight`, if there is one, is the factors of its rows. */
   readonly #params: ReadonlyMap<string, Tensor>;
   readonly #values = new Map<string, Ptr>();
   readonly #products = new Map<string, GraphNode>();
@@ -110,12 +110,12 @@ export class EdgeModel implements CompactModel {
     this.#decoder = decoder;
     this.#file = file;
     this.#fileBytes = fileBytes;
-    const { network } = weightsIn(file, who, '');
+    const { graph: original } = weightsIn(file, who, '');
     for (const name of file.names) {
       this.#parameters += file.tensor(name).size;
       this.#nonzero += decoder.count(file.tensor(name));
     }
-    const { graph, params } = canonical(engine, network, file);
+    const { graph, params } = canonical(engine, original, file);
     const memory = new PlanMemory(engine);
     const nodes = graph.nodes.map((node) => {
       if (!productSizes(node)) return node;
@@ -208,8 +208,8 @@ export class EdgeModel implements CompactModel {
       values = memory.alloc(4 * count);
       decoder.values(tensor, values);
       this.#values.set(name, values);
-      const factors = this.#params.get(name)!.read();
-      if (factors.some((factor) => factor !== 1)) decoder.scaleRows(tensor, values, factors);
+      const factors = this.#params.get(name);
+      if (factors) decoder.scaleRows(tensor, values, factors.read());
     }
     const places = (to: Ptr): void => {
       decoder.places(tensor, to);
@@ -270,17 +270,19 @@ export class EdgeModel implements CompactModel {
  * The canonical form, norms folded into the products before them: a weight is not decoded for it but
  * stands there as one factor a row.
  */
-function canonical(engine: Engine, network: Network, file: CompactFile): Model {
-  const graph = compile(network);
+function canonical(engine: Engine, graph: Graph, file: CompactFile): Model {
+  const done = isCanonical(graph);
   const params = new Map<string, Tensor>();
   for (const node of graph.nodes)
     for (const [local, { shape }] of Object.entries(node.params)) {
       const name = `${node.name}.${local}`;
       const factors = productSizes(node) !== undefined && local === 'weight';
+      if (factors && done) continue;
       const values = factors ? new Float32Array(shape[0]!).fill(1) : file.tensor(name).values;
       params.set(name, keep(engine, factors ? [shape[0]!, 1] : shape, values));
     }
   const model = { engine, graph, params };
+  if (done) return model;
   try {
     return lower(model);
   } finally {
