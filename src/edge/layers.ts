@@ -40,14 +40,14 @@ export interface SparseNode {
   nonZeros(): NonZeros;
 }
 
-const isProduct = ({ layer }: GraphNode): boolean =>
+/** Whether a layer is a product with a weight, dense or a convolution. */
+export const isProduct = ({ layer }: GraphNode): boolean =>
   layer.role === 'affine' && layer.product !== undefined;
 
-/** The sizes of a product, as of one without groups; undefined for other layers. */
-export function productSizes(node: GraphNode): ProductSizes | undefined {
-  if (!isProduct(node)) return undefined;
-  const layer = node.layer as AffineLayer;
-  return layer.product?.(node.inputShapes[0]!, { ...node.options, groups: 1 } as never);
+/** The sizes of a product, as of one without groups. */
+export function productSizes({ layer, inputShapes, options }: GraphNode): ProductSizes {
+  const { product } = layer as AffineLayer;
+  return product!(inputShapes[0]!, { ...options, groups: 1 } as never)!;
 }
 
 /** Changes positions in [oc, c / groups, kh, kw] to positions in [oc, c, kh, kw]. */
@@ -69,7 +69,7 @@ export function withoutGroups(
 /** The node with its weight out of the parameters. */
 export function sparseNode(job: SparseNode): GraphNode {
   const { node } = job;
-  const sizes = productSizes(node)!;
+  const sizes = productSizes(node);
   const dense = node.layer as AffineLayer;
   const { weight: _, ...params } = node.params;
   let pass: SparsePass | undefined;

@@ -23,7 +23,7 @@ import { GROUP } from '../tensor/sparse';
 import type { NonZeros } from '../tensor/sparse-calls';
 import { input, keep, step, type Tensor } from '../tensor/tensor';
 import type { Decoder } from './decode';
-import { productSizes, sparseNode, withoutGroups } from './layers';
+import { isProduct, productSizes, sparseNode, withoutGroups } from './layers';
 
 /** What inputs may be: any numbers, row-major, as many as the network's input has. */
 export type Sample = ArrayLike<number>;
@@ -118,7 +118,7 @@ export class EdgeModel implements CompactModel {
     const { graph, params } = canonical(engine, original, file);
     const memory = new PlanMemory(engine);
     const nodes = graph.nodes.map((node) => {
-      if (!productSizes(node)) return node;
+      if (!isProduct(node)) return node;
       this.#products.set(node.name, node);
       const nonZeros = (): NonZeros => this.#nonZeros(node);
       return sparseNode({ engine, node, keep: (bytes) => memory.own(bytes), nonZeros });
@@ -213,7 +213,7 @@ export class EdgeModel implements CompactModel {
     }
     const places = (to: Ptr): void => {
       decoder.places(tensor, to);
-      withoutGroups(memory.i32(to, count), node.params.weight!, productSizes(node)!);
+      withoutGroups(memory.i32(to, count), node.params.weight!, productSizes(node));
     };
     return { count, values, places };
   }
@@ -276,7 +276,7 @@ function canonical(engine: Engine, graph: Graph, file: CompactFile): Model {
   for (const node of graph.nodes)
     for (const [local, { shape }] of Object.entries(node.params)) {
       const name = `${node.name}.${local}`;
-      const factors = productSizes(node) !== undefined && local === 'weight';
+      const factors = isProduct(node) && local === 'weight';
       if (factors && done) continue;
       const values = factors ? new Float32Array(shape[0]!).fill(1) : file.tensor(name).values;
       params.set(name, keep(engine, factors ? [shape[0]!, 1] : shape, values));
