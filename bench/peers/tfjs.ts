@@ -9,12 +9,12 @@ import type { Model } from '../../src/nn/model';
 import type { Shape } from '../../src/tensor/shape';
 import { type Peer, peerPackage } from './packages';
 
-export interface TfTensor {
+interface TfTensor {
   dataSync(): Float32Array;
   dispose(): void;
 }
 type Activation = 'linear' | 'relu';
-export interface Tf {
+interface Tf {
   setBackend(name: string): Promise<boolean>;
   ready(): Promise<void>;
   tensor(values: Float32Array, shape: readonly number[]): TfTensor;
@@ -45,7 +45,7 @@ interface Wasm {
   setThreadsCount(count: number): void;
 }
 
-export type Operation = (x: TfTensor) => TfTensor;
+type Operation = (x: TfTensor) => TfTensor;
 
 /** What the builders below get of a node. */
 interface Place {
@@ -104,7 +104,7 @@ export async function loadTfjs(): Promise<Tf> {
 }
 
 /** A parameter by name, its values turned into another order of axes. */
-export type Weight = (name: string, shape: Shape, order: readonly number[]) => TfTensor;
+type Weight = (name: string, shape: Shape, order: readonly number[]) => TfTensor;
 
 /** A chain of the layers above, with relus behind those that take one in. */
 export function operationsOf(tf: Tf, nodes: Graph['nodes'], weight: Weight): Operation[] {

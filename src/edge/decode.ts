@@ -44,13 +44,14 @@ export class Decoder {
     const { parts, coding } = tensor;
     const nnz = this.count(tensor);
     const k = coding?.centroids ?? 0;
-    const right =
-      parts &&
-      k > 0 &&
-      this.#with(parts.codes(), TABLE, (table) => {
-        this.memory.f32(table, k).set(parts.table());
-        return this.kernels.compact_values(nnz, table + TABLE, k, table, to);
-      });
+    if (!parts || k === 0) {
+      this.memory.f32(to, nnz).set(parts ? parts.table() : tensor.values);
+      return;
+    }
+    const right = this.#with(parts.codes(), TABLE, (table) => {
+      this.memory.f32(table, k).set(parts.table());
+      return this.kernels.compact_values(nnz, table + TABLE, k, table, to);
+    });
     if (!right) this.memory.f32(to, nnz).set(tensor.sparse().values);
   }
 

@@ -207,9 +207,9 @@ export class EdgeModel implements CompactModel {
     if (values === undefined) {
       values = memory.alloc(4 * count);
       decoder.values(tensor, values);
-      this.#values.set(name, values);
       const factors = this.#params.get(name);
       if (factors) decoder.scaleRows(tensor, values, factors.read());
+      this.#values.set(name, values);
     }
     const places = (to: Ptr): void => {
       decoder.places(tensor, to);

@@ -92,7 +92,7 @@ export function modelIn(engine: Engine, file: LoadedTensors, path: string, prefi
   return modelFrom(engine, network, weight);
 }
 
-/** The network of a file of ours and its weights by parameter name, checked against each other. */
+/** The network of a file of ours, compiled, and its weights by name, checked against each other. */
 export function weightsIn(
   file: LoadedTensors,
   path: string,
