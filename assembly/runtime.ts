@@ -1,8 +1,9 @@
 /**
- * The kernels of `espalier/runtime`: what plans over non-zeros and interval bounds of a compact model
- * call (src/edge). Its binary is a quarter of the others.
+ * The kernels of `espalier/runtime`: what decoding, plans over non-zeros and interval bounds of a
+ * compact model call (src/edge). Its binary is a third of the others.
  */
 export { add, div, maximum, minimum, mul, sub } from './binary';
+export * from './compact';
 export { pack_b } from './gemm';
 export * from './linear';
 export { pool_lanes } from './planes';

@@ -1,6 +1,7 @@
 /**
  * `espalier/runtime`, bundled as it is published, in a process of its own for every sample: import, a
- * compact model of a file, the first prediction, measured there. And its bytes, gzipped.
+ * compact model of a file, the first prediction, measured there. And its bytes, gzipped. Beside it
+ * other engines do the same with the same pruned weights as float32, if bench/peers is installed.
  */
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,58 +13,81 @@ import { build, type Plugin } from 'esbuild';
 // @ts-expect-error A script without types.
 import { withoutDense } from '../scripts/edge-bundle.mjs';
 import { compactFile } from '../src/io/compact-write';
-import { createModel, freeModel } from '../src/nn/model';
+import { createModel, freeModel, type Model } from '../src/nn/model';
 import { buildNetwork } from '../src/nn/zoo';
 import { freeMasks } from '../src/prune/mask';
 import { prune } from '../src/prune/prune';
 import { bitsByKind, shareWeights } from '../src/prune/share';
 import { strategies } from '../src/prune/strategies/registry';
 import type { Engine } from '../src/runtime/engine';
-import type { Race } from './harness';
+import { sizeOf } from '../src/tensor/shape';
+import type { Contestant, Race } from './harness';
+import { assertClose, outputs } from './networks';
+import { INSTALL, installed } from './peers/packages';
+import { type Programs, rivals } from './peers/start';
 import type { Subject } from './subject';
 
 /** Wanted on Node 20. */
 const BAR_SECONDS = 0.04;
 const SPARSITY = 0.9;
+const TOLERANCE = 1e-4;
+const OURS = 'espalier/runtime';
 
 const PROGRAM = `
-  const started = performance.now();
   const { openModel } = await import('./runtime.mjs');
+  const model = await openModel(read('network.compact'));
+  const { logits } = model.predict(image);`;
+
+/** What every process runs around one of the programs. */
+const timed = (program: string, samples: number): string => `
+  const started = performance.now();
   const { readFileSync } = await import('node:fs');
-  const model = await openModel(readFileSync('network.compact'));
-  const size = model.info().input.reduce((a, b) => a * b, 1);
-  const { logits } = model.predict(new Float32Array(size).fill(0.5));
+  const read = (name) => readFileSync(new URL(name, import.meta.url));
+  const image = new Float32Array(${samples}).fill(0.5);
+  ${program}
   const ended = performance.now();
-  console.log(logits.every(Number.isFinite) ? (ended - started) / 1000 : 'wrong');`;
+  console.log(JSON.stringify({ seconds: (ended - started) / 1000, logits: [...logits] }));
+  process.exit();`;
 
 export const edge: Subject = {
-  about: 'espalier/runtime: import, a compact model, the first prediction in a fresh process',
+  about: 'import, a pruned model, the first prediction in a fresh process, beside other engines',
   async *races({ engine, size }) {
     const folder = mkdtempSync(join(tmpdir(), 'espalier-bench-'));
     const name = size === 'full' ? 'cnn-large' : 'cnn-small';
+    const model = pruned(engine, name);
     try {
-      const model = await compacted(engine, name);
-      writeFileSync(join(folder, 'network.compact'), model);
+      const file = await compactFile(model, {});
+      writeFileSync(join(folder, 'network.compact'), file);
       const bytes = await bundleInto(join(folder, 'runtime.mjs'));
+      const others = installed() ? await rivals(folder, model) : {};
+      const alone = installed() ? '' : `; no other engines: run ${INSTALL} to have them`;
       yield {
-        title: `${name} with ${100 * SPARSITY} % zeros, ${model.length} bytes, by ${bytes} bytes of program gzipped (wanted: ${1000 * BAR_SECONDS} ms)`,
-        contestants: [
-          { name: 'import, open and predict', selfTimed: true, run: () => seconds(folder) },
-        ],
+        title: `${name} with ${100 * SPARSITY} % zeros, ${file.length} bytes, by ${bytes} bytes of program gzipped (wanted: ${1000 * BAR_SECONDS} ms)${alone}`,
+        contestants: contestants(folder, model, { [OURS]: PROGRAM, ...others }),
+        quotients: Object.keys(others).map((to) => ({ of: OURS, to })),
       } satisfies Race;
     } finally {
+      freeModel(model);
       rmSync(folder, { recursive: true, force: true });
     }
   },
 };
 
-async function compacted(engine: Engine, name: string): Promise<Uint8Array> {
+function pruned(engine: Engine, name: string): Model {
   const model = createModel(engine, buildNetwork(name, {}, [3, 32, 32], 10), { seed: 1 });
   freeMasks(prune(model, strategies.magnitude!, {}, { sparsity: SPARSITY, seed: 1 }).masks);
   shareWeights(model, bitsByKind(model, { conv2d: 8, dense: 5 }));
-  const bytes = await compactFile(model, {});
-  freeModel(model);
-  return bytes;
+  return model;
+}
+
+function contestants(folder: string, model: Model, programs: Programs): Contestant[] {
+  const samples = sizeOf(model.graph.network.input);
+  const expected = outputs(model, new Float32Array(samples).fill(0.5));
+  return Object.entries(programs).map(([name, program], i) => {
+    const path = join(folder, `program${i}.mjs`);
+    writeFileSync(path, timed(program, samples));
+    return { name, selfTimed: true, run: () => seconds(path, expected, name) };
+  });
 }
 
 async function bundleInto(outfile: string): Promise<number> {
@@ -79,10 +103,10 @@ async function bundleInto(outfile: string): Promise<number> {
   return gzipSync(contents, { level: 9 }).length;
 }
 
-async function seconds(folder: string): Promise<number> {
-  const argv = [...process.execArgv, '--input-type=module', '-e', PROGRAM];
-  const { stdout } = await promisify(execFile)(process.execPath, argv, { cwd: folder });
-  const time = Number(stdout);
-  if (!(time > 0)) throw new Error(`edge: expected a first prediction, got ${stdout}`);
-  return time;
+async function seconds(path: string, expected: Float32Array, name: string): Promise<number> {
+  const argv = [...process.execArgv, path];
+  const { stdout } = await promisify(execFile)(process.execPath, argv);
+  const found = JSON.parse(stdout) as { seconds: number; logits: number[] };
+  assertClose(found.logits, expected, TOLERANCE, name);
+  return found.seconds;
 }

@@ -3,6 +3,8 @@
  * which a compact model never takes (src/edge/layers.ts), though its layers can.
  */
 
+import { dirname, resolve } from 'node:path';
+
 /** Source -> what stands for it. */
 const ABSENT = {
   'src/tensor/supports.ts':
@@ -14,10 +16,23 @@ const ABSENT = {
     'export const BLOCK = 4, blocksOf = 0, fillingOf = 0, patternOf = 0;',
 };
 
+/** What convolutions ask of dense products: their sizes, and else nothing that is called. */
+const SIZES =
+  'export { convSize } from "./product"; export const conv2d = 0, conv2dInputGrad = 0, conv2dRows = 0;';
+
+const isConvolution = (path) => path.replaceAll('\\', '/').endsWith('src/nn/layers/conv2d.ts');
+
 /** A plugin of esbuild. */
 export const withoutDense = {
   name: 'without-dense',
-  setup({ onLoad }) {
+  setup({ onLoad, onResolve }) {
+    onResolve({ filter: /[\\/]ops[\\/]product$/ }, ({ path, importer, resolveDir }) =>
+      isConvolution(importer) ? { path: resolve(resolveDir, path), namespace: 'sizes' } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: 'sizes' }, ({ path }) => ({
+      contents: SIZES,
+      resolveDir: dirname(path),
+    }));
     onLoad({ filter: /[\\/](supports|supported|forms|sparse-blocks)\.ts$/ }, ({ path }) => {
       const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));
       return file && { contents: ABSENT[file] };

@@ -19,7 +19,7 @@ interface Ort {
   readonly env: { readonly wasm: { numThreads?: number } };
 }
 
-const OPTIONS = {
+export const OPTIONS = {
   graphOptimizationLevel: 'all',
   intraOpNumThreads: 1,
   interOpNumThreads: 1,

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { EspalierError } from '../../src/errors';
 
-const INSTALL = 'npm ci --prefix bench/peers --ignore-scripts';
+export const INSTALL = 'npm ci --prefix bench/peers --ignore-scripts';
 
 /** A package of bench/peers, seen from the project's root. Raises EspalierError where it is missing. */
 export function peerPackage<T>(name: string): T {

@@ -3,7 +3,7 @@
  * weights. It works on [h, w, c], so kernels are turned, and the dense layer behind a flatten reads
  * its inputs in that order; bias and relu are fused into convolutions and products.
  */
-import type { GraphNode } from '../../src/nn/graph';
+import type { Graph, GraphNode } from '../../src/nn/graph';
 import { both } from '../../src/nn/layers/window';
 import type { Model } from '../../src/nn/model';
 import type { Shape } from '../../src/tensor/shape';
@@ -94,35 +94,44 @@ const BUILDERS: Readonly<Record<string, (place: Place) => Operation>> = {
       tf.reshape(x, [-1, ...shape]),
 };
 
-/** A chain of the layers above, with relus behind those that take one in. */
-export async function tfjsPeer(model: Model): Promise<Peer> {
+/** Its packages, loaded and ready. */
+export async function loadTfjs(): Promise<Tf> {
   const tf = peerPackage<Tf>('@tensorflow/tfjs-core');
   peerPackage<Wasm>('@tensorflow/tfjs-backend-wasm').setThreadsCount(1);
   await tf.setBackend('wasm');
   await tf.ready();
-  const { nodes, network } = model.graph;
-  const kept: TfTensor[] = [];
-  const operations: Operation[] = [];
-  for (const [i, node] of nodes.entries()) {
-    if (node.kind === 'relu') continue;
+  return tf;
+}
+
+/** A parameter by name, its values turned into another order of axes. */
+type Weight = (name: string, shape: Shape, order: readonly number[]) => TfTensor;
+
+/** A chain of the layers above, with relus behind those that take one in. */
+export function operationsOf(tf: Tf, nodes: Graph['nodes'], weight: Weight): Operation[] {
+  return nodes.flatMap((node, i) => {
+    if (node.kind === 'relu') return [];
     const build = BUILDERS[node.kind];
     if (!build) throw new Error(`tfjs: expected a chain of known layers, got ${node.kind}`);
-    const weight: Place['weight'] = (local, shape, order) => {
-      const values = model.params.get(`${node.name}.${local}`)!.read();
-      const turned = tf.tidy(() => tf.transpose(tf.tensor(values, shape), order));
-      kept.push(turned);
-      return turned;
-    };
-    operations.push(
-      build({
-        tf,
-        node,
-        weight,
-        activation: nodes[i + 1]?.kind === 'relu' ? 'relu' : 'linear',
-        flattened: nodes[i - 1]?.kind === 'flatten' ? nodes[i - 1]!.inputShapes[0] : undefined,
-      }),
-    );
-  }
+    return build({
+      tf,
+      node,
+      weight: (local, shape, order) => weight(`${node.name}.${local}`, shape, order),
+      activation: nodes[i + 1]?.kind === 'relu' ? 'relu' : 'linear',
+      flattened: nodes[i - 1]?.kind === 'flatten' ? nodes[i - 1]!.inputShapes[0] : undefined,
+    });
+  });
+}
+
+export async function tfjsPeer(model: Model): Promise<Peer> {
+  const tf = await loadTfjs();
+  const { nodes, network } = model.graph;
+  const kept: TfTensor[] = [];
+  const operations = operationsOf(tf, nodes, (name, shape, order) => {
+    const values = model.params.get(name)!.read();
+    const turned = tf.tidy(() => tf.transpose(tf.tensor(values, shape), order));
+    kept.push(turned);
+    return turned;
+  });
   const [c, h, w] = network.input as [number, number, number];
   return {
     name: 'tfjs-backend-wasm',

@@ -109,12 +109,22 @@ function numbers(values: Values, name: string): number[] | undefined {
   });
 }
 
-/** Raises an error where the output file exists and --force was not given, or cannot be: before the work. */
-export async function freeOutput(out: string, values: Values): Promise<string> {
-  const { kindOf } = await import('../io/files');
+/**
+ * Raises an error, before the work, where the output file is one of the inputs, exists and --force was
+ * not given, or cannot be.
+ */
+export async function freeOutput(
+  out: string,
+  values: Values,
+  inputs: readonly string[],
+): Promise<string> {
+  const { isSameFile, kindOf } = await import('../io/files');
   const { dirname } = await import('node:path');
   const kind = await kindOf(out);
   if (kind === 'folder') fail(out, 'the name of a file', 'a folder');
+  for (const path of inputs)
+    if (await isSameFile(out, path))
+      fail(out, 'another file than those it is made of', path, 'Choose another name.');
   if (kind === 'file' && !values.on('force'))
     fail(out, 'no such file yet', 'one', 'Choose another name, or --force to replace it.');
   const folder = dirname(out);

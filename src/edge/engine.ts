@@ -2,40 +2,40 @@
  * The engine of the edge: one thread and the kernels of assembly/runtime.ts, embedded deflated, or
  * given as a compiled module where the runtime compiles none itself.
  */
-import { inflateSync } from 'fflate';
 import { fail } from '../errors';
-import { nativeZlib } from '../io/native';
+import type { Inflate } from '../io/inflate';
 import { RUNTIME_DEFLATED } from '../runtime/binaries.gen';
 import { Engine } from '../runtime/engine';
 import { LinearMemory } from '../runtime/memory';
 import { decodeBase64 } from '../runtime/wasm';
+import { type DecodeKernels, Decoder } from './decode';
 
 /** The built-in kernels. */
-export function runtimeBinary(): Uint8Array<ArrayBuffer> {
-  const packed = decodeBase64(RUNTIME_DEFLATED);
-  const native = nativeZlib();
-  return new Uint8Array(
-    native ? native.inflateRawSync(packed, { maxOutputLength: 2 ** 20 }) : inflateSync(packed),
-  );
-}
+const runtimeBinary = (inflate: Inflate): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(inflate(decodeBase64(RUNTIME_DEFLATED), 2 ** 16));
 
-/** An engine over a `WebAssembly.Module`, or the built-in one. */
-export function edgeEngine(module: object | undefined, maxMemory: number): Engine {
+/** An engine over a `WebAssembly.Module`, or the built-in one, and what decodes into its memory. */
+export function edgeEngine(
+  module: object | undefined,
+  maxMemory: number,
+  inflate: Inflate,
+): { readonly engine: Engine; readonly decoder: Decoder } {
   const memory = new LinearMemory(false, maxMemory);
   const imports = { env: { memory: memory.memory as WebAssembly.Memory, abort: () => {} } };
   const { exports } = new WebAssembly.Instance(
-    (module as WebAssembly.Module | undefined) ?? compiled(),
+    (module as WebAssembly.Module | undefined) ?? compiled(inflate),
     imports,
   );
-  if (typeof exports.sparse_pair !== 'function')
+  if (typeof exports.compact_places !== 'function')
     fail('openModel: module', 'the module espalier/runtime.wasm', 'another');
   const kernels = exports as unknown as Record<string, (...args: number[]) => void>;
-  return new Engine({ memory, kernels, pool: undefined, binary: 'simd', reasons: [] });
+  const engine = new Engine({ memory, kernels, pool: undefined, binary: 'simd', reasons: [] });
+  return { engine, decoder: new Decoder(memory, exports as unknown as DecodeKernels) };
 }
 
-function compiled(): WebAssembly.Module {
+function compiled(inflate: Inflate): WebAssembly.Module {
   try {
-    return new WebAssembly.Module(runtimeBinary());
+    return new WebAssembly.Module(runtimeBinary(inflate));
   } catch (error) {
     return fail(
       'openModel',

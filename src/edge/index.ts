@@ -4,6 +4,7 @@
  */
 import { expect, fail } from '../errors';
 import { readCompact } from '../io/compact';
+import { inflater } from '../io/inflate';
 import { edgeEngine } from './engine';
 import { type CompactModel, EdgeModel } from './model';
 
@@ -31,8 +32,9 @@ export async function openModel(source: Source, options: OpenOptions = {}): Prom
   const remote = typeof source === 'string' || 'href' in source;
   const who = remote ? String(typeof source === 'string' ? source : source.href) : 'compact model';
   const bytes = remote ? await fetched(who) : bytesOf(source);
-  const file = readCompact(bytes, who, maxBytes === undefined ? {} : { maxBytes });
-  return new EdgeModel(edgeEngine(module, maxMemory), file, who, bytes.length);
+  const inflate = await inflater();
+  const file = readCompact(bytes, who, inflate, maxBytes === undefined ? {} : { maxBytes });
+  return new EdgeModel(edgeEngine(module, maxMemory, inflate), file, who, bytes.length);
 }
 
 function bytesOf(source: Uint8Array | ArrayBuffer): Uint8Array {

@@ -36,40 +36,40 @@ export interface SparseNode {
   readonly node: GraphNode;
   /** For tables that stay. */
   readonly keep: Keep;
-  /** The non-zeros, decoded at each call, of a weight without groups. */
+  /** The non-zeros of a weight without groups, their places decoded at each call. */
   nonZeros(): NonZeros;
 }
 
-const isProduct = ({ layer }: GraphNode): boolean =>
+/** Whether a layer is a product with a weight, dense or a convolution. */
+export const isProduct = ({ layer }: GraphNode): boolean =>
   layer.role === 'affine' && layer.product !== undefined;
 
-/** The sizes of a product, as of one without groups; undefined for other layers. */
-export function productSizes(node: GraphNode): ProductSizes | undefined {
-  if (!isProduct(node)) return undefined;
-  const layer = node.layer as AffineLayer;
-  return layer.product?.(node.inputShapes[0]!, { ...node.options, groups: 1 } as never);
+/** The sizes of a product, as of one without groups. */
+export function productSizes({ layer, inputShapes, options }: GraphNode): ProductSizes {
+  const { product } = layer as AffineLayer;
+  return product!(inputShapes[0]!, { ...options, groups: 1 } as never)!;
 }
 
-/** Positions in [oc, c / groups, kh, kw] as positions in [oc, c, kh, kw]. */
+/** Changes positions in [oc, c / groups, kh, kw] to positions in [oc, c, kh, kw]. */
 export function withoutGroups(
-  positions: Uint32Array,
+  positions: Int32Array,
   { shape }: ParamSpec,
   [c, , , oc]: ProductSizes,
-): Uint32Array {
+): void {
   const [, depth, ...kernel] = shape as [number, number, ...number[]];
   const area = sizeOf(kernel);
-  if (depth === c) return positions;
+  if (depth === c) return;
   const perGroup = (oc * depth) / c;
-  return positions.map((at) => {
+  positions.forEach((at, i) => {
     const row = Math.floor(at / (depth * area));
-    return at + (row * (c - depth) + Math.floor(row / perGroup) * depth) * area;
+    positions[i] = at + (row * (c - depth) + Math.floor(row / perGroup) * depth) * area;
   });
 }
 
 /** The node with its weight out of the parameters. */
 export function sparseNode(job: SparseNode): GraphNode {
   const { node } = job;
-  const sizes = productSizes(node)!;
+  const sizes = productSizes(node);
   const dense = node.layer as AffineLayer;
   const { weight: _, ...params } = node.params;
   let pass: SparsePass | undefined;
@@ -81,7 +81,7 @@ export function sparseNode(job: SparseNode): GraphNode {
   };
   const raise = (y: Tensor, extra: Tensor | undefined): Tensor =>
     extra ? add(y, reshape(extra, [extra.size, ...node.shape.slice(1).map(() => 1)])) : y;
-  let last: readonly [Uint32Array, Float32Array] | undefined;
+  let last: readonly [Int32Array, Float32Array] | undefined;
   const layer: AffineLayer = {
     ...dense,
     product: () => sizes,
@@ -99,9 +99,15 @@ export function sparseNode(job: SparseNode): GraphNode {
   return { ...node, layer, params };
 }
 
-function copied({ engine, nonZeros }: SparseNode): readonly [Uint32Array, Float32Array] {
-  const { positions, values } = nonZeros();
-  return [positions, engine.memory.f32(values, positions.length).slice()];
+function copied({ engine, nonZeros }: SparseNode): readonly [Int32Array, Float32Array] {
+  const { count, values, places } = nonZeros();
+  const ptr = engine.memory.alloc(4 * count);
+  try {
+    places(ptr);
+    return [engine.memory.i32(ptr, count).slice(), engine.memory.f32(values, count).slice()];
+  } finally {
+    engine.memory.free(ptr);
+  }
 }
 
 const isStrided = ([, , , , , , sh, sw]: ProductSizes): boolean => sh * sw > 1;
@@ -163,7 +169,7 @@ function pairOf(
 function transposed(
   g: Tensor,
   [c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow]: ProductSizes,
-  positions: Uint32Array,
+  positions: Int32Array,
   values: Float32Array,
   shape: readonly number[],
 ): Tensor {

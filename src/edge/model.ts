@@ -13,14 +13,17 @@ import { compileSparsePlan } from '../domain/sparse-plan';
 import { expect } from '../errors';
 import type { CompactFile } from '../io/compact';
 import { weightsIn } from '../io/model';
-import { compile, type Graph, type GraphNode } from '../nn/graph';
+import type { Graph, GraphNode } from '../nn/graph';
+import { isCanonical, lower } from '../nn/lower';
+import { freeModel, type Model } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { sizeOf } from '../tensor/shape';
 import { GROUP } from '../tensor/sparse';
 import type { NonZeros } from '../tensor/sparse-calls';
 import { input, keep, step, type Tensor } from '../tensor/tensor';
-import { productSizes, sparseNode, withoutGroups } from './layers';
+import type { Decoder } from './decode';
+import { isProduct, productSizes, sparseNode, withoutGroups } from './layers';
 
 /** What inputs may be: any numbers, row-major, as many as the network's input has. */
 export type Sample = ArrayLike<number>;
@@ -80,12 +83,20 @@ const WHO = 'espalier/runtime';
 /** Batches below this go image by image: 16 images at once take the time of about five. */
 const FEW = 5;
 
+/** What a model runs on. */
+interface Parts {
+  readonly engine: Engine;
+  readonly decoder: Decoder;
+}
+
 export class EdgeModel implements CompactModel {
   readonly #engine: Engine;
+  readonly #decoder: Decoder;
   readonly #file: CompactFile;
   readonly #fileBytes: number;
   readonly #graph: Graph;
-  readonly #params = new Map<string, Tensor>();
+  /** A product's `weight`, if there is one, is the factors of its rows. */
+  readonly #params: ReadonlyMap<string, Tensor>;
   readonly #values = new Map<string, Ptr>();
   readonly #products = new Map<string, GraphNode>();
   readonly #plans = new Map<number, Plan>();
@@ -94,29 +105,26 @@ export class EdgeModel implements CompactModel {
   #closed = false;
 
   /** @internal Use `openModel()`. */
-  constructor(engine: Engine, file: CompactFile, who: string, fileBytes: number) {
+  constructor({ engine, decoder }: Parts, file: CompactFile, who: string, fileBytes: number) {
     this.#engine = engine;
+    this.#decoder = decoder;
     this.#file = file;
     this.#fileBytes = fileBytes;
-    const { network } = weightsIn(file, who, '');
-    const graph = compile(network);
+    const { graph: original } = weightsIn(file, who, '');
+    for (const name of file.names) {
+      this.#parameters += file.tensor(name).size;
+      this.#nonzero += decoder.count(file.tensor(name));
+    }
+    const { graph, params } = canonical(engine, original, file);
     const memory = new PlanMemory(engine);
     const nodes = graph.nodes.map((node) => {
-      const product = productSizes(node) !== undefined;
-      for (const [local, { shape }] of Object.entries(node.params)) {
-        const name = `${node.name}.${local}`;
-        const { size, coding } = file.tensor(name);
-        this.#parameters += size;
-        this.#nonzero += coding?.nonzero ?? size;
-        if (!(product && local === 'weight'))
-          this.#params.set(name, keep(engine, shape, file.tensor(name).values));
-      }
-      if (!product) return node;
+      if (!isProduct(node)) return node;
       this.#products.set(node.name, node);
       const nonZeros = (): NonZeros => this.#nonZeros(node);
       return sparseNode({ engine, node, keep: (bytes) => memory.own(bytes), nonZeros });
     });
     this.#graph = { ...graph, nodes };
+    this.#params = params;
     this.#plan(1);
   }
 
@@ -189,20 +197,25 @@ export class EdgeModel implements CompactModel {
     this.#engine.close();
   }
 
-  /** Of a product, without groups; the values are put into linear memory once. */
+  /** Of a product, without groups; the values are decoded once. */
   #nonZeros(node: GraphNode): NonZeros {
+    const [{ memory }, decoder] = [this.#engine, this.#decoder];
     const name = `${node.name}.weight`;
-    const { positions, values } = this.#file.tensor(name).sparse();
-    if (!this.#values.has(name)) {
-      const ptr = this.#engine.memory.alloc(values.byteLength);
-      this.#engine.memory.f32(ptr, values.length).set(values);
-      this.#values.set(name, ptr);
+    const tensor = this.#file.tensor(name);
+    const count = decoder.count(tensor);
+    let values = this.#values.get(name);
+    if (values === undefined) {
+      values = memory.alloc(4 * count);
+      decoder.values(tensor, values);
+      const factors = this.#params.get(name);
+      if (factors) decoder.scaleRows(tensor, values, factors.read());
+      this.#values.set(name, values);
     }
-    const sizes = productSizes(node)!;
-    return {
-      positions: withoutGroups(positions, node.params.weight!, sizes),
-      values: this.#values.get(name)!,
+    const places = (to: Ptr): void => {
+      decoder.places(tensor, to);
+      withoutGroups(memory.i32(to, count), node.params.weight!, productSizes(node));
     };
+    return { count, values, places };
   }
 
   #plan(batch: number): Plan {
@@ -250,6 +263,30 @@ export class EdgeModel implements CompactModel {
     const hint = 'Radii are of inputs in [0, 1]; normalisation is a layer of the network.';
     expect(out < 0, `${WHO}: input`, 'numbers in [0, 1]', `${x[out]} at ${out}`, hint);
     return image;
+  }
+}
+
+/**
+ * The canonical form, norms folded into the products before them: a weight is not decoded for it but
+ * stands there as one factor a row.
+ */
+function canonical(engine: Engine, graph: Graph, file: CompactFile): Model {
+  const done = isCanonical(graph);
+  const params = new Map<string, Tensor>();
+  for (const node of graph.nodes)
+    for (const [local, { shape }] of Object.entries(node.params)) {
+      const name = `${node.name}.${local}`;
+      const factors = isProduct(node) && local === 'weight';
+      if (factors && done) continue;
+      const values = factors ? new Float32Array(shape[0]!).fill(1) : file.tensor(name).values;
+      params.set(name, keep(engine, factors ? [shape[0]!, 1] : shape, values));
+    }
+  const model = { engine, graph, params };
+  if (done) return model;
+  try {
+    return lower(model);
+  } finally {
+    freeModel(model);
   }
 }
 

@@ -18,11 +18,10 @@
  * anyway; a gap too long for a byte takes no filler weight; the Huffman codes are deflate's.
  * Cost: one pass over the non-zero weights, about 10 ns each for inflating and placing.
  */
-import { inflateSync } from 'fflate';
 import { expect, fail, quote } from '../errors';
 import { crc32 } from './crc32';
+import type { Inflate } from './inflate';
 import { COMPACT, type Metadata, parseMetadata } from './metadata';
-import { nativeZlib } from './native';
 import { type Decoded, decode, type TensorEntry, toFloat32 } from './safetensors';
 
 export const CHECKSUM = '~crc32';
@@ -54,12 +53,23 @@ export interface SparseTensor {
   readonly values: Float32Array;
 }
 
+/** The parts of a coded parameter, each decoded at each call; of its sizes they are sure. */
+export interface Parts {
+  /** The values that weights share, or the weights where each has its own. */
+  table(): Float32Array;
+  /** Where values are shared: the number of its value of each weight that is not zero. */
+  codes(): Uint8Array;
+  /** The gaps. */
+  steps(): Uint8Array;
+}
+
 export interface CompactTensor {
   readonly shape: readonly number[];
   /** Elements of the dense tensor. */
   readonly size: number;
   /** How it is coded, or undefined for float32. */
   readonly coding: Coding | undefined;
+  readonly parts: Parts | undefined;
   /** In the file. */
   readonly bytes: number;
   /** The dense tensor, decoded at each call. */
@@ -78,8 +88,9 @@ export interface CompactFile {
 }
 
 /**
- * A compact model; `who` (the file's name) begins every error, and `bytes` must stay as they are
- * while it is in use. `maxBytes` bounds the size of all parameters as float32.
+ * A compact model; `who` (the file's name) begins every error, `bytes` must stay as they are while it
+ * is in use, and `inflate` is what `inflater` gives. `maxBytes` bounds the size of all parameters as
+ * float32.
  *
  * Raises EspalierError for a file that is cut, altered, of another version, or whose sizes disagree;
  * what lies inside the deflate data is checked when a parameter is decoded.
@@ -87,6 +98,7 @@ export interface CompactFile {
 export function readCompact(
   bytes: Uint8Array,
   who: string,
+  inflate: Inflate,
   { maxBytes = MAX_BYTES }: { readonly maxBytes?: number } = {},
 ): CompactFile {
   const decoded = decode(bytes, who);
@@ -99,7 +111,7 @@ export function readCompact(
     if (name === CHECKSUM) continue;
     const field = `${who}, tensor ${quote(name)}`;
     const tensor = Object.hasOwn(coded, name)
-      ? codedTensor(entry, coded[name], field)
+      ? codedTensor(entry, coded[name], inflate, field)
       : plainTensor(entry, field);
     total += 4 * tensor.size;
     expect(total <= maxBytes, field, `parameters of at most ${maxBytes} bytes in all`, total);
@@ -137,6 +149,7 @@ function plainTensor(entry: TensorEntry, who: string): CompactTensor {
     shape,
     size,
     coding: undefined,
+    parts: undefined,
     bytes: data.length,
     get values() {
       return toFloat32(entry);
@@ -149,20 +162,27 @@ function plainTensor(entry: TensorEntry, who: string): CompactTensor {
   };
 }
 
-function codedTensor({ dtype, data }: TensorEntry, value: unknown, who: string): CompactTensor {
+function codedTensor(
+  { dtype, data }: TensorEntry,
+  value: unknown,
+  inflate: Inflate,
+  who: string,
+): CompactTensor {
   expect(dtype === 'U8', `${who}.dtype`, 'U8, as it is coded', dtype);
   const coding = checkCoding(value, data.length, who);
   const { shape } = coding;
   const size = product(shape);
+  const parts = partsOf(coding, data, inflate, who);
   const sparse = (): SparseTensor => ({
     shape,
-    positions: positionsOf(coding, data, size, who),
-    values: valuesOf(coding, data, who),
+    positions: positionsOf(coding, parts.steps(), size, who),
+    values: valuesOf(coding, parts, who),
   });
   return {
     shape,
     size,
     coding,
+    parts,
     bytes: data.length,
     get values() {
       const { positions, values } = sparse();
@@ -171,6 +191,23 @@ function codedTensor({ dtype, data }: TensorEntry, value: unknown, who: string):
       return dense;
     },
     sparse,
+  };
+}
+
+function partsOf(coding: Coding, data: Uint8Array, inflate: Inflate, who: string): Parts {
+  const { nonzero, centroids, steps, codes } = coding;
+  const head = 4 * (centroids || nonzero);
+  const inflated = (packed: Uint8Array, size: number, part: string): Uint8Array =>
+    exactly(inflate, packed, size, `${who}: ${part}`);
+  return {
+    table() {
+      // Not `slice`, which in a Buffer of Node is a view.
+      const table = new Float32Array(head / 4);
+      new Uint8Array(table.buffer).set(data.subarray(0, head));
+      return table;
+    },
+    codes: () => inflated(data.subarray(head, head + codes), nonzero, 'codes'),
+    steps: () => inflated(data.subarray(head + codes), steps, 'steps'),
   };
 }
 
@@ -197,10 +234,12 @@ function checkCoding(value: unknown, length: number, who: string): Coding {
   return { shape, nonzero, centroids, steps, codes };
 }
 
-function positionsOf(coding: Coding, data: Uint8Array, size: number, who: string): Uint32Array {
-  const { nonzero, centroids, steps, codes } = coding;
-  const packed = data.subarray(4 * (centroids || nonzero) + codes);
-  const gaps = inflate(packed, steps, `${who}: steps`);
+function positionsOf(
+  { nonzero }: Coding,
+  gaps: Uint8Array,
+  size: number,
+  who: string,
+): Uint32Array {
   const positions = new Uint32Array(nonzero);
   let [at, count] = [0, 0];
   // By index: iterators are slow before they are compiled, which is when a fresh process is here.
@@ -217,13 +256,10 @@ function positionsOf(coding: Coding, data: Uint8Array, size: number, who: string
   return positions;
 }
 
-function valuesOf({ nonzero, centroids, codes }: Coding, data: Uint8Array, who: string) {
-  const head = 4 * (centroids || nonzero);
-  // Not `slice`, which in a Buffer of Node is a view.
-  const table = new Float32Array(head / 4);
-  new Uint8Array(table.buffer).set(data.subarray(0, head));
+function valuesOf({ nonzero, centroids }: Coding, parts: Parts, who: string): Float32Array {
+  const table = parts.table();
   if (centroids === 0) return table;
-  const numbers = inflate(data.subarray(head, head + codes), nonzero, `${who}: codes`);
+  const numbers = parts.codes();
   const values = new Float32Array(nonzero);
   for (let i = 0; i < nonzero; i++) {
     const code = numbers[i]!;
@@ -234,14 +270,11 @@ function valuesOf({ nonzero, centroids, codes }: Coding, data: Uint8Array, who: 
 }
 
 /** Deflate data that must expand to exactly `size` bytes; memory for one more byte is all it gets. */
-function inflate(packed: Uint8Array, size: number, who: string): Uint8Array {
+function exactly(inflate: Inflate, packed: Uint8Array, size: number, who: string): Uint8Array {
   if (size === 0 && packed.length === 0) return packed;
-  const native = nativeZlib();
   let out: Uint8Array | undefined;
   try {
-    out = native
-      ? native.inflateRawSync(packed, { maxOutputLength: size + 1 })
-      : inflateSync(packed, { out: new Uint8Array(size + 1) });
+    out = inflate(packed, size + 1);
   } catch (error) {
     const more = (error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE';
     if (!more)

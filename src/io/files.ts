@@ -42,6 +42,17 @@ export async function kindOf(path: string): Promise<'file' | 'folder' | undefine
   }
 }
 
+/** Whether two paths lead to the same file, by links or not. */
+export async function isSameFile(a: string, b: string): Promise<boolean> {
+  const fs = await import('node:fs/promises');
+  try {
+    const [one, other] = await Promise.all([a, b].map((path) => fs.stat(path, { bigint: true })));
+    return one!.dev === other!.dev && one!.ino === other!.ino;
+  } catch {
+    return false;
+  }
+}
+
 /** Creates a folder and those above it; what is there already stays. */
 export async function makeFolder(path: string): Promise<void> {
   const fs = await import('node:fs/promises');

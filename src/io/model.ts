@@ -92,15 +92,20 @@ export function modelIn(engine: Engine, file: LoadedTensors, path: string, prefi
   return modelFrom(engine, network, weight);
 }
 
-/** The network of a file of ours and its weights by parameter name, checked against each other. */
+/** The network of a file of ours, compiled, and its weights by name, checked against each other. */
 export function weightsIn(
   file: LoadedTensors,
   path: string,
   prefix: string,
-): { readonly network: Network; readonly weight: (name: string) => Float32Array } {
+): {
+  readonly network: Network;
+  readonly graph: Graph;
+  readonly weight: (name: string) => Float32Array;
+} {
   const network = checkNetwork(file.metadata.network, path);
   const problems: string[] = [];
-  const specs = paramSpecs(compileIn(network, path));
+  const graph = compileIn(network, path);
+  const specs = paramSpecs(graph);
   for (const [name, { shape }] of specs) {
     if (!file.has(prefix + name)) problems.push(`${path}: expected a tensor ${name}, got none.`);
     else {
@@ -113,7 +118,7 @@ export function weightsIn(
     for (const name of file.names)
       if (!specs.has(name)) problems.push(`${path}: expected tensors of the network, got ${name}.`);
   if (problems.length > 0) throw new EspalierError(problems.join('\n'));
-  return { network, weight: (name) => file.tensor(prefix + name).values };
+  return { network, graph, weight: (name) => file.tensor(prefix + name).values };
 }
 
 /** `compile` with the file's name in front of what it says. */

@@ -87,7 +87,8 @@ async function readParts(path: string, options: ReadOptions): Promise<Parts> {
       const decoded = decode(bytes, path);
       if (isCompact(decoded)) {
         const { readCompact } = await import('./compact');
-        return ownParts('compact', readCompact(bytes, path), path, options);
+        const { inflater } = await import('./inflate');
+        return ownParts('compact', readCompact(bytes, path, await inflater()), path, options);
       }
       if (isOwn(decoded)) return ownParts('espalier', tensorsIn(decoded, path), path, options);
       const file = new Map(

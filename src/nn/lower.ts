@@ -6,7 +6,15 @@
  */
 import { add, mul, reshape } from '../tensor/ops/core';
 import { keep, step, type Tensor } from '../tensor/tensor';
-import { compile, type GraphNode, INPUT, type Network, type NodeSpec, readers } from './graph';
+import {
+  compile,
+  type Graph,
+  type GraphNode,
+  INPUT,
+  type Network,
+  type NodeSpec,
+  readers,
+} from './graph';
 import type { Params } from './layer';
 import { type Model, nodeParams } from './model';
 
@@ -57,6 +65,10 @@ export function lower(model: Model): Model {
   const network: Network = { ...graph.network, nodes: specs };
   return { engine, graph: compile(network), params };
 }
+
+/** Whether there is nothing to lower. */
+export const isCanonical = ({ nodes }: Graph): boolean =>
+  !nodes.some((node) => node.kind === 'dropout' || isScale(node));
 
 const isScale = (node: GraphNode): boolean =>
   node.kind === 'batch-norm' || node.kind === 'normalise' || node.kind === 'scale';

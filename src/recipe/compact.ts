@@ -89,6 +89,7 @@ export async function compact(engine: Engine, job: CompactJob): Promise<Compacte
   expect(config || epochs === 0, 'compact', 'a data set to train shared values on', 'none');
   const { compactFile, smallestDeflate } = await import('../io/compact-write');
   const { readCompact } = await import('../io/compact');
+  const { inflater } = await import('../io/inflate');
   const set = config && (await loadSet(config));
   const { model, metadata, notes } = await readModelFile(engine, job.model, job.as);
   for (const text of notes) onEvent?.({ type: 'note', text });
@@ -112,7 +113,7 @@ export async function compact(engine: Engine, job: CompactJob): Promise<Compacte
     compact: file.length,
     compactGzipped: gzip(file),
     removed: Object.fromEntries(removed),
-    layers: layersOf(readCompact(file, out), gzip),
+    layers: layersOf(readCompact(file, out, await inflater()), gzip),
   };
   const { model: written } = await readModelFile(engine, out);
   const { name: network } = written.graph.network;

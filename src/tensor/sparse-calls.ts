@@ -21,10 +21,12 @@ import type { Tensor } from './tensor';
 /** Where memory comes from: a plan, or the arena of a step. */
 export type Keep = (bytes: number) => Ptr;
 
-/** A weight as its non-zeros: where they are in the dense one, ascending, and their values, in order. */
+/** A weight as its non-zeros, row-major. */
 export interface NonZeros {
-  readonly positions: Uint32Array;
+  readonly count: number;
   readonly values: Ptr;
+  /** Writes where they are in the dense weight, ascending. */
+  places(to: Ptr): void;
 }
 
 /**
@@ -70,7 +72,7 @@ function put(engine: Engine, keep: Keep, values: Int32Array): Ptr {
 /** Encodes the non-zeros of a weight for one pass. Values that are given apart are used as they lie. */
 export function encode(job: PassJob): SparsePass {
   const { engine, keep, pass, source, target } = job;
-  const rows = 'positions' in job.weight ? givenRows(job, job.weight) : rowsOf(job, job.weight);
+  const rows = 'places' in job.weight ? givenRows(job, job.weight) : rowsOf(job, job.weight);
   const { places, masks } = encodePlaces(pass, source, target);
   const encoded = {
     ...rows,
@@ -81,7 +83,7 @@ export function encode(job: PassJob): SparsePass {
     target,
     blocks: job.fixed === 'blocks',
   };
-  if (!('positions' in job.weight || job.fixed)) refresh(engine, encoded, job.weight);
+  if (!('places' in job.weight || job.fixed)) refresh(engine, encoded, job.weight);
   return encoded;
 }
 
@@ -123,10 +125,10 @@ function rowsOf(job: PassJob, w: Tensor): RowTables {
 /** By a kernel, as forward passes keep the order of the non-zeros. */
 function givenRows(
   { engine, keep, sizes: [c, , , oc, kh, kw], pass, source, transposed }: PassJob,
-  { positions, values }: NonZeros,
+  { count: nnz, values, places }: NonZeros,
 ): RowTables {
   if (transposed) fail('sparse product', 'a forward pass', 'a transposed one');
-  const [nnz, area] = [positions.length, kh * kw];
+  const area = kh * kw;
   const { inChannel, inKernel } = offsetsOf(c, area, pass.taps, source);
   const tables = [inChannel, inKernel].map((table) => {
     const ptr = engine.memory.alloc(4 * table.length);
@@ -134,7 +136,7 @@ function givenRows(
     return ptr;
   }) as [Ptr, Ptr];
   const offsets = keep(4 * nnz);
-  engine.memory.i32(offsets, nnz).set(positions);
+  places(offsets);
   const starts = keep(4 * (oc + 1));
   const call = engine.prepare(
     ...(['sparse_rows', oc, nnz, c, area, offsets, ...tables, starts, offsets] as const),

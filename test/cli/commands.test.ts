@@ -1,5 +1,5 @@
 /** What each command asks of the backend, prints and returns. */
-import { mkdir } from 'node:fs/promises';
+import { link, mkdir, readFile, symlink } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/cli/backend';
 import type { Config } from '../../src/recipe/config';
@@ -120,6 +120,34 @@ describe('commands on a model', () => {
       expect((await run(['prune', model, '--force'], { prune })).code).toBe(0);
     });
   });
+
+  it.each([
+    ['prune', 'm.safetensors', ['--out']],
+    ['finetune', 'm.safetensors', ['--out']],
+    ['compact', 'm.compact', ['--out']],
+    ['convert', 'm.safetensors', []],
+    ['verify', 'm.onnx', ['p.vnnlib', '--out']],
+  ])('%s writes over no input, by links neither, --force or not', (command, name, rest) =>
+    inTemporaryFolder(async (file, write) => {
+      const work = async (): Promise<never> => {
+        throw new Error('worked');
+      };
+      const backend = { prune: work, finetune: work, compact: work, convert: work, verify: work };
+      await write(name, 'precious');
+      await write('p.vnnlib', 'precious too');
+      await symlink(file(name), file(`soft-${name}`));
+      await link(file(name), file(`hard-${name}`));
+      const words = rest.map((word) => (word.includes('.') ? file(word) : word));
+      const outs = [name, `soft-${name}`, `hard-${name}`];
+      for (const out of command === 'verify' ? [...outs, 'p.vnnlib'] : outs) {
+        const line = [command, file(name), ...words, file(out), '--force'];
+        const { code, stderr } = await run(line, backend);
+        expect(stderr).toMatch(/: expected another file than those it is made of, got .+\./);
+        expect(code).toBe(2);
+      }
+      expect(await readFile(file(name), 'utf8')).toBe('precious');
+    }),
+  );
 
   it('evaluate takes what the model records, changed by the options', async () => {
     const seen: Config[] = [];

@@ -5,7 +5,12 @@ import { pathToFileURL } from 'node:url';
 import { createContext, runInContext } from 'node:vm';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { type CompactModel, openModel } from '../../src/edge/index';
+import { load } from '../../src/runtime/engine';
+import { sizeOf } from '../../src/tensor/shape';
+import { LAYER_CASES, networkOf, titleOf } from '../helpers/networks';
 import { bundled, images, modelAt, site } from './bundle';
+import { compactOf, imageOf } from './models';
 
 const here = await site();
 const { folder, bytes, model } = here;
@@ -18,6 +23,32 @@ describe('the entry', () => {
     expect(gzipSync(text, { level: 9 }).length).toBeLessThan(40_000);
     expect(text).not.toMatch(/\b(import|require)\s*\(|\beval\b|new Function/);
   });
+});
+
+describe('the bundle', async () => {
+  const text = await bundled('src/edge/index.ts', { format: 'esm', platform: 'browser' });
+  const file = join(folder, 'runtime.mjs');
+  writeFileSync(file, text);
+  const { openModel: openBundled } = (await import(
+    /* @vite-ignore */ pathToFileURL(file).href
+  )) as typeof import('../../src/edge/index');
+  const engine = await load({ threads: 1 });
+  // A dropout alone has no canonical form.
+  const cases = LAYER_CASES.filter(({ kind }) => kind !== 'dropout');
+
+  it.each(cases.map((one) => [titleOf(one), networkOf(one)] as const))(
+    'needs nothing that it lacks: %s',
+    async (_, network) => {
+      const bytes = await compactOf(engine, network, 0);
+      const [ours, theirs] = [await openModel(bytes), await openBundled(bytes)];
+      const xs = Array.from({ length: 16 }, (_, i) => imageOf(sizeOf(network.input), i));
+      const answers = (model: CompactModel) => [
+        model.predictBatch(xs),
+        ...xs.slice(0, 2).map((x) => [model.predict(x), model.certify(x, 0.01), model.radius(x)]),
+      ];
+      expect(answers(theirs)).toEqual(answers(ours));
+    },
+  );
 });
 
 describe('examples/edge', () => {

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import { readCompact } from '../../src/io/compact';
+import { inflater } from '../../src/io/inflate';
 import { readModelFile } from '../../src/io/read';
 import { buildNetwork } from '../../src/nn/zoo';
 import { inspect } from '../../src/recipe/inspect';
@@ -13,6 +14,9 @@ import { compactOf } from './models';
 
 const here = await site();
 afterAll(() => here.remove());
+
+const runtime = (): Promise<string> =>
+  bundled('src/edge/index.ts', { format: 'esm', platform: 'browser' });
 
 /** Array buffers and linear memory, seen whenever either may have grown. */
 const PROGRAM = `
@@ -46,15 +50,12 @@ it('never holds dense weights, and stays below what inspect says', async () => {
   const { model } = await readModelFile(engine, path);
   const said = inspect(model);
   engine.close();
-  writeFileSync(
-    join(here.folder, 'runtime.mjs'),
-    await bundled('src/edge/index.ts', { format: 'esm', platform: 'browser' }),
-  );
+  writeFileSync(join(here.folder, 'runtime.mjs'), await runtime());
   const argv = ['--input-type=module', '-e', PROGRAM];
   const text = execFileSync(process.execPath, argv, { cwd: here.folder, encoding: 'utf8' });
   const found = JSON.parse(text) as Record<'peak' | 'file' | 'decoded' | 'linear', number>;
   expect(found.file).toBe(bytes.length);
-  expect(found.decoded).toBe(readCompact(bytes, path).decodedBytes);
+  expect(found.decoded).toBe(readCompact(bytes, path, await inflater()).decodedBytes);
   // Biases of an untrained network are zeros, which the file codes.
   const weights = said.layers.reduce((total, layer) => total + layer.weights, 0);
   const biases = 4 * (said.parameters - weights);
@@ -64,4 +65,37 @@ it('never holds dense weights, and stays below what inspect says', async () => {
   expect(found.peak).toBeLessThanOrEqual(said.edge.peak);
   // Less than the dense weights alone.
   expect(found.peak).toBeLessThan(said.bytes);
+});
+
+/** Bytes of all kinds that are in use after so many thousand calls, garbage collected. */
+const CALLS = `
+  const { openModel } = await import('./runtime.mjs');
+  const { readFileSync } = await import('node:fs');
+  const model = await openModel(readFileSync('digits.compact'));
+  const x = new Float32Array(64).fill(0.5);
+  const calls = [
+    () => model.predict(x),
+    () => model.certify(x, 0.01),
+    () => model.predictBatch(new Array(6).fill(x)),
+    () => model.radius(x),
+  ];
+  const used = [];
+  for (let i = 0; i < 12_000; i++) {
+    calls[i % 50 < 47 ? i % 2 : i % 4]();
+    if (i % 1000 !== 999) continue;
+    globalThis.gc();
+    const { heapUsed, external } = process.memoryUsage();
+    used.push({ heap: heapUsed, external });
+  }
+  console.log(JSON.stringify(used));`;
+
+it('stays flat over 10 000 calls, heap and all', async () => {
+  writeFileSync(join(here.folder, 'runtime.mjs'), await runtime());
+  const argv = ['--expose-gc', '--input-type=module', '-e', CALLS];
+  const text = execFileSync(process.execPath, argv, { cwd: here.folder, encoding: 'utf8' });
+  const used = JSON.parse(text) as { heap: number; external: number }[];
+  // The first thousands compile functions, and collections end a little late; 50 bytes a call.
+  const [first, last] = [used[1]!, used.at(-1)!];
+  expect(last.external - first.external).toBeLessThan(500_000);
+  expect(last.heap - first.heap).toBeLessThan(500_000);
 });

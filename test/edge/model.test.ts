@@ -6,6 +6,7 @@ import { leastMargins } from '../../src/domain/margins';
 import { type CompactModel, EspalierError, openModel } from '../../src/edge/index';
 import { compactFile } from '../../src/io/compact-write';
 import { compile, type Network, sequential } from '../../src/nn/graph';
+import { lower } from '../../src/nn/lower';
 import { freeModel, type Model } from '../../src/nn/model';
 import { load } from '../../src/runtime/engine';
 import { sizeOf } from '../../src/tensor/shape';
@@ -39,13 +40,15 @@ const SMALL = sequential(
 const denseLogits = (model: Model, x: Float32Array): Float32Array =>
   step(engine, () => logits(model, input(engine, x, [1, ...model.graph.network.input])).read());
 
-/** A model of random weights, of which a share is 0, dense and compact. */
+/** A model of random weights, of which a share is 0, dense (in canonical form) and compact. */
 async function pair(network: Network, sparsity: number, seed: number) {
-  const dense = modelOf(engine, network, randomWeights(compile(network), sampler(seed)));
+  const model = modelOf(engine, network, randomWeights(compile(network), sampler(seed)));
   const random = sampler(seed + 1);
-  for (const [name, t] of dense.params)
+  for (const [name, t] of model.params)
     if (name.endsWith('.weight')) t.write(t.read().map((v) => (random.real() < sparsity ? 0 : v)));
-  return { dense, compact: await openModel(await compactFile(dense, {})) };
+  const [dense, compact] = [lower(model), await openModel(await compactFile(model, {}))];
+  freeModel(model);
+  return { dense, compact };
 }
 
 const largest = (values: Float32Array): number =>
@@ -73,7 +76,10 @@ function expectSame(dense: Model, compact: CompactModel, x: Float32Array): void 
 }
 
 describe('a compact model', () => {
-  it.each(LAYER_CASES.map((one) => [titleOf(one), networkOf(one)] as const))(
+  // A dropout alone has no canonical form.
+  const cases = LAYER_CASES.filter(({ kind }) => kind !== 'dropout');
+
+  it.each(cases.map((one) => [titleOf(one), networkOf(one)] as const))(
     'computes and bounds as the dense one: %s',
     async (_, network) => {
       for (const sparsity of [0, 0.6, 1]) {
@@ -101,6 +107,39 @@ describe('a compact model', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  it('has norms folded into convolutions and dense layers, as everywhere', async () => {
+    const network = sequential(
+      'normed',
+      [4, 6, 6],
+      [
+        ['normalise', { mean: [0.4, 0.5, 0.6, 0.5], std: [0.2, 0.25, 0.3, 0.2] }],
+        ['conv2d', { channels: 6, kernel: 3, padding: 1, groups: 2, bias: false }],
+        ['batch-norm'],
+        ['relu'],
+        ['conv2d', { channels: 8, kernel: 3, stride: 2 }],
+        ['dropout', { rate: 0.3 }],
+        ['batch-norm'],
+        ['scale'],
+        ['relu'],
+        ['flatten'],
+        ['dense', { units: 12, bias: false }],
+        ['batch-norm'],
+        ['relu'],
+        ['dense', { units: 4 }],
+        ['scale'],
+      ],
+    );
+    for (const sparsity of [0, 0.7]) {
+      const { dense, compact } = await pair(network, sparsity, 9);
+      expect(dense.graph.nodes.filter(({ kind }) => kind === 'scale')).toHaveLength(1);
+      for (let seed = 0; seed < 5; seed++) expectSame(dense, compact, imageOf(144, seed));
+      const weights = compile(network).nodes.flatMap(({ params }) => Object.values(params));
+      const parameters = weights.reduce((total, { shape }) => total + sizeOf(shape), 0);
+      expect(compact.info().parameters).toBe(parameters);
+      freeModel(dense);
+    }
   });
 
   it('is certified for what no point of the ball breaks, up to the radius it says', async () => {
@@ -161,6 +200,12 @@ describe('what is refused', async () => {
     ['no input', () => model.predict(undefined as never), /expected 64 numbers/],
     ['NaN', () => model.predict(nan), /finite numbers, got NaN at 3/],
     ['NaN in a batch', () => model.predictBatch([x, nan]), /finite numbers/],
+    [
+      'a short input in a batch',
+      () => model.predictBatch([x, x.subarray(9)]),
+      /64 numbers, got 55/,
+    ],
+    ['a long input', () => model.radius([...x, 0]), /expected 64 numbers, got 65/],
     ['NaN to certify', () => model.certify(nan, 0.1), /finite numbers/],
     ['infinity', () => model.radius(x.map(() => Infinity)), /finite numbers/],
     [
@@ -173,6 +218,7 @@ describe('what is refused', async () => {
       /in \[0, 1\]/,
     ],
     ['eps below 0', () => model.certify(x, -0.1), /eps >= 0, got -0.1/],
+    ['eps without end', () => model.certify(x, Infinity), /eps >= 0, got Infinity/],
     ['eps that is no number', () => model.certify(x, Number.NaN), /eps >= 0, got NaN/],
   ])('%s, and the model stays as it is', (_, call, message) => {
     expect(call).toThrow(EspalierError);
@@ -192,8 +238,8 @@ describe('what is refused', async () => {
   };
 
   it.each([
-    ['files cut anywhere', (copy: Uint8Array) => copy.subarray(0, copy.length - 9)],
-    ['files of half the length', (copy: Uint8Array) => copy.subarray(0, copy.length >> 1)],
+    ['a file cut short', (copy: Uint8Array) => copy.subarray(0, copy.length - 9)],
+    ['half a file', (copy: Uint8Array) => copy.subarray(0, copy.length >> 1)],
     ['no bytes', () => new Uint8Array(0)],
     ['an altered byte', (copy: Uint8Array) => copy.fill(copy.at(-99)! ^ 1, -99, -98)],
     ['a newer version', replaced('espalier-compact/1', 'espalier-compact/2')],

@@ -11,6 +11,7 @@ import {
   writeCompact,
 } from '../../src/io/compact-write';
 import { crc32 } from '../../src/io/crc32';
+import { type Inflate, inflater } from '../../src/io/inflate';
 import { decode, encode, type TensorInput } from '../../src/io/safetensors';
 import { bits } from '../helpers/engine';
 import { compactSeeds, signed } from '../helpers/format-seeds';
@@ -43,12 +44,19 @@ const tensors = fc
 
 const WITHOUT_ZLIB = 'without a zlib of the runtime';
 
+let inflate: Inflate;
+
 /** Takes the runtime's zlib away during the tests of this block, if asked to. */
 function bareRuntime(runtime: string): void {
-  if (runtime !== WITHOUT_ZLIB) return;
-  beforeAll(() => void vi.spyOn(process, 'getBuiltinModule').mockReturnValue(undefined as never));
+  beforeAll(async () => {
+    if (runtime === WITHOUT_ZLIB)
+      vi.spyOn(process, 'getBuiltinModule').mockReturnValue(undefined as never);
+    inflate = await inflater();
+  });
   afterAll(() => void vi.restoreAllMocks());
 }
+
+const read = (bytes: Uint8Array): CompactFile => readCompact(bytes, 'x', inflate);
 
 const sparseBits = (file: CompactFile, name: string): Uint32Array => {
   const { shape, positions, values } = file.tensor(name).sparse();
@@ -70,7 +78,7 @@ describe.each(['with a zlib of the runtime', WITHOUT_ZLIB])('round trips %s', (r
       fc.property(named, fc.boolean(), (record, smallest) => {
         const given = new Map(Object.entries(record));
         const metadata = { network: { name: 'x' }, config: { a: [1, 'ü'] } };
-        const file = readCompact(writeCompact(given, metadata, smallest ? small : fast), 'x');
+        const file = read(writeCompact(given, metadata, smallest ? small : fast));
         expect(file.metadata).toEqual(metadata);
         expect([...file.names].sort()).toEqual([...given.keys()].sort());
         let decoded = 0;
@@ -102,7 +110,7 @@ describe.each(['with a zlib of the runtime', WITHOUT_ZLIB])('round trips %s', (r
     const shifted = new Uint8Array(made.length + 3);
     shifted.set(made, 3);
     for (const bytes of [Buffer.from(made), shifted.subarray(3)])
-      expect(readCompact(bytes, 'x').tensor('w').values).toEqual(given.values);
+      expect(read(bytes).tensor('w').values).toEqual(given.values);
   });
 
   it('codes gaps of 254 to 511 zeros, and none', () => {
@@ -110,7 +118,7 @@ describe.each(['with a zlib of the runtime', WITHOUT_ZLIB])('round trips %s', (r
       const values = new Float32Array(gap + 1000);
       values[gap] = 2;
       const made = writeCompact(new Map([['w', { shape: [gap + 1000], values }]]), {}, fast);
-      const tensor = readCompact(made, 'x').tensor('w');
+      const tensor = read(made).tensor('w');
       expect(tensor.coding).toMatchObject({ nonzero: 1, steps: Math.floor(gap / 255) + 1 });
       expect(tensor.sparse().positions).toEqual(Uint32Array.of(gap));
       expect(tensor.values).toEqual(values);
@@ -172,7 +180,7 @@ const withCoding = (change: Partial<Record<keyof Coding, unknown>>): Uint8Array 
   });
 
 const decodeAll = (bytes: Uint8Array): void => {
-  const file = readCompact(bytes, 'm.compact', { maxBytes: 2 ** 24 });
+  const file = readCompact(bytes, 'm.compact', inflate, { maxBytes: 2 ** 24 });
   for (const name of file.names) file.tensor(name).sparse();
 };
 
@@ -220,8 +228,7 @@ describe.each(['with a zlib of the runtime', WITHOUT_ZLIB])('a bad file %s', (ru
   });
 
   it('that lies about its sizes is refused before anything of that size is made', () => {
-    const { nonzero, centroids, steps, codes } = readCompact(sound(), 'x').tensor('a.weight')
-      .coding!;
+    const { nonzero, centroids, steps, codes } = read(sound()).tensor('a.weight').coding!;
     const lies: [Partial<Record<keyof Coding, unknown>>, RegExp][] = [
       [{ shape: [2 ** 16, 2 ** 16] }, /shape: expected sizes with a product below 2\^32/],
       [{ shape: [-1, -600] }, /shape: expected sizes/],

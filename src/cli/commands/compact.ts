@@ -48,7 +48,7 @@ export const command: Command = {
     const model = values.text('model')!;
     const as = readOptions(values);
     const config = await configOf(context);
-    const out = await freeOutput(values.text('out') ?? `${stem(model)}.compact`, values);
+    const out = await freeOutput(values.text('out') ?? `${stem(model)}.compact`, values, [model]);
     const done = await withEngine(context, (job) =>
       backend.compact(job.engine, { ...job, model, as, out, bits, epochs, config }),
     );

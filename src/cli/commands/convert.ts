@@ -46,7 +46,7 @@ export const command: Command = {
     const to = values.text('out')!;
     const as = readOptions(values);
     writerFor(to);
-    await freeOutput(to, values);
+    await freeOutput(to, values, [from]);
     const done = await withEngine(context, (job) => backend.convert(job.engine, from, to, as));
     if (values.on('json')) printJson(io, { in: from, out: to, ...done });
     else {

@@ -33,7 +33,10 @@ export const command: Command = {
     const config = path ? await readConfig(path, values) : await modelConfig(context, []);
     const model = values.text('model')!;
     const as = readOptions(values);
-    const out = await freeOutput(values.text('out') ?? besides(model, 'finetuned'), values);
+    const out = await freeOutput(values.text('out') ?? besides(model, 'finetuned'), values, [
+      model,
+      ...(path ? [path] : []),
+    ]);
     const found = await withEngine(context, (job) =>
       backend.finetune(job.engine, { ...job, model, as, out, config }),
     );

@@ -52,7 +52,7 @@ export const command: Command = {
     const removed = values.number('sparsity', sparsity())!;
     const model = values.text('model')!;
     const as = readOptions(values);
-    const out = await freeOutput(values.text('out') ?? besides(model, 'pruned'), values);
+    const out = await freeOutput(values.text('out') ?? besides(model, 'pruned'), values, [model]);
     const seed = values.seed() ?? 1;
     const found = await withEngine(context, (job) =>
       backend.prune(job.engine, { ...job, model, as, out, strategy, sparsity: removed, seed }),

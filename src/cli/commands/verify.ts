@@ -44,8 +44,8 @@ export const command: Command = {
     const nodes = values.number('nodes', whole(1));
     const seed = values.seed();
     const out = values.text('out');
-    if (out !== undefined) await freeOutput(out, values);
     const [model, spec] = [values.text('model')!, values.text('spec')!];
+    if (out !== undefined) await freeOutput(out, values, [model, spec]);
     const as = readOptions(values);
     const verdict = await withEngine(context, (job) =>
       backend.verify(job.engine, {
