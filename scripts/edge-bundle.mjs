@@ -9,14 +9,16 @@ const ABSENT = {
     'const none = () => undefined; export { none as supportFor, none as setSupport, none as dropSupport };',
   'src/tensor/supported.ts':
     'export const supportedProduct = 0, supportedRadius = 0, supportedTranspose = 0;',
-  'src/domain/forms.ts': 'export const forms = {};',
+  'src/domain/forms.ts': 'export const forms = {}, formCost = 0;',
+  'src/tensor/sparse-blocks.ts':
+    'export const BLOCK = 4, blocksOf = 0, fillingOf = 0, patternOf = 0;',
 };
 
 /** A plugin of esbuild. */
 export const withoutDense = {
   name: 'without-dense',
   setup({ onLoad }) {
-    onLoad({ filter: /[\\/](supports|supported|forms)\.ts$/ }, ({ path }) => {
+    onLoad({ filter: /[\\/](supports|supported|forms|sparse-blocks)\.ts$/ }, ({ path }) => {
       const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));
       return file && { contents: ABSENT[file] };
     });

@@ -37,7 +37,6 @@ export {
   type IntervalOptions,
   interval,
   intervalMargins,
-  leastMargins,
   type MarginOptions,
 } from './domain/interval';
 export {
@@ -48,6 +47,7 @@ export {
   linearMargins,
   lowerBounds,
 } from './domain/linear';
+export { ballMargins, leastMargins } from './domain/margins';
 export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './domain/plan';
 export { compileSparsePlan, fastestPlan } from './domain/sparse-plan';
 export { value } from './domain/value';

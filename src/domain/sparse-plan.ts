@@ -9,18 +9,26 @@
  * are neither product nor pooling run as in the value domain, over a copy.
  *
  * Sums run over the layer's own products only, so certificates speak of these plans (`direct`).
- * Cost: chains of 2 flops a non-zero and output, at 0.7 of the speed of a dense product (measured).
+ * Cost: chains of 2 flops a non-zero and output, at 0.8 of the speed of a dense product (measured).
  */
 import { expect } from '../errors';
 import type { GraphNode } from '../nn/graph';
 import type { PoolWindow } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
+import type { Costs } from '../runtime/costs';
 import { type Call, type Engine, workspaceOf } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { sameShape, sizeOf } from '../tensor/shape';
-import { phasesOf, planesOf } from '../tensor/sparse';
-import { encode, productCall, splitCalls, viewOfPlanes } from '../tensor/sparse-calls';
-import { step } from '../tensor/tensor';
+import { type Planes, phasesOf, planesOf } from '../tensor/sparse';
+import { patternOf } from '../tensor/sparse-blocks';
+import {
+  encode,
+  productCall,
+  type SparsePass,
+  splitCalls,
+  viewOfPlanes,
+} from '../tensor/sparse-calls';
+import { step, type Tensor } from '../tensor/tensor';
 import {
   compilePlan,
   isRelu,
@@ -33,40 +41,50 @@ import {
   valueStep,
 } from './plan';
 import {
+  copiedDenseCost,
   denseCost,
   Layout,
   lanesOf,
-  type Place,
   type SparseModel,
   sparseCost,
+  sparseForm,
 } from './sparse-layout';
 
 /** The plan that should take less time: dense, or over the non-zeros. */
-export function fastestPlan(model: Model, { batch, direct = false }: PlanOptions): Plan {
+export const fastestPlan = (model: Model, options: PlanOptions): Plan =>
+  zerosPay(model, options) ? compileSparsePlan(model, options) : compilePlan(model, options);
+
+/** Whether the plan over non-zeros should take less time than the dense one. */
+export function zerosPay(model: Model, { batch, direct = false, costs }: PlanOptions): boolean {
   const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
   const products = model.graph.nodes.filter((node) => productOf(node));
-  const dense = products.map((node) => denseCost(node, batch, direct));
+  const dense = products.map((node) => denseCost(node, batch, direct, costs));
   const lanes = lanesOf(batch);
-  const sparse = products.map((node) => sparseCost(model, node, lanes));
-  return sum(dense) < sum(sparse) * Math.ceil(batch / lanes)
-    ? compilePlan(model, { batch, direct })
-    : compileSparsePlan(model, { batch });
+  const sparse = products.map((node) =>
+    Math.min(sparseCost(model, node, lanes, costs), copiedDenseCost(node, lanes, costs)),
+  );
+  return sum(dense) >= sum(sparse) * Math.ceil(batch / lanes);
 }
 
 /** Compiles a model that `lower` made for its zeros. */
-export function compileSparsePlan(model: SparseModel, { batch }: Pick<PlanOptions, 'batch'>): Plan {
+export function compileSparsePlan(
+  model: SparseModel,
+  { batch, costs }: Omit<PlanOptions, 'direct'>,
+): Plan {
   const who = 'compileSparsePlan: batch';
   expect(Number.isInteger(batch) && batch > 0, who, 'a whole number > 0', batch);
   const { engine, graph } = model;
   const memory = new PlanMemory(engine);
   try {
     const lanes = lanesOf(batch);
-    const { input, output, steps } = step(engine, () => compile(model, memory, lanes));
+    const { input, output, steps } = step(engine, () => compile(model, memory, lanes, costs));
     const [samples, classes] = [sizeOf(graph.network.input), sizeOf(graph.output)];
     return {
       model,
       batch,
-      steps: steps.filter(({ node }) => node !== ''),
+      steps: steps.slice(1, -1),
+      copies: [steps[0]!, steps.at(-1)!],
+      passes: Math.ceil(batch / lanes),
       bytes: memory.bytes,
       run(images) {
         expect(
@@ -94,28 +112,28 @@ export function compileSparsePlan(model: SparseModel, { batch }: Pick<PlanOption
   }
 }
 
-function compile(model: SparseModel, memory: PlanMemory, lanes: number) {
+function compile(model: SparseModel, memory: PlanMemory, lanes: number, costs?: Costs) {
   const { engine, graph } = model;
-  const layout = new Layout(model, memory, lanes);
+  const layout = new Layout(model, memory, lanes, { costs });
   const { input } = graph.network;
   const last = layout.roots.at(-1)!;
   const images = layout.zeros(lanes * sizeOf(input));
   const logits = layout.zeros(lanes * sizeOf(graph.output));
   const copies = (name: string, calls: readonly Call[]): PlanStep =>
     stepOf(engine, memory, name, 'copy', 0, calls);
-  const steps = [copies('', [layout.fromImages(images, -1)])];
+  const steps = [copies('images', [layout.fromImages(images, -1)])];
   graph.nodes.forEach((node, i) => {
     if (layout.roots[i] !== i) return;
     steps.push(
       sparseStep(layout, node, i) ?? poolStep(layout, node, i) ?? otherStep(layout, node, i),
     );
   });
-  steps.push(copies('', [layout.toImages(last, logits)]));
+  steps.push(copies('outputs', [layout.toImages(last, logits)]));
   memory.reserve();
   return { input: images, output: logits, steps };
 }
 
-function stepOf(
+export function stepOf(
   engine: Engine,
   memory: PlanMemory,
   node: string,
@@ -130,49 +148,91 @@ function stepOf(
   return { node, form, bytes, run };
 }
 
-function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefined {
-  const product = layout.product(i);
-  if (!product) return undefined;
+/** Where a ReLU is written along with the sums of value i: its least value. */
+export const floorOf = ({ model, roots }: Layout, i: number): number =>
+  model.graph.nodes.some((n, j) => roots[j] === i && isRelu(n)) ? 0 : -Infinity;
+
+/**
+ * The non-zeros of node i, encoded, and where a pass reads what lies at `from`: elsewhere after the
+ * calls that split it for a stride.
+ */
+export function encodeProduct(
+  layout: Layout,
+  node: GraphNode,
+  i: number,
+  from: readonly Ptr[],
+  fixed: 'rows' | 'blocks' = 'rows',
+): { readonly pass: SparsePass; readonly xs: readonly Ptr[]; readonly calls: readonly Call[] } {
   const { model, memory, lanes } = layout;
-  const { engine, params, graph } = model;
-  const { sizes, pass, split, margins } = product;
-  const { weight, bias } = nodeParams(node, params);
-  const given = model.nonZeros?.(node.name) ?? weight!;
-  const calls: Call[] = [];
-  const from = layout.place(layout.source(i));
-  const to = layout.place(i);
-  const before = memory.bytes;
-  let x = from;
-  if (split) {
-    const [c, h, w, , , , sh, sw] = sizes;
-    const planes = planesOf(phasesOf([c, h, w], [sh, sw]), lanes, margins, layout.columns(i));
-    x = { planes, ptr: layout.zeros(planes.size) };
-    const views = [viewOfPlanes(from.ptr, from.planes), viewOfPlanes(x.ptr, planes)] as const;
-    calls.push(...splitCalls(engine, lanes, [c, h, w], [sh, sw], ...views));
-  }
+  const { engine, params } = model;
+  const { sizes, pass, split, margins } = layout.product(i)!;
+  const weight = model.nonZeros?.(node.name) ?? nodeParams(node, params).weight!;
+  const { planes: whole } = layout.place(layout.source(i));
+  const { planes: target } = layout.place(i);
+  const [c, h, w, , , , sh, sw] = sizes;
+  const source = split
+    ? planesOf(phasesOf([c, h, w], [sh, sw]), lanes, margins, layout.columns(i))
+    : whole;
+  const xs = split ? from.map(() => layout.zeros(source.size)) : from;
+  const calls = from.flatMap((ptr, k) => {
+    if (!split) return [];
+    const views = [viewOfPlanes(ptr, whole), viewOfPlanes(xs[k]!, source)] as const;
+    return splitCalls(engine, lanes, [c, h, w], [sh, sw], ...views);
+  });
   const keep = (bytes: number): Ptr => memory.own(bytes);
-  const [source, target] = [x.planes, to.planes];
-  const encoded = encode({ engine, keep, weight: given, sizes, pass, source, target });
-  const relu = graph.nodes.some((n, j) => layout.roots[j] === i && isRelu(n));
-  const lo = relu ? 0 : -Infinity;
-  calls.push(productCall(engine, encoded, { x: x.ptr, y: to.ptr, bias: bias?.ptr ?? 0, lo }));
-  return stepOf(engine, memory, node.name, 'csr', memory.bytes - before, calls);
+  const encoded = encode({ engine, keep, weight, sizes, pass, source, target, fixed });
+  return { pass: encoded, xs, calls };
+}
+
+function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefined {
+  if (!layout.product(i)) return undefined;
+  const { model, memory, lanes, costs } = layout;
+  const { engine, params } = model;
+  const [form] = model.nonZeros ? ['csr'] : sparseForm(model, node, lanes, costs);
+  const [from, to] = [layout.place(layout.source(i)), layout.place(i)];
+  const before = memory.bytes;
+  const fixed = form === '4x1' ? 'blocks' : 'rows';
+  const { pass, xs, calls } = encodeProduct(layout, node, i, [from.ptr], fixed);
+  const bias = nodeParams(node, params).bias?.ptr ?? 0;
+  const call = productCall(engine, pass, { x: xs[0]!, y: to.ptr, bias, lo: floorOf(layout, i) });
+  const name = form === '4x1' ? form : (keptOf(model, node) ?? 'csr');
+  return stepOf(engine, memory, node.name, name, memory.bytes - before, [...calls, call]);
+}
+
+/** "2:4" where two of every four inputs are kept: rows of one length, for the same kernel. */
+function keptOf({ engine, params, nonZeros }: SparseModel, node: GraphNode): string | undefined {
+  if (nonZeros) return undefined;
+  const { weight } = nodeParams(node, params) as { weight: Tensor };
+  const [c, , , , kh, kw] = productOf(node)!;
+  return patternOf(engine.memory.f32(weight.ptr, weight.size), c, kh * kw);
 }
 
 /** Maxima and means of windows. */
 function poolStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefined {
-  const { engine } = layout.model;
+  const [from, to] = [layout.place(layout.source(i)), layout.place(i)];
+  const call = poolCall(layout, node, i, from.ptr, to.ptr);
+  return call && stepOf(layout.model.engine, layout.memory, node.name, 'pool', 0, [call]);
+}
+
+/** The call, where node i is a pooling of planes. */
+export function poolCall(
+  layout: Layout,
+  node: GraphNode,
+  i: number,
+  from: Ptr,
+  to: Ptr,
+): Call | undefined {
+  const { model, lanes } = layout;
   const window: PoolWindow | undefined = node.layer.window?.(node.options);
-  const from = layout.place(layout.source(i));
-  if (!window || !sameShape(from.planes.shape, node.inputShapes[0]!)) return undefined;
-  const { planes, ptr } = layout.place(i);
-  const at = ({ planes: { origin, channel, line }, ptr: base }: Place) =>
-    [base + 4 * origin, 4 * channel, 4 * line] as const;
-  const call = engine.prepare(
-    ...(['pool_lanes', ...planes.shape, layout.lanes, ...window.kernel, ...window.stride] as const),
-    ...([...at(from), ...at({ planes, ptr }), Number(window.average)] as const),
+  const { planes: source } = layout.place(layout.source(i));
+  if (!window || !sameShape(source.shape, node.inputShapes[0]!)) return undefined;
+  const { planes } = layout.place(i);
+  const at = ({ origin, channel, line }: Planes, ptr: Ptr) =>
+    [ptr + 4 * origin, 4 * channel, 4 * line] as const;
+  return model.engine.prepare(
+    ...(['pool_lanes', ...planes.shape, lanes, ...window.kernel, ...window.stride] as const),
+    ...([...at(source, from), ...at(planes, to), Number(window.average)] as const),
   );
-  return stepOf(engine, layout.memory, node.name, 'pool', 0, [call]);
 }
 
 /** Any other layer, and products that are better dense, over copies as rows of images. */
@@ -181,8 +241,8 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
   const sources = node.inputs.map((_, k) => layout.source(i, k));
   const inputs = sources.map((j) => layout.zeros(lanes * sizeOf(layout.shape(j))));
   const y = layout.zeros(lanes * sizeOf(node.shape));
-  const relu = model.graph.nodes.some((n, j) => layout.roots[j] === i && isRelu(n));
-  const job = { batch: lanes, direct: true, relu, x: inputs[0]!, y };
+  const relu = floorOf(layout, i) === 0;
+  const job = { batch: lanes, direct: true, costs: layout.costs, relu, x: inputs[0]!, y };
   const dense = model.nonZeros ? undefined : productStep(model, memory, node, job);
   const inner = dense ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));

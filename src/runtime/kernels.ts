@@ -76,7 +76,10 @@ type SparseMatrix = [
   ...[m: Size, n: Size, groups: Size, starts: Ptr, values: Ptr, offsets: Ptr, places: Ptr],
   masks: OptionalPtr,
 ];
-type SparseOutput = [y: Ptr, yImage: Int, yRow: Int];
+type SparseProduct = [
+  ...[...SparseMatrix, bias: OptionalPtr, x: Ptr, xImage: Int],
+  ...[y: Ptr, yImage: Int, yRow: Int, lo: Scalar, hi: Scalar],
+];
 
 const elementwise = (flops: number) => kernel<Unary>((n) => ({ rows: n, cost: flops * n }));
 const scaled = (flops: number) =>
@@ -228,24 +231,26 @@ export const KERNELS = {
     },
   ),
 
-  // Sparse products (sparse.ts) over tables made by src/tensor/sparse.ts. Strides count bytes.
-  sparse_product: kernel<
-    [
-      ...SparseMatrix,
-      bias: OptionalPtr,
-      x: Ptr,
-      xImage: Int,
-      ...SparseOutput,
-      lo: Scalar,
-      hi: Scalar,
-    ]
-  >((m, n, groups) => ({ rows: m * n * Math.ceil(groups / 2), cost: sparseCost(m, n, groups) })),
+  // Sparse products (sparse.ts, sparse_blocks.ts) over tables made by src/tensor/sparse.ts. Strides count bytes.
+  sparse_product: kernel<SparseProduct>((m, n, groups) => ({
+    rows: m * n * Math.ceil(groups / 2),
+    cost: sparseCost(m, n, groups),
+  })),
+  sparse_blocks: kernel<SparseProduct>((m, n, groups) => ({
+    rows: Math.ceil(m / 4) * n * groups,
+    cost: sparseCost(m, n, groups),
+  })),
   sparse_pair: kernel<
     [
       ...[...SparseMatrix, bias: OptionalPtr, x: Ptr, r: Ptr, xImage: Int],
       ...[y: Ptr, s: Ptr, yImage: Int, yRow: Int],
+      ...[form: OptionalPtr, lifts: Ptr, flag: Ptr],
     ]
-  >((m, n, groups) => ({ rows: m * n * groups, cost: 2 * sparseCost(m, n, groups) })),
+  >((m, n, groups) => ({
+    rows: m * n * groups,
+    cost: 2 * sparseCost(m, n, groups),
+    work: 8192,
+  })),
   sparse_vector: kernel<
     [
       ...[m: Size, starts: Ptr, values: Ptr, offsets: Ptr, bias: OptionalPtr, x: Ptr, y: Ptr],
@@ -299,11 +304,17 @@ export const KERNELS = {
   fill: kernel<[n: Size, value: Scalar, y: Ptr]>((n) => ({ rows: n, cost: n })),
   copy: elementwise(1),
   interval_to_centre: kernel<
-    [n: Size, lo: Ptr, hi: Ptr, c: Ptr, r: Ptr, grow: Scalar, tiny: Scalar]
+    [
+      ...[n: Size, lo: Ptr, hi: Ptr, c: Ptr, r: Ptr],
+      ...[grow: Scalar, tiny: Scalar, alpha: Scalar, beta: Scalar],
+    ]
   >((n) => ({ rows: n, cost: 4 * n })),
-  interval_to_ends: kernel<[n: Size, c: Ptr, r: Ptr, lo: Ptr, hi: Ptr, grow: Scalar, tiny: Scalar]>(
-    (n) => ({ rows: n, cost: 4 * n }),
-  ),
+  interval_to_ends: kernel<
+    [
+      ...[n: Size, c: Ptr, r: Ptr, lo: Ptr, hi: Ptr],
+      ...[grow: Scalar, tiny: Scalar, scale: Scalar, shift: Scalar],
+    ]
+  >((n) => ({ rows: n, cost: 4 * n })),
 
   // Elementwise, two broadcast inputs (binary.ts).
   add: broadcast,

@@ -5,7 +5,6 @@
 
 import type { Rows } from '../domain/backward';
 import { inputSet, type Norm } from '../domain/balls';
-import { ball, intervalMargins } from '../domain/interval';
 import {
   type Hidden,
   hiddenBounds,
@@ -13,6 +12,7 @@ import {
   linearMargins,
   lowerBounds,
 } from '../domain/linear';
+import { ballMargins } from '../domain/margins';
 import { neg, reshape } from '../tensor/ops/core';
 import { sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
@@ -35,8 +35,8 @@ export interface ProofOptions {
 /** Interval bounds of the margins: over the box around a ball of another norm. */
 export const byIntervals =
   (sound: boolean): Stage =>
-  ({ model: { graph, params }, x, labels, eps }) =>
-    intervalMargins(graph, params, ball(x, eps, { sound }), labels, { sound });
+  ({ model, x, labels, eps }) =>
+    ballMargins(model, x, eps, labels, { sound });
 
 /** Linear bounds of the margins. */
 export const byLines =

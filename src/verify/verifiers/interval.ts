@@ -1,7 +1,8 @@
 /** Interval bound propagation (Gowal et al. 2018) with outward rounding; cost of three forwards. */
 import * as v from 'valibot';
 import { propagate } from '../../domain/domain';
-import { ball, interval as domain, intervalMargins, leastMargins } from '../../domain/interval';
+import { ball, interval as domain, intervalMargins } from '../../domain/interval';
+import { leastMargins } from '../../domain/margins';
 import { inParts } from '../memory';
 import { type Verdict, verifier } from '../verifier';
 
