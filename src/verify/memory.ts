@@ -6,18 +6,12 @@ import { CHUNK, rowBytes } from '../domain/linear';
 import { EspalierError } from '../errors';
 import type { Graph } from '../nn/graph';
 import { sizeOf } from '../tensor/shape';
-import type { Verdict, VerifyJob } from './verifier';
+import type { Plan, Verdict, VerifyJob } from './verifier';
 
 /** Default of the option `memory` of verifiers, in bytes. */
 export const MEMORY = 256 * 2 ** 20;
 /** More samples at once gain nothing (measured: bench `verifiers`). */
 const MOST = 32;
-
-/** What goes through at once, and the scratch memory that it takes at most. */
-export interface Plan {
-  readonly samples: number;
-  readonly bytes: number;
-}
 
 /** Bytes that the boxes, lines and constants of one sample take. */
 export function sampleBytes(graph: Graph): number {

@@ -4,7 +4,6 @@ import type { Norm } from '../domain/balls';
 import type { Model } from '../nn/model';
 import type { OptionsSchema } from '../options';
 import type { Tensor } from '../tensor/tensor';
-import type { Plan } from './memory';
 
 export type Verdict =
   | { readonly verdict: 'certified'; readonly margin: number }
@@ -41,6 +40,12 @@ export interface OutputBounds {
   readonly hi: Tensor;
   /** Lower bounds of z_y - z_j, 0 at j = y. */
   readonly margins: Tensor;
+}
+
+/** What goes through at once, and the scratch memory that it takes at most. */
+export interface Plan {
+  readonly samples: number;
+  readonly bytes: number;
 }
 
 export interface Verifier<S extends OptionsSchema = OptionsSchema> {

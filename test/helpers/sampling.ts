@@ -15,7 +15,7 @@ import { input, step, type Tensor } from '../../src/tensor/tensor';
 import { violation } from './close';
 
 const BATCH = 500;
-/** Of no other consumer of random numbers; every round has a seed of its own, so points are new. */
+/** Of no other consumer of random numbers. */
 const STREAM = 99;
 
 export interface Sampling {
@@ -103,6 +103,8 @@ export function sampleBoxes(
     return { centre, ends, lo: out.lo.read(), hi: out.hi.read(), margins: margins.read() };
   });
   const up = step(engine, () => directions(model, bounds.centre));
+  const key = { seed, stream: STREAM + 1 };
+  const numbers = step(engine, () => uniform(engine, [BATCH, size], key));
   const all = draws(up);
   const seen = Array.from(bounds.lo, () => [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]);
   const rounds = Math.ceil(points / BATCH);
@@ -112,7 +114,10 @@ export function sampleBoxes(
     const draw = all[Math.floor(round / n) % all.length]!;
     const z = step(engine, () => {
       const [lo, hi] = bounds.ends.map((t) => slice(t, 0, i, i + 1));
-      const u = uniform(engine, [BATCH, size], { seed: seed * 2 ** 32 + round, stream: STREAM });
+      // The same numbers turned by others in every round, so all points are new.
+      const shift = uniform(engine, [1, size], { seed: seed * 2 ** 32 + round, stream: STREAM });
+      const turned = add(numbers, shift);
+      const u = sub(turned, above(turned, 1));
       const x = reshape(draw(lo!, hi!, i, u), [BATCH, ...shape]);
       return propagate(graph, params, value, x).read();
     });
@@ -128,7 +133,7 @@ export function sampleBoxes(
       if (v > range[1]!) range[1] = v;
     });
   }
-  for (const t of [up, bounds.centre, ...bounds.ends]) t.free();
+  for (const t of [up, numbers, bounds.centre, ...bounds.ends]) t.free();
   const shares = seen.map(([a, b], j) => Math.max(0, b! - a!) / (bounds.hi[j]! - bounds.lo[j]!));
   const coverage = shares.reduce((a, b) => a + b, 0) / shares.length;
   return { points: rounds * BATCH, violation: found, coverage };

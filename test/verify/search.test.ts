@@ -379,6 +379,13 @@ describe.each(binaries())('%s', (binary) => {
       { methods: { bounds: [failing], dear: [], parts: failing } },
     );
     expect(out).toMatchObject({ verdict: 'unknown', reason: expect.stringMatching(/4 GiB/) });
+    // JavaScript's own arrays end, too.
+    const huge = { ...intervalRows, lower: () => new Float64Array(2 ** 50) };
+    const methods = { bounds: [huge], dear: [], parts: huge };
+    expect(search(fine, below(region, -1000, 2), { nodes: 9 }, { methods })).toMatchObject({
+      verdict: 'unknown',
+      reason: expect.stringMatching(/array length/),
+    });
     expect(() => search(fine, below({ lo: region.lo.slice(1), hi: region.hi }, 0, 2))).toThrow(
       /30 inputs/,
     );
