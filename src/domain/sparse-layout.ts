@@ -12,7 +12,6 @@ import { type Shape, sameShape, sizeOf } from '../tensor/shape';
 import {
   forwardPass,
   GROUP,
-  linesOf,
   type Margins,
   marginsOf,
   overSplitInput,
@@ -20,6 +19,7 @@ import {
   type Planes,
   phasesOf,
   planesOf,
+  positionsOf,
   singles,
 } from '../tensor/sparse';
 import { copyCall, type NonZeros, viewOfImages, viewOfPlanes } from '../tensor/sparse-calls';
@@ -150,7 +150,7 @@ export class Layout {
     const planes = single
       ? singles(shape)
       : !this.packed && this.lanes % GROUP === 0
-        ? linesOf(shape, this.lanes, margins)
+        ? positionsOf(shape, this.lanes, margins)
         : planesOf(shape, this.lanes, margins, this.#columns.get(i));
     const place = { planes, ptr: this.zeros(planes.size) };
     this.#places.set(i, place);
