@@ -10,6 +10,7 @@
 import { logits } from '../src/domain/classifier';
 import { lower } from '../src/nn/lower';
 import { freeModel } from '../src/nn/model';
+import { supportZeros } from '../src/nn/support';
 import { parseOptions } from '../src/options';
 import { freeMasks } from '../src/prune/mask';
 import { prune } from '../src/prune/prune';
@@ -101,7 +102,7 @@ async function* withNetwork(
     const goal = { sparsity: PRUNED.sparsity, seed: 1 };
     freeMasks(prune(model, strategies.magnitude!, { scope: 'layer' }, goal).masks);
   }
-  const canonical = lower(model);
+  const canonical = supportZeros(lower(model));
   yield race({ model: canonical, ...(await firstOf(data, count)), eps });
   freeModel(canonical);
   freeModel(model);
