@@ -87,10 +87,10 @@ function margin(v: v128, grow: f32, tiny: f32): v128 {
   return f32x4.add(f32x4.mul(f32x4.abs(v), f32x4.splat(grow)), f32x4.splat(tiny));
 }
 
-/** r, or scale r + shift where scale is not 1, and NaN where r is 2^104 or more then. */
+/** r, or with a shift scale r + shift, and NaN where r is 2^104 or more. */
 @inline
 function lifted(r: v128, scale: f32, shift: f32): v128 {
-  if (scale == 1) return r;
+  if (shift == 0) return r;
   const large = f32x4.mul(r, f32x4.splat(16777216));
   const far = f32x4.add(f32x4.mul(r, f32x4.splat(scale)), f32x4.splat(shift));
   return f32x4.add(far, f32x4.sub(large, large));
@@ -98,7 +98,7 @@ function lifted(r: v128, scale: f32, shift: f32): v128 {
 
 /**
  * lo = c - d and hi = c + d with d = scale r + shift, then each outwards by |end| grow + tiny, each
- * step rounded. A scale of 1 is for d = r.
+ * step rounded. A shift of 0 is for d = r.
  */
 export function interval_to_ends(
   n: i32, c: usize, r: usize, lo: usize, hi: usize, grow: f32, tiny: f32, scale: f32, shift: f32,

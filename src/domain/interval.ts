@@ -209,10 +209,9 @@ function lessError(
   const [n, k] = margins.shape as [number, number];
   const own = takeRows(reshape(sizes, [n * k, 1]), rowsOf(labels, k));
   const both = add(sizes, own);
-  const bound = affine(both, roundUp(6 * (gamma(terms + 8) + 4 * U)), tiny(8 * terms));
-  const error = add(bound, refusal(both));
+  const lift = [roundUp(6 * (gamma(terms + 8) + 4 * U)), tiny(8 * terms)] as const;
   const mask = input(margins.engine, others(labels, n, k), [n, k]);
-  return mul(toEnds(margins, mul(error, mask), OUTWARD)[0], mask);
+  return mul(toEnds(margins, both, OUTWARD, lift)[0], mask);
 }
 
 /** Margins from the bounds of the logits alone. */

@@ -13,7 +13,6 @@ import { type Shape, sameShape, sizeOf } from '../tensor/shape';
 import {
   forwardPass,
   GROUP,
-  linesOf,
   type Margins,
   marginsOf,
   type Order,
@@ -22,6 +21,7 @@ import {
   type Planes,
   phasesOf,
   planesOf,
+  positionsOf,
   singles,
 } from '../tensor/sparse';
 import { BLOCK, type Filling, fillingOf } from '../tensor/sparse-blocks';
@@ -181,7 +181,7 @@ export class Layout {
     const planes = single
       ? singles(shape)
       : this.options.pairs && this.lanes % GROUP === 0
-        ? linesOf(shape, this.lanes, margins)
+        ? positionsOf(shape, this.lanes, margins)
         : planesOf(shape, this.lanes, margins, this.#columns.get(i), this.#order(i));
     const place = { planes, ptr: this.zeros(planes.size) };
     this.#places.set(i, place);

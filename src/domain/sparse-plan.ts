@@ -234,8 +234,11 @@ export function poolCall(
   const { planes } = layout.place(i);
   const at = ({ origin, channel, line }: Planes, ptr: Ptr) =>
     [ptr + 4 * origin, 4 * channel, 4 * line] as const;
+  // Channels side by side are lanes, too.
+  const [c, ...lines] = planes.shape;
+  const [channels, across] = planes.column === lanes ? [c, lanes] : [1, planes.column];
   return model.engine.prepare(
-    ...(['pool_lanes', ...planes.shape, lanes, ...window.kernel, ...window.stride] as const),
+    ...(['pool_lanes', channels, ...lines, across, ...window.kernel, ...window.stride] as const),
     ...([...at(source, from), ...at(planes, to), Number(window.average)] as const),
   );
 }

@@ -205,7 +205,7 @@ export const viewOfPlanes = (ptr: Ptr, planes: Planes, image = 1): View => ({
   image,
   channel: planes.channel,
   line: planes.line,
-  column: planes.lanes,
+  column: planes.column,
 });
 
 /** Copies `count` images [c, h, w] from one view to another. */

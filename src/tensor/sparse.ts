@@ -15,7 +15,7 @@ export const GROUP = 16;
 /**
  * Where the elements of [c, h, w] of `lanes` images lie: [channels][lines][columns][lanes] or
  * [lines][channels][columns][lanes], with free room between. Element (i, y, x, l) is at
- * origin + i * channel + y * line + x * lanes + l. Lines share their padding: the right end of one
+ * origin + i * channel + y * line + x * column + l. Lines share their padding: the right end of one
  * is the left end of the next.
  */
 export interface Planes {
@@ -24,6 +24,7 @@ export interface Planes {
   readonly origin: number;
   readonly channel: number;
   readonly line: number;
+  readonly column: number;
   /** Elements of all, with what the last group reads past the end. */
   readonly size: number;
 }
@@ -58,28 +59,29 @@ export function planesOf(
   // Groups along planes write zeros behind them.
   const room = lanes % GROUP === 0 ? end : origin + GROUP * Math.ceil((end - origin) / GROUP);
   const channel = Math.max(end, room);
-  return { lanes, shape, origin, channel, line: pitch * lanes, size: c * channel + 2 * GROUP };
+  const size = c * channel + 2 * GROUP;
+  return { lanes, shape, origin, channel, line: pitch * lanes, column: lanes, size };
 }
 
 /**
- * The same for whole groups of lanes, line by line with the channels of each side by side: a group of
- * outputs then reads and writes near places in all channels, which are on fewer pages of memory.
+ * The same for whole groups of lanes, position by position with the channels of each side by side: a
+ * group of outputs then reads and writes runs of memory, not a place in every plane.
  */
-export function linesOf(
+export function positionsOf(
   shape: Planes['shape'],
   lanes: number,
   [top, left, bottom, right]: Margins,
 ): Planes {
   const [c, h, w] = shape;
-  const channel = (w + Math.max(left, right)) * lanes;
-  const line = c * channel;
-  const size = (top + h + bottom) * line + (left + right) * lanes + 2 * GROUP;
-  return { lanes, shape, origin: top * line + left * lanes, channel, line, size };
+  const column = c * lanes;
+  const line = (w + Math.max(left, right)) * column;
+  const size = (top + h + bottom) * line + (left + right) * column + 2 * GROUP;
+  return { lanes, shape, origin: top * line + left * column, channel: lanes, line, column, size };
 }
 
 /** Single numbers, one after the other: what `sparse_vector` writes. */
 export const singles = (shape: Planes['shape']): Planes => ({
-  ...{ lanes: 1, shape, origin: 0, channel: 1, line: 1 },
+  ...{ lanes: 1, shape, origin: 0, channel: 1, line: 1, column: 1 },
   size: shape[0] + 2 * GROUP,
 });
 
@@ -258,19 +260,19 @@ export function offsetsOf(
   for (const { weight, at, phase } of taps) {
     const [y, x] = [at[0] - top, at[1] - left];
     const channel = phase * channels * source.channel;
-    inKernel[weight] = 4 * (channel + y * source.line + x * source.lanes);
+    inKernel[weight] = 4 * (channel + y * source.line + x * source.column);
   }
   return { inChannel: channelOffsets(channels, source), inKernel };
 }
 
 /** Bytes from the first channel of the input to each; a dense layer after a flatten has many a plane. */
-function channelOffsets(channels: number, { shape, channel, line, lanes }: Planes): Int32Array {
+function channelOffsets(channels: number, { shape, channel, line, column }: Planes): Int32Array {
   const [planes, h, w] = shape;
   const each = channels > planes ? h * w : 1;
   return Int32Array.from({ length: channels }, (_, i) => {
     const within = i % each;
     return (
-      4 * (Math.floor(i / each) * channel + Math.floor(within / w) * line + (within % w) * lanes)
+      4 * (Math.floor(i / each) * channel + Math.floor(within / w) * line + (within % w) * column)
     );
   });
 }
@@ -294,12 +296,12 @@ export function encodePlaces(pass: Pass, source: Planes, target: Planes): Places
   const from = (y: number, x: number): number =>
     source.origin +
     (least(taps, 0) + y * step[0]) * source.line +
-    (least(taps, 1) + x * step[1]) * lanes;
+    (least(taps, 1) + x * step[1]) * source.column;
   const to = (y: number, x: number): number =>
     channel +
     target.origin +
     (start[0] + y * stride[0]) * target.line +
-    (start[1] + x * stride[1]) * lanes;
+    (start[1] + x * stride[1]) * target.column;
   const list: number[] = [];
   const put = (a: number, b: number): void => void list.push(4 * a, 4 * b);
   const run = gw * lanes;

@@ -32,6 +32,9 @@ const SPECS: readonly Spec[] = [
   { m: 7, n: 2, groups: 4, most: 9, wild: true, clamp: [0, 6] },
 ];
 
+/** More rows than wait in a workspace. */
+const TALL: Spec = { m: 131, n: 2, groups: 3, most: 3, masked: true, bias: true };
+
 /** A random matrix and where its groups lie, as the kernels take them. */
 function sparse({ m, n, groups, most, masked, bias, wild }: Spec, machine: Machine, rng: Random) {
   const counts = Array.from({ length: m }, (_, r) =>
@@ -144,13 +147,19 @@ function blocks(spec: Spec): CaseMaker {
   };
 }
 
-function pair(spec: Spec): CaseMaker {
+/** [scale, floor, grow, tiny, alpha, beta, under] of what `sparse_pair` makes of its sums. */
+const FORM = [1.25, 0, 1e-2, 1e-3, 1.5, 0.25, 1e-2] as const;
+
+/** Sums alone, as ends, or as centre and fed radius. */
+function pair(spec: Spec, form?: 'ends' | 'fed'): CaseMaker {
   return (machine, rng) => {
     const s = sparse(spec, machine, rng);
     const [x, radius] = [s.draw(), s.draw().map(Math.abs)];
     const [px, pr] = [machine.floats(x), machine.floats(radius)];
     const [y, t] = [machine.room(s.size), machine.room(s.size)];
+    const lifts = rng.floats(spec.m).map(Math.abs);
     const [wantY, wantS] = [outputs(machine, y, s.size), outputs(machine, t, s.size)];
+    let flagged = false;
     s.each((r, image, g, lane, to) => {
       let [centre, sum] = [s.biasOf(r), 0];
       for (let v = s.starts[r]!; v < s.starts[r + 1]!; v++) {
@@ -158,22 +167,41 @@ function pair(spec: Spec): CaseMaker {
         centre += s.values[v]! * x[at]!;
         sum += Math.abs(s.values[v]!) * radius[at]!;
       }
-      wantY[to] = s.kept(g, lane) ? centre : 0;
-      wantS[to] = s.kept(g, lane) ? sum : 0;
+      const far = FORM[0] * sum + lifts[r]!;
+      if (form) flagged ||= !(far < 2 ** 100);
+      const [a, b] = form ? boundsOf(form, centre, far) : [centre, sum];
+      wantY[to] = s.kept(g, lane) ? a : 0;
+      wantS[to] = s.kept(g, lane) ? b : 0;
     });
     const { m, n, groups } = spec;
+    const flag = machine.floats([0]);
+    // The last word is a whole number.
+    const table = form ? machine.floats([...FORM, form === 'fed' ? 2 ** -149 : 0]) : 0;
     return {
-      label: JSON.stringify(spec),
+      label: `${JSON.stringify(spec)} ${form}`,
       args: [
         ...[m, n, groups, s.at.starts, s.at.values, s.at.offsets, s.at.places, s.at.masks],
         ...[s.at.bias, px, pr, 4 * EXTENT, y, t, 4 * m * s.yRow, 4 * s.yRow],
+        ...[table, machine.floats(lifts), flag],
       ],
       outputs: [
-        { at: y, want: wantY, ...near(spec.most) },
-        { at: t, want: wantS, ...near(spec.most) },
+        { at: y, want: wantY, ...near(4 * spec.most) },
+        { at: t, want: wantS, ...near(4 * spec.most) },
+        { at: flag, want: [flagged ? Number.NaN : 0] },
       ],
     };
   };
+}
+
+function boundsOf(form: 'ends' | 'fed', c: number, r: number): [number, number] {
+  const [, floor, grow, tiny, alpha, beta, under] = FORM;
+  const out = form === 'ends' ? (v: number) => Math.abs(v) * grow + tiny : () => 0;
+  const [lo, hi] = [c - r - out(c - r), c + r + out(c + r)].map((v) =>
+    clampTo(v, floor, Infinity),
+  ) as [number, number];
+  if (form === 'ends') return [lo, hi];
+  const m = (lo + hi) / 2;
+  return [m, alpha * (hi - m) + beta * Math.abs(m) + under];
 }
 
 function vector(spec: Spec): CaseMaker {
@@ -297,7 +325,9 @@ const rows =
 export const SPARSE: CaseTable = {
   sparse_product: SPECS.map(product),
   sparse_blocks: [1, 2, 4].flatMap((k) => SPECS.map((spec) => blocks({ ...spec, m: k * spec.m }))),
-  sparse_pair: SPECS.map(pair),
+  sparse_pair: [undefined, 'ends' as const, 'fed' as const].flatMap((form) =>
+    [...SPECS, TALL].map((spec) => pair(spec, form)),
+  ),
   sparse_vector: SPECS.map(vector),
   sparse_sampled: SPECS.map(sampled),
   sparse_rows: WEIGHTS.map(rows),

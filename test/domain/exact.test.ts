@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { propagate } from '../../src/domain/domain';
 import { interval, intervalMargins } from '../../src/domain/interval';
+import { compileIntervalPlan } from '../../src/domain/interval-plan';
 import { sequential } from '../../src/nn/graph';
 import { modelFrom } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
@@ -155,6 +156,18 @@ describe.each(binaries())('%s', (binary) => {
         expect(isBelow(exact(lo[i]!), e.lo), `lower ${i}: ${lo[i]}`).toBe(true);
         expect(isBelow(e.hi, exact(hi[i]!)), `upper ${i}: ${hi[i]}`).toBe(true);
       });
+      // A plan's box in front of the last layer, where it does not refuse.
+      const plan = compileIntervalPlan(model, { lanes: 2, sound: true });
+      const front = plan.run(at);
+      if (front) {
+        const [low, high] = [front.lo.read(), front.hi.read()];
+        before.forEach((e, i) => {
+          expect(isBelow(exact(low[i]!), e.lo), `planned lower ${i}: ${low[i]}`).toBe(true);
+          expect(isBelow(e.hi, exact(high[i]!)), `planned upper ${i}: ${high[i]}`).toBe(true);
+        });
+      }
+      expect(front === undefined).toBe(lo.some(Number.isNaN));
+      plan.free();
       const points = rowsOf(pointsIn(box, 6, random));
       const rectified = (layer: DenseWeights, x: readonly number[]): number[] =>
         execution(layer, x, random).map((v) => Math.max(v, 0));

@@ -64,7 +64,7 @@ async function showFit(
   out: string | undefined,
 ): Promise<number> {
   const { io, values, backend } = context;
-  if (out !== undefined) await freeOutput(out, values);
+  if (out !== undefined) await freeOutput(out, values, []);
   const found = await withEngine(context, ({ engine }) =>
     backend.fit(engine, { seconds, ...(out !== undefined && { out }) }),
   );

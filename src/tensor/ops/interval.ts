@@ -36,7 +36,7 @@ export function toCentre(
 
 /**
  * lo <= centre - radius, hi >= centre + radius. With `[scale, shift]` the radius is scale radius + shift, and NaN
- * where it is 2^104 or more.
+ * where it is 2^104 or more: for a shift above 0.
  */
 export function toEnds(
   c: Tensor,
