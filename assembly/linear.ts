@@ -43,18 +43,25 @@ function centre_of(lo: v128, hi: v128): v128 {
   return f32x4.add(f32x4.mul(half, lo), f32x4.mul(half, hi));
 }
 
+/** alpha (r + r grow + tiny) + beta |c|. */
 @inline
-function radius_of(lo: v128, hi: v128, c: v128, grow: v128, tiny: v128): v128 {
+function radius_of(
+  lo: v128, hi: v128, c: v128, grow: f32, tiny: f32, alpha: f32, beta: f32,
+): v128 {
   const r = f32x4.max(f32x4.sub(hi, c), f32x4.sub(c, lo));
-  return f32x4.add(f32x4.add(r, f32x4.mul(r, grow)), tiny);
+  const e = f32x4.add(f32x4.add(r, f32x4.mul(r, f32x4.splat(grow))), f32x4.splat(tiny));
+  const share = f32x4.mul(f32x4.splat(beta), f32x4.abs(c));
+  return f32x4.add(f32x4.mul(f32x4.splat(alpha), e), share);
 }
 
-/** c = lo/2 + hi/2, r = max(hi - c, c - lo), then r += r grow + tiny, each step rounded. */
+/**
+ * c = lo/2 + hi/2, e = max(hi - c, c - lo), e += e grow + tiny, and r = alpha e + beta |c|, each step
+ * rounded.
+ */
 export function interval_to_centre(
-  n: i32, lo: usize, hi: usize, c: usize, r: usize, grow: f32, tiny: f32, r0: i32, r1: i32,
+  n: i32, lo: usize, hi: usize, c: usize, r: usize, grow: f32, tiny: f32, alpha: f32, beta: f32,
+  r0: i32, r1: i32,
 ): void {
-  const gv = f32x4.splat(grow);
-  const tv = f32x4.splat(tiny);
   const end = bytes(r1);
   let i = bytes(r0);
   for (; i + 16 <= end; i += 16) {
@@ -62,7 +69,7 @@ export function interval_to_centre(
     const b = v128.load(hi + i);
     const m = centre_of(a, b);
     v128.store(c + i, m);
-    v128.store(r + i, radius_of(a, b, m, gv, tv));
+    v128.store(r + i, radius_of(a, b, m, grow, tiny, alpha, beta));
   }
   if (i < end) {
     const rest = <i32>((end - i) >> 2);
@@ -70,39 +77,50 @@ export function interval_to_centre(
     const b = load_part(hi + i, rest);
     const m = centre_of(a, b);
     store_part(c + i, m, rest);
-    store_part(r + i, radius_of(a, b, m, gv, tv), rest);
+    store_part(r + i, radius_of(a, b, m, grow, tiny, alpha, beta), rest);
   }
 }
 
 /** |v| grow + tiny. */
 @inline
-function margin(v: v128, grow: v128, tiny: v128): v128 {
-  return f32x4.add(f32x4.mul(f32x4.abs(v), grow), tiny);
+function margin(v: v128, grow: f32, tiny: f32): v128 {
+  return f32x4.add(f32x4.mul(f32x4.abs(v), f32x4.splat(grow)), f32x4.splat(tiny));
 }
 
-/** lo = c - r and hi = c + r, then each outwards by |end| grow + tiny, each step rounded. */
+/** r, or scale r + shift where scale is not 1, and NaN where r is 2^104 or more then. */
+@inline
+function lifted(r: v128, scale: f32, shift: f32): v128 {
+  if (scale == 1) return r;
+  const large = f32x4.mul(r, f32x4.splat(16777216));
+  const far = f32x4.add(f32x4.mul(r, f32x4.splat(scale)), f32x4.splat(shift));
+  return f32x4.add(far, f32x4.sub(large, large));
+}
+
+/**
+ * lo = c - d and hi = c + d with d = scale r + shift, then each outwards by |end| grow + tiny, each
+ * step rounded. A scale of 1 is for d = r.
+ */
 export function interval_to_ends(
-  n: i32, c: usize, r: usize, lo: usize, hi: usize, grow: f32, tiny: f32, r0: i32, r1: i32,
+  n: i32, c: usize, r: usize, lo: usize, hi: usize, grow: f32, tiny: f32, scale: f32, shift: f32,
+  r0: i32, r1: i32,
 ): void {
-  const gv = f32x4.splat(grow);
-  const tv = f32x4.splat(tiny);
   const end = bytes(r1);
   let i = bytes(r0);
   for (; i + 16 <= end; i += 16) {
     const m = v128.load(c + i);
-    const d = v128.load(r + i);
+    const d = lifted(v128.load(r + i), scale, shift);
     const a = f32x4.sub(m, d);
     const b = f32x4.add(m, d);
-    v128.store(lo + i, f32x4.sub(a, margin(a, gv, tv)));
-    v128.store(hi + i, f32x4.add(b, margin(b, gv, tv)));
+    v128.store(lo + i, f32x4.sub(a, margin(a, grow, tiny)));
+    v128.store(hi + i, f32x4.add(b, margin(b, grow, tiny)));
   }
   if (i < end) {
     const rest = <i32>((end - i) >> 2);
     const m = load_part(c + i, rest);
-    const d = load_part(r + i, rest);
+    const d = lifted(load_part(r + i, rest), scale, shift);
     const a = f32x4.sub(m, d);
     const b = f32x4.add(m, d);
-    store_part(lo + i, f32x4.sub(a, margin(a, gv, tv)), rest);
-    store_part(hi + i, f32x4.add(b, margin(b, gv, tv)), rest);
+    store_part(lo + i, f32x4.sub(a, margin(a, grow, tiny)), rest);
+    store_part(hi + i, f32x4.add(b, margin(b, grow, tiny)), rest);
   }
 }

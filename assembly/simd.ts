@@ -3,7 +3,8 @@
  *
  * Partial vectors exist so that the end of a row goes through the very same vector instructions
  * as its middle: an element's value then never depends on where it lies in a vector, nor on how
- * a call was split over threads.
+ * a call was split over threads. They are calls, not inlined: ends of rows are rare, and a tenth of
+ * the binary was copies of them.
  */
 
 /** a * b + c: fused in the relaxed binary, two roundings in the plain one. */
@@ -19,7 +20,6 @@ export function bytes(count: i32): usize {
 }
 
 /** The first `count` (1, 2 or 3) elements at `p`; the other lanes are zero. */
-@inline
 export function load_part(p: usize, count: i32): v128 {
   if (count == 1) return v128.load32_zero(p);
   const v = v128.load64_zero(p);
@@ -27,7 +27,6 @@ export function load_part(p: usize, count: i32): v128 {
 }
 
 /** Writes the first `count` (1, 2 or 3) lanes to `p`. */
-@inline
 export function store_part(p: usize, v: v128, count: i32): void {
   if (count == 1) {
     v128.store32_lane(p, v, 0);

@@ -13,8 +13,8 @@ import type { Context } from './subject';
 import { subjects } from './subjects';
 import { CHILD, runChild } from './threads';
 
-/** Needs packages of its own: only by name. */
-const BY_NAME = ['peers'];
+/** Need packages of their own: only by name. */
+const BY_NAME = ['peers', 'pruned'];
 
 const RESULTS = 'bench/results';
 

@@ -2,8 +2,10 @@
 import { convolutions } from './convolutions';
 import { edge } from './edge';
 import { forward } from './forward';
+import { intervals } from './intervals';
 import { patterns } from './patterns';
 import { peers } from './peers/peers';
+import { pruned } from './peers/pruned';
 import { products } from './products';
 import { profile } from './profile';
 import { roofline } from './roofline';
@@ -23,9 +25,11 @@ export const subjects: Readonly<Record<string, Subject>> = {
   profile,
   threads,
   sparse,
+  intervals,
   patterns,
   verifiers,
   start,
   edge,
   peers,
+  pruned,
 };

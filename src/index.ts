@@ -13,7 +13,6 @@ export {
   type AttackJob,
   type AttackOutcome,
   attack,
-  type Norm,
   runAttack,
 } from './attack/attack';
 export { attacks } from './attack/attacks/registry';
@@ -28,7 +27,7 @@ export { type ArraysInput, fromArrays } from './data/arrays';
 export { datasets } from './data/registry';
 export type { DataSet, DataSource, Split } from './data/types';
 export { type AlphaOptions, optimisedBounds } from './domain/alpha';
-export { type InputSet, inputSet } from './domain/balls';
+export { type InputSet, inputSet, type Norm } from './domain/balls';
 export { logits, predict } from './domain/classifier';
 export { type Domain, type Pass, type PropagateOptions, propagate } from './domain/domain';
 export {
@@ -38,7 +37,6 @@ export {
   type IntervalOptions,
   interval,
   intervalMargins,
-  leastMargins,
   type MarginOptions,
 } from './domain/interval';
 export {
@@ -49,6 +47,7 @@ export {
   linearMargins,
   lowerBounds,
 } from './domain/linear';
+export { ballMargins, leastMargins } from './domain/margins';
 export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './domain/plan';
 export { type Predictor, predictorOf } from './domain/predictor';
 export { compileSparsePlan, fastestPlan } from './domain/sparse-plan';

@@ -3,13 +3,13 @@
  * images, one thread each, in one interleaved race. Every engine goes from an array of images to one
  * of logits; batch norm is folded away for all of them; the outputs have to be equal to 1e-4.
  */
-import { compilePlan, type Plan } from '../../src/domain/plan';
-import { freeModel } from '../../src/nn/model';
+import { compilePlan } from '../../src/domain/plan';
+import { freeModel, type Model } from '../../src/nn/model';
 import type { Binary } from '../../src/runtime/engine';
 import { sizeOf } from '../../src/tensor/shape';
 import { NETWORKS } from '../forward';
 import type { Contestant, Quotient } from '../harness';
-import { assertClose, loweredOf, noise, outputs, planned } from '../networks';
+import { assertClose, forwardFlops, loweredOf, noise, outputs, planned } from '../networks';
 import type { Subject } from '../subject';
 import { ortPeer } from './ort';
 import type { Peer } from './packages';
@@ -31,16 +31,12 @@ export const peers: Subject = {
   async *races({ engine, size }) {
     for (const { setting, batches } of NETWORKS[size]) {
       const model = loweredOf(engine, setting);
-      const others = [
-        await tfjsPeer(model),
-        await ortPeer('onnxruntime-web', model),
-        await ortPeer('onnxruntime-node', model),
-      ];
+      const others = await peersOf(model);
       for (const batch of batches) {
         const plan = compilePlan(model, { batch });
         yield {
           title: `${setting.network}, forward, batch ${batch}`,
-          contestants: raceOf(plan, others),
+          contestants: [planned(OURS, plan), ...others.map((peer) => rival(peer, model, batch))],
           quotients: others.map(({ name }) => quotient(name, engine.binary, batch)),
         };
         plan.free();
@@ -56,22 +52,26 @@ function quotient(name: string, binary: Binary, batch: number): Quotient {
   return { of: OURS, to: name, ...(bar === undefined ? {} : { bar }) };
 }
 
-function raceOf(plan: Plan, others: readonly Peer[]): Contestant[] {
-  const ours = planned(OURS, plan);
-  const { model, batch } = plan;
+export const peersOf = async (model: Model): Promise<Peer[]> => [
+  await tfjsPeer(model),
+  await ortPeer('onnxruntime-web', model),
+  await ortPeer('onnxruntime-node', model),
+];
+
+/** A forward pass of another engine, checked against ours in the value domain. */
+export function rival(peer: Peer, model: Model, batch: number): Contestant {
   const sample = model.graph.network.input;
   const images = noise(batch * sizeOf(sample));
-  const expected = outputs(model, images);
-  const flops = ours.flops!;
-  return [
-    ours,
-    ...others.map((peer): Contestant => {
-      const own = peer.layout === 'nchw' ? images : channelsLast(images, sample);
-      const run = () => peer.run(own, batch);
-      const check = async () => assertClose(await run(), expected, TOLERANCE, peer.name);
-      return { name: peer.name, flops, images: batch, run, async: peer.async, check };
-    }),
-  ];
+  const own = peer.layout === 'nchw' ? images : channelsLast(images, sample);
+  const run = () => peer.run(own, batch);
+  return {
+    name: peer.name,
+    flops: batch * forwardFlops(model),
+    images: batch,
+    run,
+    async: peer.async,
+    check: async () => assertClose(await run(), outputs(model, images), TOLERANCE, peer.name),
+  };
 }
 
 /** [n, c, h, w] -> [n, h, w, c]. */

@@ -8,7 +8,8 @@
 import * as v from 'valibot';
 import { ascend, randomStart } from '../../src/attack/ascent';
 import { propagate } from '../../src/domain/domain';
-import { ball, intervalMargins, leastMargins } from '../../src/domain/interval';
+import { ball, intervalMargins } from '../../src/domain/interval';
+import { leastMargins } from '../../src/domain/margins';
 import { value } from '../../src/domain/value';
 import { eps, real, whole } from '../../src/options';
 import { affine, lincomb, mean, reshape, sub } from '../../src/tensor/ops/core';

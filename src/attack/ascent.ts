@@ -1,6 +1,7 @@
 /**
  * Projected gradient ascent of a loss of the input: what FGSM, PGD and adversarial training share.
  */
+import type { Norm } from '../domain/balls';
 import { logits } from '../domain/classifier';
 import type { Model } from '../nn/model';
 import {
@@ -16,12 +17,13 @@ import {
   sum,
   sumTo,
 } from '../tensor/ops/core';
-import { clamp, sqrt, square } from '../tensor/ops/elementwise';
+import { abs, clamp, sqrt, square } from '../tensor/ops/elementwise';
 import { crossEntropy } from '../tensor/ops/loss';
 import { normal, type RandomKey, uniform } from '../tensor/ops/random';
+import { largest } from '../tensor/ops/rows';
 import { gradients } from '../tensor/tape';
 import { filled, input, type Tensor } from '../tensor/tensor';
-import { marginsOf, type Norm } from './attack';
+import { marginsOf } from './attack';
 
 export interface Ball {
   /** Clean images [n, ...]. */
@@ -30,7 +32,10 @@ export interface Ball {
   readonly norm: Norm;
 }
 
-/** `x` moved to the nearest point of the ball that is in [0, 1]. */
+/**
+ * `moved` brought into the ball and [0, 1]: to the nearest point for L-infinity and, within [0, 1], for
+ * L2; for L1 towards x, which is further than need be.
+ */
 export function project({ x, eps, norm }: Ball, moved: Tensor): Tensor {
   if (norm === 'linf') {
     const inside = minimum(maximum(moved, affine(x, 1, -eps)), affine(x, 1, eps));
@@ -38,18 +43,21 @@ export function project({ x, eps, norm }: Ball, moved: Tensor): Tensor {
   }
   const boxed = clamp(moved, 0, 1);
   const delta = sub(boxed, x);
-  const length = rowNorms(delta);
-  const factor = minimum(filled(x.engine, [1], 1), div(filled(x.engine, [1], eps), length));
+  const length = norm === 'l2' ? rowNorms(delta) : rowSums(abs(delta));
+  // A little less than the radius, as x + delta is rounded.
+  const most = filled(x.engine, [1], (1 - 1e-6) * eps);
+  const factor = minimum(filled(x.engine, [1], 1), div(most, length));
   return add(x, mul(delta, factor));
 }
 
-/** A random point of the ball: uniform for L-infinity, a uniform direction and radius for L2. */
+/** A random point of the ball: uniform for L-infinity, else a uniform direction and radius. */
 export function randomStart(ball: Ball, key: RandomKey): Tensor {
   const { x, eps, norm } = ball;
   if (norm === 'linf') return project(ball, add(x, uniform(x.engine, x.shape, key, -eps, eps)));
   const direction = normal(x.engine, x.shape, key);
   const radius = uniform(x.engine, [x.shape[0]!, 1], { ...key, stream: key.stream + 1000 }, 0, eps);
-  const scale = div(reshape(radius, rowNorms(direction).shape), rowNorms(direction));
+  const length = norm === 'l2' ? rowNorms(direction) : rowSums(abs(direction));
+  const scale = div(reshape(radius, length.shape), length);
   return project(ball, add(x, mul(direction, scale)));
 }
 
@@ -75,9 +83,20 @@ export function ascend(
     return { loss: sum(crossEntropy(tempered, labels)), z };
   });
   const g = found[0]!;
-  const way = ball.norm === 'linf' ? signOrZero(g) : div(g, rowNorms(g));
+  const way = WAYS[ball.norm](g);
   return { next: project(ball, add(at, affine(way, length, 0))), z: result.z };
 }
+
+/** The longest way up within a unit ball; for L1 shared by all pixels of at least half the steepest slope. */
+const WAYS: Readonly<Record<Norm, (g: Tensor) => Tensor>> = {
+  linf: signOrZero,
+  l2: (g) => div(g, rowNorms(g)),
+  l1: (g) => {
+    const top = reshape(largest(g), rowShape(g));
+    const steep = mul(signOrZero(g), greater(abs(g), affine(top, 0.5, 0)));
+    return div(steep, rowSums(abs(steep)));
+  },
+};
 
 /** Margins of logits up to this one keep gradients of full precision: exp(-10) is 760 roundings. */
 const SURE = 10;
@@ -88,8 +107,10 @@ function signOrZero(g: Tensor): Tensor {
   return sub(greater(g, zero), greater(zero, g));
 }
 
+const rowShape = (t: Tensor): number[] => t.shape.map((size, axis) => (axis === 0 ? size : 1));
+
+/** The sum of each sample, [n, 1, ...], of sizes, kept above zero. */
+const rowSums = (t: Tensor): Tensor => affine(sumTo(t, rowShape(t)), 1, 1e-12);
+
 /** L2 norm of each sample, [n, 1, ...], kept above zero. */
-function rowNorms(t: Tensor): Tensor {
-  const shape = t.shape.map((size, axis) => (axis === 0 ? size : 1));
-  return affine(sqrt(sumTo(square(t), shape)), 1, 1e-12);
-}
+const rowNorms = (t: Tensor): Tensor => affine(sqrt(sumTo(square(t), rowShape(t))), 1, 1e-12);

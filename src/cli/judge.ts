@@ -46,6 +46,28 @@ export const certifyArgs = {
   },
 } as const satisfies ArgsDef;
 
+export const normArg = {
+  norm: {
+    type: 'string',
+    valueHint: 'norm',
+    description: 'linf, l2 or l1: the balls of attack and verifiers (default: as they are set)',
+  },
+} as const satisfies ArgsDef;
+
+/** The attack of the config and these verifiers, for balls of the norm that --norm names. */
+export async function normed(
+  values: Values,
+  { evaluate: { attack } }: Config,
+  verifiers: readonly PlugIn[],
+): Promise<{ attack: PlugIn; verifiers: readonly PlugIn[] }> {
+  const norm = values.text('norm');
+  if (norm === undefined) return { attack, verifiers };
+  const { withNorm } = await import('../recipe/norm');
+  const all = [['attack', attack] as const, ...verifiers.map((one) => ['verifier', one] as const)];
+  const [first, ...rest] = withNorm(all, norm, '--norm');
+  return { attack: first!, verifiers: rest };
+}
+
 /** Options that mean nothing without --verify or --radius are a mistake. */
 export function refuseLonely(values: Values, certified: boolean): void {
   const lonely = ['out', 'jobs', 'shard'].filter((name) => values.text(name) !== undefined);
@@ -59,10 +81,13 @@ interface Target {
   readonly config: Config;
 }
 
-export async function runJudge(context: Context, target: Target): Promise<number> {
+export async function runJudge(context: Context, given: Target): Promise<number> {
   const { values, backend, io } = context;
-  const names = values.text('verify')?.split(',') ?? [target.config.evaluate.verifier.name];
-  const verifiers = await parseVerifiers(names, target.config.evaluate.verifier);
+  const { evaluate } = given.config;
+  const names = values.text('verify')?.split(',') ?? [evaluate.verifier.name];
+  const parsed = await parseVerifiers(names, evaluate.verifier);
+  const { attack, verifiers } = await normed(values, given.config, parsed);
+  const target = { ...given, config: { ...given.config, evaluate: { ...evaluate, attack } } };
   const shard = parseShard(values);
   const jobs =
     shard || !io.self ? 1 : (values.number('jobs', whole(1, 256)) ?? (await processors()));
@@ -197,8 +222,15 @@ function show({ io, values }: Context, { model, config }: Target, judged: Judgem
     print(io, `certified radius: median ${short(radii.median)}, mean ${short(radii.mean)}`);
     print(io, radiusTable(radii));
   }
-  print(io, `eps ${eps}, attack ${attack.name}, contradictions ${contradictions}`);
+  print(
+    io,
+    `eps ${eps}${normText(attack)}, attack ${attack.name}, contradictions ${contradictions}`,
+  );
 }
+
+/** Of an attack on other balls than those of L-infinity. */
+export const normText = ({ norm = 'linf' }: PlugIn): string =>
+  norm === 'linf' ? '' : ` (${norm})`;
 
 /** The three accuracies as a table of one row. */
 export function accuracyTable(model: string, { benign, era, vra }: Accuracies): string {

@@ -23,7 +23,7 @@ import {
   rowBytes,
   tightNodes,
 } from './linear';
-import { freeNodes, samplesOf } from './scene';
+import { freeNodes, prepare, samplesOf } from './scene';
 
 export interface AlphaOptions {
   readonly steps: number;
@@ -48,7 +48,7 @@ export const ALPHA: AlphaOptions = {
 };
 
 /** Tensors of a walk, its gradient and the slopes, as multiples of what the walk alone takes. */
-const SHARE = 8;
+export const SHARE = 8;
 /** A run is flat when so many steps in a row gained less than this share of the bounds' size. */
 const FLAT = { steps: 4, share: 1e-5 };
 
@@ -72,6 +72,8 @@ export function optimisedBounds(
 ): Float32Array {
   const { engine, graph } = scene;
   const target = graph.nodes.length - 1;
+  // Before the step() of a run, which would free it.
+  prepare(scene, target);
   const bytes = SHARE * rowBytes(graph, target);
   const size = options.hidden ? rows.at.length : Math.max(1, Math.floor(options.memory / bytes));
   const best = new Float32Array(rows.at.length);

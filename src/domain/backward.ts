@@ -4,17 +4,27 @@
  */
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, Units } from '../nn/layer';
-import { add, affine, mul, reshape } from '../tensor/ops/core';
+import { add, mul, reshape } from '../tensor/ops/core';
 import { addColumns, type Lines, lowerDot, relaxRows } from '../tensor/ops/rows';
 import { takeRows } from '../tensor/ops/shape';
-import { sizeOf } from '../tensor/shape';
+import { type Shape, sizeOf } from '../tensor/shape';
 import { filled, input, type Tensor } from '../tensor/tensor';
 import { leastOver } from './balls';
 import type { With } from './domain';
-import type { Box } from './interval';
 import type { Relaxation } from './relaxations';
-import { roundDown, roundUp, U } from './rounding';
-import { behind, boxOf, paramsOf, prepare, type Scene, samplesOf, sizes } from './scene';
+import { roundDown, roundUp } from './rounding';
+import { behind, paramsOf, prepare, type Scene, samplesOf } from './scene';
+import {
+  POINT,
+  pointsOf,
+  type Spots,
+  spotsOf,
+  tableThrough,
+  throughWindow,
+  type Window,
+  type Windows,
+  widen,
+} from './windows';
 
 /** Coefficients [rows, ...shape], or rows that are multiples of unit vectors. */
 export type Coefficients = Tensor | Units;
@@ -30,34 +40,77 @@ export type LowerSlopes = ReadonlyMap<number, Tensor>;
 
 const isUnits = (c: Coefficients): c is Units => 'factor' in c;
 
-/** A lower bound of every row over the set of inputs, [rows]. Rows are of the output of `target`. */
-export function walk(scene: Scene, target: number, rows: Rows, slopes?: LowerSlopes): Tensor {
-  const { at } = rows;
+/** A walk's rows: the sample of each, and how they see the nodes. */
+interface View {
+  readonly scene: Scene;
+  readonly at: Int32Array;
+  readonly windows: Windows;
+  /** Of rows that are unit vectors, where there are windows. */
+  readonly spots: Spots | undefined;
+}
+
+/**
+ * A lower bound of every row over the set of inputs, [rows]. Rows are of the output of `target`. With
+ * `windows` rows of unit vectors are kept as windows where that is less; no gradients flow then.
+ */
+export function walk(
+  scene: Scene,
+  target: number,
+  { at, values: rows }: Rows,
+  {
+    slopes,
+    windows = WHOLE,
+  }: { slopes?: LowerSlopes | undefined; windows?: Windows | undefined } = {},
+): Tensor {
   prepare(scene, target);
-  const pending = new Map<number, Coefficients>([[target, rows.values]]);
+  const spots =
+    isUnits(rows) && windows.size > 0
+      ? spotsOf(at, rows, scene.graph.nodes[target]!.shape)
+      : undefined;
+  const view: View = { scene, at, windows: spots ? windows : WHOLE, spots };
+  const pending = new Map<number, Coefficients>([[target, rows]]);
   let d = lostToUnderflow(scene, target, at);
   for (let v = target; v >= 0; v--) {
     const values = pending.get(v);
     if (!values) continue;
     pending.delete(v);
     const node = scene.graph.nodes[v]!;
-    const through = pass(scene, v, { at, values }, d, slopes?.get(v));
+    const through = pass(view, v, values, d, slopes?.get(v));
     d = through.d;
     for (const [k, i] of node.inputs.entries()) {
-      const [mine, other] = [through.values[k]!, pending.get(i)];
-      const total = other ? add(dense(scene, i, other), dense(scene, i, mine)) : mine;
-      if (other && scene.sound) d = lessMergeError(boxOf(scene, i), total as Tensor, at, d);
+      const [mine, other] = [fitted(view, i, through.values[k]!, through.window), pending.get(i)];
+      const total = other ? add(dense(view, i, other), dense(view, i, mine)) : mine;
+      const error = other && scene.merges.get(i);
+      if (error) d = lowerDotAt(view, i, total as Tensor, error.lo, error.hi, d);
       pending.set(i, total);
     }
   }
-  const last = dense(scene, -1, pending.get(-1)!);
-  return leastOver(scene.set, last, { at, d, sound: scene.sound });
+  const last = dense(view, -1, pending.get(-1)!);
+  if (scene.set.ball) return leastOver(scene.set, last, { at, d, sound: scene.sound });
+  const { lo, hi } = scene.set.box;
+  return lowerDotAt(view, -1, last, lo, hi, d);
 }
 
-/** A sum of two coefficients is off by u of its size. */
-function lessMergeError(box: Box, total: Tensor, at: Lines, d: Tensor): Tensor {
-  const hi = affine(sizes(box), U, 2 ** -148);
-  return lowerDot(total, affine(hi, -1, 0), hi, at, d);
+const WHOLE: Windows = new Map();
+
+/** Coefficients as the walk sees a node. */
+function fitted(view: View, v: number, values: Coefficients, window?: Window): Coefficients {
+  if (isUnits(values) || !window) return values;
+  return widen(values, window, view.windows.get(v), view.spots!, shapeOf(view, v));
+}
+
+/** A table over a node's values, [samples or 1, ...shape], as its rows read it. */
+const tableAt = ({ windows, spots }: View, v: number, table: Tensor): Tensor =>
+  windows.has(v) ? tableThrough(windows.get(v)!, spots!, table) : table;
+
+/** The line of such a table that each row reads. */
+function linesAt({ windows, spots, at }: View, v: number, { shape }: Tensor): Lines {
+  if (windows.has(v)) return spots!.line;
+  return shape[0] === 1 ? at.map(() => 0) : at;
+}
+
+function lowerDotAt(view: View, v: number, a: Tensor, low: Tensor, up: Tensor, d: Tensor): Tensor {
+  return lowerDot(a, tableAt(view, v, low), tableAt(view, v, up), linesAt(view, v, low), d);
 }
 
 function lostToUnderflow(scene: Scene, target: number, at: Lines): Tensor {
@@ -79,51 +132,59 @@ interface Through {
   /** By input of the node. */
   readonly values: readonly Coefficients[];
   readonly d: Tensor;
+  /** What they are windows of, where they are. */
+  readonly window?: Window | undefined;
 }
 
 /** Takes rows of a node's output to its inputs. */
-function pass(scene: Scene, v: number, rows: Rows, d: Tensor, slopes?: Tensor): Through {
-  const node = scene.graph.nodes[v]!;
+function pass(view: View, v: number, values: Coefficients, d: Tensor, slopes?: Tensor): Through {
+  const node = view.scene.graph.nodes[v]!;
   const { layer } = node;
-  if (layer.role === 'affine') return throughAffine(scene, v, node as With<AffineLayer>, rows, d);
-  if (layer.role === 'pointwise') return throughPointwise(scene, v, rows, d, slopes);
-  if (layer.pick) return throughMaximum(scene, v, node, rows, d);
-  return throughSum(scene, v, node as With<JoinLayer>, rows, d);
+  if (layer.role === 'affine') return throughAffine(view, v, node as With<AffineLayer>, values, d);
+  if (layer.role === 'pointwise') return throughPointwise(view, v, values, d, slopes);
+  if (layer.pick) return throughMaximum(view, v, node, values, d);
+  return throughSum(view, v, node as With<JoinLayer>, values, d);
 }
 
 function throughAffine(
-  scene: Scene,
+  view: View,
   v: number,
   node: With<AffineLayer>,
-  { at, values }: Rows,
+  values: Coefficients,
   d: Tensor,
 ): Through {
-  const [{ layer, options }, p] = [node, paramsOf(scene, node)];
-  const after = withConstants(scene, v, { at, values }, d);
-  const shape = node.inputShapes[0]!;
+  const [{ layer, options }, p] = [node, paramsOf(view.scene, node)];
+  const after = withConstants(view, v, values, d);
+  const [shape, window] = [node.inputShapes[0]!, view.windows.get(v)];
+  if (window) {
+    const before = throughWindow(node, p, values, window);
+    return { values: [before.values], d: after, window: before.window };
+  }
   if (isUnits(values) && layer.rows)
     return { values: [layer.rows(values, p, options, shape)], d: after };
-  const back = layer.transpose(dense(scene, v, values), p, options, shape);
+  const back = layer.transpose(dense(view, v, values), p, options, shape);
   return { values: [back], d: after };
 }
 
 function throughPointwise(
-  scene: Scene,
+  view: View,
   v: number,
-  { at, values }: Rows,
+  values: Coefficients,
   d: Tensor,
   slopes?: Tensor,
 ): Through {
-  const relaxation = scene.locals.get(v)!.relaxation!;
+  const relaxation = view.scene.locals.get(v)!.relaxation!;
   const { low, lowOffset, up, upOffset } = relaxation;
-  const a = dense(scene, v, values);
+  const a = dense(view, v, values);
+  const upAt = linesAt(view, v, up);
   const lower =
     slopes && relaxation.free
-      ? { low: whereFree(relaxation, slopes, at), lowAt: at.map((_, r) => r) }
-      : { low, lowAt: at };
+      ? { low: whereFree(relaxation, slopes, view.at), lowAt: view.at.map((_, r) => r) }
+      : { low: tableAt(view, v, low), lowAt: upAt };
   return {
-    values: [relaxRows(a, { ...lower, up, upAt: at })],
-    d: lowerDot(a, lowOffset, upOffset, at, d),
+    values: [relaxRows(a, { ...lower, up: tableAt(view, v, up), upAt })],
+    d: lowerDotAt(view, v, a, lowOffset, upOffset, d),
+    window: view.windows.get(v),
   };
 }
 
@@ -145,14 +206,15 @@ function whereFree({ low, free }: Relaxation, slopes: Tensor, at: Lines): Tensor
 }
 
 function throughMaximum(
-  scene: Scene,
+  view: View,
   v: number,
   node: GraphNode,
-  { at, values }: Rows,
+  values: Coefficients,
   d: Tensor,
 ): Through {
-  const { low, lowOffset, up, upOffset, index } = scene.locals.get(v)!.maxima!;
-  const a = dense(scene, v, values);
+  const { low, lowOffset, up, upOffset, index } = view.scene.locals.get(v)!.maxima!;
+  const { at } = view;
+  const a = dense(view, v, values);
   const shape = node.inputShapes[0]!;
   const columns = sizeOf(node.shape);
   const best = relaxRows(a, { low, lowAt: at, up, upAt: at });
@@ -165,26 +227,28 @@ function throughMaximum(
 }
 
 function throughSum(
-  scene: Scene,
+  view: View,
   v: number,
   node: With<JoinLayer>,
-  { at, values }: Rows,
+  values: Coefficients,
   d: Tensor,
 ): Through {
   const { layer, inputShapes, options } = node;
-  const after = withConstants(scene, v, { at, values }, d);
+  const after = withConstants(view, v, values, d);
+  const window = view.windows.get(v);
   // Only a sum rounds, and all its inputs have the coefficients of the output.
-  if (isUnits(values) && layer.terms(inputShapes.length) > 0)
-    return { values: inputShapes.map(() => values), d: after };
-  return { values: layer.transpose!(dense(scene, v, values), inputShapes, options), d: after };
+  if (layer.terms(inputShapes.length) > 0 && (window || isUnits(values)))
+    return { values: inputShapes.map(() => values), d: after, window };
+  return { values: layer.transpose!(dense(view, v, values), inputShapes, options), d: after };
 }
 
 /** d + the least that rows of a node can make of its constants. */
-function withConstants(scene: Scene, v: number, { at, values }: Rows, d: Tensor): Tensor {
+function withConstants(view: View, v: number, values: Coefficients, d: Tensor): Tensor {
+  const { scene, at } = view;
   const box = scene.locals.get(v)!.constants;
   if (!box) return d;
+  if (!isUnits(values)) return lowerDotAt(view, v, values, box.lo, box.hi, d);
   const shared = box.lo.shape[0] === 1;
-  if (!isUnits(values)) return lowerDot(values, box.lo, box.hi, shared ? at.map(() => 0) : at, d);
   const [lo, hi, start] = [box.lo.read(), box.hi.read(), d.read()];
   const columns = sizeOf(box.lo.shape.slice(1));
   const { index, factor } = values;
@@ -196,10 +260,15 @@ function withConstants(scene: Scene, v: number, { at, values }: Rows, d: Tensor)
   return input(scene.engine, sums, [at.length]);
 }
 
+const shapeOf = ({ scene: { graph } }: View, v: number): Shape =>
+  v < 0 ? graph.network.input : graph.nodes[v]!.shape;
+
 /** Coefficients as a tensor, whatever they are. */
-function dense({ engine, graph }: Scene, at: number, values: Coefficients): Tensor {
+function dense(view: View, v: number, values: Coefficients): Tensor {
   if (!isUnits(values)) return values;
-  const shape = at < 0 ? graph.network.input : graph.nodes[at]!.shape;
+  const { engine } = view.scene;
+  const shape = shapeOf(view, v);
+  if (view.windows.has(v)) return fitted(view, v, pointsOf(values, engine, shape), POINT) as Tensor;
   const columns = sizeOf(shape);
   const rows = new Float32Array(values.index.length * columns);
   values.index.forEach((place, r) => {

@@ -8,16 +8,17 @@
  * extra product: |W| is applied to r (1 + g) + 2 g |c| instead of r.
  */
 import type { Graph, GraphNode } from '../nn/graph';
-import { type Model, nodeParams } from '../nn/model';
+import type { AffineLayer } from '../nn/layer';
+import { nodeParams } from '../nn/model';
 import { add, affine, expand, lincomb, maximum, mul, reshape, sub } from '../tensor/ops/core';
 import { abs, clamp } from '../tensor/ops/elementwise';
 import { toCentre, toEnds } from '../tensor/ops/interval';
 import { matmul } from '../tensor/ops/product';
 import { takeRows } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
-import { filled, input, step, type Tensor } from '../tensor/tensor';
-import { type Domain, type Pass, propagate } from './domain';
-import { gamma, roundUp, tiny, U } from './rounding';
+import { filled, input, type Tensor } from '../tensor/tensor';
+import { type Domain, type Pass, propagate, type With } from './domain';
+import { gamma, roundUp, TINY, tiny, U } from './rounding';
 
 export interface Box {
   readonly lo: Tensor;
@@ -31,7 +32,7 @@ export interface IntervalOptions {
 
 export const EXACT = { grow: 0, tiny: 0 };
 /** Widening that covers the two or three roundings of a change of description. */
-export const OUTWARD = { grow: 4 * U, tiny: 2 ** -148 };
+export const OUTWARD = { grow: 4 * U, tiny: TINY };
 
 export interface BallOptions extends IntervalOptions {
   /** Where inputs live: the ball is cut to it, or not at all. Default [0, 1]. */
@@ -56,13 +57,15 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
           lo: layer.apply(lo, p, options),
           hi: layer.apply(hi, p, options),
         };
-      const [c, r] = toCentre(lo, hi, way);
-      const through = sound ? soundly(terms, layer.bias?.(p), c, r) : { fed: r, lift: same };
-      const [centre, y] = layer.applyBoth?.(c, through.fed, p, options, through.extra) ?? [
+      const { feed, lift, share } = sound ? costOf(terms) : FREE;
+      const [c, r] = toCentre(lo, hi, way, feed);
+      const bias = sound ? layer.bias?.(p) : undefined;
+      const extra = bias && affine(abs(bias), share, 0);
+      const [centre, y] = layer.applyBoth?.(c, r, p, options, extra) ?? [
         layer.apply(c, p, options),
-        layer.applyAbs(through.fed, p, options, through.extra),
+        layer.applyAbs(r, p, options, extra),
       ];
-      const [l, h] = toEnds(centre, through.lift(y), way);
+      const [l, h] = toEnds(centre, y, way, lift);
       return { lo: l, hi: h };
     },
     pointwise({ layer, options }, { lo, hi }) {
@@ -83,29 +86,29 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
       // Terms can cancel, so the error is measured against the sum of their sizes.
       const sizes = boxes.map((b) => maximum(abs(b.lo), abs(b.hi)));
       const size = layer.combine(sizes, options);
-      const error = affine(size, roundUp(2 * gamma(terms + 2) + 8 * U), 2 ** -148);
+      const error = affine(size, roundUp(2 * gamma(terms + 2) + 8 * U), TINY);
       const far = add(error, refusal(size));
       return { lo: toEnds(lo, far, OUTWARD)[0], hi: toEnds(hi, far, OUTWARD)[1] };
     },
   };
 }
 
-/** What |W| is applied to and what becomes of the result. */
-interface Through {
-  readonly fed: Tensor;
-  readonly extra?: Tensor | undefined;
-  readonly lift: (y: Tensor) => Tensor;
+/** What rounding costs a layer, in the change to centres, in that to ends, and by size of the bias. */
+export interface LayerCost {
+  readonly feed: readonly [number, number];
+  readonly lift: readonly [number, number];
+  readonly share: number;
 }
 
-const same = (y: Tensor): Tensor => y;
+export const FREE: LayerCost = { feed: [1, 0], lift: [1, 0], share: 0 };
 
-/** |W| (r (1 + g) + 2 g |c|) + 2 g |b|, scaled by 1 + g and lifted for underflow. */
-function soundly(terms: number, bias: Tensor | undefined, c: Tensor, r: Tensor): Through {
+/** |W| (r (1 + g) + 2 g |c|) + 2 g |b|, scaled by 1 + 2 g and lifted for underflow. */
+export function costOf(terms: number): LayerCost {
   const g = gamma(terms + 2) + 8 * U;
   return {
-    fed: lincomb(roundUp(1 + g), r, roundUp(2 * g), abs(c)),
-    extra: bias && affine(abs(bias), roundUp(2 * g), 0),
-    lift: (y) => add(affine(y, roundUp(1 + 2 * g), tiny(2 * terms)), refusal(y)),
+    feed: [roundUp(1 + g), roundUp(2 * g)],
+    lift: [roundUp(1 + 2 * g), tiny(2 * terms)],
+    share: roundUp(2 * g),
   };
 }
 
@@ -121,7 +124,7 @@ export function refusal(size: Tensor): Tensor {
 /** Both ends moved outwards by a share of their size. */
 function widen({ lo, hi }: Box, share: number): Box {
   const zero = filled(lo.engine, lo.shape, 0);
-  const way = { grow: roundUp(share + 4 * U), tiny: 2 ** -148 };
+  const way = { grow: roundUp(share + 4 * U), tiny: TINY };
   return { lo: toEnds(lo, zero, way)[0], hi: toEnds(hi, zero, way)[1] };
 }
 
@@ -143,22 +146,38 @@ export function intervalMargins(
   labels: ArrayLike<number>,
   { sound, pass, observe }: MarginOptions,
 ): Tensor {
+  const before = lastAffine(graph);
+  const options = { ...(pass && { pass }), ...(observe && { observe }), ...(before && { before }) };
+  const at = propagate(graph, params, interval({ sound }), box, options);
+  if (before) observe?.(before, at);
+  return marginsFrom(graph, params, at, labels, sound);
+}
+
+/** The last node, where it is affine: its rows are bounded together with the margins. */
+export function lastAffine(graph: Graph): With<AffineLayer> | undefined {
   const last = graph.nodes.at(-1)!;
-  const [n, k] = [box.lo.shape[0]!, sizeOf(graph.output)];
-  const domain = interval({ sound });
+  return last.layer.role === 'affine' && !last.layer.effective
+    ? (last as With<AffineLayer>)
+    : undefined;
+}
+
+/** The same, from the box in front of `lastAffine`, or of the outputs where there is none. */
+export function marginsFrom(
+  graph: Graph,
+  params: ReadonlyMap<string, Tensor>,
+  at: Box,
+  labels: ArrayLike<number>,
+  sound: boolean,
+): Tensor {
+  const [n, k] = [at.lo.shape[0]!, sizeOf(graph.output)];
+  const last = lastAffine(graph);
+  if (!last) return marginsOfEnds(at, labels, n, k, sound);
   const { layer } = last;
-  const options = { ...(pass ? { pass } : {}), ...(observe ? { observe } : {}) };
-  if (layer.role !== 'affine' || layer.effective) {
-    const out = propagate(graph, params, domain, box, options);
-    return marginsOfEnds(out, labels, n, k, sound);
-  }
-  const at = propagate(graph, params, domain, box, { ...options, before: last });
-  observe?.(last, at);
   const p = nodeParams(last, params);
   const shape = last.inputShapes[0]!;
   const own = [...new Set(Array.from(labels))];
   const count = own.length * k;
-  const classes = reshape(differences(box.lo, own, k), [count, ...graph.output]);
+  const classes = reshape(differences(at.lo, own, k), [count, ...graph.output]);
   const rows = layer.transpose(classes, p, last.options, shape);
   const flat = reshape(rows, [count, sizeOf(shape)]);
   const [c, r] = toCentre(at.lo, at.hi, sound ? OUTWARD : EXACT);
@@ -194,26 +213,6 @@ function lessError(
   const error = add(bound, refusal(both));
   const mask = input(margins.engine, others(labels, n, k), [n, k]);
   return mul(toEnds(margins, mul(error, mask), OUTWARD)[0], mask);
-}
-
-/** The least lower bound of z_y - z_j over j != y for each image, given as plain numbers. */
-export function leastMargins(
-  { engine, graph, params }: Model,
-  images: Float32Array,
-  labels: ArrayLike<number>,
-  eps: number,
-  { sound }: IntervalOptions,
-): Float64Array {
-  const lower = step(engine, () => {
-    const x = input(engine, images, [labels.length, ...graph.network.input]);
-    return intervalMargins(graph, params, ball(x, eps, { sound }), labels, { sound }).read();
-  });
-  const k = lower.length / labels.length;
-  return Float64Array.from(labels, (label, i) => {
-    let least = Number.POSITIVE_INFINITY;
-    for (let j = 0; j < k; j++) if (j !== label) least = Math.min(least, lower[i * k + j]!);
-    return least;
-  });
 }
 
 /** Margins from the bounds of the logits alone. */

@@ -20,10 +20,11 @@
  */
 import type { Graph, GraphNode } from '../nn/graph';
 import type { PointwiseLayer, Units } from '../nn/layer';
-import type { Model } from '../nn/model';
+import { type Model, nodeParams } from '../nn/model';
 import { maximum, minimum, neg, reshape } from '../tensor/ops/core';
+import { abs } from '../tensor/ops/elementwise';
 import { addRows, slice } from '../tensor/ops/shape';
-import { sizeOf } from '../tensor/shape';
+import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
 import { type Coefficients, type LowerSlopes, type Rows, walk } from './backward';
 import type { InputSet } from './balls';
@@ -31,6 +32,7 @@ import { interpret, newPass, type Pass, type With } from './domain';
 import { type Box, interval } from './interval';
 import { isLoose, type Slopes } from './relaxations';
 import { behind, boxOf, prepare, type Scene, samplesOf } from './scene';
+import { type Windows, windowsOf } from './windows';
 
 /**
  * Where the boxes that lines need come from. interval: interval bounds (CROWN-IBP, Zhang et al. 2020).
@@ -83,13 +85,14 @@ export function hiddenBounds(
 ): Hidden {
   const scene: Hidden = {
     ...{ engine, graph, params, pass, set, sound, slopes, chunk },
-    ...{ boxes: [], locals: new Map() },
+    ...{ boxes: [], locals: new Map(), merges: new Map() },
     ...(hiddenSlopes && { hiddenSlopes }),
   };
   const domain = interval({ sound });
   const [wanted, tight] = [inFrontOfLines(graph), tightNodes(scene)];
   graph.nodes.forEach((node, v) => {
     const inputs = node.inputs.map((i) => boxOf(scene, i));
+    if (sound) shareAbsolute(scene, node);
     scene.boxes.push(interpret(node, params, domain, inputs, pass));
     if (!wanted.has(v)) return;
     // Intervals know nothing of a ball's norm; linear bounds of a first layer are exact in it.
@@ -97,6 +100,13 @@ export function hiddenBounds(
     else if (!tight.has(v) && hidden !== 'interval') scene.boxes[v] = sharpened(scene, v, hidden);
   });
   return scene;
+}
+
+/** |W| is used twice, by the interval and by what the walk's rounding can be. */
+function shareAbsolute({ pass, params }: Scene, node: GraphNode): void {
+  const p = nodeParams(node, params);
+  if (!('effective' in node.layer && node.layer.effective) && p.weight && !pass.effective.has(node))
+    pass.effective.set(node, { ...p, absolute: abs(p.weight) });
 }
 
 /**
@@ -109,26 +119,35 @@ export function lowerBounds(
   { target = scene.graph.nodes.length - 1, slopes }: { target?: number; slopes?: LowerSlopes } = {},
 ): Tensor {
   const { engine, chunk } = scene;
-  if (chunk === null) return walk(scene, target, rows, slopes);
+  if (chunk === null) return walk(scene, target, rows, { slopes });
   prepare(scene, target);
-  const size = Math.max(1, Math.floor(chunk / rowBytes(scene.graph, target)));
+  const isWhole = !('factor' in rows.values);
+  const windows = isWhole ? undefined : windowsOf(scene.graph, target, scene.set);
+  const size = Math.max(1, Math.floor(chunk / rowBytes(scene.graph, target, windows)));
   const found = new Float32Array(rows.at.length);
   for (let from = 0; from < found.length; from += size) {
     const to = Math.min(from + size, found.length);
-    const part = step(engine, () => walk(scene, target, partOf(rows, from, to)).read());
+    const part = step(engine, () =>
+      walk(scene, target, partOf(rows, from, to), { windows }).read(),
+    );
     found.set(part, from);
   }
   return input(engine, found, [found.length]);
 }
 
 /** Bytes of scratch that a walk takes for one row. */
-export function rowBytes(graph: Graph, target: number): number {
+export function rowBytes(graph: Graph, target: number, windows?: Windows): number {
+  /** Where there are windows, two lines of a table come to every row at most. */
+  const sizeAt = (v: number, shape: Shape): number => {
+    const window = windows?.get(v);
+    return window ? 3 * shape[0]! * sizeOf(window.size) : sizeOf(shape);
+  };
   const floats = behind(graph, target).map((v) => {
-    const { role } = graph.nodes[v]!.layer;
-    const before = graph.nodes[v]!.inputShapes.reduce((sum, shape) => sum + sizeOf(shape), 0);
-    return role === 'join' ? 3 * before : before;
+    const { layer, inputs, inputShapes } = graph.nodes[v]!;
+    const before = inputShapes.reduce((sum, shape, k) => sum + sizeAt(inputs[k]!, shape), 0);
+    return layer.role === 'join' ? 3 * before : before;
   });
-  return 4 * floats.reduce((a, b) => a + b, sizeOf(graph.nodes[target]!.shape));
+  return 4 * floats.reduce((a, b) => a + b, sizeAt(target, graph.nodes[target]!.shape));
 }
 
 function partOf({ at, values }: Rows, from: number, to: number): Rows {
@@ -203,7 +222,9 @@ function sharpened(scene: Hidden, v: number, hidden: HiddenBounds): Box {
   const { engine } = scene;
   const { shape } = scene.boxes[v]!.lo;
   const [lo, hi] = [scene.boxes[v]!.lo.read(), scene.boxes[v]!.hi.read()];
-  const places = hidden === 'all' ? [...lo.keys()] : unsettled(scene, v, lo, hi);
+  const places = inOrder(scene.graph.nodes[v]!.shape, lo.length).filter(
+    hidden === 'all' ? () => true : unsettled(scene, v, lo, hi),
+  );
   if (places.length === 0) return scene.boxes[v]!;
   const size = sizeOf(shape.slice(1));
   const twice = Int32Array.from({ length: 2 * places.length }, (_, r) => places[r >> 1]!);
@@ -221,21 +242,36 @@ function sharpened(scene: Hidden, v: number, hidden: HiddenBounds): Box {
   return { lo: input(engine, lo, shape), hi: input(engine, hi, shape) };
 }
 
-/** Places of the values whose box leaves a layer behind them two lines apart. */
-function unsettled({ graph }: Scene, v: number, lo: Float32Array, hi: Float32Array): number[] {
-  const after = graph.nodes.filter(({ inputs }) => inputs.includes(v));
-  const isOpen = (low: number, high: number): boolean =>
-    high > low &&
-    after.some((node) => {
-      const { layer } = node;
-      if (layer.role === 'pointwise') return isLoose(node as With<PointwiseLayer>, low, high);
-      return layer.role === 'join' && layer.pick !== undefined;
-    });
-  const places: number[] = [];
-  lo.forEach((low, i) => {
-    if (isOpen(low, hi[i]!)) places.push(i);
+/** Positions of `count` values; those of one place of the planes of a sample follow each other. */
+function inOrder(shape: Shape, count: number): Int32Array {
+  const size = sizeOf(shape);
+  const channels = shape.length === 3 ? shape[0]! : 1;
+  const area = size / channels;
+  return Int32Array.from({ length: count }, (_, k) => {
+    const [first, rest] = [k - (k % size), k % size];
+    return first + (rest % channels) * area + Math.floor(rest / channels);
   });
-  return places;
+}
+
+/** Whether the box of a value, by position, leaves a layer behind it two lines apart. */
+function unsettled(
+  { graph }: Scene,
+  v: number,
+  lo: Float32Array,
+  hi: Float32Array,
+): (place: number) => boolean {
+  const after = graph.nodes.filter(({ inputs }) => inputs.includes(v));
+  return (i) => {
+    const [low, high] = [lo[i]!, hi[i]!];
+    return (
+      high > low &&
+      after.some((node) => {
+        const { layer } = node;
+        if (layer.role === 'pointwise') return isLoose(node as With<PointwiseLayer>, low, high);
+        return layer.role === 'join' && layer.pick !== undefined;
+      })
+    );
+  };
 }
 
 /** The same of all values at once, in operations through which gradients flow. */

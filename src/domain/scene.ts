@@ -7,7 +7,7 @@ import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, Params, PointwiseLayer } from '../nn/layer';
 import { nodeParams } from '../nn/model';
 import type { Engine } from '../runtime/engine';
-import { add, affine, expand, maximum, reshape, sumTo } from '../tensor/ops/core';
+import { add, affine, expand, maximum, neg, reshape, sumTo } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toEnds } from '../tensor/ops/interval';
 import { sizeOf } from '../tensor/shape';
@@ -17,7 +17,7 @@ import type { Pass, With } from './domain';
 import { type Box, full, OUTWARD, refusal } from './interval';
 import { type MaxLines, maxLines } from './maxima';
 import { type Relaxation, relax, type Slopes } from './relaxations';
-import { gamma, roundUp, tiny } from './rounding';
+import { gamma, roundUp, TINY, tiny, U } from './rounding';
 
 /** A network over a set of inputs, with boxes of its values as far as they are known. */
 export interface Scene {
@@ -32,6 +32,8 @@ export interface Scene {
   readonly boxes: Box[];
   /** What the walk needs of a node, made once (`prepare`). */
   readonly locals: Map<number, Local>;
+  /** By position of a node that several read: what adding up two coefficients there can be off. */
+  readonly merges: Map<number, Box>;
 }
 
 interface Local {
@@ -55,8 +57,21 @@ export function behind({ nodes }: Graph, target: number): number[] {
 
 /** What walks from a target need, made now: before the step() of a chunk, which would free it. */
 export function prepare(scene: Scene, target: number): void {
-  for (const v of behind(scene.graph, target))
+  const seen = new Set<number>();
+  for (const v of behind(scene.graph, target)) {
     if (!scene.locals.has(v)) scene.locals.set(v, localOf(scene, v));
+    for (const i of scene.graph.nodes[v]!.inputs) {
+      if (scene.sound && seen.has(i) && !scene.merges.has(i))
+        scene.merges.set(i, mergeError(scene, i));
+      seen.add(i);
+    }
+  }
+}
+
+/** A sum of two coefficients is off by u of its size: [-u X, u X]. */
+function mergeError(scene: Scene, at: number): Box {
+  const hi = affine(reachOf(scene, at), U, TINY);
+  return { lo: affine(hi, -1, 0), hi };
 }
 
 function localOf(scene: Scene, v: number): Local {
@@ -70,7 +85,9 @@ function localOf(scene: Scene, v: number): Local {
   }
   if (layer.role === 'affine') {
     const terms = backTermsOf(node, layer);
-    return { constants: affineConstants(scene, node, layer), spill: spillOf(scene, node, terms) };
+    const reach = sound ? reachOf(scene, node.inputs[0]!) : box.hi;
+    const constants = affineConstants(scene, node, layer, reach);
+    return { constants, spill: spillOf(scene, node, terms, reach) };
   }
   if (!layer.pick)
     return { constants: sumConstants(scene, node, layer), spill: spillOf(scene, node, 0) };
@@ -84,21 +101,24 @@ const backTermsOf = (node: GraphNode, layer: AffineLayer): number =>
 export const paramsOf = ({ pass, params }: Scene, node: GraphNode): Params =>
   pass.effective.get(node) ?? nodeParams(node, params);
 
-/** max(|lo|, |hi|). */
-export const sizes = ({ lo, hi }: Box): Tensor => maximum(abs(lo), abs(hi));
+/** At least |x| for every x of a node's box. */
+function reachOf(scene: Scene, at: number): Tensor {
+  const { lo, hi } = boxOf(scene, at);
+  const { layer } = scene.graph.nodes[at] ?? {};
+  const isPositive = layer?.role === 'pointwise' && layer.rectifies;
+  return isPositive ? hi : maximum(hi, neg(lo));
+}
 
 /** Underflow in `terms` products behind every coefficient of the node's inputs: 2^-149 each. */
-function spillOf(scene: Scene, node: GraphNode, terms: number): Float64Array {
+function spillOf(scene: Scene, node: GraphNode, terms: number, reach?: Tensor): Float64Array {
   const n = samplesOf(scene);
   const spill = new Float64Array(n);
   if (!scene.sound || terms === 0) return spill;
   for (const at of node.inputs) {
-    const { lo, hi } = boxOf(scene, at);
-    const rows = [n, sizeOf(lo.shape.slice(1))];
-    // |lo| + |hi| is at least the greater; sums are rounded once.
-    const sums = [lo, hi].map((t) => sumTo(reshape(abs(t), rows), [n, 1]).read());
-    for (let i = 0; i < n; i++)
-      spill[i]! += (sums[0]![i]! + sums[1]![i]!) * (terms + 3) * 2 ** -149;
+    const sizes = reach ?? reachOf(scene, at);
+    // A sum is rounded once, which is less than one term.
+    const sums = sumTo(reshape(sizes, [n, sizes.size / n]), [n, 1]).read();
+    for (let i = 0; i < n; i++) spill[i]! += sums[i]! * (terms + 3) * 2 ** -149;
   }
   return spill;
 }
@@ -107,7 +127,12 @@ function spillOf(scene: Scene, node: GraphNode, terms: number): Float64Array {
  * [b - D, b + D] with D >= (gamma(terms) + gamma(backTerms)) (|W| X + |b|), X >= |x|: the rounding of
  * the network's run of this layer, and that of the walk's transposed product.
  */
-function affineConstants(scene: Scene, node: GraphNode, layer: AffineLayer): Box | undefined {
+function affineConstants(
+  scene: Scene,
+  node: GraphNode,
+  layer: AffineLayer,
+  reach: Tensor,
+): Box | undefined {
   const [shape, p] = [node.inputShapes[0]!, paramsOf(scene, node)];
   const bias = layer.bias?.(p);
   const flat = bias && reshape(full(bias, node.shape), [1, ...node.shape]);
@@ -115,12 +140,10 @@ function affineConstants(scene: Scene, node: GraphNode, layer: AffineLayer): Box
   const terms = layer.terms(shape, node.options);
   const back = backTermsOf(node, layer);
   if (terms === 0 && back === 0) return undefined;
-  const reach = sizes(boxOf(scene, node.inputs[0]!));
   const size = layer.applyAbs(reach, p, node.options, bias && abs(bias));
   const share = (gamma(terms) + gamma(back)) * (1 + 2 * gamma(terms + 8));
-  const error = add(affine(size, roundUp(share), tiny(2 * terms)), refusal(size));
-  const centre = flat ? expand(flat, error.shape) : filled(scene.engine, error.shape, 0);
-  const [lo, hi] = toEnds(centre, error, OUTWARD);
+  const centre = flat ? expand(flat, size.shape) : filled(scene.engine, size.shape, 0);
+  const [lo, hi] = toEnds(centre, size, OUTWARD, [roundUp(share), tiny(2 * terms)]);
   return { lo, hi };
 }
 
@@ -129,11 +152,11 @@ function sumConstants(scene: Scene, node: GraphNode, layer: JoinLayer): Box | un
   const terms = layer.terms(node.inputs.length);
   if (!scene.sound || terms === 0) return undefined;
   const size = layer.combine(
-    node.inputs.map((i) => sizes(boxOf(scene, i))),
+    node.inputs.map((i) => reachOf(scene, i)),
     node.options,
   );
   const share = roundUp(gamma(terms) * (1 + 2 * gamma(terms + 8)));
-  const hi = add(affine(size, share, 2 ** -148), refusal(size));
+  const hi = add(affine(size, share, TINY), refusal(size));
   return { lo: affine(hi, -1, 0), hi };
 }
 

@@ -13,8 +13,10 @@ import { type Shape, sameShape, sizeOf } from '../tensor/shape';
 import {
   forwardPass,
   GROUP,
+  linesOf,
   type Margins,
   marginsOf,
+  type Order,
   overSplitInput,
   type Pass,
   type Planes,
@@ -98,8 +100,16 @@ export function copiedDenseCost(node: GraphNode, lanes: number, costs?: Costs): 
 const planeShape = (shape: Shape): Planes['shape'] =>
   shape.length === 3 ? (shape as Shape & Planes['shape']) : [sizeOf(shape), 1, 1];
 
+interface LayoutOptions {
+  /** Whether values of one number a channel may lie one after the other; default true. */
+  readonly packed?: boolean;
+  readonly costs?: Costs | undefined;
+}
+
 /** Where every value of a model lies. */
 export class Layout {
+  readonly packed: boolean;
+  readonly costs: Costs | undefined;
   readonly roots: readonly number[];
   readonly #columns = new Map<number, number>();
   readonly #places = new Map<number, Place>();
@@ -109,9 +119,11 @@ export class Layout {
     readonly model: SparseModel,
     readonly memory: PlanMemory,
     readonly lanes: number,
-    readonly costs?: Costs,
+    options: LayoutOptions = {},
   ) {
     const { nodes } = model.graph;
+    this.packed = options.packed ?? true;
+    this.costs = options.costs;
     this.roots = rootsOf(model.graph);
     const own = [-1, ...nodes.keys()].filter((i) => i < 0 || this.roots[i] === i);
     for (const i of own) {
@@ -167,10 +179,13 @@ export class Layout {
     const known = this.#places.get(i);
     if (known) return known;
     const [shape, margins] = [this.shape(i), this.#margins(i)];
-    const single = this.lanes * shape[1] * shape[2] === 1 && margins.every((m) => m === 0);
+    const one = this.lanes * shape[1] * shape[2] === 1;
+    const single = this.packed && one && margins.every((m) => m === 0);
     const planes = single
       ? singles(shape)
-      : planesOf(shape, this.lanes, margins, this.#columns.get(i));
+      : !this.packed && this.lanes % GROUP === 0
+        ? linesOf(shape, this.lanes, margins)
+        : planesOf(shape, this.lanes, margins, this.#columns.get(i), this.#order(i));
     const place = { planes, ptr: this.zeros(planes.size) };
     this.#places.set(i, place);
     return place;
@@ -182,29 +197,46 @@ export class Layout {
     return ptr;
   }
 
-  fromImages(ptr: Ptr, i: number): Call {
-    const { planes, ptr: to } = this.place(i);
+  /** Of the value's own place, or of one like it, and of all images or the first. */
+  fromImages(ptr: Ptr, i: number, to = this.place(i).ptr, count = this.lanes): Call {
+    const { planes } = this.place(i);
     const from = viewOfImages(ptr, planes.shape);
-    return copyCall(this.model.engine, this.lanes, planes.shape, from, viewOfPlanes(to, planes));
+    return copyCall(this.model.engine, count, planes.shape, from, viewOfPlanes(to, planes));
   }
 
-  toImages(i: number, ptr: Ptr): Call {
-    const { planes, ptr: from } = this.place(i);
+  toImages(i: number, ptr: Ptr, from = this.place(i).ptr, count = this.lanes): Call {
+    const { planes } = this.place(i);
     const to = viewOfImages(ptr, planes.shape);
-    return copyCall(this.model.engine, this.lanes, planes.shape, viewOfPlanes(from, planes), to);
+    return copyCall(this.model.engine, count, planes.shape, viewOfPlanes(from, planes), to);
+  }
+
+  /** The products that read value i where it lies. */
+  #readers(i: number): Product[] {
+    return this.model.graph.nodes.flatMap((_, j) => {
+      if (this.roots[j] !== j || this.source(j) !== i) return [];
+      const product = this.product(j);
+      return product && !product.split ? [product] : [];
+    });
   }
 
   /** What the convolutions after value i read around its planes. */
   #margins(i: number): Margins {
-    const after = this.model.graph.nodes.flatMap((_, j) => {
-      if (this.roots[j] !== j || this.source(j) !== i) return [];
-      const product = this.product(j);
-      return product && !product.split ? [product.margins] : [];
-    });
-    return after.reduce<Margins>(
-      (most, one) => most.map((m, d) => Math.max(m, one[d]!)) as unknown as Margins,
+    return this.#readers(i).reduce<Margins>(
+      (most, { margins }) => most.map((m, d) => Math.max(m, margins[d]!)) as unknown as Margins,
       [0, 0, 0, 0],
     );
+  }
+
+  /** Whether groups of a product's outputs fill its lines. */
+  #fillsLines({ sizes }: Product): boolean {
+    return (sizes[13] * this.lanes) % GROUP === 0;
+  }
+
+  #order(i: number): Order {
+    const own = i < 0 ? undefined : this.product(i);
+    const lined = (product: Product): boolean =>
+      this.#fillsLines(product) || (product !== own && product.sizes[12] === 1);
+    return [...(own ? [own] : []), ...this.#readers(i)].every(lined) ? 'lines' : 'planes';
   }
 
   /** Gives input and output of product i lines of one length where groups go along planes. */
@@ -212,8 +244,7 @@ export class Layout {
     const product = i < 0 ? undefined : this.product(i);
     if (!product || this.lanes % GROUP === 0) return false;
     const { sizes, split, margins } = product;
-    const [oh, ow] = [sizes[12], sizes[13]];
-    if (oh === 1 || (ow * this.lanes) % GROUP === 0) return false;
+    if (sizes[12] === 1 || this.#fillsLines(product)) return false;
     const source = this.source(i);
     const splitColumns = Math.ceil(sizes[2] / sizes[7]) + Math.max(margins[1], margins[3]);
     const before = split ? splitColumns : this.#columns.get(source)!;

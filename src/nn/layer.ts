@@ -84,7 +84,7 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   readonly role: 'affine';
   /** W x + b. */
   apply(x: Tensor, p: Params, o: InferOutput<S>): Tensor;
-  /** |W| r (+ extra, shaped like `bias`). */
+  /** |W| r (+ extra, shaped like `bias`). Where `p` has |weight| as `absolute` it need not be formed. */
   applyAbs(r: Tensor, p: Params, o: InferOutput<S>, extra?: Tensor): Tensor;
   /** The two at once, where that is faster. */
   applyBoth?(
@@ -115,6 +115,8 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   rows?(units: Units, p: Params, o: InferOutput<S>, input: Shape): Tensor;
   /** Where the layer is one convolution or product: what compiled plans go by (domain/plan.ts). */
   product?(input: Shape, o: InferOutput<S>): ProductSizes | undefined;
+  /** True where an output is the input at its place times a number of its channel, plus another. */
+  readonly channelwise?: boolean;
   /** True where the output is the input under another shape. */
   readonly alias?: boolean;
   /**

@@ -1,12 +1,14 @@
 /**
  * Judges a network by the three accuracies: benign, empirical robust (ERA, under an attack) and
  * verifiable robust (VRA, under a verifier), sample by sample, and looks for contradictions: a sample
- * both certified and broken would mean an unsound verifier.
+ * both certified and broken would mean an unsound verifier. Of an attack in another norm only what it
+ * finds inside of the verifier's ball counts.
  */
-import { type AttackOutcome, runAttack, wrongSamples } from '../attack/attack';
+import { type AttackOutcome, outside, runAttack, wrongSamples } from '../attack/attack';
 import { attacks } from '../attack/attacks/registry';
 import { fillBatch, fillLabels } from '../data/batches';
 import type { DataSet, Split } from '../data/types';
+import type { Norm } from '../domain/balls';
 import { expect, lookup } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
@@ -16,7 +18,7 @@ import type { Accuracies } from '../report/types';
 import { sizeOf } from '../tensor/shape';
 import type { Verdict } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
-import type { EvaluateConfig } from './config';
+import type { EvaluateConfig, PlugIn } from './config';
 import { Interrupted, type Listener, type StopSignal } from './events';
 
 export interface Evaluation {
@@ -36,6 +38,8 @@ export interface EvaluateHooks {
 export interface KnownVerdict {
   readonly verdict: Verdict['verdict'];
   readonly radius?: number;
+  /** Of the ball; default that of the config's verifier. */
+  readonly norm?: Norm;
 }
 
 /** `config.eps` must be resolved. Limits take the first images of the split. */
@@ -52,10 +56,12 @@ export async function evaluate(
   const verifier = lookup(verifiers, config.verifier.name, 'verifier');
   const attackTotal = Math.min(split.count, config.attackLimit ?? split.count);
   const verifyTotal = known?.length ?? Math.min(split.count, config.verifyLimit ?? split.count);
+  const size = sizeOf(set.shape);
   const counts = { benign: 0, era: 0, vra: 0, contradictions: 0 };
   const canonical = supportZeros(lower(model));
   const started = performance.now();
   onEvent?.({ type: 'phase', phase: 'evaluate', title, total: split.count, done: 0 });
+  if (!known) tellPlans(canonical, Math.min(verifyTotal, config.batch), [config.verifier], onEvent);
   try {
     for (let from = 0; from < split.count; from += config.batch) {
       await new Promise((resolve) => setImmediate(resolve));
@@ -73,19 +79,22 @@ export async function evaluate(
         index: index.subarray(0, n),
         eps,
       });
-      const broken =
+      const { broken, images: found } =
         attacked > 0
-          ? runAttack(attack, config.attack, { ...head(attacked), seed }).broken
-          : new Uint8Array();
+          ? runAttack(attack, config.attack, { ...head(attacked), seed })
+          : { broken: new Uint8Array(), images };
       const verdicts: readonly KnownVerdict[] =
         known?.slice(from, from + verified) ??
         (verified > 0 ? verifier.verify(head(verified), config.verifier) : []);
       for (const b of broken) counts.era += 1 - b;
-      verdicts.forEach(({ verdict, radius = 0 }, i) => {
+      const own = verifier.norm?.(config.verifier) ?? 'linf';
+      verdicts.forEach(({ verdict, radius = 0, norm = own }, i) => {
         if (verdict === 'certified') counts.vra++;
         else if (radius < eps) return;
+        const [x, image] = [images, found].map((all) => all.subarray(i * size, (i + 1) * size));
+        const refuted = broken[i] === 1 && outside({ eps, norm }, x!, image!) === undefined;
         // `wrong` is the clean image, which lies in every ball: a point that needs no attack.
-        if (wrong[i] === 1 || broken[i] === 1) counts.contradictions++;
+        if (wrong[i] === 1 || refuted) counts.contradictions++;
       });
       const rate = (1000 * to) / (performance.now() - started);
       const metrics = { benign: counts.benign / to };
@@ -102,6 +111,23 @@ export async function evaluate(
     },
     contradictions: counts.contradictions,
   };
+}
+
+/** Tells how large the batches of verifiers are, and what memory they are taken to need. */
+export function tellPlans(
+  model: Model,
+  images: number,
+  plugIns: readonly PlugIn[],
+  onEvent: Listener | undefined,
+): void {
+  for (const { name, ...options } of plugIns) {
+    const plan = verifiers[name]?.plan?.(model, images, options);
+    if (!plan || images === 0) continue;
+    const { samples, bytes } = plan;
+    const many = samples === 1 ? 'one image' : `${samples} images`;
+    const text = `${name}: ${many} at a time, at most about ${Math.ceil(bytes / 2 ** 20)} MiB`;
+    onEvent?.({ type: 'note', text });
+  }
 }
 
 export function describeMethods(config: EvaluateConfig): { attack: string; verifier: string } {

@@ -2,7 +2,7 @@
 
 import type { DataSet } from '../data/types';
 import { predict } from '../domain/classifier';
-import { leastMargins } from '../domain/interval';
+import { leastMargins } from '../domain/margins';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import { supportZeros } from '../nn/support';

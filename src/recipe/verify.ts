@@ -3,19 +3,21 @@
  * budget; one unsafe point answers `sat`, none in all of them `unsat`.
  *
  * The network that is verified is the canonical form of the model (batch norms and normalisation
- * folded), in float32; a witness is unsafe in float64 and in the model as its file has it, too.
+ * folded), in float32; a witness is unsafe in float32 by both binaries and in float64, and so it is in
+ * the model as its file has it.
  */
 import { EspalierError, expect } from '../errors';
 import { readFile } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
 import { type Answer, type Property, parseVnnlib } from '../io/vnnlib';
 import { lower } from '../nn/lower';
-import { freeModel } from '../nn/model';
+import { freeModel, type Model } from '../nn/model';
 import { supportZeros } from '../nn/support';
 import type { Engine } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
 import { Budget } from '../verify/budget';
 import type { Outcome, Subject } from '../verify/outcome';
+import { boxesAtOnce } from '../verify/row-lines';
 import { verifySpecification } from '../verify/search';
 import type { Listener, StopSignal } from './events';
 
@@ -45,6 +47,8 @@ export interface FileVerdict {
     /** As the float32 network computes them, and in float64. */
     readonly y: readonly number[];
     readonly yFloat64: readonly number[];
+    /** As the other binary computes them, where this runtime has it. */
+    readonly yOther?: { readonly binary: string; readonly y: readonly number[] };
   };
 }
 
@@ -62,6 +66,9 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
     const title = `verify ${job.spec}`;
     const total = Math.ceil(seconds ?? 1);
     onEvent?.({ type: 'phase', phase: 'verify', title, total, done: 0 });
+    const { boxes, bytes } = boxesAtOnce(model.graph);
+    const text = `up to ${boxes} parts of a region at a time, at most about ${Math.ceil(bytes / 2 ** 20)} MiB`;
+    onEvent?.({ type: 'note', text });
     const outcomes: Outcome[] = [];
     for (const region of property.cases) {
       const specification = { region, unsafe: region.unsafe };
@@ -102,7 +109,7 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
 async function readBoth(
   engine: Engine,
   { model: path, as, spec, onEvent }: VerifyFileJob,
-): Promise<{ model: Required<Subject>; property: Property }> {
+): Promise<{ model: Subject & { readonly original: Model }; property: Property }> {
   const wrong: string[] = [];
   const tried = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -138,8 +145,9 @@ function verdictOf(outcomes: readonly Outcome[], budget: Budget): FileVerdict {
     outcomes.at(-1);
   const found = { bound, by: decisive?.by ?? 'no case', ...budget.spent };
   if (decisive?.verdict === 'falsified') {
-    const { x, y, exact } = decisive.witness;
-    const counterexample = { x: [...x], y: [...y], yFloat64: [...exact] };
+    const { x, y, exact, other } = decisive.witness;
+    const yOther = other && { yOther: { binary: other.binary, y: [...other.y] } };
+    const counterexample = { x: [...x], y: [...y], yFloat64: [...exact], ...yOther };
     return { ...found, answer: 'sat', counterexample };
   }
   if (decisive?.verdict !== 'unknown') return { ...found, answer: 'unsat' };

@@ -197,11 +197,7 @@ export async function load(options: LoadOptions = {}): Promise<Engine> {
   const memory = new LinearMemory(threaded, options.maxMemory);
   const module = given ?? compileModule(threaded ? withSharedMemory(bytes) : bytes);
   const shared = memory.memory as WebAssembly.Memory;
-  const { exports } = instantiateSync(module, { env: { memory: shared } });
-  const kernels = exports as unknown as Kernels;
-  for (const name of NAMES)
-    if (typeof kernels[name] !== 'function')
-      fail('load', `a module that exports the kernel ${name}`, 'one without it');
+  const kernels = instantiate(module, shared);
   let pool: Pool | undefined;
   if (threaded) {
     const own = NAMES.map((name) => kernels[name]!);
@@ -209,6 +205,31 @@ export async function load(options: LoadOptions = {}): Promise<Engine> {
     if (!startsAlone(spawn)) await pool.settled();
   }
   return new Engine({ memory, kernels, pool, binary, reasons });
+}
+
+function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
+  const kernels = instantiateSync(module, { env: { memory } }).exports as unknown as Kernels;
+  for (const name of NAMES)
+    if (typeof kernels[name] !== 'function')
+      fail('load', `a module that exports the kernel ${name}`, 'one without it');
+  return kernels;
+}
+
+const others = new WeakMap<Engine, Engine>();
+
+/**
+ * An engine of one thread over the built-in binary that `engine` does not run, to compare with; made
+ * at the first call, once an engine. Undefined where this runtime cannot compile it.
+ */
+export function otherBinary(engine: Engine): Engine | undefined {
+  const binary = engine.binary === 'simd' ? 'relaxed' : 'simd';
+  if (!others.has(engine) && supports(binary)) {
+    const memory = new LinearMemory(false, engine.memory.maxBytes);
+    const bytes = decodeBase64(binary === 'relaxed' ? RELAXED_BASE64 : SIMD_BASE64);
+    const kernels = instantiate(compileModule(bytes), memory.memory as WebAssembly.Memory);
+    others.set(engine, new Engine({ memory, kernels, pool: undefined, binary, reasons: [] }));
+  }
+  return others.get(engine);
 }
 
 /** Whether this runtime can compile the named built-in binary. */

@@ -244,8 +244,13 @@ export const KERNELS = {
     [
       ...[...SparseMatrix, bias: OptionalPtr, x: Ptr, r: Ptr, xImage: Int],
       ...[y: Ptr, s: Ptr, yImage: Int, yRow: Int],
+      ...[form: OptionalPtr, lifts: Ptr, flag: Ptr],
     ]
-  >((m, n, groups) => ({ rows: m * n * groups, cost: 2 * sparseCost(m, n, groups) })),
+  >((m, n, groups) => ({
+    rows: m * n * groups,
+    cost: 2 * sparseCost(m, n, groups),
+    work: 8192,
+  })),
   sparse_vector: kernel<
     [
       ...[m: Size, starts: Ptr, values: Ptr, offsets: Ptr, bias: OptionalPtr, x: Ptr, y: Ptr],
@@ -299,11 +304,17 @@ export const KERNELS = {
   fill: kernel<[n: Size, value: Scalar, y: Ptr]>((n) => ({ rows: n, cost: n })),
   copy: elementwise(1),
   interval_to_centre: kernel<
-    [n: Size, lo: Ptr, hi: Ptr, c: Ptr, r: Ptr, grow: Scalar, tiny: Scalar]
+    [
+      ...[n: Size, lo: Ptr, hi: Ptr, c: Ptr, r: Ptr],
+      ...[grow: Scalar, tiny: Scalar, alpha: Scalar, beta: Scalar],
+    ]
   >((n) => ({ rows: n, cost: 4 * n })),
-  interval_to_ends: kernel<[n: Size, c: Ptr, r: Ptr, lo: Ptr, hi: Ptr, grow: Scalar, tiny: Scalar]>(
-    (n) => ({ rows: n, cost: 4 * n }),
-  ),
+  interval_to_ends: kernel<
+    [
+      ...[n: Size, c: Ptr, r: Ptr, lo: Ptr, hi: Ptr],
+      ...[grow: Scalar, tiny: Scalar, scale: Scalar, shift: Scalar],
+    ]
+  >((n) => ({ rows: n, cost: 4 * n })),
 
   // Elementwise, two broadcast inputs (binary.ts).
   add: broadcast,

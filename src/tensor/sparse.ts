@@ -13,9 +13,10 @@ import { fail } from '../errors';
 export const GROUP = 16;
 
 /**
- * Where the elements of [c, h, w] of `lanes` images lie: [channels][lines][columns][lanes] with
- * free room between. Element (i, y, x, l) is at origin + i * channel + y * line + x * lanes + l.
- * Lines share their padding: the right end of one is the left end of the next.
+ * Where the elements of [c, h, w] of `lanes` images lie: [channels][lines][columns][lanes] or
+ * [lines][channels][columns][lanes], with free room between. Element (i, y, x, l) is at
+ * origin + i * channel + y * line + x * lanes + l. Lines share their padding: the right end of one
+ * is the left end of the next.
  */
 export interface Planes {
   readonly lanes: number;
@@ -27,6 +28,12 @@ export interface Planes {
   readonly size: number;
 }
 
+/**
+ * What lies together: planes, along which groups may go, or the lines of all channels, so that what
+ * a group of outputs reads is in few pages of memory.
+ */
+export type Order = 'planes' | 'lines';
+
 /** Positions kept free around a plane: top, left, bottom, right. */
 export type Margins = readonly [top: number, left: number, bottom: number, right: number];
 
@@ -36,15 +43,38 @@ export function planesOf(
   lanes: number,
   [top, left, bottom, right]: Margins = [0, 0, 0, 0],
   columns = 0,
+  order: Order = 'planes',
 ): Planes {
   const [c, h, w] = shape;
   const pitch = Math.max(w + Math.max(left, right), columns);
+  if (order === 'lines') {
+    const channel = pitch * lanes;
+    const line = c * channel;
+    const origin = top * line + left * lanes;
+    return { lanes, shape, origin, channel, line, size: origin + (h + bottom) * line + 2 * GROUP };
+  }
   const origin = (top * pitch + left) * lanes;
   const end = origin + ((h - 1 + bottom) * pitch + w + right) * lanes;
   // Groups along planes write zeros behind them.
   const room = lanes % GROUP === 0 ? end : origin + GROUP * Math.ceil((end - origin) / GROUP);
   const channel = Math.max(end, room);
   return { lanes, shape, origin, channel, line: pitch * lanes, size: c * channel + 2 * GROUP };
+}
+
+/**
+ * The same for whole groups of lanes, line by line with the channels of each side by side: a group of
+ * outputs then reads and writes near places in all channels, which are on fewer pages of memory.
+ */
+export function linesOf(
+  shape: Planes['shape'],
+  lanes: number,
+  [top, left, bottom, right]: Margins,
+): Planes {
+  const [c, h, w] = shape;
+  const channel = (w + Math.max(left, right)) * lanes;
+  const line = c * channel;
+  const size = (top + h + bottom) * line + (left + right) * lanes + 2 * GROUP;
+  return { lanes, shape, origin: top * line + left * lanes, channel, line, size };
 }
 
 /** Single numbers, one after the other: what `sparse_vector` writes. */

@@ -9,10 +9,15 @@ import type { ConvSizes } from './sparse';
 import { type Support, supportOf } from './supported';
 import type { Tensor } from './tensor';
 
+interface Freed {
+  free(): void;
+}
+
 interface Known {
   readonly mask: Tensor;
   readonly density: number;
   readonly encoded: Map<string, Support>;
+  readonly made: Map<object, Freed | undefined>;
 }
 
 const supports = new WeakMap<Tensor, Known>();
@@ -29,13 +34,29 @@ const LEAST = 8;
 export function setSupport(weight: Tensor, mask: Tensor): void {
   dropSupport(weight);
   const density = mask.read().reduce((n, v) => (v === 0 ? n : n + 1), 0) / Math.max(1, mask.size);
-  supports.set(weight, { mask, density, encoded: new Map() });
+  supports.set(weight, { mask, density, encoded: new Map(), made: new Map() });
 }
 
 /** Forgets it and frees its tables. */
 export function dropSupport(weight: Tensor): void {
-  for (const support of supports.get(weight)?.encoded.values() ?? []) support.free();
+  const known = supports.get(weight);
+  for (const one of [...(known?.encoded.values() ?? []), ...(known?.made.values() ?? [])])
+    one?.free();
   supports.delete(weight);
+}
+
+/** Whether the weight's own zeros are its support: none of its values changes until `dropSupport`. */
+export const isFrozen = (weight: Tensor): boolean => supports.get(weight)?.mask === weight;
+
+/** What is made once of a weight's support, for each `key`, and freed with it. */
+export function withSupport<T extends Freed>(
+  weight: Tensor,
+  key: object,
+  make: () => T | undefined,
+): T | undefined {
+  const { made } = supports.get(weight)!;
+  if (!made.has(key)) made.set(key, make());
+  return made.get(key) as T | undefined;
 }
 
 /** The support to use for a layer with this weight and input, if it has one and that pays. */

@@ -7,6 +7,7 @@
  */
 import { propagate } from '../domain/domain';
 import { type Box, interval, OUTWARD, refusal } from '../domain/interval';
+import { lastBox } from '../domain/margins';
 import { gamma, roundUp, tiny, U } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer } from '../nn/layer';
@@ -62,13 +63,14 @@ export const intervalRows: RowBounds = {
 
 /** The rows times the last layer's matrix, over the box in front of it. */
 function mergedRows(
-  { engine, graph, params }: Model,
+  model: Model,
   last: GraphNode,
   layer: AffineLayer,
   box: Box,
   rows: OutputRows,
 ): Float64Array {
-  const at = propagate(graph, params, interval({ sound: true }), box, { before: last });
+  const at = lastBox(model, box, { sound: true });
+  const { engine, params } = model;
   const n = at.lo.shape[0]!;
   const [p, shape] = [nodeParams(last, params), last.inputShapes[0]!];
   const size = sizeOf(shape);

@@ -5,12 +5,16 @@
 import type { Model } from '../nn/model';
 import type { Spent } from './budget';
 import { outputsAt } from './descent';
-import { replay } from './replay';
+import { inOtherBinary, type OtherRun, type Rows, replay } from './replay';
 import { clampTo, inside, type Specification, slackOf } from './specification';
 
 /** A network in canonical form, with the one it was made of where that is another. */
 export interface Subject extends Model {
   readonly original?: Model;
+  /** What one witness was run again with, for others of the same weights. */
+  readonly rows?: Rows;
+  /** Told of a point that is unsafe in one run and not in another. */
+  readonly onDispute?: (what: string) => void;
 }
 
 /** An unsafe point of the region. */
@@ -21,6 +25,8 @@ export interface Witness {
   readonly y: Float32Array;
   /** The outputs in float64. */
   readonly exact: Float64Array;
+  /** Those of the other binary, where this runtime has it. */
+  readonly other?: OtherRun;
 }
 
 interface Found {
@@ -49,8 +55,8 @@ export interface SearchProgress {
 }
 
 /**
- * The witness at a float32 point, if it is unsafe in float32 and in float64, in the network's canonical
- * form and in the original.
+ * The witness at a float32 point, if it is unsafe in float32 in both binaries and in float64, in the
+ * network's canonical form and in the original.
  */
 export function confirm(
   model: Subject,
@@ -59,13 +65,24 @@ export function confirm(
 ): Witness | undefined {
   const x = clampTo(region, point);
   if (!inside(region, x)) return undefined;
-  const run = (one: Model): Witness | undefined => {
-    const y = outputsAt(one, Float32Array.from(x), 1);
-    if (!(slackOf(unsafe, y) <= 0)) return undefined;
-    const exact = replay(one, x);
-    return slackOf(unsafe, exact) <= 0 ? { x, y, exact } : undefined;
-  };
-  const witness = run(model);
-  // What is shown is what the network itself computes, as its file has it.
-  return witness && model.original ? run(model.original) : witness;
+  const own = `float32 (${model.engine.binary})`;
+  let witness: Witness | undefined;
+  for (const one of model.original ? [model, model.original] : [model]) {
+    const rounded = Float32Array.from(x);
+    const y = outputsAt(one, rounded, 1);
+    const agrees = (run: string, outputs: ArrayLike<number>): boolean => {
+      if (slackOf(unsafe, outputs) <= 0) return true;
+      const form = one === model ? '' : ' of the network as its file has it';
+      if (run !== own || form) model.onDispute?.(`unsafe in ${own}, but not in ${run}${form}`);
+      return false;
+    };
+    if (!agrees(own, y)) return undefined;
+    const exact = replay(one, x, model.rows);
+    if (!agrees('float64', exact)) return undefined;
+    const other = inOtherBinary(one, rounded);
+    if (other && !agrees(`float32 (${other.binary})`, other.y)) return undefined;
+    // What is shown is what the network itself computes, as its file has it.
+    witness = { x, y, exact, ...(other && { other }) };
+  }
+  return witness;
 }

@@ -1,65 +1,114 @@
 /**
- * The network in float64, by roles alone: what witnesses are run in once more.
+ * What witnesses are run in once more: the network in float64, by roles alone, and in float32 by the
+ * other binary.
  *
- * The rows of an affine layer are read off its transpose at unit vectors, which is exact (sums of one
+ * In float64 the rows of an affine layer are read off its transpose at unit vectors, which is exact (sums of one
  * product), and multiplied in f64; a sum is added in f64; layers that choose among values (maxima,
  * concatenation) choose among their ranks. Coefficients that a layer computes itself, such as the
  * 1 / n of an average, are the float32 ones. Cost: outputs x inputs of every affine layer, so a
- * thousand forward passes; meant for single points.
+ * thousand forward passes; with `Rows` kept from a point before, about ten.
  */
 import { type Domain, propagate } from '../domain/domain';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer, Params } from '../nn/layer';
-import type { Model } from '../nn/model';
-import type { Engine } from '../runtime/engine';
+import { freeModel, type Model } from '../nn/model';
+import { type Binary, type Engine, otherBinary } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
-import { filled, input, step } from '../tensor/tensor';
+import { filled, input, keep, step } from '../tensor/tensor';
+import { outputsAt } from './descent';
 
 /** Numbers of a block of rows. */
 const BLOCK = 1 << 22;
 
+/** The weights of affine nodes, row by row without zeros, as long as nobody changes them. */
+export type Rows = Map<GraphNode, NodeRows>;
+
+interface NodeRows {
+  readonly bias: Float32Array;
+  readonly columns: Int32Array;
+  readonly weights: Float32Array;
+  /** Row i is [start[i], start[i + 1]). */
+  readonly start: Int32Array;
+}
+
 /** The output at one input, both flat. */
-export function replay(model: Model, x: Float64Array): Float64Array {
+export function replay(model: Model, x: Float64Array, rows: Rows = new Map()): Float64Array {
   const { engine, graph, params } = model;
   const domain: Domain<Float64Array> = {
-    affine: (node, p, at) => affine(engine, node, node.layer, p, at),
+    affine(node, p, at) {
+      if (!rows.has(node)) rows.set(node, rowsOf(engine, node, node.layer, p));
+      return times(rows.get(node)!, at);
+    },
     pointwise: ({ layer, options }, at) => at.map((v) => layer.scalar(v, options)),
     join: (node, xs) => join(engine, node, xs),
   };
   return step(engine, () => propagate(graph, params, domain, x));
 }
 
-function affine(
-  engine: Engine,
-  node: GraphNode,
-  layer: AffineLayer,
-  p: Params,
-  x: Float64Array,
-): Float64Array {
+export interface OtherRun {
+  readonly binary: Binary;
+  readonly y: Float32Array;
+}
+
+/** The float32 outputs at one input by the binary that the model's engine does not run, if there is one. */
+export function inOtherBinary(
+  { engine, graph, params }: Model,
+  x: Float32Array,
+): OtherRun | undefined {
+  const other = otherBinary(engine);
+  if (!other) return undefined;
+  const copies = new Map([...params].map(([name, t]) => [name, keep(other, t.shape, t.read())]));
+  const copy = { engine: other, graph, params: copies };
+  try {
+    return { binary: other.binary, y: outputsAt(copy, x, 1) };
+  } finally {
+    freeModel(copy);
+  }
+}
+
+function rowsOf(engine: Engine, node: GraphNode, layer: AffineLayer, p: Params): NodeRows {
   const inputShape = node.inputShapes[0]!;
   const [inputs, outputs] = [sizeOf(inputShape), sizeOf(node.shape)];
-  const zero = step(engine, () =>
+  const bias = step(engine, () =>
     layer.apply(filled(engine, [1, ...inputShape], 0), p, node.options).read(),
   );
-  const y = Float64Array.from(zero);
+  const start = new Int32Array(outputs + 1);
+  const parts: { columns: Int32Array; weights: Float32Array }[] = [];
   const block = Math.max(1, Math.floor(BLOCK / Math.max(inputs, outputs)));
   for (let from = 0; from < outputs; from += block) {
     const count = Math.min(block, outputs - from);
-    const rows = step(engine, () => {
+    const dense = step(engine, () => {
       const units = new Float32Array(count * outputs);
       for (let i = 0; i < count; i++) units[i * outputs + from + i] = 1;
       const g = input(engine, units, [count, ...node.shape]);
       return layer.transpose(g, p, node.options, inputShape).read();
     });
-    for (let i = 0; i < count; i++) {
-      let sum = 0;
-      for (let k = 0, at = i * inputs; k < inputs; k++, at++)
-        if (rows[at] !== 0) sum += rows[at]! * x[k]!;
-      y[from + i]! += sum;
+    const places = new Int32Array(dense.length);
+    let found = 0;
+    for (let i = 0, at = 0; i < count; i++) {
+      for (let k = 0; k < inputs; k++, at++) if (dense[at] !== 0) places[found++] = at;
+      start[from + i + 1] = start[from]! + found;
     }
+    const kept = places.subarray(0, found);
+    const columns = kept.map((at) => at % inputs);
+    parts.push({ columns, weights: Float32Array.from(kept, (at) => dense[at]!) });
   }
-  return y;
+  const [columns, weights] = [new Int32Array(start[outputs]!), new Float32Array(start[outputs]!)];
+  let at = 0;
+  for (const one of parts) {
+    columns.set(one.columns, at);
+    weights.set(one.weights, at);
+    at += one.columns.length;
+  }
+  return { bias, columns, weights, start };
 }
+
+const times = ({ bias, columns, weights, start }: NodeRows, x: Float64Array): Float64Array =>
+  Float64Array.from(bias, (b, i) => {
+    let sum = 0;
+    for (let at = start[i]!; at < start[i + 1]!; at++) sum += weights[at]! * x[columns[at]!]!;
+    return b + sum;
+  });
 
 function join(engine: Engine, node: GraphNode, xs: readonly Float64Array[]): Float64Array {
   const { layer, options, inputShapes } = node;

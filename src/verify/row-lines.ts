@@ -2,7 +2,7 @@
  * Linear bounds (domain/linear.ts) of output rows over batches of boxes. Of the whole set only: a ball
  * that cuts a box is used by its dual norm.
  */
-import { ALPHA, type AlphaOptions, optimisedBounds } from '../domain/alpha';
+import { ALPHA, type AlphaOptions, optimisedBounds, SHARE } from '../domain/alpha';
 import type { Rows } from '../domain/backward';
 import type { InputSet } from '../domain/balls';
 import { type Hidden, hiddenBounds, type LinearOptions, lowerBounds } from '../domain/linear';
@@ -11,7 +11,7 @@ import type { Model } from '../nn/model';
 import { sizeOf } from '../tensor/shape';
 import { input, step } from '../tensor/tensor';
 import { type Boxes, lessRest, type RowBounds } from './bounds';
-import { sampleBytes } from './linear';
+import { planOf, sampleBytes } from './memory';
 import { distance, type OutputRows } from './specification';
 
 /** Bytes of the boxes, lines and constants of one batch. */
@@ -43,6 +43,13 @@ export const optimisedRows = (name: string, options: Partial<AlphaOptions>): Row
       return complete(scene, Float64Array.from(lower), rows);
     }),
 });
+
+/** Parts of a region that are bounded at once, and the scratch memory that they take at most. */
+export function boxesAtOnce(graph: Graph): { readonly boxes: number; readonly bytes: number } {
+  const boxes = batchOf(graph, MOST);
+  const { bytes } = planOf(graph, 1, { memory: MEMORY, share: SHARE });
+  return { boxes, bytes: boxes * sampleBytes(graph) + bytes };
+}
 
 const batchOf = (graph: Graph, most: number): number =>
   Math.max(1, Math.min(most, Math.floor(MEMORY / sampleBytes(graph))));

@@ -9,6 +9,7 @@ import { sizeOf } from '../tensor/shape';
 import type { RowBounds } from './bounds';
 import type { Budget } from './budget';
 import { type HuntOptions, hunt } from './counterexample';
+import { isOutOfMemory } from './memory';
 import { METHODS, type Methods } from './methods';
 import type { Answer, Outcome, SearchProgress, Subject } from './outcome';
 import {
@@ -55,15 +56,17 @@ export function* verifySpecification(
   const { network, output } = model.graph;
   checkSpecification(specification, { input: network.input, output, who: network.name });
   const search: Search = {
-    ...{ model, specification, by: 'counter-examples', bound: Number.NEGATIVE_INFINITY },
+    model: { ...model, onDispute: (what) => search.disputes.add(what) },
+    ...{ specification, by: 'counter-examples', bound: Number.NEGATIVE_INFINITY },
     ...{ seed: 0, methods: METHODS, splitUpTo: 20, rounds: 4, ...options },
     rows: outputRows(specification.unsafe, sizeOf(output)),
+    disputes: new Set(),
   };
   try {
     return yield* stages(search);
   } catch (error) {
-    if (!(error instanceof EspalierError)) throw error;
-    const reason = `${search.by}: ${error.message}`;
+    if (!(error instanceof EspalierError) && !isOutOfMemory(error)) throw error;
+    const reason = `${search.by}: ${(error as Error).message}`;
     return outcome(search, { verdict: 'unknown', reason, timeout: false });
   }
 }
@@ -79,6 +82,8 @@ interface Search extends Required<SearchOptions> {
   readonly model: Subject;
   readonly specification: Specification;
   readonly rows: OutputRows;
+  /** What runs of a point disagree on. */
+  readonly disputes: Set<string>;
   by: string;
   bound: number;
 }
@@ -148,10 +153,12 @@ const progress = ({ by, bound, budget }: Search, open = 1): SearchProgress => ({
   ...{ stage: by, bound, open, spent: budget.spent },
 });
 
-const outcome = ({ by, bound, budget }: Search, answer: Answer): Outcome => ({
-  ...{ by, bound, spent: budget.spent },
-  ...answer,
-});
+function outcome({ by, bound, budget, disputes }: Search, answer: Answer): Outcome {
+  const found = { by, bound, spent: budget.spent };
+  if (answer.verdict !== 'unknown' || disputes.size === 0) return { ...found, ...answer };
+  const points = [...disputes].join('; another ');
+  return { ...found, ...answer, reason: `${answer.reason}; an input is ${points}` };
+}
 
 /** For want of budget, or else for the reason given. */
 function unknown({ budget }: Search, otherwise: string): Answer {

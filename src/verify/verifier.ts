@@ -1,8 +1,10 @@
 /** What a verifier is and says. It never throws on hard inputs. */
 import type * as v from 'valibot';
+import type { Norm } from '../domain/balls';
 import type { Model } from '../nn/model';
 import type { OptionsSchema } from '../options';
 import type { Tensor } from '../tensor/tensor';
+import type { Plan } from './memory';
 
 export type Verdict =
   | { readonly verdict: 'certified'; readonly margin: number }
@@ -17,7 +19,7 @@ export interface VerifyJob {
   /** [n, ...input] in [0, 1], row-major. */
   readonly images: Float32Array;
   readonly labels: Int32Array;
-  /** L-infinity radius in input space. */
+  /** Radius in input space. */
   readonly eps: number;
 }
 
@@ -29,6 +31,8 @@ export interface Batch {
   readonly x: Tensor;
   readonly labels: Int32Array;
   readonly eps: number;
+  /** Of the ball; default L-infinity. */
+  readonly norm?: Norm;
 }
 
 /** What a method proves of the outputs, [n, classes] each. */
@@ -44,6 +48,10 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
   readonly options: S;
   /** The method with its settings, for tables. */
   describe(o: v.InferOutput<S>, eps: number): string;
+  /** Of the balls it speaks of; L-infinity where absent. */
+  norm?(o: v.InferOutput<S>): Norm;
+  /** Of methods that go by batches: how large those are of so many images, and what they take. */
+  plan?(model: Model, images: number, o: v.InferOutput<S>): Plan;
   /** One verdict a sample; `margin` is the least proven lower bound of z_y - z_j. */
   verify(job: VerifyJob, o: v.InferOutput<S>): Verdict[];
   /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */

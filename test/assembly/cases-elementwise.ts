@@ -92,7 +92,11 @@ function lincomb(n: number, alias: number): CaseMaker {
   };
 }
 
-function toCentre(n: number, grow: number, tiny: number): CaseMaker {
+type Four = readonly [grow: number, tiny: number, a: number, b: number];
+const PLAIN: Four = [0, 0, 1, 0];
+const WIDENED: Four = [1e-3, 1e-5, 1.25, 1e-2];
+
+function toCentre(n: number, [grow, tiny, alpha, beta]: Four): CaseMaker {
   return (m, rng) => {
     const vlo = rng.floats(n);
     const vhi = vlo.map((v) => v + rng.next());
@@ -101,30 +105,37 @@ function toCentre(n: number, grow: number, tiny: number): CaseMaker {
     const centre = Array.from(vlo, (v, i) => f(f(0.5 * v) + f(0.5 * vhi[i]!)));
     const radius = centre.map((v, i) => {
       const d = Math.max(f(vhi[i]! - v), f(v - vlo[i]!));
-      return f(f(d + f(d * f(grow))) + f(tiny));
+      const e = f(f(d + f(d * f(grow))) + f(tiny));
+      return f(f(f(alpha) * e) + f(f(beta) * Math.abs(v)));
     });
     const outputs = [
       { at: c, want: centre, rel: 0, abs: 0 },
       { at: r, want: radius, rel: 0, abs: 0 },
     ];
-    return { label: `n=${n} grow=${grow}`, args: [n, lo, hi, c, r, grow, tiny], outputs };
+    const args = [n, lo, hi, c, r, grow, tiny, alpha, beta];
+    return { label: `n=${n} grow=${grow}`, args, outputs };
   };
 }
 
-function toEnds(n: number, grow: number, tiny: number): CaseMaker {
+function toEnds(n: number, [grow, tiny, scale, shift]: Four, large = false): CaseMaker {
   return (m, rng) => {
     const vc = rng.floats(n);
-    const vr = rng.floats(n).map(Math.abs);
+    // Radii that could overflow in sums are NaN with a scale.
+    const vr = rng.floats(n).map((v, i) => (large && i % 2 === 0 ? 2 ** 104 : Math.abs(v)));
     const [c, r] = [m.floats(vc), m.floats(vr)];
+    const far = Array.from(vr, (v) =>
+      scale === 1 ? v : v >= 2 ** 104 ? Number.NaN : f(f(v * f(scale)) + f(shift)),
+    );
     // In place: the ends replace centre and radius.
     const move = (v: number) => f(f(Math.abs(v) * f(grow)) + f(tiny));
-    const lo = Array.from(vc, (v, i) => f(v - vr[i]!)).map((v) => f(v - move(v)));
-    const hi = Array.from(vc, (v, i) => f(v + vr[i]!)).map((v) => f(v + move(v)));
+    const lo = far.map((d, i) => f(vc[i]! - d)).map((v) => f(v - move(v)));
+    const hi = far.map((d, i) => f(vc[i]! + d)).map((v) => f(v + move(v)));
     const outputs = [
       { at: c, want: lo, rel: 0, abs: 0 },
       { at: r, want: hi, rel: 0, abs: 0 },
     ];
-    return { label: `n=${n} grow=${grow}`, args: [n, c, r, c, r, grow, tiny], outputs };
+    const args = [n, c, r, c, r, grow, tiny, scale, shift];
+    return { label: `n=${n} grow=${grow} large=${large}`, args, outputs };
   };
 }
 
@@ -209,8 +220,10 @@ export const ELEMENTWISE: CaseTable = {
       },
   ),
   lincomb: SIZES.flatMap((n) => [0, 1, 2].map((alias) => lincomb(n, alias))),
-  interval_to_centre: SIZES.flatMap((n) => [toCentre(n, 0, 0), toCentre(n, 1e-3, 1e-5)]),
-  interval_to_ends: SIZES.flatMap((n) => [toEnds(n, 0, 0), toEnds(n, 1e-3, 1e-5)]),
+  interval_to_centre: SIZES.flatMap((n) => [toCentre(n, PLAIN), toCentre(n, WIDENED)]),
+  interval_to_ends: SIZES.flatMap((n) =>
+    [false, true].flatMap((large) => [toEnds(n, PLAIN, large), toEnds(n, WIDENED, large)]),
+  ),
   add: binary((a, b) => a + b),
   sub: binary((a, b) => a - b),
   mul: binary((a, b) => a * b),

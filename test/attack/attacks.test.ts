@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AttackJob, attack, pick, runAttack, wrongSamples } from '../../src/attack/attack';
 import { attacks } from '../../src/attack/attacks/registry';
 import type { DataSet } from '../../src/data/types';
+import { NORMS, type Norm } from '../../src/domain/balls';
 import { lower } from '../../src/nn/lower';
 import type { Model } from '../../src/nn/model';
 import { parseOptions } from '../../src/options';
@@ -36,17 +37,24 @@ const count = (broken: Uint8Array): number => broken.reduce((n, b) => n + b, 0);
 
 /** Every attack with its defaults, and in every norm it knows. */
 const cases = Object.entries(attacks).flatMap(([name, entry]) =>
-  ('norm' in entry.options.entries ? ['linf', 'l2'] : [undefined]).map((norm) => ({
+  ('norm' in entry.options.entries ? NORMS : [undefined]).map((norm) => ({
     title: [name, norm].filter(Boolean).join(' '),
     entry,
     options: parseOptions(entry.options, norm ? { norm } : {}, name) as never,
   })),
 );
 
+const LENGTHS: Readonly<Record<Norm, (delta: ArrayLike<number>) => number>> = {
+  linf: (delta) => Math.max(...Array.from(delta, Math.abs)),
+  l2: (delta) => Math.hypot(...Array.from(delta)),
+  l1: (delta) => Array.from(delta, Math.abs).reduce((a, b) => a + b, 0),
+};
+
 describe.each(cases)('$title', ({ entry, options }) => {
   const norm = entry.norm(options);
-  // An L2 ball reaches less far in every pixel.
-  const eps = norm === 'linf' ? EPS : 3 * EPS;
+  const lengthOf = LENGTHS[norm];
+  // Other balls reach less far in every pixel.
+  const eps = EPS * { linf: 1, l2: 3, l1: 8 }[norm];
 
   it('stays in its ball and in [0, 1], and says which norm it is', () => {
     for (const radius of [1e-6, 0.03, eps, 1]) {
@@ -59,11 +67,12 @@ describe.each(cases)('$title', ({ entry, options }) => {
         );
         expect(here!.every((v) => v >= 0 && v <= 1)).toBe(true);
         const delta = Array.from(here!, (v, p) => Math.abs(v - clean![p]!));
-        const length = norm === 'linf' ? Math.max(...delta) : Math.hypot(...delta);
-        expect(length).toBeLessThanOrEqual(radius * (1 + 1e-6) + 1e-7);
+        expect(lengthOf(delta)).toBeLessThanOrEqual(radius * (1 + 1e-6) + 1e-6);
       }
     }
-    expect(entry.describe(options, 0.1)).toContain(norm === 'linf' ? 'L-infinity' : 'L2');
+    expect(entry.describe(options, 0.1)).toContain(
+      { linf: 'L-infinity', l2: 'L2', l1: 'L1' }[norm],
+    );
     expect(entry.describe(options, 0.1)).toContain('0.1');
   });
 
@@ -71,7 +80,7 @@ describe.each(cases)('$title', ({ entry, options }) => {
     expect(count(runAttack(entry, options, jobOf({ eps: 1e-9 })).broken)).toBe(
       count(wrongSamples(model, jobOf().images, jobOf().labels)),
     );
-    const everywhere = norm === 'linf' ? 1 : 4;
+    const everywhere = { linf: 1, l2: 4, l1: 16 }[norm];
     const { broken } = runAttack(entry, options, jobOf({ eps: everywhere }));
     expect(count(broken)).toBeGreaterThanOrEqual(0.9 * COUNT);
   });
@@ -111,7 +120,7 @@ describe.each(cases)('$title', ({ entry, options }) => {
       const images = job.images.slice();
       for (const i of range(0, COUNT)) {
         const step = random.array([SIZE], -1, 1).data;
-        const length = norm === 'linf' ? 1 : Math.hypot(...step);
+        const length = norm === 'linf' ? 1 : lengthOf(step);
         step.forEach((d, p) => {
           const at = i * SIZE + p;
           images[at] = Math.min(1, Math.max(0, images[at]! + (eps * d) / length));

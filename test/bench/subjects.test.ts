@@ -14,7 +14,7 @@ import { type Engine, load } from '../../src/runtime/engine';
 const PLAN = { rounds: 1, samples: 1, warmSeconds: 0, leastSeconds: 1e-5 };
 
 const absent = (name: string): boolean =>
-  (name === 'peers' && !installed()) || (name === 'verifiers' && !present());
+  (['peers', 'pruned'].includes(name) && !installed()) || (name === 'verifiers' && !present());
 
 let engine: Engine;
 let [script, library] = ['', ''];

@@ -6,7 +6,7 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Certificate, type Claim, encode, seal } from '../../src/check/certificate';
 import { check, fingerprint, type Judgement, provenMargin } from '../../src/check/check';
-import { leastMargins } from '../../src/domain/interval';
+import { leastMargins } from '../../src/domain/margins';
 import { compile, type Network, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
 import { freeModel, type Model } from '../../src/nn/model';

@@ -1,7 +1,7 @@
 /** `verify` and `evaluate --verify`: arguments, answers, processes, kills; the real command line too. */
 import { readdir, readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Backend, JudgeFileJob } from '../../src/cli/backend';
+import type { Backend, EvaluateJob, JudgeFileJob } from '../../src/cli/backend';
 import { readJournal } from '../../src/recipe/journal';
 import type { Judgement } from '../../src/recipe/judge';
 import type { FileVerdict, VerifyFileJob } from '../../src/recipe/verify';
@@ -125,7 +125,36 @@ describe('evaluate --verify', () => {
       });
     }));
 
+  it('sets the norm of attack and verifiers', async () => {
+    const { seen, judge } = judging();
+    await run('evaluate m --verify crown,complete --norm l2', { judge });
+    expect(seen[0]).toMatchObject({
+      verifiers: [
+        { name: 'crown', norm: 'l2' },
+        { name: 'complete', norm: 'l2' },
+      ],
+      config: { evaluate: { attack: { name: 'pgd', norm: 'l2' } } },
+    });
+    const jobs: EvaluateJob[] = [];
+    const evaluate: Backend['evaluate'] = async (_, job) => {
+      jobs.push(job);
+      const half = { value: 0.5, correct: 1, total: 2, lo: 0.1, hi: 0.9 };
+      return { accuracies: { benign: half, era: half, vra: half }, contradictions: 0 };
+    };
+    const { stdout } = await run('evaluate m --verifier crown --norm l1', { evaluate });
+    expect(jobs[0]!.config.evaluate).toMatchObject({
+      verifier: { name: 'crown', norm: 'l1' },
+      attack: { norm: 'l1' },
+    });
+    expect(stdout).toMatch(/eps 0\.\d+ \(l1\), attack pgd, verifier crown/);
+  });
+
   it.each([
+    [
+      '--verify interval,crown --attack fgsm --norm l2',
+      /--norm: expected an attack and verifiers for l2 balls, got attack fgsm, verifier interval\. There are: attack pgd; verifier crown-ibp, crown, fast-lin, alpha-crown, complete\./,
+    ],
+    ['--verifier crown --norm l3', /--norm: .*got attack pgd, verifier crown\. .*attack none/],
     ['--verify intervall', /--verify: expected one of .*Did you mean "interval"/],
     ['--verify interval,interval', /--verify: expected each verifier once, got interval twice/],
     ['--verify interval --shard 3/3 --out x', /--shard: expected i\/n with i in \[0, n\)/],

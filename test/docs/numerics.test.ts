@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { project } from '../../src/attack/ascent';
 import { propagate } from '../../src/domain/domain';
-import { ball, interval, leastMargins } from '../../src/domain/interval';
+import { ball, interval } from '../../src/domain/interval';
+import { leastMargins } from '../../src/domain/margins';
 import { gamma, roundUp, tiny, U } from '../../src/domain/rounding';
 import { INPUT, type Network } from '../../src/nn/graph';
 import { freeModel, type Model, modelFrom } from '../../src/nn/model';

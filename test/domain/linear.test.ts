@@ -4,8 +4,8 @@
  * graphs, wild weights, every choice of slopes and of hidden bounds, and every norm.
  */
 import * as fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ALPHA, optimisedBounds } from '../../src/domain/alpha';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { ALPHA, type AlphaOptions, optimisedBounds } from '../../src/domain/alpha';
 import { inputSet, NORMS } from '../../src/domain/balls';
 import { propagate } from '../../src/domain/domain';
 import {
@@ -19,7 +19,7 @@ import { SLOPES } from '../../src/domain/relaxations';
 import { value } from '../../src/domain/value';
 import { compile, type Network, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
-import { freeModel, type Model } from '../../src/nn/model';
+import { freeModel, type Model, modelFrom } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
 import { mul, sum } from '../../src/tensor/ops/core';
 import { gradients } from '../../src/tensor/tape';
@@ -219,6 +219,86 @@ describe.each(binaries())('%s', (binary) => {
       expect(joint.reduce((a, b) => a + b)).toBeGreaterThan(best.reduce((a, b) => a + b));
       freeModel(model);
     }
+  });
+
+  it('optimised slopes: deterministic, in runs of any size, and no longer than there is a gain', () => {
+    const random = sampler(65);
+    const network = sequential(
+      'n',
+      [6],
+      [
+        ['dense', { units: 12 }],
+        ['relu'],
+        ['dense', { units: 9 }],
+        ['relu'],
+        ['dense', { units: 4 }],
+      ],
+    );
+    const model = modelOf(engine, network, randomWeights(compile(network), random));
+    const centre = random.array([3, 6]);
+    const climb = (width: number, options: Partial<AlphaOptions>) => {
+      const run = vi.spyOn(engine, 'run');
+      const bounds = step(engine, () => {
+        const box = boxAround(centre, width);
+        const [lo, hi] = [box.lo, box.hi].map((t) => input(engine, t.data, t.shape));
+        const set = { box: { lo: lo!, hi: hi! } };
+        const scene = { ...hiddenBounds(model, set, { sound: true }), chunk: null };
+        const rows = marginRows(scene, [0, 1, 2]);
+        return optimisedBounds(scene, rows, { ...ALPHA, steps: 300, ...options });
+      });
+      const { length } = run.mock.calls.filter(([name]) => name === 'adam');
+      run.mockRestore();
+      return { bounds, updates: length };
+    };
+    for (const hidden of [false, true]) {
+      const first = climb(0.3, { enough: false, hidden });
+      expect(climb(0.3, { enough: false, hidden })).toEqual(first);
+      // Flat long before its steps are used up; two nodes have slopes, and with `hidden` one of them twice.
+      expect(first.updates).toBeGreaterThan(5);
+      expect(first.updates).toBeLessThan(3 * 290);
+      const one = climb(0.3, { enough: false, hidden, steps: 1 });
+      expect(one.updates).toBe(0);
+      first.bounds.forEach((bound, r) => void expect(bound).toBeGreaterThanOrEqual(one.bounds[r]!));
+      expect(first.bounds.some((bound, r) => bound > one.bounds[r]!)).toBe(true);
+    }
+    // Rows do not know of each other, but for when a run ends.
+    const together = climb(0.3, { enough: false, steps: 10 });
+    const apart = climb(0.3, { enough: false, steps: 10, memory: 1 });
+    expect(apart.bounds).toEqual(together.bounds);
+    expect(apart.updates).toBeGreaterThan(3 * together.updates);
+    freeModel(model);
+  });
+
+  it('optimised slopes: stop where all rows are certified', () => {
+    const network = sequential(
+      'n',
+      [2],
+      [['dense', { units: 3 }], ['relu'], ['dense', { units: 2 }]],
+    );
+    const values: Record<string, number[]> = {
+      'dense1.weight': [1, 1, 1, -1, -1, 1],
+      'dense1.bias': [0, 0, 0],
+      'dense2.weight': [1, 1, 1, 0, 0, 0],
+      'dense2.bias': [2, 0],
+    };
+    const model = modelFrom(engine, network, (name) => values[name]!);
+    const run = vi.spyOn(engine, 'run');
+    const of = (enough: boolean): { bound: number; updates: number } => {
+      run.mockClear();
+      const [bound] = step(engine, () => {
+        const [lo, hi] = [-1, 1].map((end) => input(engine, [end, end], [1, 2]));
+        const scene = hiddenBounds(model, { box: { lo: lo!, hi: hi! } }, { sound: true });
+        const rows = marginRows(scene, [0]);
+        return optimisedBounds({ ...scene, chunk: null }, rows, { ...ALPHA, enough });
+      });
+      return { bound: bound!, updates: run.mock.calls.filter(([name]) => name === 'adam').length };
+    };
+    const [stopped, full] = [of(true), of(false)];
+    run.mockRestore();
+    expect(stopped.bound).toBeGreaterThan(0);
+    expect(stopped.updates).toBeLessThan(full.updates);
+    expect(full.bound).toBeGreaterThanOrEqual(stopped.bound);
+    freeModel(model);
   });
 });
 

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { logits } from '../../src/domain/classifier';
-import { leastMargins } from '../../src/domain/interval';
+import { leastMargins } from '../../src/domain/margins';
 import { type CompactModel, EspalierError, openModel } from '../../src/edge/index';
 import { compactFile } from '../../src/io/compact-write';
 import { compile, type Network, sequential } from '../../src/nn/graph';

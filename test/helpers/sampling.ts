@@ -15,6 +15,8 @@ import { input, step, type Tensor } from '../../src/tensor/tensor';
 import { violation } from './close';
 
 const BATCH = 500;
+/** Of no other consumer of random numbers; every round has a seed of its own, so points are new. */
+const STREAM = 99;
 
 export interface Sampling {
   /** [n, ...input] in [0, 1]. */
@@ -25,6 +27,8 @@ export interface Sampling {
   readonly points: number;
   /** What verifiers claim: lower bounds of the least margin of each image. */
   readonly floors?: ArrayLike<number>;
+  /** Other seeds, other points. */
+  readonly seed?: number;
 }
 
 export interface Sampled {
@@ -35,44 +39,36 @@ export interface Sampled {
   readonly coverage: number;
 }
 
-/** Turns the ends [1, size] of box number i into `BATCH` points [BATCH, size] of it. */
-type Draw = (lo: Tensor, hi: Tensor, i: number) => Tensor;
+/** Turns the ends [1, size] of box i into `BATCH` points of it, by numbers u in [0, 1], [BATCH, size]. */
+type Draw = (lo: Tensor, hi: Tensor, i: number, u: Tensor) => Tensor;
 
 /** u = 0 and 1 give lo and hi, bit by bit. */
 const corner = (lo: Tensor, hi: Tensor, u: Tensor, rest: Tensor): Tensor =>
   add(mul(u, hi), mul(rest, lo));
 const other = (u: Tensor): Tensor => affine(u, -1, 1);
 
+const above = (u: Tensor, at: number): Tensor => heaviside(affine(u, 1, -at));
+
 /**
  * Kinds of points, in turns: of the inside, corners at random, and corners that push a logit up or
- * down (by the sign of its gradient at the image) with one pixel in ten at random. `kept` holds what
- * all boxes share.
+ * down (by the sign of its gradient at the image) with one pixel in ten at random.
  */
-function draws(model: Model, images: Tensor): { kept: readonly Tensor[]; all: readonly Draw[] } {
-  const { engine } = model;
-  const size = images.shape[1]!;
-  const inside = step(engine, () => uniform(engine, [BATCH, size], { seed: 1, stream: 99 }));
-  const [one, few] = [0.5, 0.9].map((at, seed) =>
-    step(engine, () =>
-      heaviside(affine(uniform(engine, [BATCH, size], { seed, stream: 98 }), 1, -at)),
-    ),
-  ) as [Tensor, Tensor];
-  const up = step(engine, () => directions(model, images));
-  const ways = up.shape[1]!;
-  const push: Draw = (lo, hi, i) => {
-    const flips = reshape(few, [BATCH / ways, ways, size]);
-    const way = reshape(slice(up, 0, i, i + 1), [ways, size]);
-    const u = reshape(add(mul(flips, other(way)), mul(other(flips), way)), [BATCH, size]);
-    return corner(lo, hi, u, other(u));
-  };
-  return {
-    kept: [inside, one, few, up, images],
-    all: [
-      (lo, hi) => minimum(maximum(add(lo, mul(inside, sub(hi, lo))), lo), hi),
-      (lo, hi) => corner(lo, hi, one, other(one)),
-      push,
-    ],
-  };
+function draws(up: Tensor): readonly Draw[] {
+  const [, ways, size] = up.shape as [number, number, number];
+  return [
+    (lo, hi, _, u) => minimum(maximum(add(lo, mul(u, sub(hi, lo))), lo), hi),
+    (lo, hi, _, u) => {
+      const one = above(u, 0.5);
+      return corner(lo, hi, one, other(one));
+    },
+    (lo, hi, i, u) => {
+      const flips = reshape(above(u, 0.9), [BATCH / ways, ways, size]);
+      const way = reshape(slice(up, 0, i, i + 1), [ways, size]);
+      const at = add(mul(flips, other(way)), mul(other(flips), way));
+      const flat = reshape(at, [BATCH, size]);
+      return corner(lo, hi, flat, other(flat));
+    },
+  ];
 }
 
 /** [n, 2 classes, size]: 1 where a pixel increases (then: decreases) each logit, else 0. */
@@ -92,7 +88,7 @@ function directions({ engine, graph, params }: Model, images: Tensor): Tensor {
 /** Runs the network over all points and reports the first that leaves bounds or margins. */
 export function sampleBoxes(
   model: Model,
-  { images, labels, eps, points, floors = [] }: Sampling,
+  { images, labels, eps, points, floors = [], seed = 0 }: Sampling,
 ): Sampled {
   const { engine, graph, params } = model;
   const shape = graph.network.input;
@@ -106,7 +102,8 @@ export function sampleBoxes(
     const ends = [box.lo, box.hi].map((t) => reshape(t, [n, size]));
     return { centre, ends, lo: out.lo.read(), hi: out.hi.read(), margins: margins.read() };
   });
-  const { all, kept } = draws(model, bounds.centre);
+  const up = step(engine, () => directions(model, bounds.centre));
+  const all = draws(up);
   const seen = Array.from(bounds.lo, () => [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]);
   const rounds = Math.ceil(points / BATCH);
   let found: string | undefined;
@@ -115,7 +112,8 @@ export function sampleBoxes(
     const draw = all[Math.floor(round / n) % all.length]!;
     const z = step(engine, () => {
       const [lo, hi] = bounds.ends.map((t) => slice(t, 0, i, i + 1));
-      const x = reshape(draw(lo!, hi!, i), [BATCH, ...shape]);
+      const u = uniform(engine, [BATCH, size], { seed: seed * 2 ** 32 + round, stream: STREAM });
+      const x = reshape(draw(lo!, hi!, i, u), [BATCH, ...shape]);
       return propagate(graph, params, value, x).read();
     });
     const own = (values: Float32Array): Float32Array => values.subarray(i * k, (i + 1) * k);
@@ -130,7 +128,7 @@ export function sampleBoxes(
       if (v > range[1]!) range[1] = v;
     });
   }
-  for (const t of new Set([...kept, ...bounds.ends])) t.free();
+  for (const t of [up, bounds.centre, ...bounds.ends]) t.free();
   const shares = seen.map(([a, b], j) => Math.max(0, b! - a!) / (bounds.hi[j]! - bounds.lo[j]!));
   const coverage = shares.reduce((a, b) => a + b, 0) / shares.length;
   return { points: rounds * BATCH, violation: found, coverage };

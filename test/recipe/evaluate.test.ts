@@ -103,6 +103,46 @@ describe('evaluate', () => {
     }
   });
 
+  it('counts of an attack in another norm what lies in the ball of the verifier', async () => {
+    for (const [norm, eps] of [
+      ['l2', 0.27],
+      ['l1', 0.27],
+      ['linf', 0.06],
+    ] as const) {
+      const verifier = { name: 'crown', norm };
+      const attack = { name: 'pgd', steps: 20, norm: norm === 'linf' ? 'l1' : 'linf' };
+      const config = settings({ eps, verifier, attack });
+      const { accuracies, contradictions } = await evaluate(model, set, set.test, config);
+      const { era, vra } = accuracies;
+      // More is proven of the smaller ball than is left of the larger one.
+      if (norm !== 'linf') expect(vra.correct).toBeGreaterThan(era.correct);
+      expect(vra.correct).toBeGreaterThan(0);
+      expect(contradictions).toBe(0);
+    }
+    const registry = verifiers as Record<string, Verifier>;
+    registry.credulous = {
+      ...registry.crown!,
+      verify: ({ labels }) =>
+        Array.from(labels, () => ({ verdict: 'certified', margin: 1 }) as const),
+    };
+    try {
+      const verifier = { name: 'credulous', norm: 'l2' };
+      const of = (norm: string, eps: number) =>
+        evaluate(
+          model,
+          set,
+          set.test,
+          settings({ eps, verifier, attack: { name: 'pgd', steps: 20, norm } }),
+        );
+      const [far, inside] = [await of('linf', 0.27), await of('l2', 1)];
+      expect(far.contradictions).toBeLessThan(60 - far.accuracies.era.correct);
+      expect(inside.contradictions).toBe(60 - inside.accuracies.era.correct);
+      expect(inside.contradictions).toBeGreaterThan(60 - inside.accuracies.benign.correct);
+    } finally {
+      delete registry.credulous;
+    }
+  });
+
   it('tells its progress and stops when asked', async () => {
     const events: RunEvent[] = [];
     const onEvent = (event: RunEvent): void => void events.push(event);

@@ -6,21 +6,23 @@ import { answer, INSTANCES } from '../goldens/vnnlib';
 
 describe.skipIf(!PRESENT)('VNN-LIB (skipped where ../shared/goldens is absent)', () => {
   let engine: Engine;
+  const answered: string[] = [];
   beforeAll(async () => {
     engine = await load({ threads: 2 });
   });
   afterAll(() => engine.close());
 
-  it('answers at least 12 of 17 and none wrongly', async () => {
-    let answered = 0;
-    for (const instance of INSTANCES) {
-      const verdict = await answer(engine, instance, { seconds: 60 });
-      if (verdict.answer === 'sat' || verdict.answer === 'unsat') {
-        expect(verdict.answer, instance.id).toBe(instance.expected_vnnlib);
-        answered++;
-      } else expect(Number.isFinite(verdict.bound), instance.id).toBe(true);
-    }
+  it.each(INSTANCES.map((one) => [one.id, one] as const))('%s: not wrong', async (id, instance) => {
+    const verdict = await answer(engine, instance, { seconds: 60 });
+    if (verdict.answer === 'sat' || verdict.answer === 'unsat') {
+      expect(verdict.answer).toBe(instance.expected_vnnlib);
+      answered.push(id);
+    } else expect(Number.isFinite(verdict.bound)).toBe(true);
+  });
+
+  it('answers at least 12 of 17', () => {
     expect(INSTANCES).toHaveLength(17);
-    expect(answered).toBeGreaterThanOrEqual(12);
+    console.info(`${answered.length} of 17 answered`);
+    expect(answered.length).toBeGreaterThanOrEqual(12);
   });
 });

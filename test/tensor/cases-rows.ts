@@ -1,6 +1,7 @@
 /** Cases of rows of coefficients against tables of lines, and of rows of a convolution's matrix. */
 import { conv2dRows, convSize } from '../../src/tensor/ops/product';
 import * as rows from '../../src/tensor/ops/rows';
+import { addWindows, takeWindows } from '../../src/tensor/ops/windows';
 import { nd, tabulate } from '../helpers/nd';
 import { sampler } from '../helpers/random';
 
@@ -126,4 +127,57 @@ const CONV_ROWS = [
   };
 });
 
-export const ROWS: readonly OpCase[] = [...RELAX, ...DOT, ...COLUMNS, LARGEST, ...CONV_ROWS];
+/** Windows inside of the planes, over their edges and corners, all outside; larger than a plane; none. */
+const WINDOWS = [
+  { image: [1, 0, 1], top: [0, 2, 1], left: [1, 0, 2], size: [2, 3] },
+  { image: [0, 1, 1, 0, 0], top: [-1, 3, -2, 9, 0], left: [4, -2, -1, 0, -7], size: [3, 2] },
+  { image: [1], top: [-1], left: [-2], size: [6, 8] },
+  { image: [], top: [], left: [], size: [2, 2] },
+].flatMap(({ size, ...corners }): OpCase[] => {
+  const [planes, [height, width]] = [[2, 3, 4, 5], size as [number, number]];
+  const windows = [corners.image.length, 3, height, width];
+  const place = (i: number, y: number, x: number): readonly [number, number] => [
+    y + corners.top[i]!,
+    x + corners.left[i]!,
+  ];
+  return [
+    {
+      op: 'takeWindows',
+      about: `${size} at ${corners.top}`,
+      inputs: [random.array(planes)],
+      run: ([x]) => takeWindows(x!, corners, [height, width]),
+      reference: ([x]) =>
+        tabulate(windows, ([i, c, y, z]) => {
+          const [py, px] = place(i!, y!, z!);
+          const isInside = py >= 0 && py < 4 && px >= 0 && px < 5;
+          return isInside ? x!.data[((corners.image[i!]! * 3 + c!) * 4 + py) * 5 + px]! : 0;
+        }),
+    },
+    {
+      op: 'addWindows',
+      about: `${size} at ${corners.top}`,
+      inputs: [random.array(windows)],
+      run: ([x]) => addWindows(x!, corners, planes),
+      reference: ([x]) =>
+        tabulate(planes, ([image, c, y, z]) => {
+          let total = 0;
+          tabulate(windows, ([i, channel, v, w]) => {
+            const [py, px] = place(i!, v!, w!);
+            const isHere = corners.image[i!] === image && channel === c && py === y && px === z;
+            if (isHere) total += x!.data[((i! * 3 + c!) * height + v!) * width + w!]!;
+            return 0;
+          });
+          return total;
+        }),
+    },
+  ];
+});
+
+export const ROWS: readonly OpCase[] = [
+  ...RELAX,
+  ...DOT,
+  ...COLUMNS,
+  LARGEST,
+  ...CONV_ROWS,
+  ...WINDOWS,
+];

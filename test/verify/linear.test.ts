@@ -7,9 +7,10 @@ import { lower } from '../../src/nn/lower';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
 import { parseOptions } from '../../src/options';
 import { type Engine, load } from '../../src/runtime/engine';
+import { sizeOf } from '../../src/tensor/shape';
 import { input, step } from '../../src/tensor/tensor';
 import { objectives } from '../../src/train/objectives/registry';
-import { batchSize, sampleBytes } from '../../src/verify/linear';
+import { batchSize } from '../../src/verify/memory';
 import type { Verdict, Verifier, VerifyJob } from '../../src/verify/verifier';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { sampler } from '../helpers/random';
@@ -72,39 +73,107 @@ describe('verifiers by linear bounds', () => {
       expect(run(name, job, { memory: 2 ** 20 })).toEqual(run(name, job));
   });
 
-  it('answers unknown where the engine has no memory left, and leaves it usable', async () => {
-    const small = await load({ threads: 1, maxMemory: 24 * 2 ** 20 });
-    const network = sequential(
-      'n',
-      [1, 48, 48],
-      [
-        ['conv2d', { channels: 16, kernel: 3, padding: 1 }],
-        ['relu'],
-        ['conv2d', { channels: 8, kernel: 3, padding: 1 }],
-        ['relu'],
-        ['flatten'],
-        ['dense', { units: 3 }],
-      ],
+  const NETWORK = sequential(
+    'n',
+    [1, 48, 48],
+    [
+      ['conv2d', { channels: 16, kernel: 3, padding: 1 }],
+      ['relu'],
+      ['conv2d', { channels: 8, kernel: 3, padding: 1 }],
+      ['relu'],
+      ['flatten'],
+      ['dense', { units: 3 }],
+    ],
+  );
+  const within = async (
+    maxMemory: number,
+    work: (job: VerifyJob) => void,
+    network = NETWORK,
+  ): Promise<void> => {
+    const own = await load({ threads: 1, maxMemory });
+    const model = createModel(own, network, { seed: 1 });
+    const images = Float32Array.from(sampler(5).array([9, sizeOf(network.input)], 0, 1).data);
+    work({ model, images, labels: Int32Array.from({ length: 9 }, (_, i) => i % 3), eps: 1e-4 });
+    // The engine is of use afterwards.
+    expect(run('interval', { ...jobOf(model, 0), images, labels: new Int32Array(9) })).toHaveLength(
+      9,
     );
-    const model = createModel(small, network, { seed: 1 });
-    const images = Float32Array.from(sampler(5).array([4, 48 * 48], 0, 1).data);
-    const job = { model, images, labels: Int32Array.from([0, 1, 2, 0]), eps: 0.1 };
-    for (const name of ['crown', 'alpha-crown']) {
-      const verdicts = run(name, job, { memory: 2 ** 30 });
-      expect(verdicts.map(({ verdict }) => verdict)).toEqual(new Array(4).fill('unknown'));
-      const reasons = verdicts.map((v) => (v.verdict === 'unknown' ? v.reason : ''));
-      for (const reason of reasons) expect(reason).toMatch(/memory.*asked|memory.*request/);
-    }
-    expect(run('interval', { ...job, eps: 1e-9 })).toHaveLength(4);
     freeModel(model);
-    small.close();
+    own.close();
+  };
+  const MiB = 2 ** 20;
+  const SMALL = sequential(
+    'n',
+    [1, 10, 10],
+    [
+      ['conv2d', { channels: 6, kernel: 3, padding: 1 }],
+      ['relu'],
+      ['conv2d', { channels: 4, kernel: 3, stride: 2 }],
+      ['relu'],
+      ['flatten'],
+      ['dense', { units: 12 }],
+    ],
+  );
+
+  it('answers unknown, with the reason, where memory does not do for one image', () =>
+    within(3 * MiB, (job) => {
+      for (const name of Object.keys(verifiers)) {
+        const options = 'memory' in verifiers[name]!.options.entries ? { memory: 2 ** 30 } : {};
+        const verdicts = run(name, { ...job, eps: 0.1 }, options);
+        expect(verdicts.map(({ verdict }) => verdict)).toEqual(new Array(9).fill('unknown'));
+        for (const one of verdicts)
+          expect(one).toMatchObject({
+            reason: expect.stringMatching(/memory.*asked|memory.*request/),
+          });
+      }
+    }));
+
+  it('takes fewer images at a time where memory does not do for all, with the same answers', async () => {
+    const answers: Verdict[][][] = [];
+    for (const limit of [1024, 18])
+      await within(limit * MiB, (job) => {
+        answers.push(
+          ['interval', 'crown-ibp', 'crown', 'fast-lin'].map((name) => {
+            const options = name === 'interval' ? {} : { memory: 2 ** 30 };
+            const verdicts = run(name, job, options);
+            expect(job.model.engine.arena.highWater > 10 * MiB).toBe(true);
+            return verdicts;
+          }),
+        );
+      });
+    expect(answers[1]).toEqual(answers[0]);
+    expect(answers[0]!.flat().some(({ verdict }) => verdict === 'certified')).toBe(true);
   });
 
-  it('plans batches by what they take', () => {
+  it('plans batches by what they take, which is no more', async () => {
     const { graph } = models[0]!;
-    expect(sampleBytes(graph)).toBeGreaterThan(0);
     expect(batchSize(graph, 1)).toBe(1);
     expect(batchSize(graph, 2 ** 40)).toBe(32);
+    for (const [name, options] of [
+      ['crown-ibp', {}],
+      ['crown', {}],
+      ['crown', { memory: 4 * MiB }],
+      ['fast-lin', { hidden: 'all' }],
+      ['alpha-crown', { steps: 2 }],
+      ['alpha-crown', { steps: 2, memory: 2 * MiB }],
+      ['alpha-crown', { steps: 2, joint: true }],
+    ] as const)
+      await within(
+        1024 * MiB,
+        (job) => {
+          const entry = verifiers[name]!;
+          const settings = parseOptions(entry.options, options, name);
+          const { samples, bytes } = entry.plan!(job.model, 9, settings);
+          const before = job.model.engine.arena.highWater;
+          run(name, { ...job, eps: 0.01 }, options);
+          const { highWater } = job.model.engine.arena;
+          expect(before).toBeLessThan(highWater);
+          expect(highWater, `${name} ${JSON.stringify(options)}`).toBeLessThanOrEqual(bytes);
+          expect(highWater).toBeGreaterThan(bytes / 8);
+          expect(samples).toBeGreaterThan(0);
+        },
+        SMALL,
+      );
   });
 
   it('shows bounds whose margins are the verdicts', () => {

@@ -3,14 +3,14 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { wrongSamples } from '../../src/attack/attack';
 import { EspalierError } from '../../src/errors';
 import { compile, type Network, sequential } from '../../src/nn/graph';
-import { freeModel, type Model } from '../../src/nn/model';
+import { freeModel, type Model, modelFrom } from '../../src/nn/model';
 import { parseOptions } from '../../src/options';
 import { type Engine, load } from '../../src/runtime/engine';
 import { intervalRows } from '../../src/verify/bounds';
 import { Budget, type BudgetLimits } from '../../src/verify/budget';
 import { outputsAt } from '../../src/verify/descent';
 import type { Outcome, SearchProgress } from '../../src/verify/outcome';
-import { replay } from '../../src/verify/replay';
+import { inOtherBinary, replay } from '../../src/verify/replay';
 import { finish, type SearchOptions, verifySpecification } from '../../src/verify/search';
 import {
   ballRegion,
@@ -95,13 +95,56 @@ describe.each(binaries())('%s', (binary) => {
 
   const checkWitness = (model: Model, specification: Specification, outcome: Outcome): void => {
     if (outcome.verdict !== 'falsified') throw new Error(`expected falsified: ${outcome.verdict}`);
-    const { x, y, exact } = outcome.witness;
+    const { x, y, exact, other } = outcome.witness;
     expect(inside(specification.region, x)).toBe(true);
     expect(outputsAt(model, Float32Array.from(x), 1)).toEqual(y);
     expect(replay(model, x)).toEqual(exact);
     expect(slackOf(specification.unsafe, y)).toBeLessThanOrEqual(0);
     expect(slackOf(specification.unsafe, exact)).toBeLessThanOrEqual(0);
+    expect(other?.binary).toBe(binaries().find((one) => one !== binary));
+    if (other) expect(slackOf(specification.unsafe, other.y)).toBeLessThanOrEqual(0);
   };
+
+  it('takes no point for a witness that one of its runs finds safe, and names that run', () => {
+    const other = binaries().find((one) => one !== binary);
+    let disputes = 0;
+    // A sum that cancels to what roundings left: of every run another number.
+    const a = 1 + 2 ** -12;
+    for (const terms of [
+      [2 ** 25, 1, -(2 ** 25)],
+      [1, 2 ** 25, -(2 ** 25), 1],
+      [-(1 + 2 ** -11), a],
+      [a, -(1 + 2 ** -11)],
+    ])
+      for (const rhs of [0, 2 ** -25, 0.5, 1, 1.5, 2]) {
+        const network = sequential('sum', [terms.length], [['dense', { units: 1 }]]);
+        const model = modelFrom(engine, network, (name) => (name.endsWith('bias') ? [0] : terms));
+        const x = Float64Array.from(terms, (t) => (t === a ? a : 1));
+        const specification = below({ lo: x, hi: x }, rhs);
+        const runs = {
+          [`float32 (${binary})`]: outputsAt(model, Float32Array.from(x), 1),
+          float64: replay(model, x),
+          ...(other && { [`float32 (${other})`]: inOtherBinary(model, Float32Array.from(x))!.y }),
+        };
+        const safe = Object.keys(runs).filter(
+          (name) => !(slackOf(specification.unsafe, runs[name]!) <= 0),
+        );
+        const found = search(model, specification);
+        if (safe.length === 0) checkWitness(model, specification, found);
+        else expect(found.verdict).not.toBe('falsified');
+        if (safe.length > 0 && safe[0] !== Object.keys(runs)[0]) {
+          disputes++;
+          expect(found).toMatchObject({
+            verdict: 'unknown',
+            reason: expect.stringContaining(
+              `an input is unsafe in float32 (${binary}), but not in ${safe[0]}`,
+            ),
+          });
+        }
+        freeModel(model);
+      }
+    expect(disputes).toBeGreaterThan(0);
+  });
 
   it('agrees with exact minima of one-input networks, just below and just above', () => {
     for (let seed = 0; seed < 12; seed++) {

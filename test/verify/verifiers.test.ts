@@ -1,8 +1,9 @@
 /** Every verifier of the registry: what it certifies, no attack breaks; what it cannot, it says. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runAttack, wrongSamples } from '../../src/attack/attack';
+import { outside, runAttack, wrongSamples } from '../../src/attack/attack';
 import { attacks } from '../../src/attack/attacks/registry';
 import type { DataSet } from '../../src/data/types';
+import type { Norm } from '../../src/domain/balls';
 import { lower } from '../../src/nn/lower';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
 import { parseOptions } from '../../src/options';
@@ -69,6 +70,35 @@ describe.each(binaries())('%s', (binary) => {
         }
       // Of 4 networks, 6 radii and 60 samples: else nothing was tested.
       expect(proven).toBeGreaterThan(300);
+    });
+
+    it('in other norms certifies more than of the box around, and nothing that an attack breaks', () => {
+      if (!('norm' in entry.options.entries)) return;
+      const of = (norm: Norm) => parseOptions(entry.options, { norm }, name) as never;
+      const model = models.get('crown-ibp')!;
+      for (const norm of ['l2', 'l1'] as const) {
+        let [ball, box] = [0, 0];
+        for (const eps of [0.1, 0.3, 0.6]) {
+          const job = jobOf(model, eps);
+          const verdicts = entry.verify(job, of(norm));
+          const around = entry.verify(job, options);
+          ball += certified(verdicts).filter(Boolean).length;
+          box += certified(around).filter(Boolean).length;
+          const pgd = attacks.pgd!;
+          const index = Int32Array.from(range(0, COUNT));
+          const settings = parseOptions(pgd.options, { norm }, 'pgd');
+          const { broken } = runAttack(pgd, settings, { ...job, index, seed: 1 });
+          verdicts.forEach((verdict, i) => {
+            expect(verdict.verdict === 'certified' && broken[i] === 1).toBe(false);
+            if (verdict.verdict !== 'falsified') return;
+            const x = job.images.subarray(i * SIZE, (i + 1) * SIZE);
+            expect(outside({ norm, eps: eps * (1 + 1e-6) }, x, verdict.witness)).toBeUndefined();
+          });
+        }
+        expect(ball).toBeGreaterThan(box);
+      }
+      expect(entry.describe(of('l1'), 0.1)).toContain('L1');
+      expect(entry.norm!(of('l1'))).toBe('l1');
     });
 
     it('gives one verdict a sample, with all that belongs to it', () => {

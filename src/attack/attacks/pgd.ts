@@ -3,6 +3,7 @@
  * best point so far is kept for each sample, and samples already broken are not attacked again.
  */
 import * as v from 'valibot';
+import { NORMS } from '../../domain/balls';
 import { logits } from '../../domain/classifier';
 import { choice, real, whole } from '../../options';
 import { STREAMS } from '../../tensor/philox';
@@ -15,11 +16,12 @@ const options = v.strictObject({
   restarts: v.optional(whole(1), 1),
   /** Step length as a share of eps; null is 2.5 / steps, at least 1 / 10. */
   stepSize: v.optional(v.nullable(real(0, 2)), null),
-  norm: v.optional(choice(['linf', 'l2']), 'linf'),
+  norm: v.optional(choice(NORMS), 'linf'),
   randomStart: v.optional(v.boolean(), true),
 });
 type Options = v.InferOutput<typeof options>;
 
+const NAMES = { linf: 'L-infinity', l2: 'L2', l1: 'L1' };
 const shareOf = ({ stepSize, steps }: Options): number => stepSize ?? Math.max(2.5 / steps, 0.1);
 
 export const pgd = attack({
@@ -27,7 +29,7 @@ export const pgd = attack({
   options,
   describe: (o, eps) =>
     `PGD-${o.steps}, ${o.restarts} restart${o.restarts > 1 ? 's' : ''}, ${
-      o.norm === 'l2' ? 'L2' : 'L-infinity'
+      NAMES[o.norm]
     }, eps ${eps}, step ${Number((shareOf(o) * eps).toPrecision(4))}`,
   norm: (o) => o.norm,
   run(job, o) {

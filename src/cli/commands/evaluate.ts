@@ -7,7 +7,15 @@ import { configArgs, dataArgs, engineArgs, epsArg, foreignArgs, modelArg, shared
 import { type Command, type Context, EXIT } from '../command';
 import { print, printJson } from '../io';
 import { modelConfig, readOptions, withEngine } from '../job';
-import { accuracyTable, certifyArgs, refuseLonely, runJudge } from '../judge';
+import {
+  accuracyTable,
+  certifyArgs,
+  normArg,
+  normed,
+  normText,
+  refuseLonely,
+  runJudge,
+} from '../judge';
 import { attackSection, dataSection, verifierSection } from '../registries';
 
 /** Options of commands that measure the three accuracies. */
@@ -33,6 +41,7 @@ export const command: Command = {
     ...modelArg,
     ...foreignArgs,
     ...evaluationArgs,
+    ...normArg,
     ...certifyArgs,
     ...shared,
     ...engineArgs,
@@ -44,6 +53,7 @@ export const command: Command = {
       'another radius, fewer images',
     ],
     ['espalier evaluate m.safetensors --set evaluate.attack.steps=100', 'a stronger attack'],
+    ['espalier evaluate m.safetensors --verifier crown --norm l2 --eps 0.5', 'L2 balls'],
     [
       'espalier evaluate m.safetensors --verify interval --radius --out radii',
       'the largest certified radius of each image, on all processors; the same command resumes',
@@ -62,8 +72,13 @@ export const command: Command = {
     const certified = values.text('verify') !== undefined || values.on('radius');
     refuseLonely(values, certified);
     if (certified) return runJudge(context, { model, as, config });
+    const { attack, verifiers } = await normed(values, config, [config.evaluate.verifier]);
+    const used = {
+      ...config,
+      evaluate: { ...config.evaluate, attack, verifier: verifiers[0]! },
+    };
     const { accuracies, contradictions } = await withEngine(context, (job) =>
-      backend.evaluate(job.engine, { ...job, model, as, config }),
+      backend.evaluate(job.engine, { ...job, model, as, config: used }),
     );
     if (values.on('json'))
       printJson(io, {
@@ -73,7 +88,7 @@ export const command: Command = {
         ...accuracies,
         contradictions,
       });
-    else print(io, accuracyText(model, { accuracies, contradictions }, config));
+    else print(io, accuracyText(model, { accuracies, contradictions }, used));
     return contradictions > 0 ? EXIT.badNews : EXIT.done;
   },
 };
@@ -103,4 +118,4 @@ export const accuracyText = (
   { accuracies, contradictions }: Evaluation,
   { evaluate: { eps: radius, attack, verifier } }: Config,
 ): string =>
-  `${accuracyTable(name, accuracies)}\neps ${radius}, attack ${attack.name}, verifier ${verifier.name}, contradictions ${contradictions}`;
+  `${accuracyTable(name, accuracies)}\neps ${radius}${normText(attack)}, attack ${attack.name}, verifier ${verifier.name}, contradictions ${contradictions}`;

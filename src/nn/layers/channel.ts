@@ -36,6 +36,7 @@ const channelwise = {
   bias: (p: Params) => p.shift,
   terms: () => 2,
   backTerms: () => 1,
+  channelwise: true,
 } as const satisfies Partial<AffineLayer>;
 
 const vector = (size: number, init: number | readonly number[], trainable: boolean): ParamSpec =>
@@ -68,6 +69,7 @@ export const elementwise = affineLayer({
   about: 'one scale and shift a value',
   options: v.strictObject({}),
   flow: () => ({ way: 'fixed' }),
+  channelwise: false,
   params: ([input]) => ({ scale: numbers(input!, 1, true), shift: numbers(input!, 0, true) }),
 });
 

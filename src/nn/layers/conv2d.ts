@@ -70,8 +70,8 @@ export const conv2d = affineLayer({
   applyAbs(r, p, o, extra) {
     const support = supportFor(p.weight!, sizesOf(r.shape.slice(1), o), r.shape[0]!);
     return support
-      ? supportedRadius(r, abs(p.weight!), support, extra)
-      : grouped(r, abs(p.weight!), o, extra);
+      ? supportedRadius(r, p.absolute ?? abs(p.weight!), support, extra)
+      : grouped(r, p.absolute ?? abs(p.weight!), o, extra);
   },
   transpose(g, p, o, [c, h, w]) {
     const support = supportFor(p.weight!, sizesOf([c!, h!, w!], o), g.shape[0]!);

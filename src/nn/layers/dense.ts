@@ -40,8 +40,8 @@ export const dense = affineLayer({
   applyAbs(r, p, _, extra) {
     const support = supportFor(p.weight!, sizesOf(p.weight!), r.shape[0]!);
     return support
-      ? supportedRadius(r, abs(p.weight!), support, extra)
-      : matmul(r, abs(p.weight!), { tb: true, bias: extra });
+      ? supportedRadius(r, p.absolute ?? abs(p.weight!), support, extra)
+      : matmul(r, p.absolute ?? abs(p.weight!), { tb: true, bias: extra });
   },
   transpose(g, p) {
     const support = supportFor(p.weight!, sizesOf(p.weight!), g.shape[0]!);

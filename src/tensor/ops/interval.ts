@@ -1,7 +1,8 @@
 /**
  * Between the two descriptions of a box: its ends (lo, hi), and its centre and radius. With
- * `grow` and `tiny` both directions round outwards (domain/rounding.ts says by how much); gradients
- * are those of the exact formulas.
+ * `grow` and `tiny` both directions round outwards (domain/rounding.ts says by how much), and what
+ * rounding costs a layer in between comes along (domain/interval.ts); gradients are those of the
+ * exact formulas.
  */
 import { record } from '../tape';
 import { empty, type Tensor } from '../tensor';
@@ -13,22 +14,40 @@ export interface Outward {
   readonly tiny: number;
 }
 
-/** centre = (lo + hi) / 2; radius >= max(hi - centre, centre - lo). */
-export function toCentre(lo: Tensor, hi: Tensor, { grow, tiny }: Outward): [Tensor, Tensor] {
+/**
+ * centre = (lo + hi) / 2; radius >= max(hi - centre, centre - lo), or with `[alpha, beta]` that times the first
+ * number and |centre| times the second.
+ */
+export function toCentre(
+  lo: Tensor,
+  hi: Tensor,
+  { grow, tiny }: Outward,
+  [alpha, beta]: readonly [number, number] = [1, 0],
+): [Tensor, Tensor] {
   const { engine, shape, size } = lo;
   const [c, r] = [empty(engine, shape), empty(engine, shape)];
-  engine.run('interval_to_centre', size, lo.ptr, hi.ptr, c.ptr, r.ptr, grow, tiny);
+  const ends = [lo.ptr, hi.ptr] as const;
+  engine.run('interval_to_centre', size, ...ends, c.ptr, r.ptr, grow, tiny, alpha, beta);
   const half = (g: Tensor): Tensor => affine(g, 0.5, 0);
   record(c, [lo, hi], [half, half]);
   record(r, [lo, hi], [(g) => affine(g, -0.5, 0), half]);
   return [c, r];
 }
 
-/** lo <= centre - radius, hi >= centre + radius. */
-export function toEnds(c: Tensor, r: Tensor, { grow, tiny }: Outward): [Tensor, Tensor] {
+/**
+ * lo <= centre - radius, hi >= centre + radius. With `[scale, shift]` the radius is scale radius + shift, and NaN
+ * where it is 2^104 or more.
+ */
+export function toEnds(
+  c: Tensor,
+  r: Tensor,
+  { grow, tiny }: Outward,
+  [scale, shift]: readonly [number, number] = [1, 0],
+): [Tensor, Tensor] {
   const { engine, shape, size } = c;
   const [lo, hi] = [empty(engine, shape), empty(engine, shape)];
-  engine.run('interval_to_ends', size, c.ptr, r.ptr, lo.ptr, hi.ptr, grow, tiny);
+  const from = [c.ptr, r.ptr] as const;
+  engine.run('interval_to_ends', size, ...from, lo.ptr, hi.ptr, grow, tiny, scale, shift);
   const same = (g: Tensor): Tensor => g;
   record(lo, [c, r], [same, (g) => affine(g, -1, 0)]);
   record(hi, [c, r], [same, same]);

@@ -10,8 +10,9 @@
 import * as v from 'valibot';
 import { inputSet } from '../../domain/balls';
 import { propagate } from '../../domain/domain';
-import { intervalMargins, leastMargins } from '../../domain/interval';
+import { intervalMargins } from '../../domain/interval';
 import { hiddenBounds, linearMargins } from '../../domain/linear';
+import { leastMargins } from '../../domain/margins';
 import { value } from '../../domain/value';
 import { eps, real } from '../../options';
 import { affine, lincomb, mean } from '../../tensor/ops/core';

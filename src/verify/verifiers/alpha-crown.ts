@@ -4,13 +4,16 @@
  * stops where all of it is certified or gains no more.
  */
 import * as v from 'valibot';
-import { ALPHA, type AlphaOptions, optimisedBounds } from '../../domain/alpha';
-import { CHUNK, marginRows, marginTable } from '../../domain/linear';
+import { ALPHA, type AlphaOptions, optimisedBounds, SHARE } from '../../domain/alpha';
+import { CHUNK, inFrontOfLines, marginRows, marginTable, rowBytes } from '../../domain/linear';
+import type { Graph } from '../../nn/graph';
 import { real, whole } from '../../options';
+import { sizeOf } from '../../tensor/shape';
 import { input } from '../../tensor/tensor';
 import { boundsByLines, byIntervals, byLines, proveByStages, type Stage, sceneOf } from '../linear';
+import { planOf } from '../memory';
 import { verifier } from '../verifier';
-import { shared, soundness } from './linear';
+import { ballText, shared, soundness } from './linear';
 
 const byOptimisedLines =
   (sound: boolean, options: AlphaOptions): Stage =>
@@ -22,9 +25,18 @@ const byOptimisedLines =
     return marginTable(scene, labels, input(model.engine, best, [best.length]));
   };
 
+/** Rows of all hidden values, which stay in memory while their slopes are optimised too. */
+function extraBytes(graph: Graph, joint: boolean): number {
+  if (!joint) return 0;
+  const bytes = [...inFrontOfLines(graph)].map((v) =>
+    v < 0 ? 0 : 2 * sizeOf(graph.nodes[v]!.shape) * rowBytes(graph, v),
+  );
+  return SHARE * bytes.reduce((a, b) => a + b, 0);
+}
+
 export const alphaCrown = verifier({
   about:
-    'linear bounds with optimised lower slopes, after cheaper ones: sound, memory, steps, rate, joint',
+    'linear bounds with optimised lower slopes, after cheaper ones: sound, memory, norm, steps, rate, joint',
   options: v.strictObject({
     ...shared,
     steps: v.optional(whole(1), ALPHA.steps),
@@ -33,19 +45,23 @@ export const alphaCrown = verifier({
     /** Optimise the bounds of hidden values too; for small networks. */
     joint: v.optional(v.boolean(), false),
   }),
+  norm: (o) => o.norm,
+  plan: ({ graph }, images, o) =>
+    planOf(graph, images, { memory: o.memory, share: SHARE, extra: extraBytes(graph, o.joint) }),
   describe: (o, eps) =>
-    `alpha-CROWN, ${o.steps} steps${o.joint ? ', joint' : ''}, ${soundness(o.sound)}, eps ${eps}`,
-  verify(job, { sound, memory, steps, rate, joint }) {
+    `alpha-CROWN, ${o.steps} steps${o.joint ? ', joint' : ''}, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
+  verify(job, { sound, memory, norm, steps, rate, joint }) {
     const options = { ...ALPHA, steps, rate, hidden: joint, memory };
     const stages = [
       byIntervals(sound),
       byLines({ sound, hidden: 'interval', chunk: Math.min(CHUNK, memory) }),
       byOptimisedLines(sound, options),
     ];
-    return proveByStages(job, stages, { sound, memory });
+    const extra = extraBytes(job.model.graph, joint);
+    return proveByStages(job, stages, { sound, memory, norm, extra });
   },
-  bounds(batch, { sound, memory, steps, rate, joint }) {
+  bounds(batch, { sound, memory, norm, steps, rate, joint }) {
     const options = { ...ALPHA, steps, rate, hidden: joint, memory };
-    return boundsByLines(batch, { sound }, byOptimisedLines(sound, options));
+    return boundsByLines({ ...batch, norm }, { sound }, byOptimisedLines(sound, options));
   },
 });

@@ -4,14 +4,16 @@
  * budget is of nodes, so that verdicts do not depend on the machine.
  */
 import * as v from 'valibot';
-import { choice, whole } from '../../options';
+import { whole } from '../../options';
 import { sizeOf } from '../../tensor/shape';
 import { Budget } from '../budget';
-import { byIntervals, byLines, MEMORY, proveByStages } from '../linear';
+import { byIntervals, byLines, proveByStages } from '../linear';
+import { MEMORY, planOf } from '../memory';
 import { METHODS } from '../methods';
 import { finish, verifySpecification } from '../search';
 import { ballRegion, marginProperty } from '../specification';
 import { type Verdict, type VerifyJob, verifier } from '../verifier';
+import { ballText, shared } from './linear';
 
 const options = v.strictObject({
   /** Parts of a sample's ball that are bounded, at most. */
@@ -20,22 +22,22 @@ const options = v.strictObject({
   inputs: v.optional(whole(0), 12),
   /** Rounds of random starts for counter-examples, where the ball is not split. */
   rounds: v.optional(whole(0), 0),
-  norm: v.optional(choice(['linf', 'l2', 'l1'] as const), 'linf'),
+  norm: shared.norm,
 });
 type Options = v.InferOutput<typeof options>;
-
-const NAMES = { linf: 'L-infinity', l2: 'L2', l1: 'L1' };
 
 export const complete = verifier({
   about: 'counter-examples, bounds, then splitting of few inputs: nodes, inputs, rounds, norm',
   options,
+  norm: (o) => o.norm,
+  plan: ({ graph }, images) => planOf(graph, images, { memory: MEMORY }),
   describe: (o, eps) =>
-    `counter-examples, linear bounds and input splitting, ${o.nodes} nodes, ${NAMES[o.norm]}, eps ${eps}`,
+    `counter-examples, linear bounds and input splitting, ${o.nodes} nodes, ${ballText(o.norm, eps)}`,
   verify(job, o) {
-    // A ball lies in its box, so what holds there needs no search, whatever the norm.
     const stages = [byIntervals(true), byLines({ sound: true, hidden: 'unstable' })];
-    const first = proveByStages(job, stages, { sound: true, memory: MEMORY });
-    return first.map((one, i) => (one.verdict === 'certified' ? one : searched(job, i, o, one)));
+    const first = proveByStages(job, stages, { sound: true, memory: MEMORY, norm: o.norm });
+    const all = { ...job, model: { ...job.model, rows: new Map() } };
+    return first.map((one, i) => (one.verdict === 'certified' ? one : searched(all, i, o, one)));
   },
 });
 
@@ -54,12 +56,8 @@ function searched(job: VerifyJob, i: number, o: Options, first: Verdict): Verdic
         budget: new Budget({ nodes: o.nodes }),
         splitUpTo: o.inputs,
         rounds: o.rounds,
-        // Of the box they are known.
-        methods: {
-          bounds: o.norm === 'linf' ? [] : [METHODS.parts],
-          dear: [],
-          parts: METHODS.parts,
-        },
+        // Of the whole ball they are known.
+        methods: { bounds: [], dear: [], parts: METHODS.parts },
       },
     ),
   );

@@ -1,7 +1,9 @@
 /** Interval bound propagation (Gowal et al. 2018) with outward rounding; cost of three forwards. */
 import * as v from 'valibot';
 import { propagate } from '../../domain/domain';
-import { ball, interval as domain, intervalMargins, leastMargins } from '../../domain/interval';
+import { ball, interval as domain, intervalMargins } from '../../domain/interval';
+import { leastMargins } from '../../domain/margins';
+import { inParts } from '../memory';
 import { type Verdict, verifier } from '../verifier';
 
 export const interval = verifier({
@@ -12,8 +14,10 @@ export const interval = verifier({
   }),
   describe: (o, eps) =>
     `interval bounds, ${o.sound ? 'sound in float32' : 'NOT sound in floating point'}, eps ${eps}`,
-  verify: ({ model, images, labels, eps }, { sound }) =>
-    Array.from(leastMargins(model, images, labels, eps, { sound }), (m) => verdictOf(m, sound)),
+  verify: (job, { sound }) =>
+    inParts(job, ({ model, images, labels, eps }) =>
+      Array.from(leastMargins(model, images, labels, eps, { sound }), (m) => verdictOf(m, sound)),
+    ),
   bounds({ model: { graph, params }, x, labels, eps }, { sound }) {
     const box = ball(x, eps, { sound });
     const margins = intervalMargins(graph, params, box, labels, { sound });

@@ -7,10 +7,12 @@
  * is the textbook's definition and seldom tighter.
  */
 import * as v from 'valibot';
+import { NORMS, type Norm } from '../../domain/balls';
 import { CHUNK, type LinearOptions } from '../../domain/linear';
 import { SLOPES } from '../../domain/relaxations';
 import { choice, whole } from '../../options';
-import { boundsByLines, byIntervals, byLines, MEMORY, proveByStages, type Stage } from '../linear';
+import { boundsByLines, byIntervals, byLines, proveByStages, type Stage } from '../linear';
+import { MEMORY, planOf } from '../memory';
 import { verifier } from '../verifier';
 
 /** Options that all verifiers by linear bounds have. */
@@ -19,7 +21,12 @@ export const shared = {
   sound: v.optional(v.boolean(), true),
   /** Bytes of scratch memory for a batch of samples. */
   memory: v.optional(whole(2 ** 20), MEMORY),
+  /** Of the balls, which are cut to [0, 1]. */
+  norm: v.optional(choice(NORMS), 'linf'),
 };
+
+const NAMES: Readonly<Record<Norm, string>> = { linf: 'L-infinity', l2: 'L2', l1: 'L1' };
+export const ballText = (norm: Norm, eps: number): string => `${NAMES[norm]}, eps ${eps}`;
 
 export const soundness = (sound: boolean): string =>
   sound ? 'sound in float32' : 'NOT sound in floating point';
@@ -31,36 +38,49 @@ const bestOf = (options: LinearOptions): Stage[] => [
 ];
 
 export const crownIbp = verifier({
-  about: 'linear bounds over interval bounds of hidden values (CROWN-IBP): sound, memory, slopes',
+  about:
+    'linear bounds over interval bounds of hidden values (CROWN-IBP): sound, memory, norm, slopes',
   options: v.strictObject({ ...shared, slopes: v.optional(choice(SLOPES), 'adaptive') }),
-  describe: (o, eps) => `CROWN-IBP, ${o.slopes} slopes, ${soundness(o.sound)}, eps ${eps}`,
-  verify: (job, { sound, memory, slopes }) =>
-    proveByStages(job, bestOf({ sound, slopes, chunk: chunkOf(memory) }), { sound, memory }),
-  bounds: (batch, { sound, slopes }) => boundsByLines(batch, { sound, slopes, hidden: 'interval' }),
+  norm: (o) => o.norm,
+  plan: ({ graph }, images, o) => planOf(graph, images, o),
+  describe: (o, eps) =>
+    `CROWN-IBP, ${o.slopes} slopes, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
+  verify: (job, { sound, memory, norm, slopes }) =>
+    proveByStages(job, bestOf({ sound, slopes, chunk: chunkOf(memory) }), { sound, memory, norm }),
+  bounds: (batch, { sound, norm, slopes }) =>
+    boundsByLines({ ...batch, norm }, { sound, slopes, hidden: 'interval' }),
 });
 
 const hidden = v.optional(choice(['unstable', 'all'] as const), 'unstable');
 
 export const crown = verifier({
-  about: 'linear bounds, lower slopes 0 or 1 (CROWN), after cheaper ones: sound, memory, hidden',
+  about:
+    'linear bounds, lower slopes 0 or 1 (CROWN), after cheaper ones: sound, memory, norm, hidden',
   options: v.strictObject({ ...shared, hidden }),
-  describe: (o, eps) => `CROWN, ${o.hidden} hidden values, ${soundness(o.sound)}, eps ${eps}`,
-  verify(job, { sound, memory, hidden }) {
+  norm: (o) => o.norm,
+  plan: ({ graph }, images, o) => planOf(graph, images, o),
+  describe: (o, eps) =>
+    `CROWN, ${o.hidden} hidden values, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
+  verify(job, { sound, memory, norm, hidden }) {
     const options = { sound, chunk: chunkOf(memory) };
     const stages = [...bestOf(options), byLines({ ...options, hidden })];
-    return proveByStages(job, stages, { sound, memory });
+    return proveByStages(job, stages, { sound, memory, norm });
   },
-  bounds: (batch, { sound, hidden }) => boundsByLines(batch, { sound, hidden }),
+  bounds: (batch, { sound, norm, hidden }) => boundsByLines({ ...batch, norm }, { sound, hidden }),
 });
 
 export const fastLin = verifier({
   about:
-    'linear bounds, parallel lines (Fast-Lin, Wong-Kolter), after intervals: sound, memory, hidden',
+    'linear bounds, parallel lines (Fast-Lin, Wong-Kolter), after intervals: sound, memory, norm, hidden',
   options: v.strictObject({ ...shared, hidden }),
-  describe: (o, eps) => `Fast-Lin, ${o.hidden} hidden values, ${soundness(o.sound)}, eps ${eps}`,
-  verify(job, { sound, memory, hidden }) {
+  norm: (o) => o.norm,
+  plan: ({ graph }, images, o) => planOf(graph, images, o),
+  describe: (o, eps) =>
+    `Fast-Lin, ${o.hidden} hidden values, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
+  verify(job, { sound, memory, norm, hidden }) {
     const options = { sound, hidden, slopes: 'parallel', chunk: chunkOf(memory) } as const;
-    return proveByStages(job, [byIntervals(sound), byLines(options)], { sound, memory });
+    return proveByStages(job, [byIntervals(sound), byLines(options)], { sound, memory, norm });
   },
-  bounds: (batch, { sound, hidden }) => boundsByLines(batch, { sound, hidden, slopes: 'parallel' }),
+  bounds: (batch, { sound, norm, hidden }) =>
+    boundsByLines({ ...batch, norm }, { sound, hidden, slopes: 'parallel' }),
 });

@@ -1,0 +1,90 @@
+/**
+ * Memory of a verification: what a batch is taken to need before it starts, and running out of it all
+ * the same, which is an answer (`unknown`) and no error.
+ */
+import { CHUNK, rowBytes } from '../domain/linear';
+import { EspalierError } from '../errors';
+import type { Graph } from '../nn/graph';
+import { sizeOf } from '../tensor/shape';
+import type { Verdict, VerifyJob } from './verifier';
+
+/** Default of the option `memory` of verifiers, in bytes. */
+export const MEMORY = 256 * 2 ** 20;
+/** More samples at once gain nothing (measured: bench `verifiers`). */
+const MOST = 32;
+
+/** What goes through at once, and the scratch memory that it takes at most. */
+export interface Plan {
+  readonly samples: number;
+  readonly bytes: number;
+}
+
+/** Bytes that the boxes, lines and constants of one sample take. */
+export function sampleBytes(graph: Graph): number {
+  const floats = graph.nodes.reduce(
+    (sum, { shape }) => sum + sizeOf(shape),
+    sizeOf(graph.network.input),
+  );
+  return 4 * 12 * floats;
+}
+
+const marginBytes = (graph: Graph): number =>
+  rowBytes(graph, graph.nodes.length - 1) * sizeOf(graph.output);
+
+/** Samples that go through at once; `extra` are bytes of a sample that a method takes besides. */
+export function batchSize(graph: Graph, memory: number, extra = 0): number {
+  const each = sampleBytes(graph) + marginBytes(graph) + extra;
+  return Math.max(1, Math.min(MOST, Math.floor(memory / each)));
+}
+
+export interface Needs {
+  /** Budget in bytes. */
+  readonly memory: number;
+  /** What optimised slopes take as a multiple of the rows, in runs that keep to `memory` as well. */
+  readonly share?: number;
+  readonly extra?: number;
+}
+
+/** Of linear bounds: boxes and margins of a batch, three chunks of rows, and what slopes take. */
+export function planOf(
+  graph: Graph,
+  images: number,
+  { memory, share = 0, extra = 0 }: Needs,
+): Plan {
+  const samples = Math.min(images, batchSize(graph, memory, extra));
+  const row = marginBytes(graph);
+  const boxes = samples * (sampleBytes(graph) + row + extra);
+  const rows = 3 * Math.max(Math.min(CHUNK, memory), row);
+  const slopes = share * Math.min(samples * row, Math.max(memory / Math.max(1, share), row));
+  return { samples, bytes: boxes + rows + slopes };
+}
+
+/** The engine or JavaScript could not have the memory it asked for. */
+export const isOutOfMemory = (error: unknown): boolean =>
+  (error instanceof EspalierError && error.message.startsWith('memory:')) ||
+  (error instanceof RangeError && /allocation failed|array (buffer )?length/i.test(error.message));
+
+/** Verdicts of a job, in halves where it takes too much memory; of one sample that does, `unknown`. */
+export function inParts(job: VerifyJob, verify: (part: VerifyJob) => Verdict[]): Verdict[] {
+  try {
+    return verify(job);
+  } catch (error) {
+    if (!isOutOfMemory(error)) throw error;
+    const { length } = job.labels;
+    if (length > 1) {
+      const half = length >> 1;
+      return [part(job, 0, half), part(job, half, length)].flatMap((one) => inParts(one, verify));
+    }
+    const reason = outOfMemory(error);
+    return [{ verdict: 'unknown', margin: Number.NEGATIVE_INFINITY, reason }];
+  }
+}
+
+export const outOfMemory = (error: unknown): string => `out of memory: ${(error as Error).message}`;
+
+/** Samples [from, to) of a job. */
+export function part(job: VerifyJob, from: number, to: number): VerifyJob {
+  const size = job.images.length / job.labels.length;
+  const images = job.images.subarray(from * size, to * size);
+  return { ...job, images, labels: job.labels.subarray(from, to) };
+}
