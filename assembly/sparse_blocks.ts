@@ -13,10 +13,10 @@
 import { bytes, madd } from './simd';
 
 @inline
-function put(q: usize, a: v128, b: v128, lo: f32, hi: f32, mask: usize): void {
+function put(q: usize, a: v128, b: v128, lo: v128, hi: v128, mask: usize): void {
   // Arguments in this order keep NaN.
-  a = f32x4.pmin(f32x4.pmax(a, f32x4.splat(lo)), f32x4.splat(hi));
-  b = f32x4.pmin(f32x4.pmax(b, f32x4.splat(lo)), f32x4.splat(hi));
+  a = f32x4.pmin(f32x4.pmax(a, lo), hi);
+  b = f32x4.pmin(f32x4.pmax(b, lo), hi);
   if (mask) {
     a = v128.and(a, v128.load(mask));
     b = v128.and(b, v128.load(mask, 16));
@@ -36,6 +36,8 @@ function blocks_of(
   m: i32, starts: usize, values: usize, offsets: usize, bias: usize, p: usize, q: usize,
   y_row: usize, lo: f32, hi: f32, mask: usize, b0: i32, b1: i32,
 ): void {
+  const least = f32x4.splat(lo);
+  const most = f32x4.splat(hi);
   q += y_row * (b0 << 2);
   let o = offsets + bytes(load<i32>(starts + bytes(b0)));
   let v = values + ((o - offsets) << 2);
@@ -74,10 +76,10 @@ function blocks_of(
       }
       const to = q + half;
       const kept = mask ? mask + half : 0;
-      put(to, s00, s01, lo, hi, kept);
-      if (rows > 1) put(to + y_row, s10, s11, lo, hi, kept);
-      if (rows > 2) put(to + y_row * 2, s20, s21, lo, hi, kept);
-      if (rows > 3) put(to + y_row * 3, s30, s31, lo, hi, kept);
+      put(to, s00, s01, least, most, kept);
+      if (rows > 1) put(to + y_row, s10, s11, least, most, kept);
+      if (rows > 2) put(to + y_row * 2, s20, s21, least, most, kept);
+      if (rows > 3) put(to + y_row * 3, s30, s31, least, most, kept);
     }
   }
 }

@@ -49,6 +49,7 @@ export {
 } from './domain/linear';
 export { ballMargins, leastMargins } from './domain/margins';
 export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './domain/plan';
+export { type Predictor, predictorOf } from './domain/predictor';
 export { compileSparsePlan, fastestPlan } from './domain/sparse-plan';
 export { value } from './domain/value';
 export { EspalierError } from './errors';
@@ -108,9 +109,12 @@ export {
   parseConfig,
 } from './recipe/config';
 export { type Conversion, convert } from './recipe/convert';
+export { costsText, readCosts } from './recipe/costs';
 export { type EvaluateHooks, type Evaluation, evaluate } from './recipe/evaluate';
 export { Interrupted, type Listener, type RunEvent, type StopSignal } from './recipe/events';
+export { type Fit, fitCosts } from './recipe/fit';
 export { type Inspection, inspect } from './recipe/inspect';
+export { type PlanView, viewPlans } from './recipe/plan-view';
 export { openRun, type RunDir, type RunPaths } from './recipe/run-dir';
 export {
   type SmoothImage,
@@ -121,6 +125,7 @@ export {
 export { renderReport } from './report/html';
 export { renderTable, summaryText } from './report/table';
 export type { Accuracies, LayerSummary, Proportion, ReportData, Summary } from './report/types';
+export type { Costs } from './runtime/costs';
 export {
   type Binary,
   type Engine,

@@ -4,6 +4,7 @@
  */
 import { fingerprint } from '../check/check';
 import type { DataSet } from '../data/types';
+import { predictorOf } from '../domain/predictor';
 import { EspalierError } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
@@ -61,6 +62,7 @@ export async function smoothSet(
   const settings: SmoothSettings = { sigma, n0, n, alpha, seed, radii };
   const total = Math.min(set.test.count, limit ?? set.test.count);
   const canonical = supportZeros(lower(model));
+  const predictor = predictorOf(canonical);
   let journal: Journal | undefined;
   try {
     if (out !== undefined) journal = await Journal.open(out);
@@ -80,7 +82,11 @@ export async function smoothSet(
           out === undefined ? 'Nothing was kept; --out keeps it.' : `${out} has ${index} images.`,
         );
       const { images: pixels, labels } = batchOf(set, set.test, index, index + 1);
-      const found = smooth(canonical, pixels, index, { ...settings, ...(batch && { batch }) });
+      const found = smooth(canonical, pixels, index, {
+        ...settings,
+        ...(batch && { batch }),
+        classes: predictor.classes,
+      });
       const record = { event: 'image', index, label: labels[0]!, ...found };
       await journal?.append(record);
       images.push({ index, label: labels[0]!, ...found });
@@ -90,6 +96,7 @@ export async function smoothSet(
     }
     return summarise(images.slice(0, total), radii);
   } finally {
+    predictor.free();
     freeModel(canonical);
     await journal?.close();
   }

@@ -52,7 +52,8 @@ export function planesOf(
     const channel = pitch * lanes;
     const line = c * channel;
     const origin = top * line + left * lanes;
-    return { lanes, shape, origin, channel, line, size: origin + (h + bottom) * line + 2 * GROUP };
+    const size = origin + (h + bottom) * line + 2 * GROUP;
+    return { lanes, shape, origin, channel, line, column: lanes, size };
   }
   const origin = (top * pitch + left) * lanes;
   const end = origin + ((h - 1 + bottom) * pitch + w + right) * lanes;

@@ -18,7 +18,7 @@ import { add } from '../tensor/ops/core';
 import { normal } from '../tensor/ops/random';
 import { STREAMS } from '../tensor/philox';
 import { sizeOf } from '../tensor/shape';
-import { input, step } from '../tensor/tensor';
+import { input, step, type Tensor } from '../tensor/tensor';
 
 export interface SmoothingOptions {
   /** Standard deviation of the noise, in input space. */
@@ -34,6 +34,8 @@ export interface SmoothingOptions {
   readonly radii?: readonly number[];
   /** Draws at a time: memory and speed, no more. */
   readonly batch?: number;
+  /** The classes of samples, if not by the value domain (domain/predictor.ts). */
+  readonly classes?: (x: Tensor) => Int32Array;
 }
 
 export interface Smoothed {
@@ -111,7 +113,7 @@ function count(
   index: number,
   from: number,
   to: number,
-  { sigma, seed, batch = 256 }: SmoothingOptions,
+  { sigma, seed, batch = 256, classes = (x) => predict(model, x) }: SmoothingOptions,
 ): Uint32Array {
   const { engine, graph } = model;
   const shape = graph.network.input;
@@ -123,11 +125,11 @@ function count(
       stream: STREAMS.smoothing,
       index: Uint32Array.from({ length: rows }, (_, i) => start + i),
     };
-    const classes = step(engine, () => {
+    const found = step(engine, () => {
       const noise = normal(engine, [rows, ...shape], key, 0, sigma);
-      return predict(model, add(noise, input(engine, image, shape)));
+      return classes(add(noise, input(engine, image, shape)));
     });
-    for (const c of classes) counts[c]!++;
+    for (const c of found) counts[c]!++;
   }
   return counts;
 }
