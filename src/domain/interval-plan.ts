@@ -62,9 +62,7 @@ export function compileIntervalPlan(
     const steps = step(engine, () => compiler.steps());
     const { layout, target, shape } = compiler;
     const [from, to] = [compiler.ends(-1), compiler.ends(target)];
-    const inputs = sizeOf(graph.network.input);
-    const copies = (box: Box, i: number, at: Pair, b: number, count: number, size: number) =>
-      [box.lo, box.hi].map(({ ptr }, k) => [ptr + 4 * b * size, i, at[k]!, count] as const);
+    const [inputs, outputs] = [sizeOf(graph.network.input), sizeOf(shape)];
     return {
       steps,
       bytes: memory.bytes,
@@ -76,12 +74,14 @@ export function compileIntervalPlan(
         for (let b = 0; b < n; b += lanes) {
           const count = Math.min(lanes, n - b);
           compiler.clear(count);
-          for (const [ptr, i, at] of copies({ lo, hi }, -1, from, b, count, inputs))
-            engine.start(layout.fromImages(ptr, i, at, count), 0);
+          [lo, hi].forEach(({ ptr }, k) => {
+            engine.start(layout.fromImages(ptr + 4 * b * inputs, -1, from[k]!, count), 0);
+          });
           for (const { run } of steps) run();
           if (compiler.refused()) return undefined;
-          for (const [ptr, i, at] of copies(result, target, to, b, count, sizeOf(shape)))
-            engine.start(layout.toImages(i, ptr, at, count), 0);
+          [result.lo, result.hi].forEach(({ ptr }, k) => {
+            engine.start(layout.toImages(target, ptr + 4 * b * outputs, to[k]!, count), 0);
+          });
         }
         return result;
       },
