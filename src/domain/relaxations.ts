@@ -151,7 +151,10 @@ export function relax(node: Node, { lo, hi }: Box, options: RelaxOptions): Relax
   }
   const rates = memo(() => ratesOf(node, lo.read(), hi.read(), options.slopes));
   const [y0, y1, y2, y3] = four.map((y, k) => {
-    const pull = (end: 0 | 1) => (g: Tensor) => mul(g, input(engine, rates()[2 * k + end]!, shape));
+    const pull = (end: 0 | 1) =>
+      moves(node, k, options.slopes)
+        ? (g: Tensor) => mul(g, input(engine, rates()[2 * k + end]!, shape))
+        : null;
     return record(y, [lo, hi], [pull(0), pull(1)]);
   });
   const free = memo(() => node.layer.kink && crossed(lo.read(), hi.read()));
@@ -203,16 +206,19 @@ function memo<T>(make: () => T): () => T {
   };
 }
 
+/** Whether number k of the four depends on the box: of lower lines at a kink only parallel slopes do. */
+const moves = ({ layer }: Node, k: number, slopes: Slopes): boolean =>
+  !layer.kink || k >= 2 || (k === 0 && slopes === 'parallel');
+
 /** Derivatives of the four numbers by lo and by hi: [low by lo, low by hi, lowOffset by lo, ...]. */
 function ratesOf(node: Node, low: Float32Array, high: Float32Array, slopes: Slopes) {
-  const rates = Array.from({ length: 8 }, () => new Float32Array(low.length));
   const kink = node.layer.kink?.(node.options);
+  if (kink) return kinkRates(kink, low, high);
+  const rates = Array.from({ length: 8 }, () => new Float32Array(low.length));
   for (let i = 0; i < low.length; i++) {
     const [lo, hi] = [low[i]!, high[i]!];
     if (!(hi > lo)) continue;
-    const eight = kink
-      ? kinkRates(kink, lo, hi, slopes)
-      : differences((a, b) => linesOf(node, a, b, slopes), lo, hi);
+    const eight = differences((a, b) => linesOf(node, a, b, slopes), lo, hi);
     eight.forEach((rate, k) => {
       rates[k]![i] = rate;
     });
@@ -220,20 +226,30 @@ function ratesOf(node: Node, low: Float32Array, high: Float32Array, slopes: Slop
   return rates;
 }
 
-/** Of the chord's slope (t hi - s lo) / (hi - lo) and of its offset hi (t - slope). */
+/**
+ * Of the chord's slope (t hi - s lo) / (hi - lo) and of its offset hi (t - slope); a lower slope that
+ * moves is the chord's.
+ */
 function kinkRates(
   [s, t]: readonly [number, number],
-  lo: number,
-  hi: number,
-  slopes: Slopes,
-): number[] {
-  if (!isCrossed(lo, hi)) return [0, 0, 0, 0, 0, 0, 0, 0];
-  const width = hi - lo;
-  const chord = (t * hi - s * lo) / width;
-  const byLo = ((t - s) * hi) / width ** 2;
-  const byHi = ((s - t) * lo) / width ** 2;
-  const lower = slopes === 'parallel' ? [byLo, byHi] : [0, 0];
-  return [...lower, 0, 0, byLo, byHi, -hi * byLo, t - chord - hi * byHi];
+  low: Float32Array,
+  high: Float32Array,
+): Float32Array[] {
+  const [byLo, byHi, offsetByLo, offsetByHi] = Array.from(
+    { length: 4 },
+    () => new Float32Array(low.length),
+  ) as [Float32Array, Float32Array, Float32Array, Float32Array];
+  for (let i = 0; i < low.length; i++) {
+    const [lo, hi] = [low[i]!, high[i]!];
+    if (!isCrossed(lo, hi)) continue;
+    const width = hi - lo;
+    const [p, q] = [((t - s) * hi) / width ** 2, ((s - t) * lo) / width ** 2];
+    byLo[i] = p;
+    byHi[i] = q;
+    offsetByLo[i] = -hi * p;
+    offsetByHi[i] = t - (t * hi - s * lo) / width - hi * q;
+  }
+  return [byLo, byHi, byLo, byHi, byLo, byHi, offsetByLo, offsetByHi];
 }
 
 function differences(f: (lo: number, hi: number) => Four, lo: number, hi: number): number[] {
