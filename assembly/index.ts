@@ -15,6 +15,7 @@ export * from './reduce';
 export * from './rows';
 export * from './softmax';
 export * from './sparse';
+export * from './sparse_blocks';
 export * from './sparse_rows';
 export * from './strided';
 export * from './unary';

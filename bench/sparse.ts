@@ -91,7 +91,12 @@ function* racesOf(
   freeModel(model);
 }
 
-function whole(name: string, plan: Plan, images: Float32Array, want: Float32Array): Contestant {
+export function whole(
+  name: string,
+  plan: Plan,
+  images: Float32Array,
+  want: Float32Array,
+): Contestant {
   return {
     name,
     flops: plan.batch * forwardFlops(plan.model),
@@ -102,5 +107,5 @@ function whole(name: string, plan: Plan, images: Float32Array, want: Float32Arra
 }
 
 /** The steps of a plan, once each: of one block of images. */
-const layers = (plan: Plan): Contestant[] =>
+export const layers = (plan: Plan): Contestant[] =>
   plan.steps.map(({ node, form, run }) => ({ name: `${node}: ${form}`, run }));

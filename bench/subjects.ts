@@ -3,6 +3,7 @@ import { convolutions } from './convolutions';
 import { edge } from './edge';
 import { forward } from './forward';
 import { intervals } from './intervals';
+import { patterns } from './patterns';
 import { peers } from './peers/peers';
 import { pruned } from './peers/pruned';
 import { products } from './products';
@@ -25,6 +26,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
   threads,
   sparse,
   intervals,
+  patterns,
   verifiers,
   start,
   edge,

@@ -11,7 +11,9 @@ const ABSENT = {
     'const none = () => undefined; export { none as supportFor, none as setSupport, none as dropSupport };',
   'src/tensor/supported.ts':
     'export const supportedProduct = 0, supportedRadius = 0, supportedTranspose = 0;',
-  'src/domain/forms.ts': 'export const forms = {};',
+  'src/domain/forms.ts': 'export const forms = {}, formCost = 0;',
+  'src/tensor/sparse-blocks.ts':
+    'export const BLOCK = 4, blocksOf = 0, fillingOf = 0, patternOf = 0;',
 };
 
 /** What convolutions ask of dense products: their sizes, and else nothing that is called. */
@@ -31,7 +33,7 @@ export const withoutDense = {
       contents: SIZES,
       resolveDir: dirname(path),
     }));
-    onLoad({ filter: /[\\/](supports|supported|forms)\.ts$/ }, ({ path }) => {
+    onLoad({ filter: /[\\/](supports|supported|forms|sparse-blocks)\.ts$/ }, ({ path }) => {
       const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));
       return file && { contents: ABSENT[file] };
     });

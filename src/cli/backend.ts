@@ -11,9 +11,11 @@ import type { Config, PlugIn } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
 import type { Evaluation } from '../recipe/evaluate';
 import type { Listener } from '../recipe/events';
+import type { Fit } from '../recipe/fit';
 import type { Inspection } from '../recipe/inspect';
 import type { Judgement } from '../recipe/judge';
 import type { ImageBounds } from '../recipe/phases';
+import type { PlanView } from '../recipe/plan-view';
 import type { RunDir } from '../recipe/run-dir';
 import type { SmoothOptions, SmoothResult } from '../recipe/smooth';
 import type { FileVerdict, VerifyFileJob } from '../recipe/verify';
@@ -43,12 +45,15 @@ export interface Backend {
   certify(engine: EngineHandle, job: Hooks & CertifyJob): Promise<readonly Certified[]>;
   check(engine: EngineHandle, job: Hooks & CheckJob): Promise<readonly Checked[]>;
   verify(engine: EngineHandle, job: Hooks & VerifyFileJob): Promise<FileVerdict>;
-  inspect(engine: EngineHandle, model: string, as: ReadOptions): Promise<Inspected>;
+  /** With `plan`, its plans too, measured. */
+  inspect(engine: EngineHandle, model: string, as: ReadOptions, plan?: PlanJob): Promise<Inspected>;
   convert(engine: EngineHandle, from: string, to: string, as: ReadOptions): Promise<Conversion>;
   compact(engine: EngineHandle, job: CompactJob): Promise<Compacted>;
   /** The config recorded in a model file, or undefined. */
   recordedConfig(model: string): Promise<unknown>;
   benchmark(engine: EngineHandle, options: { seconds: number }): Promise<readonly BenchRow[]>;
+  /** Costs of plans on this machine, written to `out` if given. */
+  fit(engine: EngineHandle, options: { seconds: number; out?: string }): Promise<Fit>;
   /** Float32 matrix product in GFLOP/s, measured for about `seconds`. */
   productSpeed(engine: EngineHandle, seconds: number): Promise<number>;
   /** Which of the built-in binaries this runtime can compile. */
@@ -62,7 +67,16 @@ export interface ModelJob {
   readonly as: ReadOptions;
 }
 
-export type Inspected = Inspection & Partial<Pick<ModelFile, 'format' | 'notes'>>;
+export interface Inspected extends Inspection, Partial<Pick<ModelFile, 'format' | 'notes'>> {
+  readonly plan?: PlanView;
+}
+
+export interface PlanJob {
+  readonly batch: number;
+  readonly seconds: number;
+  /** A file of fitted costs. */
+  readonly costs?: string;
+}
 
 export interface RunJob {
   readonly dir: RunDir;

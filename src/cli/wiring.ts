@@ -86,11 +86,14 @@ export const backend: Backend = {
     const { verifyFile } = await import('../recipe/verify');
     return verifyFile(real(engine), job);
   },
-  async inspect(engine, path, as) {
+  async inspect(engine, path, as, job) {
     const { readModelFile } = await import('../io/read');
     const { inspect } = await import('../recipe/inspect');
+    const { viewPlans } = await import('../recipe/plan-view');
+    const costs = job?.costs && (await (await import('../recipe/costs')).readCosts(job.costs));
     const { model, format, notes } = await readModelFile(real(engine), path, as);
-    return { ...inspect(model), format, notes };
+    const plan = job && viewPlans(model, { ...job, costs: costs || undefined });
+    return { ...inspect(model), format, notes, ...(plan && { plan }) };
   },
   async convert(engine, from, to, as) {
     const { convert } = await import('../recipe/convert');
@@ -107,6 +110,16 @@ export const backend: Backend = {
   async benchmark(engine, options) {
     const { benchmark } = await import('../recipe/bench');
     return benchmark(real(engine), options);
+  },
+  async fit(engine, { seconds, out }) {
+    const { fitCosts } = await import('../recipe/fit');
+    const fit = fitCosts(real(engine), { seconds });
+    if (out !== undefined) {
+      const { costsText } = await import('../recipe/costs');
+      const { writeAtomic } = await import('../io/files');
+      await writeAtomic(out, costsText(fit.costs));
+    }
+    return fit;
   },
   async productSpeed(engine, seconds) {
     const { productSpeed } = await import('../recipe/bench');

@@ -2,10 +2,18 @@
  * The ways to compute a product or convolution of a compiled plan, each one a `Form`: what it costs
  * and the kernel calls it consists of. A plan takes the cheapest form for each layer.
  *
- * Costs are in the unit of src/runtime/costs.ts.
+ * Costs are those of src/runtime/costs.ts.
  */
 import type { ProductSizes } from '../nn/layer';
-import { gatheredCost, linesCost, winogradCost } from '../runtime/costs';
+import {
+  type CostForm,
+  type Costs,
+  costOf,
+  gatheredWork,
+  linesWork,
+  type Work,
+  winogradWork,
+} from '../runtime/costs';
 import type { Call, Engine } from '../runtime/engine';
 import { PANEL, type Ptr, packedSize } from '../runtime/kernels';
 import type { Tensor } from '../tensor/tensor';
@@ -24,26 +32,29 @@ export interface FormJob {
   keep(bytes: number): Ptr;
 }
 
-export interface Form {
+export interface Form<F extends CostForm = CostForm> {
   readonly about: string;
   /**
    * Whether certificates speak of it: it sums the products of the layer in some order, no other
    * numbers (docs/numerics.md).
    */
   readonly direct: boolean;
-  /** Infinity where it does not apply. */
-  cost(sizes: ProductSizes, batch: number): number;
+  /** What it does, by the keys of its costs; nothing where it does not apply. */
+  work(sizes: ProductSizes, batch: number): Work<F>;
   /** Prepares the weights and returns what each run calls. */
   compile(job: FormJob): Call[];
 }
 
 const isDense = ([, h, w, , kh, kw]: ProductSizes): boolean => h * w * kh * kw === 1;
 
-const gemm: Form = {
+const gemm: Form<'gemm'> = {
   about: 'packed product',
   direct: true,
-  cost: (s, batch) =>
-    isDense(s) ? s[0] * PANEL * Math.ceil(s[3] / PANEL) * Math.max(batch, 4) : Infinity,
+  // Whole panels, of at least 4 rows.
+  work: (s, batch) =>
+    isDense(s)
+      ? { product: s[0] * PANEL * Math.ceil(s[3] / PANEL) * Math.max(batch, 4) }
+      : undefined,
   compile({ engine, batch, sizes, weight, bias, x, y, relu, keep }) {
     const [k, , , n] = sizes;
     const packed = keep(4 * packedSize(k, n));
@@ -56,40 +67,40 @@ const gemm: Form = {
   },
 };
 
-const gemv: Form = {
+const gemv: Form<'gemv'> = {
   about: 'rows of the weights as they lie',
   direct: true,
-  cost: (s, batch) => (isDense(s) ? 1.5 * s[0] * s[3] * batch : Infinity),
+  work: (s, batch) => (isDense(s) ? { product: s[0] * s[3] * batch } : undefined),
   compile({ engine, batch, sizes: [k, , , n], weight, bias, x, y, relu }) {
     const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
     return [engine.prepare('gemv', batch, n, k, ...to, Number(relu))];
   },
 };
 
-const conv: Form = {
+const conv: Form<'conv'> = {
   about: 'implicit product over gathered windows',
   direct: true,
-  cost: (s, batch) => (isDense(s) ? Infinity : gatheredCost(batch, ...s)),
+  work: (s, batch) => (isDense(s) ? undefined : gatheredWork(batch, ...s)),
   compile({ engine, batch, sizes, weight, bias, x, y, relu }) {
     const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
     return [engine.prepare('conv2d', batch, ...sizes, ...to, Number(relu))];
   },
 };
 
-const lines: Form = {
+const lines: Form<'lines'> = {
   about: 'taps as offsets into padded planes',
   direct: true,
-  cost: (s, batch) => (isDense(s) ? Infinity : linesCost(batch, ...s)),
+  work: (s, batch) => (isDense(s) ? undefined : linesWork(batch, ...s)),
   compile({ engine, batch, sizes, weight, bias, x, y, relu }) {
     const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
     return [engine.prepare('conv2d_lines', batch, ...sizes, ...to, Number(relu))];
   },
 };
 
-const winograd: Form = {
+const winograd: Form<'winograd'> = {
   about: 'minimal filtering on 4 x 4 tiles',
   direct: false,
-  cost: (s, batch) => winogradCost(batch, ...s),
+  work: (s, batch) => winogradWork(batch, ...s),
   compile({ engine, batch, sizes, weight, bias, x, y, relu, keep }) {
     const [c, , , oc, k, , stride] = sizes;
     const u = keep(4 * 16 * oc * c * stride * stride);
@@ -101,4 +112,13 @@ const winograd: Form = {
 };
 
 /** All forms by name. */
-export const forms: Readonly<Record<string, Form>> = { gemm, gemv, conv, lines, winograd };
+export const forms = { gemm, gemv, conv, lines, winograd };
+export type FormName = keyof typeof forms;
+
+/** Infinity where a form does not apply. */
+export const formCost = (
+  name: FormName,
+  sizes: ProductSizes,
+  batch: number,
+  costs?: Costs,
+): number => costOf(name, forms[name].work(sizes, batch), costs);

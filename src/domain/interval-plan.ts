@@ -110,7 +110,7 @@ class Compiler {
     readonly lanes: number,
     readonly sound: boolean,
   ) {
-    this.layout = new Layout(model, memory, lanes, false);
+    this.layout = new Layout(model, memory, lanes, { packed: false });
     const { nodes, output } = model.graph;
     const last = lastAffine(model.graph);
     this.#last = last && nodes.length - 1;

@@ -18,7 +18,7 @@ import {
   marginsFrom,
 } from './interval';
 import { compileIntervalPlan, type IntervalPlan } from './interval-plan';
-import { sparsePays } from './sparse-plan';
+import { zerosPay } from './sparse-plan';
 
 /** The box in front of the last layer where that is affine, and else of the outputs. */
 export function lastBox(model: Model, box: Box, { sound }: IntervalOptions): Box {
@@ -89,6 +89,6 @@ function plansOf(model: Model): Plans | undefined {
   const weights = prunableNames(model.graph).map((name) => model.params.get(name)!);
   if (weights.length < 2 || !weights.every(isFrozen)) return undefined;
   return withSupport(weights[0]!, model.graph, () =>
-    sparsePays(model, GROUP) ? new Plans(model) : undefined,
+    zerosPay(model, { batch: GROUP, direct: true }) ? new Plans(model) : undefined,
   );
 }

@@ -11,12 +11,13 @@ import { type Graph, type GraphNode, readers } from '../nn/graph';
 import type { ProductSizes } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
 import { KEPT } from '../runtime/arena';
+import type { Costs } from '../runtime/costs';
 import { type Engine, workspaceOf } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { sizeOf } from '../tensor/shape';
 import { step, Tensor } from '../tensor/tensor';
 import { interpret, newPass } from './domain';
-import { type Form, forms } from './forms';
+import { type FormName, formCost, forms } from './forms';
 import { value } from './value';
 
 export interface PlanOptions {
@@ -27,6 +28,8 @@ export interface PlanOptions {
    * false, any form.
    */
   readonly direct?: boolean;
+  /** What forms cost on this machine, as `fitCosts` finds it. Default: as shipped. */
+  readonly costs?: Costs | undefined;
 }
 
 /** What happens at one node (and the ReLU after it). */
@@ -43,6 +46,10 @@ export interface Plan {
   readonly model: Model;
   readonly batch: number;
   readonly steps: readonly PlanStep[];
+  /** What else a run does: images to where the first step reads them, outputs back. */
+  readonly copies: readonly PlanStep[];
+  /** How often a run goes through them: once, or for every block of images. */
+  readonly passes: number;
   /** Bytes of buffers, workspace and prepared weights. */
   readonly bytes: number;
   /** images [batch, ...input], row-major -> the outputs, [batch, ...output]. */
@@ -56,25 +63,29 @@ export function chooseForm(
   sizes: ProductSizes,
   batch: number,
   direct: boolean,
-): readonly [name: string, form: Form] {
-  const open = Object.entries(forms).filter(([, form]) => form.direct || !direct);
-  return open.reduce((best, entry) =>
-    entry[1].cost(sizes, batch) < best[1].cost(sizes, batch) ? entry : best,
-  );
+  costs?: Costs,
+): readonly [name: FormName, cost: number] {
+  return (Object.keys(forms) as FormName[])
+    .filter((name) => forms[name].direct || !direct)
+    .map((name) => [name, formCost(name, sizes, batch, costs)] as const)
+    .reduce((best, one) => (one[1] < best[1] ? one : best));
 }
 
 /** Compiles a model that `lower` made. */
-export function compilePlan(model: Model, { batch, direct = false }: PlanOptions): Plan {
+export function compilePlan(model: Model, options: PlanOptions): Plan {
+  const { batch } = options;
   expect(Number.isInteger(batch) && batch > 0, 'compilePlan: batch', 'a whole number > 0', batch);
   const { engine, graph } = model;
   const memory = new PlanMemory(engine);
   try {
-    const { input, output, steps } = step(engine, () => compile(model, memory, batch, direct));
+    const { input, output, steps } = step(engine, () => compile(model, memory, options));
     const samples = batch * sizeOf(graph.network.input);
     return {
       model,
       batch,
       steps,
+      copies: [],
+      passes: 1,
       bytes: memory.bytes,
       run(images) {
         if (images.length !== samples) fail('plan.run', `${samples} numbers`, images.length);
@@ -91,7 +102,7 @@ export function compilePlan(model: Model, { batch, direct = false }: PlanOptions
   }
 }
 
-function compile(model: Model, memory: PlanMemory, batch: number, direct: boolean) {
+function compile(model: Model, memory: PlanMemory, { batch, direct = false, costs }: PlanOptions) {
   const { graph } = model;
   const roots = rootsOf(graph);
   const root = (i: number): number => (i < 0 ? i : roots[i]!);
@@ -109,7 +120,7 @@ function compile(model: Model, memory: PlanMemory, batch: number, direct: boolea
     const relu = graph.nodes.some((n, j) => roots[j] === i && isRelu(n));
     const xs = node.inputs.map((j) => places.get(root(j))!);
     steps.push(
-      productStep(model, memory, node, { batch, direct, relu, x: xs[0]!, y }) ??
+      productStep(model, memory, node, { batch, direct, costs, relu, x: xs[0]!, y }) ??
         valueStep(model, node, batch, xs, y),
     );
     for (const j of node.inputs) {
@@ -144,6 +155,7 @@ export function rootsOf(graph: Graph): number[] {
 interface StepJob {
   readonly batch: number;
   readonly direct: boolean;
+  readonly costs?: Costs | undefined;
   readonly relu: boolean;
   readonly x: Ptr;
   readonly y: Ptr;
@@ -154,15 +166,15 @@ export function productStep(
   { engine, params }: Model,
   memory: PlanMemory,
   node: GraphNode,
-  { batch, direct, ...places }: StepJob,
+  { batch, direct, costs, ...places }: StepJob,
 ): PlanStep | undefined {
   const sizes = productOf(node);
   if (!sizes) return undefined;
-  const [name, form] = chooseForm(sizes, batch, direct);
+  const [name] = chooseForm(sizes, batch, direct, costs);
   const { weight, bias } = nodeParams(node, params) as { weight: Tensor; bias?: Tensor };
   const before = memory.bytes;
   const keep = (bytes: number): Ptr => memory.own(bytes);
-  const calls = form.compile({ engine, batch, sizes, weight, bias, ...places, keep });
+  const calls = forms[name].compile({ engine, batch, sizes, weight, bias, ...places, keep });
   memory.workspace = Math.max(memory.workspace, ...calls.map(workspaceOf));
   // Bound at the first run, when the place of the workspace is known.
   let bound: readonly (() => void)[] | undefined;

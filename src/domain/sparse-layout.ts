@@ -6,6 +6,7 @@
 import type { GraphNode } from '../nn/graph';
 import type { ProductSizes } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
+import { type Costs, costOf, type Work } from '../runtime/costs';
 import type { Call } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { type Shape, sameShape, sizeOf } from '../tensor/shape';
@@ -23,6 +24,7 @@ import {
   planesOf,
   singles,
 } from '../tensor/sparse';
+import { BLOCK, type Filling, fillingOf } from '../tensor/sparse-blocks';
 import { copyCall, type NonZeros, viewOfImages, viewOfPlanes } from '../tensor/sparse-calls';
 import type { Tensor } from '../tensor/tensor';
 import { chooseForm, type PlanMemory, productOf, rootsOf } from './plan';
@@ -49,41 +51,65 @@ export interface SparseModel extends Model {
 /** Images side by side in a plan for batches of this size. */
 export const lanesOf = (batch: number): number => Math.min(batch, GROUP);
 
-/**
- * Costs as those of forms.ts, in multiply-adds of the register tile that take as long: of a
- * non-zero and output; of a row and output, in non-zeros; of a non-zero for single outputs; of an
- * element copied between layouts. Measured (bench/sparse.ts).
- */
-const COST = { output: 1.5, row: 2, single: 9, copied: 37 };
-
-export function denseCost(node: GraphNode, batch: number, direct: boolean): number {
-  const sizes = productOf(node)!;
-  return chooseForm(sizes, batch, direct)[1].cost(sizes, batch);
+export function denseCost(node: GraphNode, batch: number, direct: boolean, costs?: Costs): number {
+  return chooseForm(productOf(node)!, batch, direct, costs)[1];
 }
 
-export function sparseCost({ engine, params }: Model, node: GraphNode, lanes: number): number {
+/** What the forms over non-zeros do, by the keys of their costs. */
+export function sparseWork(
+  { nnz, blocks }: Filling,
+  rows: number,
+  outputs: number,
+): Readonly<{ csr: Work<'csr'>; '4x1': Work<'4x1'>; single: Work<'single'> }> {
+  const single = outputs === 1;
+  const lanes = GROUP * Math.ceil(outputs / GROUP);
+  const each = (entries: number) =>
+    single ? undefined : { product: lanes * entries, row: lanes * rows };
+  return {
+    csr: each(nnz),
+    '4x1': each(BLOCK * blocks),
+    single: single ? { product: nnz } : undefined,
+  };
+}
+
+/** The cheapest form of a product over its non-zeros. */
+export function sparseForm(
+  { engine, params }: Model,
+  node: GraphNode,
+  lanes: number,
+  costs?: Costs,
+): readonly [name: 'csr' | '4x1' | 'single', cost: number] {
   const [, , , oc, , , , , , , , , oh, ow] = productOf(node)!;
   const { weight } = nodeParams(node, params) as { weight: Tensor };
-  const nnz = engine.memory.f32(weight.ptr, weight.size).reduce((n, v) => (v === 0 ? n : n + 1), 0);
-  const outputs = oh * ow * lanes;
-  if (outputs === 1) return COST.single * nnz;
-  return COST.output * GROUP * Math.ceil(outputs / GROUP) * (nnz + COST.row * oc);
+  const filling = fillingOf(engine.memory.f32(weight.ptr, weight.size), oc);
+  const work = sparseWork(filling, oc, oh * ow * lanes);
+  return (['csr', '4x1', 'single'] as const)
+    .map((name) => [name, costOf(name, work[name], costs)] as const)
+    .reduce((best, one) => (one[1] < best[1] ? one : best));
 }
 
-/** Whether a product of a plan over non-zeros is better dense, with copies before and after. */
-function betterDense({ model, lanes }: Layout, node: GraphNode): boolean {
-  if (model.nonZeros) return false;
-  const copied = lanes * (sizeOf(node.inputShapes[0]!) + sizeOf(node.shape));
-  const dense = denseCost(node, lanes, true) + COST.copied * copied;
-  return dense < sparseCost(model, node, lanes);
+export const sparseCost = (...of: Parameters<typeof sparseForm>): number => sparseForm(...of)[1];
+
+/** Of a product of a plan over non-zeros that is dense, with copies before and after. */
+export function copiedDenseCost(node: GraphNode, lanes: number, costs?: Costs): number {
+  const element = lanes * (sizeOf(node.inputShapes[0]!) + sizeOf(node.shape));
+  return denseCost(node, lanes, true, costs) + costOf('copy', { element }, costs);
 }
 
 /** A sample's shape as [c, h, w]. */
 const planeShape = (shape: Shape): Planes['shape'] =>
   shape.length === 3 ? (shape as Shape & Planes['shape']) : [sizeOf(shape), 1, 1];
 
+interface LayoutOptions {
+  /** Whether values of one number a channel may lie one after the other; default true. */
+  readonly packed?: boolean;
+  readonly costs?: Costs | undefined;
+}
+
 /** Where every value of a model lies. */
 export class Layout {
+  readonly packed: boolean;
+  readonly costs: Costs | undefined;
   readonly roots: readonly number[];
   readonly #columns = new Map<number, number>();
   readonly #places = new Map<number, Place>();
@@ -93,10 +119,11 @@ export class Layout {
     readonly model: SparseModel,
     readonly memory: PlanMemory,
     readonly lanes: number,
-    /** Whether values of one number a channel may lie one after the other. */
-    readonly packed = true,
+    options: LayoutOptions = {},
   ) {
     const { nodes } = model.graph;
+    this.packed = options.packed ?? true;
+    this.costs = options.costs;
     this.roots = rootsOf(model.graph);
     const own = [-1, ...nodes.keys()].filter((i) => i < 0 || this.roots[i] === i);
     for (const i of own) {
@@ -126,7 +153,7 @@ export class Layout {
   #productOf(i: number): Product | undefined {
     const node = this.model.graph.nodes[i]!;
     const sizes = productOf(node);
-    if (!sizes || betterDense(this, node)) return undefined;
+    if (!sizes || this.#betterDense(node)) return undefined;
     const [c, h, w, , kh, kw, sh, sw] = sizes;
     const shape = this.shape(this.source(i));
     const flat = h * w * kh * kw === 1 && c === sizeOf(shape);
@@ -135,6 +162,12 @@ export class Layout {
     const pass = split ? overSplitInput(forwardPass(sizes)) : forwardPass(sizes);
     const over = split ? phasesOf([c, h, w], [sh, sw]) : ([c, h, w] as const);
     return { sizes, pass, split, margins: marginsOf([pass], over) };
+  }
+
+  #betterDense(node: GraphNode): boolean {
+    const { model, lanes, costs } = this;
+    if (model.nonZeros) return false;
+    return copiedDenseCost(node, lanes, costs) < sparseCost(model, node, lanes, costs);
   }
 
   /** Positions a line of a product's own split input. */

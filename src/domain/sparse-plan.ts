@@ -15,10 +15,12 @@ import { expect } from '../errors';
 import type { GraphNode } from '../nn/graph';
 import type { PoolWindow } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
+import type { Costs } from '../runtime/costs';
 import { type Call, type Engine, workspaceOf } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { sameShape, sizeOf } from '../tensor/shape';
 import { type Planes, phasesOf, planesOf } from '../tensor/sparse';
+import { patternOf } from '../tensor/sparse-blocks';
 import {
   encode,
   productCall,
@@ -26,7 +28,7 @@ import {
   splitCalls,
   viewOfPlanes,
 } from '../tensor/sparse-calls';
-import { step } from '../tensor/tensor';
+import { step, type Tensor } from '../tensor/tensor';
 import {
   compilePlan,
   isRelu,
@@ -38,38 +40,51 @@ import {
   productStep,
   valueStep,
 } from './plan';
-import { denseCost, Layout, lanesOf, type SparseModel, sparseCost } from './sparse-layout';
+import {
+  copiedDenseCost,
+  denseCost,
+  Layout,
+  lanesOf,
+  type SparseModel,
+  sparseCost,
+  sparseForm,
+} from './sparse-layout';
 
 /** The plan that should take less time: dense, or over the non-zeros. */
-export const fastestPlan = (model: Model, { batch, direct = false }: PlanOptions): Plan =>
-  sparsePays(model, batch, direct)
-    ? compileSparsePlan(model, { batch })
-    : compilePlan(model, { batch, direct });
+export const fastestPlan = (model: Model, options: PlanOptions): Plan =>
+  zerosPay(model, options) ? compileSparsePlan(model, options) : compilePlan(model, options);
 
-/** Whether products should take less time over the non-zeros. */
-export function sparsePays(model: Model, batch: number, direct = true): boolean {
+/** Whether the plan over non-zeros should take less time than the dense one. */
+export function zerosPay(model: Model, { batch, direct = false, costs }: PlanOptions): boolean {
   const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
   const products = model.graph.nodes.filter((node) => productOf(node));
-  const dense = products.map((node) => denseCost(node, batch, direct));
+  const dense = products.map((node) => denseCost(node, batch, direct, costs));
   const lanes = lanesOf(batch);
-  const sparse = products.map((node) => sparseCost(model, node, lanes));
+  const sparse = products.map((node) =>
+    Math.min(sparseCost(model, node, lanes, costs), copiedDenseCost(node, lanes, costs)),
+  );
   return sum(dense) >= sum(sparse) * Math.ceil(batch / lanes);
 }
 
 /** Compiles a model that `lower` made for its zeros. */
-export function compileSparsePlan(model: SparseModel, { batch }: Pick<PlanOptions, 'batch'>): Plan {
+export function compileSparsePlan(
+  model: SparseModel,
+  { batch, costs }: Omit<PlanOptions, 'direct'>,
+): Plan {
   const who = 'compileSparsePlan: batch';
   expect(Number.isInteger(batch) && batch > 0, who, 'a whole number > 0', batch);
   const { engine, graph } = model;
   const memory = new PlanMemory(engine);
   try {
     const lanes = lanesOf(batch);
-    const { input, output, steps } = step(engine, () => compile(model, memory, lanes));
+    const { input, output, steps } = step(engine, () => compile(model, memory, lanes, costs));
     const [samples, classes] = [sizeOf(graph.network.input), sizeOf(graph.output)];
     return {
       model,
       batch,
-      steps: steps.filter(({ node }) => node !== ''),
+      steps: steps.slice(1, -1),
+      copies: [steps[0]!, steps.at(-1)!],
+      passes: Math.ceil(batch / lanes),
       bytes: memory.bytes,
       run(images) {
         expect(
@@ -97,23 +112,23 @@ export function compileSparsePlan(model: SparseModel, { batch }: Pick<PlanOption
   }
 }
 
-function compile(model: SparseModel, memory: PlanMemory, lanes: number) {
+function compile(model: SparseModel, memory: PlanMemory, lanes: number, costs?: Costs) {
   const { engine, graph } = model;
-  const layout = new Layout(model, memory, lanes);
+  const layout = new Layout(model, memory, lanes, { costs });
   const { input } = graph.network;
   const last = layout.roots.at(-1)!;
   const images = layout.zeros(lanes * sizeOf(input));
   const logits = layout.zeros(lanes * sizeOf(graph.output));
   const copies = (name: string, calls: readonly Call[]): PlanStep =>
     stepOf(engine, memory, name, 'copy', 0, calls);
-  const steps = [copies('', [layout.fromImages(images, -1)])];
+  const steps = [copies('images', [layout.fromImages(images, -1)])];
   graph.nodes.forEach((node, i) => {
     if (layout.roots[i] !== i) return;
     steps.push(
       sparseStep(layout, node, i) ?? poolStep(layout, node, i) ?? otherStep(layout, node, i),
     );
   });
-  steps.push(copies('', [layout.toImages(last, logits)]));
+  steps.push(copies('outputs', [layout.toImages(last, logits)]));
   memory.reserve();
   return { input: images, output: logits, steps };
 }
@@ -146,6 +161,7 @@ export function encodeProduct(
   node: GraphNode,
   i: number,
   from: readonly Ptr[],
+  fixed: 'rows' | 'blocks' = 'rows',
 ): { readonly pass: SparsePass; readonly xs: readonly Ptr[]; readonly calls: readonly Call[] } {
   const { model, memory, lanes } = layout;
   const { engine, params } = model;
@@ -164,19 +180,31 @@ export function encodeProduct(
     return splitCalls(engine, lanes, [c, h, w], [sh, sw], ...views);
   });
   const keep = (bytes: number): Ptr => memory.own(bytes);
-  return { pass: encode({ engine, keep, weight, sizes, pass, source, target }), xs, calls };
+  const encoded = encode({ engine, keep, weight, sizes, pass, source, target, fixed });
+  return { pass: encoded, xs, calls };
 }
 
 function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefined {
   if (!layout.product(i)) return undefined;
-  const { model, memory } = layout;
+  const { model, memory, lanes, costs } = layout;
   const { engine, params } = model;
+  const [form] = model.nonZeros ? ['csr'] : sparseForm(model, node, lanes, costs);
   const [from, to] = [layout.place(layout.source(i)), layout.place(i)];
   const before = memory.bytes;
-  const { pass, xs, calls } = encodeProduct(layout, node, i, [from.ptr]);
+  const fixed = form === '4x1' ? 'blocks' : 'rows';
+  const { pass, xs, calls } = encodeProduct(layout, node, i, [from.ptr], fixed);
   const bias = nodeParams(node, params).bias?.ptr ?? 0;
   const call = productCall(engine, pass, { x: xs[0]!, y: to.ptr, bias, lo: floorOf(layout, i) });
-  return stepOf(engine, memory, node.name, 'csr', memory.bytes - before, [...calls, call]);
+  const name = form === '4x1' ? form : (keptOf(model, node) ?? 'csr');
+  return stepOf(engine, memory, node.name, name, memory.bytes - before, [...calls, call]);
+}
+
+/** "2:4" where two of every four inputs are kept: rows of one length, for the same kernel. */
+function keptOf({ engine, params, nonZeros }: SparseModel, node: GraphNode): string | undefined {
+  if (nonZeros) return undefined;
+  const { weight } = nodeParams(node, params) as { weight: Tensor };
+  const [c, , , , kh, kw] = productOf(node)!;
+  return patternOf(engine.memory.f32(weight.ptr, weight.size), c, kh * kw);
 }
 
 /** Maxima and means of windows. */
@@ -214,7 +242,7 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
   const inputs = sources.map((j) => layout.zeros(lanes * sizeOf(layout.shape(j))));
   const y = layout.zeros(lanes * sizeOf(node.shape));
   const relu = floorOf(layout, i) === 0;
-  const job = { batch: lanes, direct: true, relu, x: inputs[0]!, y };
+  const job = { batch: lanes, direct: true, costs: layout.costs, relu, x: inputs[0]!, y };
   const dense = model.nonZeros ? undefined : productStep(model, memory, node, job);
   const inner = dense ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));

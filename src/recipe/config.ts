@@ -175,17 +175,20 @@ export function parseConfig(json: unknown, who: string): Config {
 
 /** Reads, changes by `sets` (see `applySet`) and checks a config file. */
 export async function loadConfig(path: string, sets: readonly string[] = []): Promise<Config> {
+  return applySet(await readJson(path), sets, path);
+}
+
+/** What a small file of JSON holds. */
+export async function readJson(path: string): Promise<unknown> {
   const { readFile } = await import('../io/files');
   const text = new TextDecoder().decode(await readFile(path, 1 << 20));
-  let json: unknown;
   try {
-    json = JSON.parse(text);
+    return JSON.parse(text);
   } catch (error) {
     throw new EspalierError(
       `${path}: expected JSON, got a syntax error: ${printable((error as Error).message)}.`,
     );
   }
-  return applySet(json, sets, path);
 }
 
 /**

@@ -1,8 +1,44 @@
 /**
- * What the kernels of a convolution cost, in multiply-adds of the register tile (assembly/tile.ts)
- * that would take as long. The constants are measured (npm run bench -- convolutions forward).
+ * What the forms of a product cost, in multiply-adds of the register tile (assembly/tile.ts) that
+ * would take as long: for every form how much of each kind of work it does, times a factor. The factors
+ * that ship were measured (npm run bench -- convolutions forward sparse); `espalier bench --fit`
+ * measures those of another machine, for plans (domain/plan.ts). Operations outside of plans, and so
+ * training, attacks and certificates, always go by the shipped ones.
  */
 import { type ConvGeometry, hasLines, PANEL } from './kernels';
+
+export const SHIPPED = {
+  // Gathering takes a few steps of every panel.
+  conv: { product: 1, gather: 8, output: 5, panel: 400 },
+  lines: { product: 1, tap: 3, output: 7, input: 6 },
+  winograd: { product: 17.8, input: 190, output: 60, panel: 1500 },
+  gemm: { product: 1 },
+  gemv: { product: 1.5 },
+  csr: { product: 1.5, row: 3 },
+  '4x1': { product: 0.9, row: 7.5 },
+  /** Non-zeros that meet a single number each. */
+  single: { product: 9 },
+  /** Between layouts. */
+  copy: { element: 37 },
+};
+
+export type Costs = {
+  readonly [F in keyof typeof SHIPPED]: Readonly<Record<keyof (typeof SHIPPED)[F], number>>;
+};
+export type CostForm = keyof Costs;
+/** How much of each kind of work a form does; none where it does not apply. */
+export type Work<F extends CostForm> = Readonly<Record<keyof Costs[F], number>> | undefined;
+
+/** Infinity where the form does not apply. */
+export function costOf(
+  form: CostForm,
+  work: Readonly<Record<string, number>> | undefined,
+  costs: Costs = SHIPPED,
+): number {
+  if (!work) return Infinity;
+  const factors: Readonly<Record<string, number>> = costs[form];
+  return Object.entries(work).reduce((sum, [key, amount]) => sum + factors[key]! * amount, 0);
+}
 
 /** Lanes of whole panels; half a panel takes two thirds of the time. */
 function lanes(positions: number): number {
@@ -10,16 +46,20 @@ function lanes(positions: number): number {
   return positions - rest + (rest === 0 ? 0 : rest <= PANEL / 2 ? (2 * PANEL) / 3 : PANEL);
 }
 
-/** Of `conv2d`: gathering takes a few steps of every panel. */
-export function gatheredCost(...[n, c, , , oc, kh, kw, , , , , , , oh, ow]: ConvGeometry): number {
-  return lanes(n * oh * ow) * (c * kh * kw * (oc + 8) + 5 * oc + 400);
+/** Of `conv2d`. */
+export function gatheredWork(
+  ...[n, c, , , oc, kh, kw, , , , , , , oh, ow]: ConvGeometry
+): Work<'conv'> {
+  const [at, depth] = [lanes(n * oh * ow), c * kh * kw];
+  return { product: at * depth * oc, gather: at * depth, output: at * oc, panel: at };
 }
 
-/** Of `conv2d_lines`; Infinity where it does not apply. */
-export function linesCost(...g: ConvGeometry): number {
+/** Of `conv2d_lines`. */
+export function linesWork(...g: ConvGeometry): Work<'lines'> {
   const [n, c, , , oc, kh, kw, sh, sw, , , , , oh, ow] = g;
-  if (!hasLines(...g)) return Infinity;
-  return 4 * n * oh * Math.ceil(ow / 4) * (c * kh * kw * (oc + 3) + 7 * oc + 6 * c * sh * sw);
+  if (!hasLines(...g)) return undefined;
+  const [at, depth] = [4 * n * oh * Math.ceil(ow / 4), c * kh * kw];
+  return { product: at * depth * oc, tap: at * depth, output: at * oc, input: at * c * sh * sw };
 }
 
 /** Outputs of a tile of winograd.ts in one direction, or 0 where it does not apply. */
@@ -29,14 +69,24 @@ function winogradTile(...[, , , , , kh, kw, sh, sw, , , dh, dw]: ConvGeometry): 
   return fits && known ? 5 - kh / sh : 0;
 }
 
-/** Of `conv2d_winograd` on transformed weights; Infinity where it does not apply. */
-export function winogradCost(...g: ConvGeometry): number {
+/** Of `conv2d_winograd` on transformed weights. */
+export function winogradWork(...g: ConvGeometry): Work<'winograd'> {
   const [n, c, , , oc, , , sh, sw, , , , , oh, ow] = g;
   const m = winogradTile(...g);
-  if (m === 0) return Infinity;
+  if (m === 0) return undefined;
   const tiles = lanes(n * Math.ceil(oh / m) * Math.ceil(ow / m));
-  return tiles * (c * sh * sw * (17.8 * oc + 190) + 60 * oc + 1500);
+  const depth = c * sh * sw;
+  return {
+    product: tiles * depth * oc,
+    input: tiles * depth,
+    output: tiles * oc,
+    panel: tiles,
+  };
 }
+
+export const gatheredCost = (...g: ConvGeometry): number => costOf('conv', gatheredWork(...g));
+export const linesCost = (...g: ConvGeometry): number => costOf('lines', linesWork(...g));
+export const winogradCost = (...g: ConvGeometry): number => costOf('winograd', winogradWork(...g));
 
 /** Of `winograd_weights`. */
 export const transformCost = (...[, c, , , oc, , , sh, sw]: ConvGeometry): number =>

@@ -76,7 +76,10 @@ type SparseMatrix = [
   ...[m: Size, n: Size, groups: Size, starts: Ptr, values: Ptr, offsets: Ptr, places: Ptr],
   masks: OptionalPtr,
 ];
-type SparseOutput = [y: Ptr, yImage: Int, yRow: Int];
+type SparseProduct = [
+  ...[...SparseMatrix, bias: OptionalPtr, x: Ptr, xImage: Int],
+  ...[y: Ptr, yImage: Int, yRow: Int, lo: Scalar, hi: Scalar],
+];
 
 const elementwise = (flops: number) => kernel<Unary>((n) => ({ rows: n, cost: flops * n }));
 const scaled = (flops: number) =>
@@ -228,18 +231,15 @@ export const KERNELS = {
     },
   ),
 
-  // Sparse products (sparse.ts) over tables made by src/tensor/sparse.ts. Strides count bytes.
-  sparse_product: kernel<
-    [
-      ...SparseMatrix,
-      bias: OptionalPtr,
-      x: Ptr,
-      xImage: Int,
-      ...SparseOutput,
-      lo: Scalar,
-      hi: Scalar,
-    ]
-  >((m, n, groups) => ({ rows: m * n * Math.ceil(groups / 2), cost: sparseCost(m, n, groups) })),
+  // Sparse products (sparse.ts, sparse_blocks.ts) over tables made by src/tensor/sparse.ts. Strides count bytes.
+  sparse_product: kernel<SparseProduct>((m, n, groups) => ({
+    rows: m * n * Math.ceil(groups / 2),
+    cost: sparseCost(m, n, groups),
+  })),
+  sparse_blocks: kernel<SparseProduct>((m, n, groups) => ({
+    rows: Math.ceil(m / 4) * n * groups,
+    cost: sparseCost(m, n, groups),
+  })),
   sparse_pair: kernel<
     [
       ...[...SparseMatrix, bias: OptionalPtr, x: Ptr, r: Ptr, xImage: Int],

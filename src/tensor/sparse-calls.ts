@@ -15,6 +15,7 @@ import {
   type Planes,
   phasesOf,
 } from './sparse';
+import { blocksOf } from './sparse-blocks';
 import type { Tensor } from './tensor';
 
 /** Where memory comes from: a plan, or the arena of a step. */
@@ -44,6 +45,8 @@ export interface SparsePass {
   readonly masks: Ptr;
   readonly target: Planes;
   readonly source: Planes;
+  /** Tables of assembly/sparse_blocks.ts: `nnz` counts entries of four. */
+  readonly blocks: boolean;
 }
 
 export interface PassJob {
@@ -56,6 +59,8 @@ export interface PassJob {
   readonly source: Planes;
   readonly target: Planes;
   readonly transposed?: boolean;
+  /** The weight stays as it is, so nothing is kept to `refresh` its values. */
+  readonly fixed?: 'rows' | 'blocks';
 }
 
 function put(engine: Engine, keep: Keep, values: Int32Array): Ptr {
@@ -76,16 +81,33 @@ export function encode(job: PassJob): SparsePass {
     masks: masks ? put(engine, keep, masks) : 0,
     source,
     target,
+    blocks: job.fixed === 'blocks',
   };
-  if (!('places' in job.weight)) refresh(engine, encoded, job.weight);
+  if (!('places' in job.weight || job.fixed)) refresh(engine, encoded, job.weight);
   return encoded;
 }
 
 type RowTables = Pick<SparsePass, 'rows' | 'nnz' | 'starts' | 'values' | 'offsets' | 'weights'>;
 
-function rowsOf({ engine, keep, sizes, pass, source, transposed }: PassJob, w: Tensor): RowTables {
+function rowsOf(job: PassJob, w: Tensor): RowTables {
+  const { engine, keep, sizes, pass, source, transposed, fixed } = job;
   const positions = nonZeros(engine.memory.f32(w.ptr, w.size));
-  const { starts, offsets, entries } = encodeRows(positions, sizes, pass, source, transposed);
+  const rows = encodeRows(positions, sizes, pass, source, transposed);
+  const { starts, offsets, entries } = fixed === 'blocks' ? blocksOf(rows) : rows;
+  if (fixed) {
+    const values = keep(4 * entries.length);
+    const from = engine.memory.f32(w.ptr, w.size);
+    const given = Float32Array.from(entries, (n) => (n < 0 ? 0 : from[positions[n]!]!));
+    engine.memory.f32(values, entries.length).set(given);
+    return {
+      rows: rows.starts.length - 1,
+      nnz: offsets.length,
+      starts: put(engine, keep, starts),
+      values,
+      offsets: put(engine, keep, offsets),
+      weights: 0,
+    };
+  }
   return {
     rows: starts.length - 1,
     nnz: offsets.length,
@@ -142,11 +164,11 @@ export interface Operands {
 
 /** y = min(max(A x + bias, lo), hi). */
 export function productCall(engine: Engine, pass: SparsePass, o: Operands): Call {
-  const { rows, starts, values, offsets, groups, places, masks, source, target } = pass;
+  const { rows, starts, values, offsets, groups, places, masks, source, target, blocks } = pass;
   const { n = 1, x, y, bias = 0, lo = -Infinity, hi = Infinity } = o;
   const [, h, w] = target.shape;
   // One number a row: there are no lanes to fill.
-  if (n === 1 && target.channel * h * w === 1) {
+  if (!blocks && n === 1 && target.channel * h * w === 1) {
     const [from, to] = engine.memory.i32(places, 2);
     return engine.prepare(
       ...(['sparse_vector', rows, starts, values, offsets, bias] as const),
@@ -154,7 +176,8 @@ export function productCall(engine: Engine, pass: SparsePass, o: Operands): Call
     );
   }
   return engine.prepare(
-    ...(['sparse_product', rows, n, groups, starts, values, offsets, places, masks] as const),
+    blocks ? 'sparse_blocks' : 'sparse_product',
+    ...([rows, n, groups, starts, values, offsets, places, masks] as const),
     ...([bias, x, 4 * source.size, y, 4 * target.size, 4 * target.channel, lo, hi] as const),
   );
 }

@@ -71,10 +71,11 @@ function sparse({ m, n, groups, most, masked, bias, wild }: Spec, machine: Machi
   };
   const input = (image: number, g: number, v: number, lane: number): number =>
     image * EXTENT + places[g]![0]! / 4 + offsets[v]! / 4 + lane;
+  const toGroup = (g: number): number => places[g]![1]! / 4;
   const kept = (g: number, lane: number): boolean => !masked || masks[g * GROUP + lane] !== 0;
   const biasOf = (r: number): number => (bias ? biases[r]! : 0);
   const size = n * m * yRow;
-  return { at, starts, values, offsets, nnz, yRow, size, each, input, kept, biasOf, draw };
+  return { at, starts, values, offsets, nnz, yRow, size, each, input, toGroup, kept, biasOf, draw };
 }
 
 /** f64 sums; what a kernel leaves alone keeps the bits of `machine`. */
@@ -106,6 +107,37 @@ function product(spec: Spec): CaseMaker {
       args: [
         ...[m, n, groups, s.at.starts, s.at.values, s.at.offsets, s.at.places, s.at.masks],
         ...[s.at.bias, px, 4 * EXTENT, y, 4 * m * s.yRow, 4 * s.yRow, lo, hi],
+      ],
+      outputs: [{ at: y, want, ...near(spec.most) }],
+    };
+  };
+}
+
+/** The rows of `sparse` by four, over the offsets of the first: so m counts them. */
+function blocks(spec: Spec): CaseMaker {
+  return (machine, rng) => {
+    const s = sparse({ ...spec, m: Math.ceil(spec.m / 4) }, machine, rng);
+    const { m, n, groups } = spec;
+    const [lo, hi] = spec.clamp ?? [-Infinity, Infinity];
+    const values = rng.floats(4 * s.nnz);
+    const biases = rng.floats(m);
+    const x = s.draw();
+    const [px, y] = [machine.floats(x), machine.room(n * m * s.yRow)];
+    const [pv, pb] = [machine.floats(values), spec.bias ? machine.floats(biases) : 0];
+    const want = outputs(machine, y, n * m * s.yRow);
+    for (const [image, r, g, lane] of indices(n, m, groups, GROUP)) {
+      const block = Math.floor(r! / 4);
+      let sum = spec.bias ? biases[r!]! : 0;
+      for (let v = s.starts[block]!; v < s.starts[block + 1]!; v++)
+        sum += values[4 * v + (r! % 4)]! * x[s.input(image!, g!, v, lane!)]!;
+      const to = (image! * m + r!) * s.yRow + s.toGroup(g!) + lane!;
+      want[to] = s.kept(g!, lane!) ? clampTo(sum, lo, hi) : 0;
+    }
+    return {
+      label: JSON.stringify(spec),
+      args: [
+        ...[m, n, groups, s.at.starts, pv, s.at.offsets, s.at.places, s.at.masks],
+        ...[pb, px, 4 * EXTENT, y, 4 * m * s.yRow, 4 * s.yRow, lo, hi],
       ],
       outputs: [{ at: y, want, ...near(spec.most) }],
     };
@@ -264,6 +296,7 @@ const rows =
 
 export const SPARSE: CaseTable = {
   sparse_product: SPECS.map(product),
+  sparse_blocks: [1, 2, 4].flatMap((k) => SPECS.map((spec) => blocks({ ...spec, m: k * spec.m }))),
   sparse_pair: SPECS.map(pair),
   sparse_vector: SPECS.map(vector),
   sparse_sampled: SPECS.map(sampled),

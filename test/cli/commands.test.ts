@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/cli/backend';
 import type { Config } from '../../src/recipe/config';
 import { Interrupted } from '../../src/recipe/events';
+import type { Fit } from '../../src/recipe/fit';
+import type { PlanView } from '../../src/recipe/plan-view';
 import { inTemporaryFolder } from '../recipe/temporary';
 import { inspection, run, summary } from './fake';
 
@@ -208,6 +210,63 @@ describe('commands on a model', () => {
     expect((await run('bench')).stdout).toMatch(/GFLOP\/s(.*\n)*.*product.*12\.3.*\n.*step.*1,234/);
     expect(JSON.parse((await run('bench --json')).stdout).rows).toHaveLength(2);
   });
+
+  it('inspect --plan shows both plans, and tells only what was measured', async () => {
+    const jobs: unknown[] = [];
+    const view = (faster: 'dense' | 'sparse'): PlanView => ({
+      ...{ batch: 8, threads: 1, runs: 7, chosen: 'sparse', faster, difference: 1e-7 },
+      layers: [
+        {
+          ...{ name: 'fc1', form: 'csr', macs: 640, macsNonzero: 64 },
+          dense: { form: 'gemm', bytes: 2560, microseconds: 8 },
+          sparse: { form: 'csr', bytes: 512, microseconds: 2 },
+        },
+      ],
+      dense: { bytes: 3000, copies: 0, microseconds: faster === 'dense' ? 1 : 8 },
+      sparse: { bytes: 900, copies: 2, microseconds: 4 },
+    });
+    const inspect =
+      (faster: 'dense' | 'sparse'): Backend['inspect'] =>
+      async (_engine, _model, _as, job) => {
+        jobs.push(job);
+        return { ...inspection, plan: view(faster) };
+      };
+    const line = 'inspect m --plan --batch 8 --costs c.json';
+    const { stdout } = await run(line, { inspect: inspect('sparse') });
+    expect(stdout).toMatch(/plan of 8 images: over non-zeros \(1 thread, the least of 7 runs/);
+    expect(stdout).toMatch(/fc1 +│ csr +│ +512 B │ +640 │ +64 │ gemm +│ +8\.0 │ csr +│ +2\.0/);
+    expect(stdout).toContain('over non-zeros takes 4.0 µs, dense 2.0x that');
+    expect(stdout).not.toContain('bench --fit');
+    const slower = await run(line, { inspect: inspect('dense') });
+    expect(slower.stdout).toContain('dense takes 1.0 µs, over non-zeros 4.0x that');
+    expect(slower.stdout).toMatch(/By its costs .* over non-zeros; espalier bench --fit/);
+    expect(jobs[0]).toEqual({ batch: 8, seconds: 2, costs: 'c.json' });
+    await run('inspect m', { inspect: inspect('dense') });
+    expect(jobs.at(-1)).toBeUndefined();
+    const alone = await run('inspect m --batch 3');
+    expect(alone).toMatchObject({ code: 2 });
+    expect(alone.stderr).toContain('--batch: expected --plan with it, got none');
+  });
+
+  it('bench --fit prints both tables, and writes where it is told', () =>
+    inTemporaryFolder(async (file, write) => {
+      const { stdout } = await run('bench --fit');
+      expect(stdout).toMatch(/gemv +│ product │ +1\.5 │ +0\.75/);
+      expect(stdout).toMatch(/gemv +│ +6 │ +50 % │ +90 % │ +4 % │ +13 %/);
+      const asked: unknown[] = [];
+      const fit: Backend['fit'] = async (_, options) => {
+        asked.push(options);
+        return (await run('bench --fit --json').then(({ stdout }) => JSON.parse(stdout))) as Fit;
+      };
+      const out = file('costs.json');
+      const told = await run(['bench', '--fit', '--seconds', '3', '--out', out], { fit });
+      expect(told.stdout).toContain(`--plan --costs ${out}`);
+      expect(asked).toEqual([{ seconds: 3, out }]);
+      await write('costs.json', '{}');
+      const taken = await run(['bench', '--fit', '--out', out]);
+      expect(taken.stderr).toMatch(/expected no such file yet/);
+      expect((await run('bench --out x.json')).stderr).toContain('--out: expected --fit with it');
+    }));
 
   it('doctor names what it found and why', async () => {
     const { code, stdout } = await run('doctor');

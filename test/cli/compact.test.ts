@@ -7,6 +7,8 @@ import { saveModel } from '../../src/io/model';
 import { createModel } from '../../src/nn/model';
 import { buildNetwork } from '../../src/nn/zoo';
 import type { CompactJob } from '../../src/recipe/compact';
+import { costsText } from '../../src/recipe/costs';
+import { SHIPPED } from '../../src/runtime/costs';
 import { load } from '../../src/runtime/engine';
 import { inTemporaryFolder } from '../recipe/temporary';
 import { compacted, run } from './fake';
@@ -69,6 +71,15 @@ describe('compact', () => {
       expect(JSON.parse(judged.stdout)).toMatchObject({ benign, era, vra });
       const looked = await real('inspect', file('m.compact'));
       expect(JSON.parse(looked.stdout)).toMatchObject({ format: 'compact', network: 'mlp' });
+      const planned = await real('inspect', file('m.compact'), '--plan', '--seconds', '0');
+      expect(JSON.parse(planned.stdout).plan).toMatchObject({ batch: 16, threads: 1 });
+      await writeFile(file('c.json'), costsText({ ...SHIPPED, gemm: { product: 0 } }));
+      const costs = ['--costs', file('c.json')];
+      const again = await real('inspect', file('m.compact'), '--plan', '--seconds', '0', ...costs);
+      expect(JSON.parse(again.stdout).plan).toMatchObject({
+        chosen: 'dense',
+        layers: [{ form: 'gemm' }, { form: 'gemm' }],
+      });
       const back = await real('convert', file('m.compact'), file('b.onnx'));
       expect(JSON.parse(back.stdout)).toMatchObject({ from: 'compact', to: 'onnx' });
       const bytes = await readFile(file('m.compact'));

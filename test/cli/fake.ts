@@ -5,6 +5,7 @@ import { main } from '../../src/cli/main';
 import type { Compacted } from '../../src/recipe/compact';
 import type { Inspection } from '../../src/recipe/inspect';
 import type { Proportion, Summary } from '../../src/report/types';
+import { SHIPPED } from '../../src/runtime/costs';
 
 export interface Outcome {
   readonly code: number;
@@ -164,6 +165,18 @@ const idle: Backend = {
   convert: async () => ({ from: 'onnx', to: 'espalier', notes: [], bytes: 2600, inspection }),
   compact: async () => compacted,
   recordedConfig: async () => ({ data: 'digits', objective: { name: 'ibp', eps: 0.05 } }),
+  fit: async () => ({
+    costs: { ...SHIPPED, gemv: { product: 0.75 } },
+    unit: 1e-10,
+    forms: [
+      {
+        form: 'gemv',
+        samples: 6,
+        shipped: { median: 0.5, worst: 0.9 },
+        fitted: { median: 0.04, worst: 0.13 },
+      },
+    ],
+  }),
   benchmark: async () => [
     { name: 'product', gflops: 12.3, median: 0.004, spread: 0.02 },
     { name: 'interval step', images_per_second: 1234, median: 0.1, spread: 0.03 },

@@ -7,6 +7,7 @@ import { compile, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
 import { buildNetwork } from '../../src/nn/zoo';
+import { SHIPPED } from '../../src/runtime/costs';
 import { load } from '../../src/runtime/engine';
 import { sizeOf } from '../../src/tensor/shape';
 import { input, step } from '../../src/tensor/tensor';
@@ -105,6 +106,55 @@ describe('plans over non-zeros', () => {
     const full = model.params.get('conv2d3.weight')!;
     full.write(full.read().fill(0.01));
     expect(formsOf(16).filter((form) => form === 'csr').length).toBe(6);
+    freeModel(model);
+  });
+
+  it.each([
+    ['cnn-small', [1, 28, 28], [1, 3, 16]],
+    ['mlp', [1, 4, 4], [1, 20]],
+    ['vgg16', [3, 32, 32], [2]],
+  ] as const)('take blocks of four rows where costs say so: %s', (name, shape, batches) => {
+    const options = name === 'vgg16' ? { width: 1 / 8 } : {};
+    const model = createModel(engine, buildNetwork(name, options, shape, 10));
+    const canonical = lower(model);
+    thin(canonical, 0.8, 3);
+    const costs = { ...SHIPPED, '4x1': { product: 0, row: 0 } };
+    for (const batch of batches) {
+      const plan = compileSparsePlan(canonical, { batch, costs });
+      const images = imagesOf(canonical, batch);
+      expect(distance(plan.run(images), expected(canonical, images, batch))).toBeLessThan(1e-5);
+      const products = plan.steps.filter(({ form }) => form !== 'pool');
+      const wide = products.filter(({ form }) => form === '4x1');
+      // Single outputs have no lanes to fill.
+      const singles = batch > 1 ? 0 : products.length;
+      expect(wide.length).toBeGreaterThanOrEqual(products.length - singles);
+      plan.free();
+    }
+    freeModel(canonical);
+    freeModel(model);
+  });
+
+  it('see masks of blocks and of 2:4, and random ones as rows', () => {
+    const network = sequential(
+      'three',
+      [16, 12, 12],
+      [['conv2d', { channels: 16, kernel: 3, padding: 1 }], ['relu']],
+    );
+    const model = createModel(engine, network, { seed: 1 });
+    const weight = model.params.get('conv2d1.weight')!;
+    const drawn = weight.read();
+    const formOf = (keep: (row: number, column: number) => boolean): string => {
+      weight.write(drawn.map((v, i) => (keep(Math.floor(i / 144), i % 144) ? v : 0)));
+      const plan = compileSparsePlan(model, { batch: 16 });
+      const images = imagesOf(model, 16);
+      expect(distance(plan.run(images), expected(model, images, 16))).toBeLessThan(1e-5);
+      plan.free();
+      return plan.steps[0]!.form;
+    };
+    const chosen = sampler(5).array([16 * 144], 0, 1).data;
+    expect(formOf((row, column) => chosen[(row >> 2) * 144 + column]! < 0.15)).toBe('4x1');
+    expect(formOf((row, column) => (row + Math.floor(column / 9)) % 4 === 0)).toBe('1:4');
+    expect(formOf((row, column) => chosen[row * 144 + column]! < 0.15)).toBe('csr');
     freeModel(model);
   });
 

@@ -48,7 +48,7 @@ describe('examples/edge', () => {
           path: 'runtime.wasm',
           contents: kernels(),
         },
-        { type: 'Data', path: 'digits.compact', contents: bytes.slice() },
+        { type: 'Data', path: 'digits.compact', contents: new Uint8Array(bytes) },
       ],
     });
     try {

@@ -1,12 +1,18 @@
-/** `espalier bench`: the steps and products that the time of a run is made of. */
+/**
+ * `espalier bench`: the steps and products that the time of a run is made of; with --fit what the forms
+ * of a plan cost on this machine.
+ */
+import { expect } from '../../errors';
 import { real } from '../../options';
 import type { BenchRow } from '../../recipe/bench';
-import { duration, percent, rate } from '../../report/format';
+import type { Fit } from '../../recipe/fit';
+import { count, duration, percent, rate, short } from '../../report/format';
 import { renderTable } from '../../report/table';
-import { engineArgs, shared } from '../args';
-import { type Command, EXIT } from '../command';
+import { SHIPPED } from '../../runtime/costs';
+import { engineArgs, outFile, shared } from '../args';
+import { type Command, type Context, EXIT } from '../command';
 import { print, printJson } from '../io';
-import { withEngine } from '../job';
+import { freeOutput, withEngine } from '../job';
 
 export const command: Command = {
   args: {
@@ -16,16 +22,23 @@ export const command: Command = {
       default: '20',
       description: 'time for all together',
     },
+    fit: { type: 'boolean', description: 'fit the costs by which plans choose, to this machine' },
+    out: outFile.out,
+    force: outFile.force,
     ...shared,
     ...engineArgs,
   },
   examples: [
     ['espalier bench', 'a table'],
     ['espalier bench --threads 1 --seconds 60', 'one thread, longer'],
+    ['espalier bench --fit --threads 1 --out costs.json', 'for inspect --plan --costs costs.json'],
   ],
   async run(context) {
     const { io, values, backend } = context;
     const seconds = values.number('seconds', real(0.01, 3600))!;
+    const out = values.text('out');
+    expect(values.on('fit') || out === undefined, '--out', '--fit with it', 'none');
+    if (values.on('fit')) return showFit(context, seconds, out);
     const { info, rows } = await withEngine(context, async ({ engine }) => ({
       info: engine.info(),
       rows: await backend.benchmark(engine, { seconds }),
@@ -44,6 +57,53 @@ export const command: Command = {
     return EXIT.done;
   },
 };
+
+async function showFit(
+  context: Context,
+  seconds: number,
+  out: string | undefined,
+): Promise<number> {
+  const { io, values, backend } = context;
+  if (out !== undefined) await freeOutput(out, values);
+  const found = await withEngine(context, ({ engine }) =>
+    backend.fit(engine, { seconds, ...(out !== undefined && { out }) }),
+  );
+  if (values.on('json')) printJson(io, { ...found, shipped: SHIPPED, ...(out && { out }) });
+  else print(io, fitText(found, out));
+  return EXIT.done;
+}
+
+function fitText({ costs, unit, forms }: Fit, out: string | undefined): string {
+  const right = (titles: readonly string[], left: number) =>
+    titles.map((title, i) => ({ title, align: i < left ? ('left' as const) : ('right' as const) }));
+  const factors = Object.entries<Factors>(SHIPPED).flatMap(([form, keys]) =>
+    Object.entries(keys).map(([key, shipped]) => [
+      form,
+      key,
+      short(shipped),
+      short((costs as Readonly<Record<string, Factors>>)[form]![key]!),
+    ]),
+  );
+  const errors = forms.map(({ form, samples, shipped, fitted }) => [
+    form,
+    count(samples),
+    ...[shipped, fitted].flatMap(({ median, worst }) => [percent(median, 0), percent(worst, 0)]),
+  ]);
+  return [
+    `1 is about a multiply-add of the register tile: ${short(1e12 * unit)} ps here`,
+    renderTable({ columns: right(['form', 'of', 'shipped', 'fitted'], 2), rows: factors }),
+    'Errors of the predicted times, in the middle and at worst:',
+    renderTable({
+      columns: right(['form', 'layers', 'shipped', 'worst', 'fitted', 'worst'], 1),
+      rows: errors,
+    }),
+    ...(out === undefined
+      ? []
+      : [`written to ${out}: espalier inspect MODEL --plan --costs ${out}`]),
+  ].join('\n');
+}
+
+type Factors = Readonly<Record<string, number>>;
 
 function cells({ name, images_per_second: images, gflops, median, spread }: BenchRow): string[] {
   const call = median < 1 ? `${(1000 * median).toPrecision(3)} ms` : duration(median);

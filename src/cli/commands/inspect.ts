@@ -1,17 +1,47 @@
 /** `espalier inspect MODEL`: what a model file holds. */
-import { bytes, count, percent } from '../../report/format';
+
+import { expect } from '../../errors';
+import { real, whole } from '../../options';
+import type { PlanView } from '../../recipe/plan-view';
+import { bytes, count, percent, rate, ratio } from '../../report/format';
 import { renderTable } from '../../report/table';
-import { foreignArgs, modelArg, shared } from '../args';
-import type { Inspected } from '../backend';
+import { foreignArgs, modelArg, shared, type Values } from '../args';
+import type { Inspected, PlanJob } from '../backend';
 import { type Command, type Context, EXIT } from '../command';
 import { print, printJson } from '../io';
 import { readOptions, withEngine } from '../job';
 
 export const command: Command = {
-  args: { ...modelArg, ...foreignArgs, ...shared },
+  args: {
+    ...modelArg,
+    plan: {
+      type: 'boolean',
+      description: 'how its layers run, dense and over their non-zeros, measured here and now',
+    },
+    batch: {
+      type: 'string',
+      valueHint: 'n',
+      default: '16',
+      description: 'images of a run (--plan)',
+    },
+    seconds: {
+      type: 'string',
+      valueHint: 's',
+      default: '2',
+      description: 'time for runs (--plan)',
+    },
+    costs: {
+      type: 'string',
+      valueHint: 'file',
+      description: 'what forms cost here, from bench --fit (--plan; default: as shipped)',
+    },
+    ...foreignArgs,
+    ...shared,
+  },
   examples: [
     ['espalier inspect runs/digits/pruned.safetensors', 'a table'],
     ['espalier inspect m.safetensors --json', 'the same as JSON'],
+    ['espalier inspect m.safetensors --plan --batch 64 --threads 1', 'what its zeros are worth'],
     ['espalier inspect net.onnx', 'a network of another tool'],
     ['espalier inspect w.pth --network cnn-small --input 1,28,28', 'weights of a known network'],
   ],
@@ -19,11 +49,28 @@ export const command: Command = {
     const { values, backend } = context;
     const model = values.text('model')!;
     const as = readOptions(values);
-    const found = await withEngine(context, (job) => backend.inspect(job.engine, model, as));
+    const plan = planJob(values);
+    const found = await withEngine(context, ({ engine }) =>
+      backend.inspect(engine, model, as, plan),
+    );
     showModel(context, found, model);
     return EXIT.done;
   },
 };
+
+/** What `--plan` asks for; its options alone are an error. */
+function planJob(values: Values): PlanJob | undefined {
+  const costs = values.text('costs');
+  if (values.on('plan'))
+    return {
+      batch: values.number('batch', whole(1, 65_536))!,
+      seconds: values.number('seconds', real(0, 3600))!,
+      ...(costs !== undefined && { costs }),
+    };
+  for (const name of ['batch', 'seconds', 'costs'])
+    expect(values.all(name).length === 0, `--${name}`, '--plan with it', 'none');
+  return undefined;
+}
 
 /** Prints a model's layers, and where it is. */
 export function showModel({ io, values }: Context, found: Inspected, file: string): void {
@@ -32,7 +79,7 @@ export function showModel({ io, values }: Context, found: Inspected, file: strin
 }
 
 function inspectionText(
-  { network, input, layers, parameters, bytes: size, edge, format, notes = [] }: Inspected,
+  { network, input, layers, parameters, bytes: size, edge, format, notes = [], plan }: Inspected,
   file: string,
 ): string {
   const sum = (key: 'weights' | 'nonzero' | 'macs' | 'macsNonzero') =>
@@ -70,5 +117,46 @@ function inspectionText(
     `${file}${format ? ` (${format})` : ''}: ${network}, input ${input.join('x')}, ${count(parameters)} parameters, ${bytes(size)}`,
     renderTable({ columns, rows }),
     `compact, at the edge: ${bytes(edge.decoded)} decoded, at most ${bytes(edge.peak)} to load and predict`,
+    ...(plan ? [planText(plan)] : []),
+  ].join('\n');
+}
+
+const PLANS = { dense: 'dense', sparse: 'over non-zeros' };
+
+function planText({ batch, threads, runs, chosen, faster, layers, ...plans }: PlanView): string {
+  const time = (microseconds: number): string => rate(microseconds);
+  const rows = layers.map((layer) => [
+    layer.name,
+    layer.form,
+    bytes(layer[chosen].bytes),
+    ...(layer.macs === 0 ? ['', ''] : [count(layer.macs), count(layer.macsNonzero)]),
+    layer.dense.form,
+    time(layer.dense.microseconds),
+    layer.sparse.form,
+    time(layer.sparse.microseconds),
+  ]);
+  const { dense, sparse } = plans;
+  const sum = (key: 'macs' | 'macsNonzero') => count(layers.reduce((n, one) => n + one[key], 0));
+  const whole = [bytes(plans[chosen].bytes), sum('macs'), sum('macsNonzero')];
+  const times = (key: 'copies' | 'microseconds') =>
+    [dense, sparse].flatMap((side) => ['', time(side[key])]);
+  rows.push(['copies', '', '', '', '', ...times('copies')]);
+  rows.push(['all', '', ...whole, ...times('microseconds')]);
+  const titles = ['layer', 'form', 'bytes', 'multiply-adds', 'on non-zeros', 'dense', 'µs'];
+  const columns = [...titles, PLANS.sparse, 'µs'].map((title, i) => ({
+    title,
+    align: [0, 1, 5, 7].includes(i) ? ('left' as const) : ('right' as const),
+  }));
+  const other = faster === 'dense' ? 'sparse' : 'dense';
+  const gain = ratio(plans[other].microseconds, plans[faster].microseconds);
+  const here = `Measured: ${PLANS[faster]} takes ${rate(plans[faster].microseconds)} µs, ${PLANS[other]} ${gain} that.`;
+  const advice =
+    chosen === faster
+      ? ''
+      : ` By its costs a plan would be ${PLANS[chosen]}; espalier bench --fit measures those of this machine.`;
+  return [
+    `plan of ${batch === 1 ? '1 image' : `${batch} images`}: ${PLANS[chosen]} (${threads === 1 ? '1 thread' : `${threads} threads`}, the least of ${runs} runs each, in turns)`,
+    renderTable({ columns, rows }),
+    here + advice,
   ].join('\n');
 }

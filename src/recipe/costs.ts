@@ -1,0 +1,28 @@
+/** Fitted costs of plans (recipe/fit.ts) as files. */
+import * as v from 'valibot';
+import { parseOptions, real } from '../options';
+import { type Costs, SHIPPED } from '../runtime/costs';
+import { readJson } from './config';
+
+const SCHEMA = 'espalier-costs/1';
+
+const factors = Object.fromEntries(
+  Object.entries(SHIPPED).map(([form, keys]) => [
+    form,
+    v.strictObject(Object.fromEntries(Object.keys(keys).map((key) => [key, real(0)]))),
+  ]),
+);
+
+const file = v.strictObject({
+  schema: v.literal(SCHEMA, `"${SCHEMA}"`),
+  costs: v.strictObject(factors),
+});
+
+/** What `readCosts` takes. */
+export const costsText = (costs: Costs): string =>
+  `${JSON.stringify({ schema: SCHEMA, costs }, null, 2)}\n`;
+
+/** The costs in a file that `espalier bench --fit --out` wrote. */
+export async function readCosts(path: string): Promise<Costs> {
+  return parseOptions(file, await readJson(path), path).costs as Costs;
+}
