@@ -116,7 +116,7 @@ function numbers(values: Values, name: string): number[] | undefined {
 export async function freeOutput(
   out: string,
   values: Values,
-  inputs: readonly string[],
+  inputs: readonly string[] = [],
 ): Promise<string> {
   const { isSameFile, kindOf } = await import('../io/files');
   const { dirname } = await import('node:path');
