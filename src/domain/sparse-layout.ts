@@ -57,7 +57,7 @@ export function denseCost(node: GraphNode, batch: number, direct: boolean, costs
 
 /** What the forms over non-zeros do, by the keys of their costs. */
 export function sparseWork(
-  { nnz, blocks }: Filling,
+  { nnz, blocks, size }: Filling,
   rows: number,
   outputs: number,
 ): Readonly<{ csr: Work<'csr'>; '4x1': Work<'4x1'>; single: Work<'single'> }> {
@@ -67,7 +67,8 @@ export function sparseWork(
     single ? undefined : { product: lanes * entries, row: lanes * rows };
   return {
     csr: each(nnz),
-    '4x1': each(BLOCK * blocks),
+    // For zeros: full layers stay dense.
+    '4x1': 2 * BLOCK * blocks > size ? undefined : each(BLOCK * blocks),
     single: single ? { product: nnz } : undefined,
   };
 }

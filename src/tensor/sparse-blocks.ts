@@ -15,6 +15,8 @@ export const BLOCK = 4;
 export interface Filling {
   readonly nnz: number;
   readonly blocks: number;
+  /** Of all weights. */
+  readonly size: number;
 }
 
 export function fillingOf(weight: ArrayLike<number>, rows: number): Filling {
@@ -30,7 +32,7 @@ export function fillingOf(weight: ArrayLike<number>, rows: number): Filling {
         seen[i] = 1;
       }
   }
-  return { nnz, blocks };
+  return { nnz, blocks, size: weight.length };
 }
 
 /** Rows as blocks: `entries` has four a block, -1 for a zero. */

@@ -117,7 +117,7 @@ describe('plans over non-zeros', () => {
     const options = name === 'vgg16' ? { width: 1 / 8 } : {};
     const model = createModel(engine, buildNetwork(name, options, shape, 10));
     const canonical = lower(model);
-    thin(canonical, 0.8, 3);
+    thin(canonical, 0.95, 3);
     const costs = { ...SHIPPED, '4x1': { product: 0, row: 0 } };
     for (const batch of batches) {
       const plan = compileSparsePlan(canonical, { batch, costs });

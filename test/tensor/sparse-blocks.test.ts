@@ -41,7 +41,11 @@ describe('blocks of four rows', () => {
             }
         expect(dense).toEqual(weight);
         const filling = fillingOf(weight, rows);
-        expect(filling).toEqual({ nnz: values.length, blocks: offsets.length });
+        expect(filling).toEqual({
+          nnz: values.length,
+          blocks: offsets.length,
+          size: weight.length,
+        });
       }),
     );
   });
