@@ -3,6 +3,7 @@
  * which a compact model never takes (src/edge/layers.ts), though its layers can.
  */
 
+import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
 /** Source -> what stands for it. */
@@ -22,6 +23,9 @@ const SIZES =
 
 const isConvolution = (path) => path.replaceAll('\\', '/').endsWith('src/nn/layers/conv2d.ts');
 
+/** What help texts say of a layer. */
+const ABOUT = /\babout:\s*'[^'\n]*'/g;
+
 /** A plugin of esbuild. */
 export const withoutDense = {
   name: 'without-dense',
@@ -32,6 +36,10 @@ export const withoutDense = {
     onLoad({ filter: /.*/, namespace: 'sizes' }, ({ path }) => ({
       contents: SIZES,
       resolveDir: dirname(path),
+    }));
+    onLoad({ filter: /[\\/]nn[\\/]layers[\\/]\w+\.ts$/ }, async ({ path }) => ({
+      contents: (await readFile(path, 'utf8')).replace(ABOUT, "about: ''"),
+      loader: 'ts',
     }));
     onLoad({ filter: /[\\/](supports|supported|forms|sparse-blocks)\.ts$/ }, ({ path }) => {
       const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));
