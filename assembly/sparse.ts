@@ -143,7 +143,34 @@ export function sparse_product(
   }
 }
 
-/** Rows whose sums wait in the workspace of `sparse_pair` for what makes bounds of them. */
+/**
+ * y = A x + bias [m] and s = |A| r in one pass, for intervals by centre and radius. r and s lie as
+ * x and y do. Rows are the m of the first group of the first image, of its second group, ...
+ */
+export function sparse_pair(
+  m: i32, n: i32, groups: i32, starts: usize, values: usize, offsets: usize, places: usize,
+  masks: usize, bias: usize, x: usize, r: usize, x_image: i32, y: usize, s: usize, y_image: i32,
+  y_row: i32, r0: i32, r1: i32,
+): void {
+  while (r0 < r1) {
+    const t = r0 / m;
+    const from = r0 - t * m;
+    const to = min<i32>(m, r1 - t * m);
+    r0 += to - from;
+    const image = t / groups;
+    const g = t - image * groups;
+    const place = places + (<usize>g << 3);
+    const at = <usize>x_image * image + load<u32>(place);
+    const into = load<u32>(place, 4);
+    const mask = masks ? masks + GROUP * g : 0;
+    rows_of(
+      true, starts, values, offsets, bias, x + at, r + at, y + <usize>y_image * image, into,
+      into + s - y, y_row, -Infinity, Infinity, mask, mask, from, to,
+    );
+  }
+}
+
+/** Rows whose sums wait in the workspace of `sparse_bounds` for what makes bounds of them. */
 const PART = 64;
 
 /** What a layer of interval bounds does, 4 bytes each: src/domain/interval-plan.ts has the argument. */
@@ -207,46 +234,31 @@ function bounds_of(
 }
 
 /**
- * y = A x + bias [m] and s = |A| r in one pass, for intervals by centre and radius. r and s lie as
- * x and y do. With `form` what is written are the bounds that the sums make (`bounds_of`), lifts [m]
- * added to radii. Rows are the m of the first group of the first image, of its second group, ...
+ * The bounds that the sums of `sparse_pair` make, with lifts [m] added to radii (`bounds_of`): ends,
+ * or centre and fed radius, at y and s. One image; rows are the m of the first group, of the second, ...
  */
-export function sparse_pair(
-  m: i32, n: i32, groups: i32, starts: usize, values: usize, offsets: usize, places: usize,
-  masks: usize, bias: usize, x: usize, r: usize, x_image: i32, y: usize, s: usize, y_image: i32,
-  y_row: i32, form: usize, lifts: usize, flag: usize, work: usize, r0: i32, r1: i32,
+export function sparse_bounds(
+  m: i32, groups: i32, starts: usize, values: usize, offsets: usize, places: usize, masks: usize,
+  bias: usize, x: usize, r: usize, y: usize, s: usize, y_row: i32, form: usize, lifts: usize,
+  flag: usize, work: usize, r0: i32, r1: i32,
 ): void {
+  const fed = load<i32>(form + (<usize>Form.FED << 2)) != 0;
   while (r0 < r1) {
-    const t = r0 / m;
-    const from = r0 - t * m;
-    const to = min<i32>(min<i32>(m, r1 - t * m), form ? from + PART : m);
+    const g = r0 / m;
+    const from = r0 - g * m;
+    const to = min<i32>(min<i32>(m, r1 - g * m), from + PART);
     r0 += to - from;
-    const image = t / groups;
-    const g = t - image * groups;
     const place = places + (<usize>g << 3);
-    const at = <usize>x_image * image + load<u32>(place);
-    const into = load<u32>(place, 4);
+    const at = load<u32>(place);
     const mask = masks ? masks + GROUP * g : 0;
-    const out = y + <usize>y_image * image;
-    if (form) {
-      const sums = work - ((<usize>from * 2) << 6);
-      rows_of(
-        true, starts, values, offsets, bias, x + at, r + at, sums, 0, GROUP, 2 * GROUP,
-        -Infinity, Infinity, 0, 0, from, to,
-      );
-      const lift = lifts + bytes(from);
-      const q = out + into + <usize>y_row * from;
-      if (load<i32>(form + (<usize>Form.FED << 2))) {
-        bounds_of(true, form, lift, flag, work, to - from, q, s - y, y_row, mask);
-      } else {
-        bounds_of(false, form, lift, flag, work, to - from, q, s - y, y_row, mask);
-      }
-    } else {
-      rows_of(
-        true, starts, values, offsets, bias, x + at, r + at, out, into, into + s - y, y_row,
-        -Infinity, Infinity, mask, mask, from, to,
-      );
-    }
+    rows_of(
+      true, starts, values, offsets, bias, x + at, r + at, work - ((<usize>from * 2) << 6), 0, GROUP,
+      2 * GROUP, -Infinity, Infinity, 0, 0, from, to,
+    );
+    const lift = lifts + bytes(from);
+    const q = y + load<u32>(place, 4) + <usize>y_row * from;
+    if (fed) bounds_of(true, form, lift, flag, work, to - from, q, s - y, y_row, mask);
+    else bounds_of(false, form, lift, flag, work, to - from, q, s - y, y_row, mask);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Compiled plans of interval bounds: boxes go through a masked network over the non-zeros of its
  * weights, in the layout of domain/sparse-plan.ts. A product turns centre and fed radius of its
- * input into those of the next product, in one kernel (`sparse_pair`): W c and |W| r in one pass over
+ * input into those of the next product, in one kernel (`sparse_bounds`): W c and |W| r in one pass over
  * the non-zeros, the ends, ReLU, and centre and radius again, with every rounding paid for
  * (docs/numerics.md, "Products one after the other"). Values that anything else reads are kept as
  * ends.
@@ -219,16 +219,16 @@ class Compiler {
     if (!layout.product(i)) return undefined;
     const before = memory.bytes;
     const { pass, xs, calls } = encodeProduct(layout, node, i, this.#fed.get(layout.source(i))!);
-    const { rows, groups, starts, values, offsets, places, masks, source, target } = pass;
+    const { rows, groups, starts, values, offsets, places, masks, target } = pass;
     const bias = nodeParams(node, model.params).bias;
     const onlyFed = this.#onlyFed(i);
     const to = onlyFed ? this.#pair(this.#fed, i) : this.ends(i);
     const lifts = this.#lifts(node, rows, bias);
     const form = this.#form(node, i, onlyFed);
     const call = model.engine.prepare(
-      ...(['sparse_pair', rows, 1, groups, starts, values, offsets, places, masks] as const),
-      ...([bias?.ptr ?? 0, xs[0]!, xs[1]!, 4 * source.size] as const),
-      ...([...to, 4 * target.size, 4 * target.channel, form, lifts, this.#flag()] as const),
+      ...(['sparse_bounds', rows, groups, starts, values, offsets, places, masks] as const),
+      ...([bias?.ptr ?? 0, xs[0]!, xs[1]!, ...to, 4 * target.channel] as const),
+      ...([form, lifts, this.#flag()] as const),
     );
     return this.#step(node.name, 'csr', memory.bytes - before, [...calls, call]);
   }

@@ -155,7 +155,7 @@ function pairOf(
   const out = [0, 1].map(() => empty(engine, [n * target.size]).ptr) as [Ptr, Ptr];
   engine.run(
     ...(['sparse_pair', rows, n, groups, starts, values, offsets, places, masks, bias] as const),
-    ...([x, s, 4 * source.size, ...out, 4 * target.size, 4 * target.channel, 0, 0, 0] as const),
+    ...([x, s, 4 * source.size, ...out, 4 * target.size, 4 * target.channel] as const),
   );
   return out.map((planes) => {
     const y = empty(engine, [n, ...node.shape]);

@@ -244,13 +244,15 @@ export const KERNELS = {
     [
       ...[...SparseMatrix, bias: OptionalPtr, x: Ptr, r: Ptr, xImage: Int],
       ...[y: Ptr, s: Ptr, yImage: Int, yRow: Int],
-      ...[form: OptionalPtr, lifts: Ptr, flag: Ptr],
     ]
-  >((m, n, groups) => ({
-    rows: m * n * groups,
-    cost: 2 * sparseCost(m, n, groups),
-    work: 8192,
-  })),
+  >((m, n, groups) => ({ rows: m * n * groups, cost: 2 * sparseCost(m, n, groups) })),
+  sparse_bounds: kernel<
+    [
+      ...[m: Int, groups: Int, starts: Ptr, values: Ptr, offsets: Ptr, places: Ptr],
+      ...[masks: OptionalPtr, bias: OptionalPtr, x: Ptr, r: Ptr, y: Ptr, s: Ptr, yRow: Int],
+      ...[form: Ptr, lifts: Ptr, flag: Ptr],
+    ]
+  >((m, groups) => ({ rows: m * groups, cost: 2 * sparseCost(m, 1, groups), work: 8192 })),
   sparse_vector: kernel<
     [
       ...[m: Size, starts: Ptr, values: Ptr, offsets: Ptr, bias: OptionalPtr, x: Ptr, y: Ptr],

@@ -147,11 +147,12 @@ function blocks(spec: Spec): CaseMaker {
   };
 }
 
-/** [scale, floor, grow, tiny, alpha, beta, under] of what `sparse_pair` makes of its sums. */
+/** [scale, floor, grow, tiny, alpha, beta, under] of what `sparse_bounds` makes of its sums. */
 const FORM = [1.25, 0, 1e-2, 1e-3, 1.5, 0.25, 1e-2] as const;
 
-/** Sums alone, as ends, or as centre and fed radius. */
-function pair(spec: Spec, form?: 'ends' | 'fed'): CaseMaker {
+/** Sums alone, or of one image as ends, or as centre and fed radius. */
+function pair(given: Spec, form?: 'ends' | 'fed'): CaseMaker {
+  const spec = form ? { ...given, n: 1 } : given;
   return (machine, rng) => {
     const s = sparse(spec, machine, rng);
     const [x, radius] = [s.draw(), s.draw().map(Math.abs)];
@@ -176,13 +177,15 @@ function pair(spec: Spec, form?: 'ends' | 'fed'): CaseMaker {
     const { m, n, groups } = spec;
     const flag = machine.floats([0]);
     // The last word is a whole number.
-    const table = form ? machine.floats([...FORM, form === 'fed' ? 2 ** -149 : 0]) : 0;
+    const table = [...FORM, form === 'fed' ? 2 ** -149 : 0];
     return {
       label: `${JSON.stringify(spec)} ${form}`,
       args: [
-        ...[m, n, groups, s.at.starts, s.at.values, s.at.offsets, s.at.places, s.at.masks],
-        ...[s.at.bias, px, pr, 4 * EXTENT, y, t, 4 * m * s.yRow, 4 * s.yRow],
-        ...[table, machine.floats(lifts), flag],
+        ...[...(form ? [m] : [m, n]), groups, s.at.starts, s.at.values, s.at.offsets],
+        ...[s.at.places, s.at.masks, s.at.bias, px, pr],
+        ...(form
+          ? [y, t, 4 * s.yRow, machine.floats(table), machine.floats(lifts), flag]
+          : [4 * EXTENT, y, t, 4 * m * s.yRow, 4 * s.yRow]),
       ],
       outputs: [
         { at: y, want: wantY, ...near(4 * spec.most) },
@@ -325,7 +328,8 @@ const rows =
 export const SPARSE: CaseTable = {
   sparse_product: SPECS.map(product),
   sparse_blocks: [1, 2, 4].flatMap((k) => SPECS.map((spec) => blocks({ ...spec, m: k * spec.m }))),
-  sparse_pair: [undefined, 'ends' as const, 'fed' as const].flatMap((form) =>
+  sparse_pair: [...SPECS, TALL].map((spec) => pair(spec)),
+  sparse_bounds: (['ends', 'fed'] as const).flatMap((form) =>
     [...SPECS, TALL].map((spec) => pair(spec, form)),
   ),
   sparse_vector: SPECS.map(vector),
