@@ -50,7 +50,8 @@ export function toEnds(
   const from = [c.ptr, r.ptr] as const;
   engine.run('interval_to_ends', size, ...from, lo.ptr, hi.ptr, grow, tiny, scale, shift);
   const same = (g: Tensor): Tensor => g;
-  record(lo, [c, r], [same, (g) => affine(g, -scale, 0)]);
-  record(hi, [c, r], [same, scale === 1 ? same : (g) => affine(g, scale, 0)]);
+  const scaled = (by: number) => (g: Tensor) => (by === 1 ? g : affine(g, by, 0));
+  record(lo, [c, r], [same, scaled(-scale)]);
+  record(hi, [c, r], [same, scaled(scale)]);
   return [lo, hi];
 }
