@@ -21,7 +21,6 @@ import {
   type Planes,
   phasesOf,
   planesOf,
-  positionsOf,
   singles,
 } from '../tensor/sparse';
 import { BLOCK, type Filling, fillingOf } from '../tensor/sparse-blocks';
@@ -183,9 +182,7 @@ export class Layout {
     const single = !this.options.pairs && one && margins.every((m) => m === 0);
     const planes = single
       ? singles(shape)
-      : this.options.pairs && this.lanes % GROUP === 0
-        ? positionsOf(shape, this.lanes, margins)
-        : planesOf(shape, this.lanes, margins, this.#columns.get(i), this.#order(i));
+      : planesOf(shape, this.lanes, margins, this.#columns.get(i), this.#order(i));
     const place = { planes, ptr: this.zeros(planes.size) };
     this.#places.set(i, place);
     return place;
@@ -233,6 +230,7 @@ export class Layout {
   }
 
   #order(i: number): Order {
+    if (this.options.pairs && this.lanes % GROUP === 0) return 'positions';
     const own = i < 0 ? undefined : this.product(i);
     const lined = (product: Product): boolean =>
       this.#fillsLines(product) || (product !== own && product.sizes[12] === 1);
