@@ -1,6 +1,6 @@
 /**
- * Elementwise functions of one array. y may be x. NaN goes through all of them but `step` and
- * `leaky_step`, which are derivatives and take it for "not above zero".
+ * Elementwise functions of one array. y may be x. NaN goes through all of them but
+ * `leaky_step`, which is a derivative and takes it for "not above zero".
  *
  * `map` is inlined into every export with a constant operation, so each export is its own loop.
  * Cost: bound by memory, but for the transcendental four (see transcend.ts).
@@ -10,7 +10,6 @@ import { exp_f32, log_f32, sigmoid_f32, tanh_f32 } from './transcend';
 
 const enum Op {
   RELU,
-  STEP,
   SIGMOID,
   TANH,
   EXP,
@@ -30,7 +29,6 @@ const enum Op {
 function apply(op: Op, v: v128, p: v128, q: v128): v128 {
   const zero = f32x4.splat(0);
   if (op == Op.RELU) return f32x4.max(v, zero);
-  if (op == Op.STEP) return indicator(f32x4.gt(v, zero));
   if (op == Op.SIGMOID) return sigmoid_f32(v);
   if (op == Op.TANH) return tanh_f32(v);
   if (op == Op.EXP) return exp_f32(v);
@@ -67,11 +65,6 @@ function map(op: Op, p: f32, q: f32, x: usize, y: usize, r0: i32, r1: i32): void
 
 export function relu(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
   map(Op.RELU, 0, 0, x, y, r0, r1);
-}
-
-/** x > 0 ? 1 : 0. */
-export function step(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
-  map(Op.STEP, 0, 0, x, y, r0, r1);
 }
 
 export function sigmoid(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {

@@ -70,6 +70,8 @@ function sentence(issue: v.BaseIssue<unknown>, schema: v.GenericSchema, who: str
     const hint = suggest(key, knownKeys(schema, path.slice(0, -1)));
     return `${where}: expected a known option, got "${key}". ${hint}`;
   }
+  if (issue.type === 'strict_object' && issue.input === undefined)
+    return `${where}: expected a value, got nothing.`;
   const what = issue.message.startsWith('Invalid') ? (issue.expected ?? '') : issue.message;
   return `${where}: expected ${what}, got ${JSON.stringify(issue.input) ?? 'nothing'}.`;
 }

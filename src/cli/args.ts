@@ -44,7 +44,7 @@ export const modelArg = {
   model: {
     type: 'positional',
     required: true,
-    description: 'a model: safetensors, ONNX, PyTorch or npz',
+    description: 'a model: safetensors, compact, ONNX, PyTorch or npz',
   },
 } as const satisfies ArgsDef;
 

@@ -118,7 +118,7 @@ export async function freeOutput(
   values: Values,
   inputs: readonly string[] = [],
 ): Promise<string> {
-  const { isSameFile, kindOf } = await import('../io/files');
+  const { checkWritable, isSameFile, kindOf } = await import('../io/files');
   const { dirname } = await import('node:path');
   const kind = await kindOf(out);
   if (kind === 'folder') fail(out, 'the name of a file', 'a folder');
@@ -129,6 +129,7 @@ export async function freeOutput(
     fail(out, 'no such file yet', 'one', 'Choose another name, or --force to replace it.');
   const folder = dirname(out);
   if ((await kindOf(folder)) !== 'folder') fail(out, 'a folder to write to', `none at ${folder}`);
+  await checkWritable(folder, out);
   return out;
 }
 

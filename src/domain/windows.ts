@@ -9,7 +9,9 @@
  */
 import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, Params, ProductSizes, Units } from '../nn/layer';
+import { gatheredCost } from '../runtime/costs';
 import type { Engine } from '../runtime/engine';
+import { PANEL } from '../runtime/kernels';
 import { mul, reshape } from '../tensor/ops/core';
 import { conv2dInputGrad, conv2dRows, matmul } from '../tensor/ops/product';
 import type { Lines } from '../tensor/ops/rows';
@@ -73,9 +75,9 @@ export function windowsOf(
 
 const isSmall = ({ size }: Window, [, h, w]: Shape): boolean => size[0] * size[1] < MOST * h! * w!;
 
-const mixes = (node: GraphNode): boolean => productOf(node) !== undefined;
+const mixes = (node: GraphNode): boolean => productOfPlanes(node) !== undefined;
 
-function productOf({ layer, inputShapes, options }: GraphNode): ProductSizes | undefined {
+function productOfPlanes({ layer, inputShapes, options }: GraphNode): ProductSizes | undefined {
   const shape = inputShapes[0]!;
   return layer.role === 'affine' && shape.length === 3
     ? layer.product?.(shape, options)
@@ -88,7 +90,7 @@ function windowBefore(node: GraphNode, window: Window): Window | undefined {
   const isSum = layer.role === 'join' && !layer.pick && layer.terms(inputShapes.length) > 0;
   const isScale = layer.role === 'affine' && layer.channelwise;
   if (layer.role === 'pointwise' || isSum || isScale) return window;
-  const sizes = productOf(node);
+  const sizes = productOfPlanes(node);
   if (!sizes) return undefined;
   const [, , , , kh, kw, sh, sw, pt, pl, dh, dw] = sizes;
   const [k, s, p, d] = [[kh, kw] as const, [sh, sw] as const, [pt, pl] as const, [dh, dw] as const];
@@ -198,7 +200,7 @@ export function throughWindow(
 ): { readonly values: Tensor; readonly window: Window } {
   const before = windowBefore(node, window)!;
   const { layer, options, inputShapes } = node;
-  const sizes = productOf(node);
+  const sizes = productOfPlanes(node);
   if (!sizes) {
     const values = 'factor' in g ? pointsOf(g, p.scale!.engine, node.shape) : g;
     return { values: layer.transpose(values, p, options, inputShapes[0]!), window: before };
@@ -235,8 +237,8 @@ function matrixOf(weight: Tensor, outputs: number, shape: Shape, o: ConvOptions)
   return reshape(conv2dRows(units, weight, shape, o), [outputs, sizeOf(shape)]);
 }
 
-/** What the gathering transpose takes for an image, in multiply-adds (runtime/costs.ts). */
-function gathering(sizes: ProductSizes, [h, w]: Two): number {
-  const [c, , , oc, kh, kw, sh, sw] = sizes;
-  return h * w * (((oc * kh * kw) / (sh * sw)) * (c + 8) + 5 * c + 400);
+/** What the gathering transpose takes for an image of many: of a whole panel of them, nothing is padding. */
+function gathering([c, , , oc, kh, kw, sh, sw]: ProductSizes, [h, w]: Two): number {
+  const read = oc / (sh * sw);
+  return gatheredCost(PANEL, read, h, w, c, kh, kw, 1, 1, 0, 0, 1, 1, h, w) / PANEL;
 }

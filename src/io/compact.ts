@@ -175,7 +175,7 @@ function codedTensor(
   const parts = partsOf(coding, data, inflate, who);
   const sparse = (): SparseTensor => ({
     shape,
-    positions: positionsOf(coding, parts.steps(), size, who),
+    positions: placesOf(coding, parts.steps(), size, who),
     values: valuesOf(coding, parts, who),
   });
   return {
@@ -234,12 +234,7 @@ function checkCoding(value: unknown, length: number, who: string): Coding {
   return { shape, nonzero, centroids, steps, codes };
 }
 
-function positionsOf(
-  { nonzero }: Coding,
-  gaps: Uint8Array,
-  size: number,
-  who: string,
-): Uint32Array {
+function placesOf({ nonzero }: Coding, gaps: Uint8Array, size: number, who: string): Uint32Array {
   const positions = new Uint32Array(nonzero);
   let [at, count] = [0, 0];
   // By index: iterators are slow before they are compiled, which is when a fresh process is here.

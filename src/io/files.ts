@@ -42,6 +42,14 @@ export async function kindOf(path: string): Promise<'file' | 'folder' | undefine
   }
 }
 
+/** Raises an error where files cannot be made in a folder. */
+export async function checkWritable(folder: string, who: string): Promise<void> {
+  const fs = await import('node:fs/promises');
+  await fs.access(folder, fs.constants.W_OK).catch((error: unknown) => {
+    fail(who, 'a folder to write to', cause(error));
+  });
+}
+
 /** Whether two paths lead to the same file, by links or not. */
 export async function isSameFile(a: string, b: string): Promise<boolean> {
   const fs = await import('node:fs/promises');

@@ -6,11 +6,14 @@ import { readJson } from './config';
 
 const SCHEMA = 'espalier-costs/1';
 
-const factors = Object.fromEntries(
-  Object.entries(SHIPPED).map(([form, keys]) => [
-    form,
+const factorsOf = (keys: object) =>
+  v.pipe(
     v.strictObject(Object.fromEntries(Object.keys(keys).map((key) => [key, real(0)]))),
-  ]),
+    v.check((given) => Object.values(given).some((f) => f > 0), 'a factor above 0'),
+  );
+
+const factors = Object.fromEntries(
+  Object.entries(SHIPPED).map(([form, keys]) => [form, factorsOf(keys)]),
 );
 
 const file = v.strictObject({

@@ -11,6 +11,7 @@ import { type FormName, forms } from '../domain/forms';
 import { compilePlan, type Plan, productOf } from '../domain/plan';
 import { lanesOf, sparseWork } from '../domain/sparse-layout';
 import { compileSparsePlan } from '../domain/sparse-plan';
+import { expect } from '../errors';
 import { sequential } from '../nn/graph';
 import { createModel, freeModel, type Model } from '../nn/model';
 import { type CostForm, type Costs, costOf, SHIPPED } from '../runtime/costs';
@@ -215,6 +216,10 @@ export function fitSamples(samples: readonly Sample[]): Fit {
   const names = Object.keys(SHIPPED) as CostForm[];
   const inSeconds = names.map((form) => [form, leastSquares(Object.keys(SHIPPED[form]), of(form))]);
   const raw = Object.fromEntries(inSeconds) as Costs;
+  for (const form of names) {
+    const given = Object.values(raw[form]).some((factor) => factor > 0);
+    expect(given, `bench --fit: ${form}`, 'times that give it a cost', 'none', 'Try again.');
+  }
   const logs = samples.map(({ form, work, seconds }) => Math.log(seconds / costOf(form, work)));
   const unit = Math.exp(logs.reduce((a, b) => a + b, 0) / logs.length);
   const costs = Object.fromEntries(

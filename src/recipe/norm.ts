@@ -1,7 +1,8 @@
 /** One norm for the balls of an attack and of verifiers, where all of them know it. */
 import * as v from 'valibot';
 import { attacks } from '../attack/attacks/registry';
-import { fail } from '../errors';
+import { NORMS } from '../domain/balls';
+import { expect, fail } from '../errors';
 import { verifiers } from '../verify/verifiers/registry';
 import { type PlugIn, parseSlot } from './config';
 
@@ -19,6 +20,8 @@ export function withNorm(
   norm: string,
   who: string,
 ): PlugIn[] {
+  const names: readonly string[] = NORMS;
+  expect(names.includes(norm), who, `one of ${names.join(', ')}`, `"${norm}"`);
   const without = plugIns.filter(([kind, { name }]) => !knows(kind, name, norm));
   if (without.length > 0) {
     const able = (Object.keys(KINDS) as Kind[]).map((kind) => {

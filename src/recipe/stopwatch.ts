@@ -1,8 +1,11 @@
 /**
  * Time of a call: the least of what passed on the wall and what the process computed. On a busy machine
  * the first counts what others did in between, from calls of a few milliseconds on nearly always; the
- * second is left out where it ticks too coarsely.
+ * second is left out where it ticks too coarsely, and of short calls, as it counts whole microseconds.
  */
+
+/** Microseconds below which only the wall's clock counts. */
+const SHORT = 100;
 
 /** Returns a function that runs something and returns the microseconds it took. */
 export function stopwatch(): (run: () => void) => number {
@@ -12,7 +15,8 @@ export function stopwatch(): (run: () => void) => number {
     const [busy, started] = [cpu(), wall()];
     run();
     const passed = wall() - started;
-    return Math.min(passed, cpu() - busy);
+    const worked = cpu() - busy;
+    return worked < SHORT ? passed : Math.min(passed, worked);
   };
 }
 

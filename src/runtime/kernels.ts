@@ -280,7 +280,6 @@ export const KERNELS = {
 
   // Elementwise, one input (unary.ts). y may be x.
   relu: elementwise(1),
-  step: elementwise(1),
   relu_grad: kernel<[n: Size, x: Ptr, g: Ptr, y: Ptr]>((n) => ({ rows: n, cost: n })),
   sigmoid: elementwise(4),
   tanh: elementwise(4),

@@ -31,7 +31,7 @@ import { empty, scattered, type Tensor } from './tensor';
 const CACHED = 1 << 18;
 
 /** Blocks of lanes for a batch; the last one may have room. */
-const blocksOf = ({ lanes }: Support, batch: number): number => Math.ceil(batch / lanes);
+const blockCount = ({ lanes }: Support, batch: number): number => Math.ceil(batch / lanes);
 
 /** Blocks [first, end) of images and of planes. */
 interface Part {
@@ -41,7 +41,7 @@ interface Part {
 
 /** A batch in parts of blocks whose planes stay cached, each thread having a cache of its own. */
 function partsOf(s: Support, { planes: { size } }: End, { engine, shape }: Tensor): Part[] {
-  const blocks = blocksOf(s, shape[0]!);
+  const blocks = blockCount(s, shape[0]!);
   const step = Math.max(1, Math.floor((CACHED * engine.threads) / (4 * size)));
   return Array.from({ length: Math.ceil(blocks / step) }, (_, i) => ({
     first: i * step,
@@ -116,7 +116,7 @@ function lay(s: Support, end: End, part: Part, x: Tensor, planes: Ptr): void {
 
 /** The planes of `x`, not laid out yet. */
 const planesFor = (s: Support, { planes }: End, x: Tensor): Tensor =>
-  empty(x.engine, [blocksOf(s, x.shape[0]!) * planes.size]);
+  empty(x.engine, [blockCount(s, x.shape[0]!) * planes.size]);
 
 /** The planes of a tensor: made when first asked for. */
 class Laid {
@@ -251,7 +251,7 @@ function weightGrad(input: Laid, output: Laid, shape: Shape, s: Support): Tensor
   const size = to.plain ? sizeOf(to.shape) : to.planes.size;
   for (const { rows, nnz, groups, starts, offsets, places } of passes)
     x.engine.run(
-      ...(['sparse_sampled', rows, nnz, blocksOf(s, x.shape[0]!), groups, starts] as const),
+      ...(['sparse_sampled', rows, nnz, blockCount(s, x.shape[0]!), groups, starts] as const),
       ...([offsets, places, planes[0], 4 * from.planes.size, planes[1], 4 * size] as const),
       ...([4 * to.planes.channel, values.ptr] as const),
     );

@@ -226,7 +226,6 @@ const slope = f(0.1);
 export const ELEMENTWISE: CaseTable = {
   relu: unary((x) => max(x, 0)),
   relu_grad: SIZES.flatMap((n) => [reluGrad(n, false), reluGrad(n, true)]),
-  step: unary((x) => (x > 0 ? 1 : 0)),
   sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
   tanh: unary(Math.tanh),
   exp: unary(Math.exp),

@@ -73,7 +73,7 @@ describe('compact', () => {
       expect(JSON.parse(looked.stdout)).toMatchObject({ format: 'compact', network: 'mlp' });
       const planned = await real('inspect', file('m.compact'), '--plan', '--seconds', '0');
       expect(JSON.parse(planned.stdout).plan).toMatchObject({ batch: 16, threads: 1 });
-      await writeFile(file('c.json'), costsText({ ...SHIPPED, gemm: { product: 0 } }));
+      await writeFile(file('c.json'), costsText({ ...SHIPPED, gemm: { product: 1e-9 } }));
       const costs = ['--costs', file('c.json')];
       const again = await real('inspect', file('m.compact'), '--plan', '--seconds', '0', ...costs);
       expect(JSON.parse(again.stdout).plan).toMatchObject({

@@ -155,7 +155,7 @@ describe('evaluate --verify', () => {
       '--verify interval,crown --attack fgsm --norm l2',
       /--norm: expected an attack and verifiers for l2 balls, got attack fgsm\. There are: attack pgd; verifier interval, crown-ibp, crown, fast-lin, alpha-crown, complete\./,
     ],
-    ['--verifier crown --norm l3', /--norm: .*got attack pgd, verifier crown\. .*attack none/],
+    ['--verifier crown --norm l3', /--norm: expected one of linf, l2, l1, got "l3"\./],
     ['--verify intervall', /--verify: expected one of .*Did you mean "interval"/],
     ['--verify interval,interval', /--verify: expected each verifier once, got interval twice/],
     ['--verify interval --shard 3/3 --out x', /--shard: expected i\/n with i in \[0, n\)/],

@@ -7,7 +7,7 @@ import { ball, interval, intervalMargins } from '../../src/domain/interval';
 import { value } from '../../src/domain/value';
 import type { Model } from '../../src/nn/model';
 import { add, affine, maximum, minimum, mul, reshape, sub, sum } from '../../src/tensor/ops/core';
-import { heaviside } from '../../src/tensor/ops/elementwise';
+import { clamp, sign } from '../../src/tensor/ops/elementwise';
 import { uniform } from '../../src/tensor/ops/random';
 import { concat, slice } from '../../src/tensor/ops/shape';
 import { gradients } from '../../src/tensor/tape';
@@ -47,6 +47,8 @@ const corner = (lo: Tensor, hi: Tensor, u: Tensor, rest: Tensor): Tensor =>
   add(mul(u, hi), mul(rest, lo));
 const other = (u: Tensor): Tensor => affine(u, -1, 1);
 
+/** 1 where x > 0, else 0. */
+const heaviside = (x: Tensor): Tensor => clamp(sign(x), 0, 1);
 const above = (u: Tensor, at: number): Tensor => heaviside(affine(u, 1, -at));
 
 /**

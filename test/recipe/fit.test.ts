@@ -78,6 +78,17 @@ describe('least squares', () => {
     for (const { fitted, shipped } of fit.forms)
       expect(Math.max(fitted.worst, shipped.worst)).toBeLessThan(1e-4);
   });
+
+  it.each([
+    ['no samples', []],
+    ['times of 0', samplesOf('csr', SHIPPED.csr, 3).map((one) => ({ ...one, seconds: 0 }))],
+  ])('leave no form without a cost: %s', (_, csr) => {
+    const forms = (Object.keys(SHIPPED) as CostForm[]).filter((form) => form !== 'csr');
+    const others = forms.flatMap((form) => samplesOf(form, SHIPPED[form], 12));
+    expect(() => fitSamples([...others, ...csr])).toThrow(
+      /bench --fit: csr: expected times that give it a cost, got none/,
+    );
+  });
 });
 
 it('measures every form on this machine and frees what it took', async () => {
@@ -110,16 +121,18 @@ it('measures every form on this machine and frees what it took', async () => {
   expect(await readCosts(path)).toEqual(costs);
 });
 
-it('a stopwatch tells no more than what passed', () => {
+it('a stopwatch tells no more than what passed, and of the shortest call more than nothing', () => {
   const timed = stopwatch();
-  const started = performance.now();
-  let sum = 0;
-  const took = timed(() => {
-    for (let i = 0; i < 1e6; i++) sum += i % 7;
-  });
-  expect(sum).toBeGreaterThan(0);
-  expect(took).toBeGreaterThan(10);
-  expect(took).toBeLessThanOrEqual(1000 * (performance.now() - started));
+  for (const size of [...new Array(1000).fill(1), 1e6]) {
+    const started = performance.now();
+    let sum = 0;
+    const took = timed(() => {
+      for (let i = 0; i <= size; i++) sum += i % 7;
+    });
+    expect(sum).toBeGreaterThan(0);
+    expect(took).toBeGreaterThan(0);
+    expect(took).toBeLessThanOrEqual(1000 * (performance.now() - started));
+  }
 });
 
 describe('plans', () => {
@@ -188,6 +201,11 @@ describe('files of costs', () => {
       'a negative factor',
       () => changed((j) => ((j.costs as Record<string, unknown>).gemm = { product: -1 })),
       /costs\.gemm\.product: expected a number in \[0/,
+    ],
+    [
+      'a form for nothing',
+      () => changed((j) => ((j.costs as Record<string, unknown>).gemm = { product: 0 })),
+      /costs\.gemm: expected a factor above 0/,
     ],
     [
       'text for a factor',

@@ -34,7 +34,6 @@ const slope = Math.fround(0.3);
 const fixed = { differentiable: false };
 
 const UNARY: readonly OpCase[] = [
-  ...unary('heaviside', elementwise.heaviside, (x) => (x > 0 ? 1 : 0), fixed),
   ...unary('sign', elementwise.sign, Math.sign, fixed),
   ...unary('relu', elementwise.relu, (x) => Math.max(x, 0)),
   ...unary('abs', elementwise.abs, Math.abs),

@@ -23,7 +23,7 @@ export const command: Command = {
       description: 'time for all together',
     },
     fit: { type: 'boolean', description: 'fit the costs by which plans choose, to this machine' },
-    out: outFile.out,
+    out: { ...outFile.out, description: 'where to write the costs (--fit)' },
     force: outFile.force,
     ...shared,
     ...engineArgs,

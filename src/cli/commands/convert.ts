@@ -10,7 +10,7 @@ export const command: Command = {
     in: {
       type: 'positional',
       required: true,
-      description: 'a model: safetensors, ONNX, PyTorch or npz',
+      description: 'a model: safetensors, compact, ONNX, PyTorch or npz',
     },
     out: {
       type: 'positional',

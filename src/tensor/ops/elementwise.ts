@@ -6,7 +6,7 @@ import { affine, mul } from './core';
 
 type Unary = Extract<
   KernelName,
-  | ('relu' | 'step' | 'sigmoid' | 'tanh' | 'exp' | 'log')
+  | ('relu' | 'sigmoid' | 'tanh' | 'exp' | 'log')
   | ('abs' | 'sign' | 'sqrt' | 'reciprocal' | 'square')
 >;
 
@@ -19,8 +19,6 @@ function unary(kernel: Unary, derivative?: (x: Tensor, y: Tensor) => Tensor) {
   };
 }
 
-/** 1 where x > 0, else 0; no gradient flows. */
-export const heaviside = unary('step');
 /** -1, 0 or 1; no gradient flows. */
 export const sign = unary('sign');
 /** max(x, 0); the gradient at 0 is 0. */
