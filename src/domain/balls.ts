@@ -15,6 +15,12 @@ import { roundUp, U } from './rounding';
 export type Norm = 'linf' | 'l2' | 'l1';
 export const NORMS = ['linf', 'l2', 'l1'] as const satisfies readonly Norm[];
 
+export const NORM_NAMES: Readonly<Record<Norm, string>> = {
+  linf: 'L-infinity',
+  l2: 'L2',
+  l1: 'L1',
+};
+
 /** Inputs of a batch: all of `box`, or of it only what lies within `eps` of `centre`. */
 export interface InputSet {
   readonly box: Box;

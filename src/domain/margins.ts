@@ -1,12 +1,17 @@
 /**
  * Interval bounds of images' margins, by a plan over non-zeros where the model's zeros are known to
- * stay (`supportZeros`) and that is faster, and else layer by layer. Plans are compiled when first
- * asked for and freed with the model; the bounds of a sample do not depend on which others go with it.
+ * stay (`supportZeros`) and that is faster, and else layer by layer: while a tape is open, as plans
+ * leave no gradients, where there is no memory for one, and for batches with a sample that a plan
+ * refuses. Plans are compiled when first asked for and freed with the model. Which forms they take
+ * does not depend on how many samples go together; sums of layers without a plan may be in another
+ * order for other batches, so that bounds of a sample, sound all of them, can differ by rounding.
  */
+import { EspalierError } from '../errors';
 import type { Model } from '../nn/model';
 import { prunableNames } from '../nn/model';
 import { GROUP } from '../tensor/sparse';
 import { isFrozen, withSupport } from '../tensor/supports';
+import { isRecording } from '../tensor/tape';
 import { input, step, type Tensor } from '../tensor/tensor';
 import { propagate } from './domain';
 import {
@@ -22,7 +27,8 @@ import { zerosPay } from './sparse-plan';
 
 /** The box in front of the last layer where that is affine, and else of the outputs. */
 export function lastBox(model: Model, box: Box, { sound }: IntervalOptions): Box {
-  const planned = plansOf(model)?.of(box.lo.shape[0]!, sound).run(box);
+  const plans = isRecording(model.engine) ? undefined : plansOf(model);
+  const planned = plans?.of(box.lo.shape[0]!, sound)?.run(box);
   if (planned) return planned;
   const before = lastAffine(model.graph);
   const options = before ? { before } : {};
@@ -64,22 +70,30 @@ export function leastMargins(
 
 /** A model's plans, by lanes and soundness. */
 class Plans {
-  readonly #plans = new Map<string, IntervalPlan>();
+  readonly #plans = new Map<string, IntervalPlan | undefined>();
 
   constructor(readonly model: Model) {}
 
-  /** For batches of n. */
-  of(n: number, sound: boolean): IntervalPlan {
+  /** For batches of n; none where the engine had no memory for it. */
+  of(n: number, sound: boolean): IntervalPlan | undefined {
     let lanes = 1;
     while (lanes < Math.min(n, GROUP)) lanes *= 2;
     const key = `${lanes} ${sound}`;
-    const plan = this.#plans.get(key) ?? compileIntervalPlan(this.model, { lanes, sound });
-    this.#plans.set(key, plan);
-    return plan;
+    if (!this.#plans.has(key)) this.#plans.set(key, this.#compile(lanes, sound));
+    return this.#plans.get(key);
+  }
+
+  #compile(lanes: number, sound: boolean): IntervalPlan | undefined {
+    try {
+      return compileIntervalPlan(this.model, { lanes, sound });
+    } catch (error) {
+      if (error instanceof EspalierError && error.message.startsWith('memory:')) return undefined;
+      throw error;
+    }
   }
 
   free(): void {
-    for (const plan of this.#plans.values()) plan.free();
+    for (const plan of this.#plans.values()) plan?.free();
     this.#plans.clear();
   }
 }

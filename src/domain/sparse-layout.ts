@@ -21,7 +21,6 @@ import {
   type Planes,
   phasesOf,
   planesOf,
-  positionsOf,
   singles,
 } from '../tensor/sparse';
 import { BLOCK, type Filling, fillingOf } from '../tensor/sparse-blocks';
@@ -74,7 +73,7 @@ export function sparseWork(
 }
 
 export interface SparseOptions {
-  /** Values in pairs (interval plans): only rows, lanes side by side. */
+  /** Values in pairs (interval plans): only rows, and forms for a whole group whatever the lanes. */
   readonly pairs?: boolean;
   readonly costs?: Costs | undefined;
 }
@@ -89,8 +88,9 @@ export function sparseForm(
   const [, , , oc, , , , , , , , , oh, ow] = productOf(node)!;
   const { weight } = nodeParams(node, params) as { weight: Tensor };
   const filling = fillingOf(engine.memory.f32(weight.ptr, weight.size), oc);
-  const work = sparseWork(filling, oc, oh * ow * lanes);
-  const names = pairs ? (['csr', 'single'] as const) : (['csr', '4x1', 'single'] as const);
+  const side = pairs ? GROUP * Math.ceil(lanes / GROUP) : lanes;
+  const work = sparseWork(filling, oc, oh * ow * side);
+  const names = pairs ? (['csr'] as const) : (['csr', '4x1', 'single'] as const);
   return names
     .map((name) => [name, costOf(name, work[name], costs)] as const)
     .reduce((best, one) => (one[1] < best[1] ? one : best));
@@ -163,8 +163,9 @@ export class Layout {
   }
 
   #betterDense(node: GraphNode): boolean {
-    const { model, lanes, options } = this;
+    const { model, options } = this;
     if (model.nonZeros) return false;
+    const lanes = options.pairs ? GROUP : this.lanes;
     return copiedDenseCost(node, lanes, options.costs) < sparseCost(model, node, lanes, options);
   }
 
@@ -181,9 +182,7 @@ export class Layout {
     const single = !this.options.pairs && one && margins.every((m) => m === 0);
     const planes = single
       ? singles(shape)
-      : this.options.pairs && this.lanes % GROUP === 0
-        ? positionsOf(shape, this.lanes, margins)
-        : planesOf(shape, this.lanes, margins, this.#columns.get(i), this.#order(i));
+      : planesOf(shape, this.lanes, margins, this.#columns.get(i), this.#order(i));
     const place = { planes, ptr: this.zeros(planes.size) };
     this.#places.set(i, place);
     return place;
@@ -231,6 +230,7 @@ export class Layout {
   }
 
   #order(i: number): Order {
+    if (this.options.pairs && this.lanes % GROUP === 0) return 'positions';
     const own = i < 0 ? undefined : this.product(i);
     const lined = (product: Product): boolean =>
       this.#fillsLines(product) || (product !== own && product.sizes[12] === 1);

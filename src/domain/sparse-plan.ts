@@ -9,7 +9,8 @@
  * are neither product nor pooling run as in the value domain, over a copy.
  *
  * Sums run over the layer's own products only, so certificates speak of these plans (`direct`).
- * Cost: chains of 2 flops a non-zero and output, at 0.8 of the speed of a dense product (measured).
+ * Cost: 2 flops a non-zero and output, each 1.2 (blocks) or 1.5 times (rows) as long as one of a dense
+ * product (`SHIPPED` of runtime/costs.ts, measured).
  */
 import { expect } from '../errors';
 import type { GraphNode } from '../nn/graph';

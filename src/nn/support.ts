@@ -10,8 +10,8 @@ import type { Tensor } from '../tensor/tensor';
 import { type Model, prunableNames } from './model';
 
 /**
- * Takes the zeros that the model's weights have now for ever: its weights must stay as they are.
- * Returns the model; `freeModel` frees the tables.
+ * Takes the zeros that the model's weights have now for ever: all its parameters must stay as they
+ * are. Returns the model; `freeModel` frees the tables.
  */
 export function supportZeros<M extends Model>(model: M): M {
   for (const weight of prunable(model)) setSupport(weight, weight);

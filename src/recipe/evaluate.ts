@@ -16,7 +16,7 @@ import { supportZeros } from '../nn/support';
 import { proportion } from '../report/binomial';
 import type { Accuracies } from '../report/types';
 import { sizeOf } from '../tensor/shape';
-import type { Verdict } from '../verify/verifier';
+import { normOf, type Verdict } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import type { EvaluateConfig, PlugIn } from './config';
 import { Interrupted, type Listener, type StopSignal } from './events';
@@ -61,7 +61,8 @@ export async function evaluate(
   const canonical = supportZeros(lower(model));
   const started = performance.now();
   onEvent?.({ type: 'phase', phase: 'evaluate', title, total: split.count, done: 0 });
-  if (!known) tellPlans(canonical, Math.min(verifyTotal, config.batch), [config.verifier], onEvent);
+  if (!known)
+    tellMemory(canonical, Math.min(verifyTotal, config.batch), [config.verifier], onEvent);
   try {
     for (let from = 0; from < split.count; from += config.batch) {
       await new Promise((resolve) => setImmediate(resolve));
@@ -87,7 +88,7 @@ export async function evaluate(
         known?.slice(from, from + verified) ??
         (verified > 0 ? verifier.verify(head(verified), config.verifier) : []);
       for (const b of broken) counts.era += 1 - b;
-      const own = verifier.norm?.(config.verifier) ?? 'linf';
+      const own = normOf(verifier, config.verifier);
       verdicts.forEach(({ verdict, radius = 0, norm = own }, i) => {
         if (verdict === 'certified') counts.vra++;
         else if (radius < eps) return;
@@ -114,16 +115,16 @@ export async function evaluate(
 }
 
 /** Tells how large the batches of verifiers are, and what memory they are taken to need. */
-export function tellPlans(
+export function tellMemory(
   model: Model,
   images: number,
   plugIns: readonly PlugIn[],
   onEvent: Listener | undefined,
 ): void {
   for (const { name, ...options } of plugIns) {
-    const plan = verifiers[name]?.plan?.(model, images, options);
-    if (!plan || images === 0) continue;
-    const { samples, bytes } = plan;
+    const needs = verifiers[name]?.memoryFor?.(model, images, options);
+    if (!needs || images === 0) continue;
+    const { samples, bytes } = needs;
     const many = samples === 1 ? 'one image' : `${samples} images`;
     const text = `${name}: ${many} at a time, at most about ${Math.ceil(bytes / 2 ** 20)} MiB`;
     onEvent?.({ type: 'note', text });

@@ -9,10 +9,11 @@ import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import { supportZeros } from '../nn/support';
 import { certifiedCurve, type RadiusCurve } from '../report/radius';
+import { normOf } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import { BLOCK, type Certification, certify, type Shard } from './certify-run';
 import type { Config, PlugIn } from './config';
-import { checkFits, type Evaluation, evaluate, tellPlans } from './evaluate';
+import { checkFits, type Evaluation, evaluate, tellMemory } from './evaluate';
 import type { Listener, StopSignal } from './events';
 
 export interface CertifiedBy {
@@ -57,7 +58,7 @@ export async function judge(
   try {
     const identity = { model: job.identity, data: set.sha256 };
     hooks.onEvent?.({ type: 'phase', phase: 'verify', title: 'certify', total, done: 0 });
-    tellPlans(canonical, Math.min(total, BLOCK), job.verifiers, hooks.onEvent);
+    tellMemory(canonical, Math.min(total, BLOCK), job.verifiers, hooks.onEvent);
     certification = await certify(
       { model: canonical, set, split, eps, verifiers: job.verifiers, radius: job.radius },
       { ...job, ...hooks, identity, total },
@@ -68,15 +69,15 @@ export async function judge(
   if (job.shard.count > 1 && !job.startOthers) return undefined;
   const { samples, seconds } = certification;
   const norms = new Map(
-    job.verifiers.map(({ name, ...options }) => {
-      const { norm } = lookup(verifiers, name, 'verifier');
-      return [name, norm?.(options) ?? 'linf'];
-    }),
+    job.verifiers.map(({ name, ...options }) => [
+      name,
+      normOf(lookup(verifiers, name, 'verifier'), options),
+    ]),
   );
   const evaluation = await evaluate(model, set, split, config.evaluate, {
     ...hooks,
     seed: config.seed,
-    verdicts: samples.map(({ by, ...one }) => ({ ...one, norm: norms.get(by) ?? 'linf' })),
+    verdicts: samples.map(({ by, ...one }) => ({ ...one, norm: norms.get(by)! })),
   });
   const counted = job.verifiers.map(({ name, ...options }): CertifiedBy => {
     const certified = samples.filter((s) => s.by === name && s.verdict === 'certified').length;

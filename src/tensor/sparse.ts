@@ -13,10 +13,10 @@ import { fail } from '../errors';
 export const GROUP = 16;
 
 /**
- * Where the elements of [c, h, w] of `lanes` images lie: [channels][lines][columns][lanes] or
- * [lines][channels][columns][lanes], with free room between. Element (i, y, x, l) is at
- * origin + i * channel + y * line + x * column + l. Lines share their padding: the right end of one
- * is the left end of the next.
+ * Where the elements of [c, h, w] of `lanes` images lie: [channels][lines][columns][lanes],
+ * [lines][channels][columns][lanes] or [lines][columns][channels][lanes], with free room between.
+ * Element (i, y, x, l) is at origin + i * channel + y * line + x * column + l. Lines share their
+ * padding: the right end of one is the left end of the next.
  */
 export interface Planes {
   readonly lanes: number;
@@ -30,10 +30,11 @@ export interface Planes {
 }
 
 /**
- * What lies together: planes, along which groups may go, or the lines of all channels, so that what
- * a group of outputs reads is in few pages of memory.
+ * What lies together: planes, along which groups may go; the lines of all channels, so that what a
+ * group of outputs reads is in few pages of memory; or, for whole groups of lanes, the channels of a
+ * position, so that it reads and writes runs of memory, not a place in every plane.
  */
-export type Order = 'planes' | 'lines';
+export type Order = 'planes' | 'lines' | 'positions';
 
 /** Positions kept free around a plane: top, left, bottom, right. */
 export type Margins = readonly [top: number, left: number, bottom: number, right: number];
@@ -48,12 +49,12 @@ export function planesOf(
 ): Planes {
   const [c, h, w] = shape;
   const pitch = Math.max(w + Math.max(left, right), columns);
-  if (order === 'lines') {
-    const channel = pitch * lanes;
-    const line = c * channel;
-    const origin = top * line + left * lanes;
+  if (order !== 'planes') {
+    const line = c * pitch * lanes;
+    const [channel, column] = order === 'lines' ? [pitch * lanes, lanes] : [lanes, c * lanes];
+    const origin = top * line + left * column;
     const size = origin + (h + bottom) * line + 2 * GROUP;
-    return { lanes, shape, origin, channel, line, column: lanes, size };
+    return { lanes, shape, origin, channel, line, column, size };
   }
   const origin = (top * pitch + left) * lanes;
   const end = origin + ((h - 1 + bottom) * pitch + w + right) * lanes;
@@ -62,22 +63,6 @@ export function planesOf(
   const channel = Math.max(end, room);
   const size = c * channel + 2 * GROUP;
   return { lanes, shape, origin, channel, line: pitch * lanes, column: lanes, size };
-}
-
-/**
- * The same for whole groups of lanes, position by position with the channels of each side by side: a
- * group of outputs then reads and writes runs of memory, not a place in every plane.
- */
-export function positionsOf(
-  shape: Planes['shape'],
-  lanes: number,
-  [top, left, bottom, right]: Margins,
-): Planes {
-  const [c, h, w] = shape;
-  const column = c * lanes;
-  const line = (w + Math.max(left, right)) * column;
-  const size = (top + h + bottom) * line + (left + right) * column + 2 * GROUP;
-  return { lanes, shape, origin: top * line + left * column, channel: lanes, line, column, size };
 }
 
 /** Single numbers, one after the other: what `sparse_vector` writes. */

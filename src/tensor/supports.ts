@@ -36,7 +36,7 @@ export function setSupport(weight: Tensor, mask: Tensor): void {
   supports.set(weight, { mask, density, encoded: new Map(), made: new Map() });
 }
 
-/** Forgets it and frees its tables. */
+/** Forgets it and frees its tables, between steps: gradients of one may still be read by them (`scattered`). */
 export function dropSupport(weight: Tensor): void {
   const known = supports.get(weight);
   for (const one of [...(known?.encoded.values() ?? []), ...(known?.made.values() ?? [])])

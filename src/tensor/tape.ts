@@ -44,6 +44,9 @@ export function record(
   return output;
 }
 
+/** Whether operations are noted now. */
+export const isRecording = (engine: Engine): boolean => (tapes.get(engine)?.length ?? 0) > 0;
+
 /**
  * The value of `fn` and the gradients of its (one-element) loss with respect to `wanted`, in that
  * order; zeros where the loss does not depend on one. Runs inside `step()`.

@@ -89,7 +89,10 @@ export function empty(engine: Engine, shape: Shape): Tensor {
   return new Tensor(engine, shape, ptr, engine.arena.epoch!);
 }
 
-/** A tensor of the current step with few elements that are not 0, written when they are asked for. */
+/**
+ * A tensor of the current step with few elements that are not 0, written when they are asked for:
+ * what lies at `few.at` must stay until the step ends (`dropSupport`).
+ */
 export function scattered(engine: Engine, shape: Shape, few: Few): Tensor {
   const ptr = engine.arena.alloc(4 * sizeOf(shape));
   return new Tensor(engine, shape, ptr, engine.arena.epoch!, few);

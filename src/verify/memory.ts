@@ -6,7 +6,7 @@ import { CHUNK, rowBytes } from '../domain/linear';
 import { EspalierError } from '../errors';
 import type { Graph } from '../nn/graph';
 import { sizeOf } from '../tensor/shape';
-import type { Plan, Verdict, VerifyJob } from './verifier';
+import type { MemoryEstimate, Verdict, VerifyJob } from './verifier';
 
 /** Default of the option `memory` of verifiers, in bytes. */
 export const MEMORY = 256 * 2 ** 20;
@@ -31,6 +31,10 @@ export function batchSize(graph: Graph, memory: number, extra = 0): number {
   return Math.max(1, Math.min(MOST, Math.floor(memory / each)));
 }
 
+/** Bytes of the weights of all layers. */
+const weightBytes = ({ nodes }: Graph): number =>
+  nodes.reduce((sum, { params: { weight } }) => sum + 4 * (weight ? sizeOf(weight.shape) : 0), 0);
+
 export interface Needs {
   /** Budget in bytes. */
   readonly memory: number;
@@ -39,24 +43,30 @@ export interface Needs {
   readonly extra?: number;
 }
 
-/** Of linear bounds: boxes and margins of a batch, three chunks of rows, and what slopes take. */
-export function planOf(
+/**
+ * Of linear bounds: boxes and margins of a batch, three chunks of rows, what slopes take, and of every
+ * layer |W| and packed copies of W and |W|, for intervals and for walks (with slopes one more).
+ */
+export function estimateMemory(
   graph: Graph,
   images: number,
   { memory, share = 0, extra = 0 }: Needs,
-): Plan {
+): MemoryEstimate {
   const samples = Math.min(images, batchSize(graph, memory, extra));
   const row = marginBytes(graph);
   const boxes = samples * (sampleBytes(graph) + row + extra);
   const rows = 3 * Math.max(Math.min(CHUNK, memory), row);
   const slopes = share * Math.min(samples * row, Math.max(memory / Math.max(1, share), row));
-  return { samples, bytes: boxes + rows + slopes };
+  const weights = (share > 0 ? 6 : 5) * weightBytes(graph);
+  return { samples, bytes: boxes + rows + slopes + weights };
 }
 
 /** The engine or JavaScript could not have the memory it asked for. */
 export const isOutOfMemory = (error: unknown): boolean =>
   (error instanceof EspalierError && error.message.startsWith('memory:')) ||
-  (error instanceof RangeError && /allocation failed|array (buffer )?length/i.test(error.message));
+  (error instanceof RangeError &&
+    (/allocation failed/i.test(error.message) ||
+      Number(/typed array length: (.+)/i.exec(error.message)?.[1]) > 2 ** 31));
 
 /** Verdicts of a job, in halves where it takes too much memory; of one sample that does, `unknown`. */
 export function inParts(job: VerifyJob, verify: (part: VerifyJob) => Verdict[]): Verdict[] {

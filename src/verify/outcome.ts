@@ -5,6 +5,7 @@
 import type { Model } from '../nn/model';
 import type { Spent } from './budget';
 import { outputsAt } from './descent';
+import { isOutOfMemory, outOfMemory } from './memory';
 import { inOtherBinary, type OtherRun, type Rows, replay } from './replay';
 import { clampTo, inside, type Specification, slackOf } from './specification';
 
@@ -56,33 +57,47 @@ export interface SearchProgress {
 
 /**
  * The witness at a float32 point, if it is unsafe in float32 in both binaries and in float64, in the
- * network's canonical form and in the original.
+ * network's canonical form and in the original. What there is no memory to run again is none.
  */
 export function confirm(
   model: Subject,
-  { region, unsafe }: Specification,
+  specification: Specification,
   point: Float32Array,
 ): Witness | undefined {
-  const x = clampTo(region, point);
-  if (!inside(region, x)) return undefined;
-  const own = `float32 (${model.engine.binary})`;
-  let witness: Witness | undefined;
-  for (const one of model.original ? [model, model.original] : [model]) {
-    const rounded = Float32Array.from(x);
-    const y = outputsAt(one, rounded, 1);
-    const agrees = (run: string, outputs: ArrayLike<number>): boolean => {
-      if (slackOf(unsafe, outputs) <= 0) return true;
-      const form = one === model ? '' : ' of the network as its file has it';
-      if (run !== own || form) model.onDispute?.(`unsafe in ${own}, but not in ${run}${form}`);
-      return false;
-    };
-    if (!agrees(own, y)) return undefined;
-    const exact = replay(one, x, model.rows);
-    if (!agrees('float64', exact)) return undefined;
-    const other = inOtherBinary(one, rounded);
-    if (other && !agrees(`float32 (${other.binary})`, other.y)) return undefined;
+  const x = clampTo(specification.region, point);
+  if (!inside(specification.region, x)) return undefined;
+  const { original = model } = model;
+  try {
+    const witness = runAgain(model, model, specification, x);
     // What is shown is what the network itself computes, as its file has it.
-    witness = { x, y, exact, ...(other && { other }) };
+    return witness && original !== model ? runAgain(model, original, specification, x) : witness;
+  } catch (error) {
+    if (!isOutOfMemory(error)) throw error;
+    const own = model.engine.binary;
+    model.onDispute?.(`unsafe in float32 (${own}), but not run again: ${outOfMemory(error)}`);
+    return undefined;
   }
-  return witness;
+}
+
+/** The witness at x, if every run of `one` finds it unsafe; the cheap runs first. */
+function runAgain(
+  model: Subject,
+  one: Model,
+  { unsafe }: Specification,
+  x: Float64Array,
+): Witness | undefined {
+  const own = `float32 (${model.engine.binary})`;
+  const form = one === model ? '' : ' of the network as its file has it';
+  const agrees = (run: string, outputs: ArrayLike<number>): boolean => {
+    if (slackOf(unsafe, outputs) <= 0) return true;
+    if (run !== own || form) model.onDispute?.(`unsafe in ${own}, but not in ${run}${form}`);
+    return false;
+  };
+  const rounded = Float32Array.from(x);
+  const y = outputsAt(one, rounded, 1);
+  if (!agrees(own, y)) return undefined;
+  const other = inOtherBinary(one, rounded);
+  if (other && !agrees(`float32 (${other.binary})`, other.y)) return undefined;
+  const exact = replay(one, x, model.rows);
+  return agrees('float64', exact) ? { x, y, exact, ...(other && { other }) } : undefined;
 }

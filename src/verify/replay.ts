@@ -6,39 +6,49 @@
  * product), and multiplied in f64; a sum is added in f64; layers that choose among values (maxima,
  * concatenation) choose among their ranks. Coefficients that a layer computes itself, such as the
  * 1 / n of an average, are the float32 ones. Cost: outputs x inputs of every affine layer, so a
- * thousand forward passes; with `Rows` kept from a point before, about ten.
+ * thousand forward passes; with `Rows` kept from a point before, about ten. Rows go block by block;
+ * kept ones take 8 bytes a multiply-add.
  */
-import { type Domain, propagate } from '../domain/domain';
+import { type Domain, propagate, type With } from '../domain/domain';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer, Params } from '../nn/layer';
 import { freeModel, type Model } from '../nn/model';
 import { type Binary, type Engine, otherBinary } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
-import { filled, input, keep, step } from '../tensor/tensor';
+import { filled, input, keep, step, type Tensor } from '../tensor/tensor';
 import { outputsAt } from './descent';
 
 /** Numbers of a block of rows. */
 const BLOCK = 1 << 22;
 
-/** The weights of affine nodes, row by row without zeros, as long as nobody changes them. */
-export type Rows = Map<GraphNode, NodeRows>;
+/** Weights of affine nodes, row by row without zeros, as long as nobody changes them. */
+export interface Rows {
+  readonly of: Map<GraphNode, NodeRows>;
+  /** Bytes that more of them may take; nodes that need more are worked out again. */
+  room: number;
+}
 
 interface NodeRows {
   readonly bias: Float32Array;
+  readonly blocks: readonly RowBlock[];
+}
+
+interface RowBlock {
+  /** Of the first row. */
+  readonly from: number;
   readonly columns: Int32Array;
   readonly weights: Float32Array;
-  /** Row i is [start[i], start[i + 1]). */
+  /** Row from + i is [start[i], start[i + 1]). */
   readonly start: Int32Array;
 }
 
+export const newRows = (room = 64 * 2 ** 20): Rows => ({ of: new Map(), room });
+
 /** The output at one input, both flat. */
-export function replay(model: Model, x: Float64Array, rows: Rows = new Map()): Float64Array {
+export function replay(model: Model, x: Float64Array, rows: Rows = newRows(0)): Float64Array {
   const { engine, graph, params } = model;
   const domain: Domain<Float64Array> = {
-    affine(node, p, at) {
-      if (!rows.has(node)) rows.set(node, rowsOf(engine, node, node.layer, p));
-      return times(rows.get(node)!, at);
-    },
+    affine: (node, p, at) => affine(engine, node, p, at, rows),
     pointwise: ({ layer, options }, at) => at.map((v) => layer.scalar(v, options)),
     join: (node, xs) => join(engine, node, xs),
   };
@@ -57,23 +67,51 @@ export function inOtherBinary(
 ): OtherRun | undefined {
   const other = otherBinary(engine);
   if (!other) return undefined;
-  const copies = new Map([...params].map(([name, t]) => [name, keep(other, t.shape, t.read())]));
+  const copies = new Map<string, Tensor>();
   const copy = { engine: other, graph, params: copies };
   try {
+    for (const [name, t] of params) copies.set(name, keep(other, t.shape, t.read()));
     return { binary: other.binary, y: outputsAt(copy, x, 1) };
   } finally {
     freeModel(copy);
   }
 }
 
-function rowsOf(engine: Engine, node: GraphNode, layer: AffineLayer, p: Params): NodeRows {
+function affine(
+  engine: Engine,
+  node: With<AffineLayer>,
+  p: Params,
+  x: Float64Array,
+  rows: Rows,
+): Float64Array {
+  const kept = rows.of.get(node);
+  const bias = kept?.bias ?? biasOf(engine, node, p);
+  const y = Float64Array.from(bias);
+  const blocks: RowBlock[] = [];
+  let { room } = rows;
+  for (const block of kept?.blocks ?? blocksOf(engine, node, p)) {
+    addTimes(y, block, x);
+    room -= 8 * block.weights.length;
+    if (room >= 0) blocks.push(block);
+    else blocks.length = 0;
+  }
+  if (!kept && room >= 0) {
+    rows.of.set(node, { bias, blocks });
+    rows.room = room;
+  }
+  return y;
+}
+
+const biasOf = (
+  engine: Engine,
+  { layer, options, inputShapes }: With<AffineLayer>,
+  p: Params,
+): Float32Array =>
+  step(engine, () => layer.apply(filled(engine, [1, ...inputShapes[0]!], 0), p, options).read());
+
+function* blocksOf(engine: Engine, node: With<AffineLayer>, p: Params): Generator<RowBlock> {
   const inputShape = node.inputShapes[0]!;
   const [inputs, outputs] = [sizeOf(inputShape), sizeOf(node.shape)];
-  const bias = step(engine, () =>
-    layer.apply(filled(engine, [1, ...inputShape], 0), p, node.options).read(),
-  );
-  const start = new Int32Array(outputs + 1);
-  const parts: { columns: Int32Array; weights: Float32Array }[] = [];
   const block = Math.max(1, Math.floor(BLOCK / Math.max(inputs, outputs)));
   for (let from = 0; from < outputs; from += block) {
     const count = Math.min(block, outputs - from);
@@ -81,34 +119,32 @@ function rowsOf(engine: Engine, node: GraphNode, layer: AffineLayer, p: Params):
       const units = new Float32Array(count * outputs);
       for (let i = 0; i < count; i++) units[i * outputs + from + i] = 1;
       const g = input(engine, units, [count, ...node.shape]);
-      return layer.transpose(g, p, node.options, inputShape).read();
+      return node.layer.transpose(g, p, node.options, inputShape).read();
     });
     const places = new Int32Array(dense.length);
+    const start = new Int32Array(count + 1);
     let found = 0;
     for (let i = 0, at = 0; i < count; i++) {
       for (let k = 0; k < inputs; k++, at++) if (dense[at] !== 0) places[found++] = at;
-      start[from + i + 1] = start[from]! + found;
+      start[i + 1] = found;
     }
     const kept = places.subarray(0, found);
     const columns = kept.map((at) => at % inputs);
-    parts.push({ columns, weights: Float32Array.from(kept, (at) => dense[at]!) });
+    yield { from, columns, weights: Float32Array.from(kept, (at) => dense[at]!), start };
   }
-  const [columns, weights] = [new Int32Array(start[outputs]!), new Float32Array(start[outputs]!)];
-  let at = 0;
-  for (const one of parts) {
-    columns.set(one.columns, at);
-    weights.set(one.weights, at);
-    at += one.columns.length;
-  }
-  return { bias, columns, weights, start };
 }
 
-const times = ({ bias, columns, weights, start }: NodeRows, x: Float64Array): Float64Array =>
-  Float64Array.from(bias, (b, i) => {
+function addTimes(
+  y: Float64Array,
+  { from, columns, weights, start }: RowBlock,
+  x: Float64Array,
+): void {
+  for (let i = 0; i + 1 < start.length; i++) {
     let sum = 0;
     for (let at = start[i]!; at < start[i + 1]!; at++) sum += weights[at]! * x[columns[at]!]!;
-    return b + sum;
-  });
+    y[from + i]! += sum;
+  }
+}
 
 function join(engine: Engine, node: GraphNode, xs: readonly Float64Array[]): Float64Array {
   const { layer, options, inputShapes } = node;

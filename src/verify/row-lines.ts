@@ -11,7 +11,7 @@ import type { Model } from '../nn/model';
 import { sizeOf } from '../tensor/shape';
 import { input, step } from '../tensor/tensor';
 import { type Boxes, lessRest, type RowBounds } from './bounds';
-import { planOf, sampleBytes } from './memory';
+import { estimateMemory, sampleBytes } from './memory';
 import { distance, type OutputRows } from './specification';
 
 /** Bytes of the boxes, lines and constants of one batch. */
@@ -47,7 +47,7 @@ export const optimisedRows = (name: string, options: Partial<AlphaOptions>): Row
 /** Parts of a region that are bounded at once, and the scratch memory that they take at most. */
 export function boxesAtOnce(graph: Graph): { readonly boxes: number; readonly bytes: number } {
   const boxes = batchOf(graph, MOST);
-  const { bytes } = planOf(graph, 1, { memory: MEMORY, share: SHARE });
+  const { bytes } = estimateMemory(graph, 1, { memory: MEMORY, share: SHARE });
   return { boxes, bytes: boxes * sampleBytes(graph) + bytes };
 }
 

@@ -43,7 +43,7 @@ export interface OutputBounds {
 }
 
 /** What goes through at once, and the scratch memory that it takes at most. */
-export interface Plan {
+export interface MemoryEstimate {
   readonly samples: number;
   readonly bytes: number;
 }
@@ -56,12 +56,16 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
   /** Of the balls it speaks of; L-infinity where absent. */
   norm?(o: v.InferOutput<S>): Norm;
   /** Of methods that go by batches: how large those are of so many images, and what they take. */
-  plan?(model: Model, images: number, o: v.InferOutput<S>): Plan;
+  memoryFor?(model: Model, images: number, o: v.InferOutput<S>): MemoryEstimate;
   /** One verdict a sample; `margin` is the least proven lower bound of z_y - z_j. */
   verify(job: VerifyJob, o: v.InferOutput<S>): Verdict[];
   /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */
   bounds?(batch: Batch, o: v.InferOutput<S>): OutputBounds;
 }
+
+/** Of the balls that a verifier with these options speaks of. */
+export const normOf = ({ norm }: Verifier, options: v.InferOutput<OptionsSchema>): Norm =>
+  norm?.(options) ?? 'linf';
 
 export const verifier = <S extends OptionsSchema>(entry: Verifier<S>): Verifier =>
   entry as unknown as Verifier;

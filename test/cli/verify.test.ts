@@ -127,9 +127,10 @@ describe('evaluate --verify', () => {
 
   it('sets the norm of attack and verifiers', async () => {
     const { seen, judge } = judging();
-    await run('evaluate m --verify crown,complete --norm l2', { judge });
+    await run('evaluate m --verify interval,crown,complete --norm l2', { judge });
     expect(seen[0]).toMatchObject({
       verifiers: [
+        { name: 'interval', norm: 'l2' },
         { name: 'crown', norm: 'l2' },
         { name: 'complete', norm: 'l2' },
       ],
@@ -154,7 +155,7 @@ describe('evaluate --verify', () => {
   it.each([
     [
       '--verify interval,crown --attack fgsm --norm l2',
-      /--norm: expected an attack and verifiers for l2 balls, got attack fgsm, verifier interval\. There are: attack pgd; verifier crown-ibp, crown, fast-lin, alpha-crown, complete\./,
+      /--norm: expected an attack and verifiers for l2 balls, got attack fgsm\. There are: attack pgd; verifier interval, crown-ibp, crown, fast-lin, alpha-crown, complete\./,
     ],
     ['--verifier crown --norm l3', /--norm: expected one of linf, l2, l1, got "l3"\./],
     ['--verify intervall', /--verify: expected one of .*Did you mean "interval"/],

@@ -14,8 +14,10 @@ import { createModel, freeModel, type Model } from '../../src/nn/model';
 import { supportZeros } from '../../src/nn/support';
 import { buildNetwork } from '../../src/nn/zoo';
 import { type Engine, load } from '../../src/runtime/engine';
+import { sum } from '../../src/tensor/ops/core';
 import { sizeOf } from '../../src/tensor/shape';
-import { input, step } from '../../src/tensor/tensor';
+import { gradients } from '../../src/tensor/tape';
+import { input, step, type Tensor } from '../../src/tensor/tensor';
 import { boxAround, pointsIn } from '../helpers/boxes';
 import { expectClose, expectInside } from '../helpers/close';
 import { binaries } from '../helpers/engine';
@@ -270,6 +272,125 @@ describe('plans of interval bounds', () => {
         expect(part).toEqual(all[side]!.subarray(from * size, (from + count) * size));
       });
     freeModel(model);
+  });
+
+  /** Frozen, with plans that take some products dense and others over their zeros. */
+  const mixed = (on = engine): Model => {
+    const layers = [
+      ['dense', { units: 300 }],
+      ['relu'],
+      ['dense', { units: 300 }],
+      ['relu'],
+    ] as const;
+    const network = sequential('n', [200], [...layers, ['dense', { units: 10 }]]);
+    const model = modelOf(on, network, randomWeights(compile(network), sampler(8)));
+    // At this share a product over its zeros pays for 16 lanes and not for one.
+    const second = model.params.get('dense2.weight')!;
+    second.write(second.read().map((v, i) => (i % 5 < 2 ? v : 0)));
+    return supportZeros(model);
+  };
+
+  it('take forms that do not depend on the lanes, in mixed networks', () => {
+    const model = mixed();
+    const all = [1, 2, 3, 4, 8, 16].map((lanes) => {
+      const plan = compileIntervalPlan(model, { lanes, sound: true });
+      const forms = plan.steps.map(({ node, form }) => `${node} ${form}`);
+      plan.free();
+      return forms;
+    });
+    expect(new Set(all[0]!.map((name) => name.split(' ')[1]))).toEqual(
+      new Set(['feed', 'csr', 'interval']),
+    );
+    for (const forms of all) expect(forms).toEqual(all[0]);
+    freeModel(model);
+  });
+
+  it('of one bad sample in a mixed network leave the others sound and as close as rounding', () => {
+    const model = mixed();
+    const x = images(model, 6);
+    const bad = x.slice();
+    bad[2 * 200 + 7] = Number.NaN;
+    const [fine, found] = [margins(model, x, 0.01), margins(model, bad, 0.01)];
+    const of = (all: Float32Array): Float32Array => all.filter((_, i) => Math.floor(i / 10) !== 2);
+    expectClose(of(found), of(fine), { rel: 1e-5, abs: 1e-4 });
+    expect(found.subarray(20, 30).every(Number.isNaN)).toBe(true);
+    const weights = new Map([...model.params].map(([name, t]) => [name, nd(t.shape, t.read())]));
+    const logits = evaluate(model.graph, weights, nd([6, 200], x)).data;
+    of(found).forEach((margin, k) => {
+      const at = k < 20 ? k : k + 10;
+      const i = Math.floor(at / 10);
+      expect(margin).toBeLessThanOrEqual(logits[10 * i + i]! - logits[at]!);
+    });
+    freeModel(model);
+  });
+
+  it('are passed over while a tape is open: bounds have their gradients', () => {
+    const model = mixed();
+    const x = images(model, 3);
+    margins(model, x, 0.02);
+    const wanted = [...model.params.values()];
+    const [options, labels] = [{ sound: true }, [0, 1, 2]];
+    const found = (margins: (x: Tensor) => Tensor): Float32Array[] =>
+      step(engine, () => {
+        const at = input(engine, x, [3, 200]);
+        const got = gradients(engine, wanted, () => ({ loss: sum(margins(at)) })).gradients;
+        return got.map((g) => g.read());
+      });
+    const got = found((at) => ballMargins(model, at, 0.02, labels, options));
+    const want = found((at) => {
+      const { graph, params } = model;
+      return intervalMargins(graph, params, ball(at, 0.02, options), labels, options);
+    });
+    got.forEach((g, i) => void expectClose(g, want[i]!, { rel: 0 }));
+    expect(got[0]!.some((g) => g !== 0)).toBe(true);
+    freeModel(model);
+  });
+
+  it('see biases as they are', () => {
+    const model = mixed();
+    const x = images(model, 5);
+    margins(model, x, 0.02);
+    // Large beside the sums: what it rounds is most of the radius.
+    model.params.get('dense2.bias')!.write(new Float32Array(300).fill(3e4));
+    const box = { lo: nd([5, 200], x), hi: nd([5, 200], x) };
+    const [lo, hi] = step(engine, () => {
+      const at = input(engine, x, [5, 200]);
+      return read(lastBox(model, { lo: at, hi: at }, { sound: true }));
+    });
+    const want = layerwise(model, box, true);
+    const width = (ends: readonly Float32Array[]): Float32Array =>
+      ends[1]!.map((v, i) => v - ends[0]![i]!);
+    expectClose([mean(width([lo, hi]))], [mean(width(want))], { rel: 0.1 });
+    expectInside(Float32Array.from(reference(model, nd([5, 200], x))), lo, hi, 'float64, rounded');
+    freeModel(model);
+  });
+
+  it('are done without where there is no memory for them', async () => {
+    const small = await load({ threads: 1, maxMemory: 2 ** 26 });
+    const model = mixed(small);
+    const x = images(model, 3);
+    const layers = (): Float32Array =>
+      step(small, () => {
+        const { graph, params } = model;
+        const box = ball(input(small, x, [3, 200]), 0.02, { sound: true });
+        return intervalMargins(graph, params, box, [0, 1, 2], { sound: true }).read();
+      });
+    const want = layers();
+    const blocks: number[] = [];
+    for (let size = 2 ** 22; size >= 64; size /= 2)
+      try {
+        for (;;) blocks.push(small.memory.alloc(size));
+      } catch (error) {
+        expect(String(error)).toContain('memory: expected');
+      }
+    expect(() => compileIntervalPlan(model, { lanes: 4, sound: true })).toThrow('memory: expected');
+    const got = step(small, () =>
+      ballMargins(model, input(small, x, [3, 200]), 0.02, [0, 1, 2], { sound: true }).read(),
+    );
+    expect(got).toEqual(want);
+    for (const ptr of blocks) small.memory.free(ptr);
+    freeModel(model);
+    small.close();
   });
 
   it('margins are those of intervalMargins where no plan is', () => {

@@ -1,26 +1,27 @@
-/** The first example in Deno and Bun, where they are installed (on the PATH); else it is said so. */
+/** The first example in Deno and Bun, where `npm install --prefix test/edge/hosts` put them; else it is said so. */
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { bundled, site } from './bundle';
+import { bundled, ROOT, site } from './bundle';
 
 const RUNTIMES = [
-  ['deno', ['run', '--no-config', '--allow-read=.']],
-  ['bun', ['run']],
+  ['deno', '@deno/linux-x64-glibc/deno', ['run', '--no-config', '--allow-read=.']],
+  ['bun', '@oven/bun-linux-x64-baseline/bin/bun', ['run']],
 ] as const;
 
 const here = await site();
 afterAll(() => here.remove());
 
 describe('examples/edge/node.ts', () => {
-  for (const [name, args] of RUNTIMES) {
-    const present = spawnSync(name, ['--version']).status === 0;
+  for (const [name, file, args] of RUNTIMES) {
+    const binary = join(ROOT, 'test/edge/hosts/node_modules', file);
+    const present = existsSync(binary);
     const title = present ? name : `${name} (skipped: it is not installed)`;
     it.skipIf(!present)(`in ${title}`, async () => {
       const options = { format: 'esm', platform: 'browser' } as const;
       writeFileSync(join(here.folder, 'node.mjs'), await bundled('examples/edge/node.ts', options));
-      const { stdout, stderr } = spawnSync(name, [...args, 'node.mjs'], {
+      const { stdout, stderr } = spawnSync(binary, [...args, 'node.mjs'], {
         cwd: here.folder,
         encoding: 'utf8',
       });

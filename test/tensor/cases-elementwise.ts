@@ -264,26 +264,36 @@ const box = (shape: Shape): [Nd, Nd] => {
     ),
   ];
 };
-const half = (sign: number) => (p?: number, q?: number) => (p! + sign * q!) / 2;
-const both = (sign: number) => (p?: number, q?: number) => p! + sign * q!;
+/** The radius times a number, where there is one. */
+const SCALES = [undefined, 0.375, 3] as const;
+const half = (factor: number) => (p?: number, q?: number) =>
+  (factor * p! + q! * Math.abs(factor)) / 2;
+const both = (sign: number, scale: number, shift: number) => (p?: number, q?: number) =>
+  p! + sign * (scale * q! + shift);
 
 const INTERVAL: readonly OpCase[] = [[0], [3], [2, 17]].flatMap((shape) =>
-  [0, 1].flatMap((part): OpCase[] => [
-    {
-      op: 'toCentre',
-      about: `${show(shape)}, ${part ? 'radius' : 'centre'}`,
-      inputs: box(shape),
-      run: ([lo, hi]) => toCentre(lo!, hi!, EXACT)[part]!,
-      reference: ([lo, hi]) => map(half(part ? -1 : 1), part ? hi! : lo!, part ? lo! : hi!),
-    },
-    {
-      op: 'toEnds',
-      about: `${show(shape)}, ${part ? 'upper' : 'lower'}`,
-      inputs: box(shape),
-      run: ([c, r]) => toEnds(c!, r!, EXACT)[part]!,
-      reference: ([c, r]) => map(both(part ? 1 : -1), c!, r!),
-    },
-  ]),
+  [0, 1].flatMap((part) =>
+    SCALES.flatMap((scale): OpCase[] => {
+      const [times, shift] = scale === undefined ? [1, 0] : [scale, 0.25];
+      const about = scale === undefined ? '' : `, radius x ${scale}`;
+      return [
+        {
+          op: 'toCentre',
+          about: `${show(shape)}, ${part ? 'radius' : 'centre'}${about}`,
+          inputs: box(shape),
+          run: ([lo, hi]) => toCentre(lo!, hi!, EXACT, scale && [scale, 0])[part]!,
+          reference: ([lo, hi]) => map(half(part ? -times : 1), lo!, hi!),
+        },
+        {
+          op: 'toEnds',
+          about: `${show(shape)}, ${part ? 'upper' : 'lower'}${about}`,
+          inputs: box(shape),
+          run: ([c, r]) => toEnds(c!, r!, EXACT, scale && [scale, shift])[part]!,
+          reference: ([c, r]) => map(both(part ? 1 : -1, times, shift), c!, r!),
+        },
+      ];
+    }),
+  ),
 );
 
 export const ELEMENTWISE: readonly OpCase[] = [...UNARY, ...BINARY, ...REDUCE, ...INTERVAL];

@@ -137,7 +137,9 @@ function check(sizes: ConvSizes, n: number, density: number, seed: number): void
     const from = draw(n * (transposed ? oc * oh * ow : c * h * w), -1, 1);
     const sample = { sizes, n, weight, from };
     const want = expected(sample, transposed);
-    for (const order of n % GROUP === 0 ? (['planes', 'lines'] as const) : (['planes'] as const)) {
+    const orders =
+      n % GROUP === 0 ? (['planes', 'lines', 'positions'] as const) : (['planes'] as const);
+    for (const order of orders) {
       const got = run(sample, transposed, order);
       const worst = want.reduce((most, v, i) => Math.max(most, Math.abs(v - got[i]!)), 0);
       expect(worst, JSON.stringify({ sizes, n, density, transposed, order })).toBeLessThan(1e-5);

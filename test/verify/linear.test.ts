@@ -115,6 +115,13 @@ describe('verifiers by linear bounds', () => {
     ],
   );
 
+  /** Of which the weights are most. */
+  const WIDE = sequential(
+    'n',
+    [1500],
+    [['dense', { units: 1500 }], ['relu'], ['dense', { units: 3 }]],
+  );
+
   it('answers unknown, with the reason, where memory does not do for one image', () =>
     within(3 * MiB, (job) => {
       for (const name of Object.keys(verifiers)) {
@@ -149,8 +156,10 @@ describe('verifiers by linear bounds', () => {
     const { graph } = models[0]!;
     expect(batchSize(graph, 1)).toBe(1);
     expect(batchSize(graph, 2 ** 40)).toBe(32);
-    for (const [name, options] of [
+    for (const [name, options, network = SMALL] of [
       ['crown-ibp', {}],
+      ['crown-ibp', { memory: 2 * MiB }, WIDE],
+      ['alpha-crown', { steps: 2, memory: 2 * MiB }, WIDE],
       ['crown', {}],
       ['crown', { memory: 4 * MiB }],
       ['fast-lin', { hidden: 'all' }],
@@ -163,7 +172,7 @@ describe('verifiers by linear bounds', () => {
         (job) => {
           const entry = verifiers[name]!;
           const settings = parseOptions(entry.options, options, name);
-          const { samples, bytes } = entry.plan!(job.model, 9, settings);
+          const { samples, bytes } = entry.memoryFor!(job.model, 9, settings);
           const before = job.model.engine.arena.highWater;
           run(name, { ...job, eps: 0.01 }, options);
           const { highWater } = job.model.engine.arena;
@@ -172,7 +181,7 @@ describe('verifiers by linear bounds', () => {
           expect(highWater).toBeGreaterThan(bytes / 32);
           expect(samples).toBeGreaterThan(0);
         },
-        SMALL,
+        network,
       );
   });
 

@@ -121,10 +121,10 @@ describe.each(binaries())('%s', (binary) => {
         const model = modelFrom(engine, network, (name) => (name.endsWith('bias') ? [0] : terms));
         const x = Float64Array.from(terms, (t) => (t === a ? a : 1));
         const specification = below({ lo: x, hi: x }, rhs);
-        const runs = {
+        const runs: Record<string, ArrayLike<number>> = {
           [`float32 (${binary})`]: outputsAt(model, Float32Array.from(x), 1),
-          float64: replay(model, x),
           ...(other && { [`float32 (${other})`]: inOtherBinary(model, Float32Array.from(x))!.y }),
+          float64: replay(model, x),
         };
         const safe = Object.keys(runs).filter(
           (name) => !(slackOf(specification.unsafe, runs[name]!) <= 0),

@@ -3,7 +3,7 @@
  * best point so far is kept for each sample, and samples already broken are not attacked again.
  */
 import * as v from 'valibot';
-import { NORMS } from '../../domain/balls';
+import { NORM_NAMES, NORMS } from '../../domain/balls';
 import { logits } from '../../domain/classifier';
 import { choice, real, whole } from '../../options';
 import { STREAMS } from '../../tensor/philox';
@@ -21,7 +21,6 @@ const options = v.strictObject({
 });
 type Options = v.InferOutput<typeof options>;
 
-const NAMES = { linf: 'L-infinity', l2: 'L2', l1: 'L1' };
 const shareOf = ({ stepSize, steps }: Options): number => stepSize ?? Math.max(2.5 / steps, 0.1);
 
 export const pgd = attack({
@@ -29,7 +28,7 @@ export const pgd = attack({
   options,
   describe: (o, eps) =>
     `PGD-${o.steps}, ${o.restarts} restart${o.restarts > 1 ? 's' : ''}, ${
-      NAMES[o.norm]
+      NORM_NAMES[o.norm]
     }, eps ${eps}, step ${Number((shareOf(o) * eps).toPrecision(4))}`,
   norm: (o) => o.norm,
   run(job, o) {

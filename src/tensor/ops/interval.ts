@@ -2,7 +2,7 @@
  * Between the two descriptions of a box: its ends (lo, hi), and its centre and radius. With
  * `grow` and `tiny` both directions round outwards (domain/rounding.ts says by how much), and what
  * rounding costs a layer in between comes along (domain/interval.ts); gradients are those of the
- * exact formulas.
+ * exact formulas, but that they take no notice of a share of |centre| in the radius.
  */
 import { record } from '../tape';
 import { empty, type Tensor } from '../tensor';
@@ -30,7 +30,8 @@ export function toCentre(
   engine.run('interval_to_centre', size, ...ends, c.ptr, r.ptr, grow, tiny, alpha, beta);
   const half = (g: Tensor): Tensor => affine(g, 0.5, 0);
   record(c, [lo, hi], [half, half]);
-  record(r, [lo, hi], [(g) => affine(g, -0.5, 0), half]);
+  const ofRadius = (sign: number) => (g: Tensor) => affine(g, 0.5 * sign * alpha, 0);
+  record(r, [lo, hi], [ofRadius(-1), ofRadius(1)]);
   return [c, r];
 }
 
@@ -49,7 +50,8 @@ export function toEnds(
   const from = [c.ptr, r.ptr] as const;
   engine.run('interval_to_ends', size, ...from, lo.ptr, hi.ptr, grow, tiny, scale, shift);
   const same = (g: Tensor): Tensor => g;
-  record(lo, [c, r], [same, (g) => affine(g, -1, 0)]);
-  record(hi, [c, r], [same, same]);
+  const scaled = (by: number) => (g: Tensor) => (by === 1 ? g : affine(g, by, 0));
+  record(lo, [c, r], [same, scaled(-scale)]);
+  record(hi, [c, r], [same, scaled(scale)]);
   return [lo, hi];
 }

@@ -11,7 +11,7 @@ import { real, whole } from '../../options';
 import { sizeOf } from '../../tensor/shape';
 import { input } from '../../tensor/tensor';
 import { boundsByLines, byIntervals, byLines, proveByStages, type Stage, sceneOf } from '../linear';
-import { planOf } from '../memory';
+import { estimateMemory } from '../memory';
 import { verifier } from '../verifier';
 import { ballText, shared, soundness } from './linear';
 
@@ -46,8 +46,12 @@ export const alphaCrown = verifier({
     joint: v.optional(v.boolean(), false),
   }),
   norm: (o) => o.norm,
-  plan: ({ graph }, images, o) =>
-    planOf(graph, images, { memory: o.memory, share: SHARE, extra: extraBytes(graph, o.joint) }),
+  memoryFor: ({ graph }, images, o) =>
+    estimateMemory(graph, images, {
+      memory: o.memory,
+      share: SHARE,
+      extra: extraBytes(graph, o.joint),
+    }),
   describe: (o, eps) =>
     `alpha-CROWN, ${o.steps} steps${o.joint ? ', joint' : ''}, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
   verify(job, { sound, memory, norm, steps, rate, joint }) {

@@ -1,5 +1,5 @@
 /**
- * Everything a search has (search.ts), a sample at a time: counter-examples, bounds of the ball, and
+ * Bounds of the ball, then what they leave open a sample at a time (search.ts): counter-examples, and
  * for few inputs branch and bound over parts of it (ReluVal, Wang et al. 2018), which is complete. The
  * budget is of nodes, so that verdicts do not depend on the machine.
  */
@@ -8,8 +8,9 @@ import { whole } from '../../options';
 import { sizeOf } from '../../tensor/shape';
 import { Budget } from '../budget';
 import { byIntervals, byLines, proveByStages } from '../linear';
-import { MEMORY, planOf } from '../memory';
+import { estimateMemory, MEMORY } from '../memory';
 import { METHODS } from '../methods';
+import { newRows } from '../replay';
 import { finish, verifySpecification } from '../search';
 import { ballRegion, marginProperty } from '../specification';
 import { type Verdict, type VerifyJob, verifier } from '../verifier';
@@ -27,16 +28,16 @@ const options = v.strictObject({
 type Options = v.InferOutput<typeof options>;
 
 export const complete = verifier({
-  about: 'counter-examples, bounds, then splitting of few inputs: nodes, inputs, rounds, norm',
+  about: 'bounds, counter-examples, then splitting of few inputs: nodes, inputs, rounds, norm',
   options,
   norm: (o) => o.norm,
-  plan: ({ graph }, images) => planOf(graph, images, { memory: MEMORY }),
+  memoryFor: ({ graph }, images) => estimateMemory(graph, images, { memory: MEMORY }),
   describe: (o, eps) =>
-    `counter-examples, linear bounds and input splitting, ${o.nodes} nodes, ${ballText(o.norm, eps)}`,
+    `linear bounds, counter-examples and input splitting, ${o.nodes} nodes, ${ballText(o.norm, eps)}`,
   verify(job, o) {
     const stages = [byIntervals(true), byLines({ sound: true, hidden: 'unstable' })];
     const first = proveByStages(job, stages, { sound: true, memory: MEMORY, norm: o.norm });
-    const all = { ...job, model: { ...job.model, rows: new Map() } };
+    const all = { ...job, model: { ...job.model, rows: newRows() } };
     return first.map((one, i) => (one.verdict === 'certified' ? one : searched(all, i, o, one)));
   },
 });

@@ -1,27 +1,30 @@
-/** Interval bound propagation (Gowal et al. 2018) with outward rounding; cost of three forwards. */
+/**
+ * Interval bound propagation (Gowal et al. 2018) with outward rounding, of the box around a ball of
+ * another norm. Cost: two products a layer, of W and of |W|.
+ */
 import * as v from 'valibot';
-import { propagate } from '../../domain/domain';
-import { ball, interval as domain, intervalMargins } from '../../domain/interval';
-import { leastMargins } from '../../domain/margins';
+import { interpret, newPass } from '../../domain/domain';
+import { ball, interval as domain, lastAffine, marginsFrom } from '../../domain/interval';
+import { lastBox, leastMargins } from '../../domain/margins';
 import { inParts } from '../memory';
 import { type Verdict, verifier } from '../verifier';
+import { ballText, shared, soundness } from './linear';
 
 export const interval = verifier({
-  about: 'interval bound propagation, sound in floating point',
-  options: v.strictObject({
-    /** Without outward rounding: for comparison with other tools, never a certificate. */
-    sound: v.optional(v.boolean(), true),
-  }),
-  describe: (o, eps) =>
-    `interval bounds, ${o.sound ? 'sound in float32' : 'NOT sound in floating point'}, eps ${eps}`,
+  about: 'interval bound propagation, sound in floating point: sound, norm',
+  options: v.strictObject({ sound: shared.sound, norm: shared.norm }),
+  norm: (o) => o.norm,
+  describe: (o, eps) => `interval bounds, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
   verify: (job, { sound }) =>
     inParts(job, ({ model, images, labels, eps }) =>
       Array.from(leastMargins(model, images, labels, eps, { sound }), (m) => verdictOf(m, sound)),
     ),
-  bounds({ model: { graph, params }, x, labels, eps }, { sound }) {
-    const box = ball(x, eps, { sound });
-    const margins = intervalMargins(graph, params, box, labels, { sound });
-    return { ...propagate(graph, params, domain({ sound }), box), margins };
+  bounds({ model, x, labels, eps }, { sound }) {
+    const { graph, params } = model;
+    const at = lastBox(model, ball(x, eps, { sound }), { sound });
+    const last = lastAffine(graph);
+    const out = last ? interpret(last, params, domain({ sound }), [at], newPass()) : at;
+    return { ...out, margins: marginsFrom(graph, params, at, labels, sound) };
   },
 });
 

@@ -7,12 +7,12 @@
  * is the textbook's definition and seldom tighter.
  */
 import * as v from 'valibot';
-import { NORMS, type Norm } from '../../domain/balls';
+import { NORM_NAMES, NORMS, type Norm } from '../../domain/balls';
 import { CHUNK, type LinearOptions } from '../../domain/linear';
 import { SLOPES } from '../../domain/relaxations';
 import { choice, whole } from '../../options';
 import { boundsByLines, byIntervals, byLines, proveByStages, type Stage } from '../linear';
-import { MEMORY, planOf } from '../memory';
+import { estimateMemory, MEMORY } from '../memory';
 import { verifier } from '../verifier';
 
 /** Options that all verifiers by linear bounds have. */
@@ -25,8 +25,7 @@ export const shared = {
   norm: v.optional(choice(NORMS), 'linf'),
 };
 
-const NAMES: Readonly<Record<Norm, string>> = { linf: 'L-infinity', l2: 'L2', l1: 'L1' };
-export const ballText = (norm: Norm, eps: number): string => `${NAMES[norm]}, eps ${eps}`;
+export const ballText = (norm: Norm, eps: number): string => `${NORM_NAMES[norm]}, eps ${eps}`;
 
 export const soundness = (sound: boolean): string =>
   sound ? 'sound in float32' : 'NOT sound in floating point';
@@ -42,7 +41,7 @@ export const crownIbp = verifier({
     'linear bounds over interval bounds of hidden values (CROWN-IBP): sound, memory, norm, slopes',
   options: v.strictObject({ ...shared, slopes: v.optional(choice(SLOPES), 'adaptive') }),
   norm: (o) => o.norm,
-  plan: ({ graph }, images, o) => planOf(graph, images, o),
+  memoryFor: ({ graph }, images, o) => estimateMemory(graph, images, o),
   describe: (o, eps) =>
     `CROWN-IBP, ${o.slopes} slopes, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
   verify: (job, { sound, memory, norm, slopes }) =>
@@ -58,7 +57,7 @@ export const crown = verifier({
     'linear bounds, lower slopes 0 or 1 (CROWN), after cheaper ones: sound, memory, norm, hidden',
   options: v.strictObject({ ...shared, hidden }),
   norm: (o) => o.norm,
-  plan: ({ graph }, images, o) => planOf(graph, images, o),
+  memoryFor: ({ graph }, images, o) => estimateMemory(graph, images, o),
   describe: (o, eps) =>
     `CROWN, ${o.hidden} hidden values, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
   verify(job, { sound, memory, norm, hidden }) {
@@ -74,7 +73,7 @@ export const fastLin = verifier({
     'linear bounds, parallel lines (Fast-Lin, Wong-Kolter), after intervals: sound, memory, norm, hidden',
   options: v.strictObject({ ...shared, hidden }),
   norm: (o) => o.norm,
-  plan: ({ graph }, images, o) => planOf(graph, images, o),
+  memoryFor: ({ graph }, images, o) => estimateMemory(graph, images, o),
   describe: (o, eps) =>
     `Fast-Lin, ${o.hidden} hidden values, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
   verify(job, { sound, memory, norm, hidden }) {
