@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { EspalierError } from '../../src/errors';
 import {
+  checkWritable,
   gunzip,
   kindOf,
   packageFolder,
@@ -132,6 +133,16 @@ describe('gzip', () => {
     );
     await expect(gunzip(bomb.subarray(0, 100), 2e6, 'cut.gz')).rejects.toThrow(
       /^cut\.gz: expected gzip data, got .*cut short/,
+    );
+  });
+});
+
+describe('checkWritable', () => {
+  it('takes a folder that files can be made in, and says why it refuses another', async () => {
+    await expect(checkWritable(tmpdir(), 'a.txt')).resolves.toBeUndefined();
+    const nowhere = join(tmpdir(), 'no-such-folder-of-espalier');
+    await expect(checkWritable(nowhere, 'a.txt')).rejects.toThrow(
+      /^a\.txt: expected a folder to write to, got ENOENT/,
     );
   });
 });

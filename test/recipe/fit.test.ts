@@ -186,11 +186,11 @@ describe('files of costs', () => {
       () => changed((j) => (j.schema = 'x/1')),
       /schema: expected "espalier-costs/,
     ],
-    ['no costs', () => changed((j) => delete j.costs), /costs: expected/],
+    ['no costs', () => changed((j) => delete j.costs), /costs: expected a value, got nothing\./],
     [
       'a form less',
       () => changed((j) => delete (j.costs as Record<string, unknown>).csr),
-      /costs\.csr: expected/,
+      /costs\.csr: expected a value, got nothing\./,
     ],
     [
       'a form more',
