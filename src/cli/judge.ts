@@ -32,7 +32,8 @@ export const certifyArgs = {
     type: 'string',
     alias: 'o',
     valueHint: 'folder',
-    description: 'of --verify and --radius: journals to resume from, evaluation.json, radii.html',
+    description:
+      'of --verify and --radius: journals to resume from, evaluation.json, radii.html (default: the run of the model, if it has one)',
   },
   jobs: {
     type: 'string',
@@ -42,7 +43,7 @@ export const certifyArgs = {
   shard: {
     type: 'string',
     valueHint: 'i/n',
-    description: 'only the share of process i of n, as on several machines; needs --out',
+    description: 'only the share of process i of n, as on several machines; needs --out or a run',
   },
 } as const satisfies ArgsDef;
 
@@ -109,7 +110,15 @@ export async function runJudge(context: Context, given: Target): Promise<number>
         }),
       jobs > 1 ? 1 : undefined,
     );
-    if (!judged) return EXIT.done;
+    if (!judged) {
+      if (values.on('json')) printJson(io, { shard: values.text('shard'), out: dir });
+      else
+        print(
+          io,
+          `share ${values.text('shard')} is done: the command without --shard counts all in ${dir}`,
+        );
+      return EXIT.done;
+    }
     if (!temporary) await writeFiles(dir, target, judged);
     show(context, target, judged);
     return judged.contradictions > 0 ? EXIT.badNews : EXIT.done;
@@ -195,8 +204,8 @@ async function writeFiles(
 ): Promise<void> {
   const { writeAtomic } = await import('../io/files');
   const path = await import('node:path');
-  const { eps } = config.evaluate;
-  const json = { model, data: config.data.name, eps, ...judged };
+  const { eps, attack } = config.evaluate;
+  const json = { model, data: config.data.name, eps, norm: normOf(attack), ...judged };
   await writeAtomic(path.join(dir, 'evaluation.json'), `${JSON.stringify(json, null, 1)}\n`);
   if (!judged.radii) return;
   const about = { title: path.basename(model), verifiers: judged.verifiers.map((v) => v.name) };
@@ -207,8 +216,8 @@ function show({ io, values }: Context, { model, config }: Target, judged: Judgem
   const { accuracies, contradictions, verifiers, radii, samples } = judged;
   const { eps, attack } = config.evaluate;
   if (values.on('json')) {
-    const data = config.data.name;
-    printJson(io, { model, data, eps, ...accuracies, contradictions, verifiers, radii, samples });
+    const about = { model, data: config.data.name, eps, norm: normOf(attack) };
+    printJson(io, { ...about, ...accuracies, contradictions, verifiers, radii, samples });
     return;
   }
   print(io, accuracyTable(model, accuracies));
@@ -228,9 +237,11 @@ function show({ io, values }: Context, { model, config }: Target, judged: Judgem
   );
 }
 
+export const normOf = ({ norm = 'linf' }: PlugIn): string => String(norm);
+
 /** Of an attack on other balls than those of L-infinity. */
-export const normText = ({ norm = 'linf' }: PlugIn): string =>
-  norm === 'linf' ? '' : ` (${norm})`;
+export const normText = (attack: PlugIn): string =>
+  normOf(attack) === 'linf' ? '' : ` (${normOf(attack)})`;
 
 /** The three accuracies as a table of one row. */
 export function accuracyTable(model: string, { benign, era, vra }: Accuracies): string {

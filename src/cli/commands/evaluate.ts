@@ -12,6 +12,7 @@ import {
   certifyArgs,
   normArg,
   normed,
+  normOf,
   normText,
   refuseLonely,
   runJudge,
@@ -85,6 +86,7 @@ export const command: Command = {
         model,
         data: config.data.name,
         eps: config.evaluate.eps,
+        norm: normOf(attack),
         ...accuracies,
         contradictions,
       });
