@@ -7,7 +7,7 @@ import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, Params, PointwiseLayer } from '../nn/layer';
 import { nodeParams } from '../nn/model';
 import type { Engine } from '../runtime/engine';
-import { add, affine, expand, maximum, neg, reshape, sumTo } from '../tensor/ops/core';
+import { add, affine, maximum, neg, reshape, sumTo } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toEnds } from '../tensor/ops/interval';
 import { sizeOf } from '../tensor/shape';
@@ -142,7 +142,7 @@ function affineConstants(
   if (terms === 0 && back === 0) return undefined;
   const size = layer.applyAbs(reach, p, node.options, bias && abs(bias));
   const share = (gamma(terms) + gamma(back)) * (1 + 2 * gamma(terms + 8));
-  const centre = flat ? expand(flat, size.shape) : filled(scene.engine, size.shape, 0);
+  const centre = flat ?? filled(scene.engine, [1, ...node.shape], 0);
   const [lo, hi] = toEnds(centre, size, OUTWARD, [roundUp(share), tiny(2 * terms)]);
   return { lo, hi };
 }
