@@ -121,11 +121,10 @@ function lostToUnderflow(scene: Scene, target: number, at: Lines): Tensor {
     scene.locals.get(v)!.spill.forEach((value, i) => {
       lost[i]! += value;
     });
-  return input(
-    scene.engine,
-    Float32Array.from({ length: rows }, (_, r) => -roundUp(lost[at[r]!]! * (1 + 1e-9))),
-    [rows],
-  );
+  const starts = Float32Array.from(lost, (sum) => -roundUp(sum * (1 + 1e-9)));
+  const d = new Float32Array(rows);
+  for (let r = 0; r < rows; r++) d[r] = starts[at[r]!]!;
+  return input(scene.engine, d, [rows]);
 }
 
 interface Through {

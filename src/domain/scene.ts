@@ -7,7 +7,7 @@ import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, Params, PointwiseLayer } from '../nn/layer';
 import { nodeParams } from '../nn/model';
 import type { Engine } from '../runtime/engine';
-import { add, affine, expand, maximum, neg, reshape, sumTo } from '../tensor/ops/core';
+import { add, affine, maximum, neg, reshape, sumTo } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toEnds } from '../tensor/ops/interval';
 import { sizeOf } from '../tensor/shape';
@@ -39,6 +39,8 @@ export interface Scene {
 interface Local {
   /** The box of the node's constants: [n, ...shape], or [1, ...shape] where samples share it. */
   readonly constants?: Box | undefined;
+  /** Of an affine node: at least the size of its output, to a rounding; [n, ...shape]. */
+  readonly size?: Tensor | undefined;
   readonly relaxation?: Relaxation;
   readonly maxima?: MaxLines;
   /** By sample: what products that underflow can come to in all, whatever the coefficients. */
@@ -81,13 +83,13 @@ function localOf(scene: Scene, v: number): Local {
   const box = boxOf(scene, node.inputs[0]!);
   if (layer.role === 'pointwise') {
     const relaxation = relax(node as With<PointwiseLayer>, box, { sound, slopes });
-    return { relaxation, spill: spillOf(scene, node, 1) };
+    return { relaxation, spill: spillOf(scene, node, 1, scene.locals.get(node.inputs[0]!)?.size) };
   }
   if (layer.role === 'affine') {
     const terms = backTermsOf(node, layer);
     const reach = sound ? reachOf(scene, node.inputs[0]!) : box.hi;
-    const constants = affineConstants(scene, node, layer, reach);
-    return { constants, spill: spillOf(scene, node, terms, reach) };
+    const found = affineConstants(scene, node, layer, reach);
+    return { ...found, spill: spillOf(scene, node, terms, reach) };
   }
   if (!layer.pick)
     return { constants: sumConstants(scene, node, layer), spill: spillOf(scene, node, 0) };
@@ -109,16 +111,20 @@ function reachOf(scene: Scene, at: number): Tensor {
   return isPositive ? hi : maximum(hi, neg(lo));
 }
 
-/** Underflow in `terms` products behind every coefficient of the node's inputs: 2^-149 each. */
+/**
+ * Underflow in `terms` products behind every coefficient of the node's inputs: 2^-149 each. `reach` is
+ * at least |x|, but for the roundings of a sum.
+ */
 function spillOf(scene: Scene, node: GraphNode, terms: number, reach?: Tensor): Float64Array {
   const n = samplesOf(scene);
   const spill = new Float64Array(n);
   if (!scene.sound || terms === 0) return spill;
   for (const at of node.inputs) {
     const sizes = reach ?? reachOf(scene, at);
-    // A sum is rounded once, which is less than one term.
+    // A size and a sum are rounded, which is less than three terms.
     const sums = sumTo(reshape(sizes, [n, sizes.size / n]), [n, 1]).read();
-    for (let i = 0; i < n; i++) spill[i]! += sums[i]! * (terms + 3) * 2 ** -149;
+    const vanished = (sizes.size / n) * TINY;
+    for (let i = 0; i < n; i++) spill[i]! += (sums[i]! + vanished) * (terms + 3) * 2 ** -149;
   }
   return spill;
 }
@@ -132,19 +138,19 @@ function affineConstants(
   node: GraphNode,
   layer: AffineLayer,
   reach: Tensor,
-): Box | undefined {
+): Pick<Local, 'constants' | 'size'> | undefined {
   const [shape, p] = [node.inputShapes[0]!, paramsOf(scene, node)];
   const bias = layer.bias?.(p);
   const flat = bias && reshape(full(bias, node.shape), [1, ...node.shape]);
-  if (!scene.sound) return flat && { lo: flat, hi: flat };
+  if (!scene.sound) return flat && { constants: { lo: flat, hi: flat } };
   const terms = layer.terms(shape, node.options);
   const back = backTermsOf(node, layer);
   if (terms === 0 && back === 0) return undefined;
   const size = layer.applyAbs(reach, p, node.options, bias && abs(bias));
   const share = (gamma(terms) + gamma(back)) * (1 + 2 * gamma(terms + 8));
-  const centre = flat ? expand(flat, size.shape) : filled(scene.engine, size.shape, 0);
+  const centre = flat ?? filled(scene.engine, [1, ...node.shape], 0);
   const [lo, hi] = toEnds(centre, size, OUTWARD, [roundUp(share), tiny(2 * terms)]);
-  return { lo, hi };
+  return { constants: { lo, hi }, size };
 }
 
 /** [-D, D] of a join that rounds: D >= gamma(terms) * the sum of the inputs' sizes. */

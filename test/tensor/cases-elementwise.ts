@@ -296,4 +296,24 @@ const INTERVAL: readonly OpCase[] = [[0], [3], [2, 17]].flatMap((shape) =>
   ),
 );
 
-export const ELEMENTWISE: readonly OpCase[] = [...UNARY, ...BINARY, ...REDUCE, ...INTERVAL];
+/** One centre that all radii share. */
+const SHARED: readonly OpCase[] = [
+  [0, 3],
+  [1, 3],
+  [3, 17],
+  [2, 1, 5],
+].flatMap((shape) =>
+  [-1, 1].map(
+    (sign): OpCase => ({
+      op: 'toEnds',
+      about: `${show(shape)}, one centre, ${sign > 0 ? 'upper' : 'lower'}`,
+      inputs: [random.array([1, ...shape.slice(1)]), box(shape)[1]],
+      run: ([c, r]) => toEnds(c!, r!, EXACT)[sign > 0 ? 1 : 0]!,
+      reference: ([c, r]) => map((p?: number, q?: number) => p! + sign * q!, c!, r!),
+    }),
+  ),
+);
+
+export const ELEMENTWISE: readonly OpCase[] = [
+  ...[...UNARY, ...BINARY, ...REDUCE, ...INTERVAL, ...SHARED],
+];

@@ -4,9 +4,10 @@
  * rounding costs a layer in between comes along (domain/interval.ts); gradients are those of the
  * exact formulas, but that they take no notice of a share of |centre| in the radius.
  */
+import { expect } from '../../errors';
 import { record } from '../tape';
 import { empty, type Tensor } from '../tensor';
-import { affine } from './core';
+import { affine, sumTo } from './core';
 
 /** Relative and absolute widening. */
 export interface Outward {
@@ -37,7 +38,7 @@ export function toCentre(
 
 /**
  * lo <= centre - radius, hi >= centre + radius. With `[scale, shift]` the radius is scale radius + shift, and NaN
- * where it is 2^104 or more: for a shift above 0.
+ * where it is 2^104 or more: for a shift above 0. All radii may share a centre, [1, ...].
  */
 export function toEnds(
   c: Tensor,
@@ -45,13 +46,16 @@ export function toEnds(
   { grow, tiny }: Outward,
   [scale, shift]: readonly [number, number] = [1, 0],
 ): [Tensor, Tensor] {
-  const { engine, shape, size } = c;
+  const { engine, shape, size } = r;
+  const fits = size === c.size || size % c.size === 0;
+  expect(fits, 'toEnds', `radii around [${c.shape}]`, `[${shape}]`);
   const [lo, hi] = [empty(engine, shape), empty(engine, shape)];
-  const from = [c.ptr, r.ptr] as const;
-  engine.run('interval_to_ends', size, ...from, lo.ptr, hi.ptr, grow, tiny, scale, shift);
-  const same = (g: Tensor): Tensor => g;
+  const way = [grow, tiny, scale, shift] as const;
+  for (let at = 0; at < 4 * size; at += 4 * c.size)
+    engine.run('interval_to_ends', c.size, c.ptr, r.ptr + at, lo.ptr + at, hi.ptr + at, ...way);
+  const shared = (g: Tensor): Tensor => sumTo(g, c.shape);
   const scaled = (by: number) => (g: Tensor) => (by === 1 ? g : affine(g, by, 0));
-  record(lo, [c, r], [same, scaled(-scale)]);
-  record(hi, [c, r], [same, scaled(scale)]);
+  record(lo, [c, r], [shared, scaled(-scale)]);
+  record(hi, [c, r], [shared, scaled(scale)]);
   return [lo, hi];
 }
