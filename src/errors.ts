@@ -77,3 +77,10 @@ function editDistance(a: string, b: string): number {
   }
   return rows[a.length]![b.length]!;
 }
+
+/** The engine or JavaScript could not have the memory it asked for. */
+export const isOutOfMemory = (error: unknown): boolean =>
+  (error instanceof EspalierError && error.message.startsWith('memory:')) ||
+  (error instanceof RangeError &&
+    (/allocation failed/i.test(error.message) ||
+      Number(/typed array length: (.+)/i.exec(error.message)?.[1]) > 2 ** 31));

@@ -6,7 +6,7 @@
  * does not depend on how many samples go together; sums of layers without a plan may be in another
  * order for other batches, so that bounds of a sample, sound all of them, can differ by rounding.
  */
-import { EspalierError } from '../errors';
+import { isOutOfMemory } from '../errors';
 import type { Model } from '../nn/model';
 import { prunableNames } from '../nn/model';
 import { GROUP } from '../tensor/sparse';
@@ -87,8 +87,8 @@ class Plans {
     try {
       return compileIntervalPlan(this.model, { lanes, sound });
     } catch (error) {
-      if (error instanceof EspalierError && error.message.startsWith('memory:')) return undefined;
-      throw error;
+      if (!isOutOfMemory(error)) throw error;
+      return undefined;
     }
   }
 

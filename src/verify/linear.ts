@@ -13,10 +13,11 @@ import {
   lowerBounds,
 } from '../domain/linear';
 import { ballMargins } from '../domain/margins';
+import { isOutOfMemory } from '../errors';
 import { neg, reshape } from '../tensor/ops/core';
 import { sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
-import { batchSize, inParts, isOutOfMemory, outOfMemory, part } from './memory';
+import { batchSize, inParts, outOfMemory, part } from './memory';
 import type { Batch, OutputBounds, Verdict, VerifyJob } from './verifier';
 
 /** Lower bounds of z_y - z_j, [n, classes], for a batch; runs inside step(). */

@@ -3,7 +3,7 @@
  * the same, which is an answer (`unknown`) and no error.
  */
 import { CHUNK, rowBytes } from '../domain/linear';
-import { EspalierError } from '../errors';
+import { isOutOfMemory } from '../errors';
 import type { Graph } from '../nn/graph';
 import { sizeOf } from '../tensor/shape';
 import type { MemoryEstimate, Verdict, VerifyJob } from './verifier';
@@ -60,13 +60,6 @@ export function estimateMemory(
   const weights = (share > 0 ? 6 : 5) * weightBytes(graph);
   return { samples, bytes: boxes + rows + slopes + weights };
 }
-
-/** The engine or JavaScript could not have the memory it asked for. */
-export const isOutOfMemory = (error: unknown): boolean =>
-  (error instanceof EspalierError && error.message.startsWith('memory:')) ||
-  (error instanceof RangeError &&
-    (/allocation failed/i.test(error.message) ||
-      Number(/typed array length: (.+)/i.exec(error.message)?.[1]) > 2 ** 31));
 
 /** Verdicts of a job, in halves where it takes too much memory; of one sample that does, `unknown`. */
 export function inParts(job: VerifyJob, verify: (part: VerifyJob) => Verdict[]): Verdict[] {

@@ -2,10 +2,12 @@
  * What a search says: certified, falsified with a witness that was run again, or unknown with the
  * reason; always with what it proved so far and what it spent.
  */
+
+import { isOutOfMemory } from '../errors';
 import type { Model } from '../nn/model';
 import type { Spent } from './budget';
 import { outputsAt } from './descent';
-import { isOutOfMemory, outOfMemory } from './memory';
+import { outOfMemory } from './memory';
 import { inOtherBinary, type OtherRun, type Rows, replay } from './replay';
 import { clampTo, inside, type Specification, slackOf } from './specification';
 

@@ -4,12 +4,11 @@
  * it has few inputs, or counter-examples are looked for longer. Ends as soon as there is an answer or
  * the budget is used up.
  */
-import { EspalierError } from '../errors';
+import { EspalierError, isOutOfMemory } from '../errors';
 import { sizeOf } from '../tensor/shape';
 import type { RowBounds } from './bounds';
 import type { Budget } from './budget';
 import { type HuntOptions, hunt } from './counterexample';
-import { isOutOfMemory } from './memory';
 import { METHODS, type Methods } from './methods';
 import type { Answer, Outcome, SearchProgress, Subject } from './outcome';
 import {

@@ -1,11 +1,11 @@
 /** What witnesses are run again with: rows under a limit of bytes, and running out of memory. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isOutOfMemory } from '../../src/errors';
 import { compile, sequential } from '../../src/nn/graph';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
 import { type Engine, load, otherBinary } from '../../src/runtime/engine';
 import { keep, type Tensor } from '../../src/tensor/tensor';
 import { Budget } from '../../src/verify/budget';
-import { isOutOfMemory } from '../../src/verify/memory';
 import { confirm } from '../../src/verify/outcome';
 import { inOtherBinary, newRows, replay } from '../../src/verify/replay';
 import { finish, verifySpecification } from '../../src/verify/search';
