@@ -7,6 +7,8 @@ export default defineConfig({
     exclude: ['test/slow/**', '**/node_modules/**'],
     globalSetup: 'test/global-setup.ts',
     testTimeout: 60_000,
+    // Two files side by side: vitest's own choice on two cores is one. No test asserts a time.
+    maxWorkers: 2,
     coverage: {
       // In CI every run reports it; by hand `npm run coverage` does.
       enabled: process.env.CI === 'true',
