@@ -2,7 +2,7 @@
  * Products with sparse matrices in compressed rows (CSR), in the one form that serves dense layers,
  * convolutions and the transposes of both: a non-zero is a value and a byte offset, and multiplies
  * the groups of 16 activations that lie that offset behind the groups' own places. Offsets and
- * places are worked out once (src/tensor/sparse.ts), so no loop here knows of kernels, strides,
+ * places are worked out once (src/sparse/tables.ts), so no loop here knows of kernels, strides,
  * padding or layouts (compare Park et al., "Faster CNNs with direct sparse convolutions", 2017, who
  * take runs along the lines of a plane; Elsen et al., "Fast sparse convnets", 2020).
  *
@@ -173,7 +173,7 @@ export function sparse_pair(
 /** Rows whose sums wait in the workspace of `sparse_bounds` for what makes bounds of them. */
 const PART = 64;
 
-/** What a layer of interval bounds does, 4 bytes each: src/domain/interval-plan.ts has the argument. */
+/** What a layer of interval bounds does, 4 bytes each: src/plan/interval-plan.ts has the argument. */
 const enum Form { SCALE, FLOOR, GROW, TINY, ALPHA, BETA, UNDER, FED }
 
 @inline

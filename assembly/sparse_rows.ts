@@ -1,5 +1,5 @@
 /**
- * The tables of a sparse matrix (src/tensor/sparse.ts) from the places of its non-zeros: what a fresh
+ * The tables of a sparse matrix (src/sparse/tables.ts) from the places of its non-zeros: what a fresh
  * process would spend its first time on in JavaScript that is not compiled yet.
  * Cost: a division a non-zero where kernels have more than one weight.
  */

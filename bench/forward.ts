@@ -1,6 +1,7 @@
 /** Forward passes of whole networks, from an array of images to one of logits. */
-import { compilePlan, type Plan } from '../src/domain/plan';
+
 import { freeModel } from '../src/nn/model';
+import { compilePlan, type Plan } from '../src/plan/plan';
 import {
   CNN_LARGE,
   CNN_SMALL,

@@ -4,10 +4,11 @@
  * magnitude, of one share in every layer, on drawn weights. The dense side is the same call on a
  * model whose zeros nobody declared; `plain` does not count roundings.
  */
-import { ballMargins } from '../src/domain/margins';
+
+import { supportZeros } from '../src/nn/freeze';
 import { lower } from '../src/nn/lower';
 import { freeModel, type Model } from '../src/nn/model';
-import { supportZeros } from '../src/nn/support';
+import { ballMargins } from '../src/plan/margins';
 import type { Engine } from '../src/runtime/engine';
 import { sizeOf } from '../src/tensor/shape';
 import { input, step } from '../src/tensor/tensor';

@@ -2,9 +2,10 @@
  * Masks with a pattern: 4 x 1 blocks by the kernel of blocks and by the one of rows, 2:4 and 1:4, beside
  * the dense plan. Weights are drawn; of a block or group the largest are kept.
  */
-import { compilePlan } from '../src/domain/plan';
-import { compileSparsePlan } from '../src/domain/sparse-plan';
+
 import { freeModel, type Model } from '../src/nn/model';
+import { compilePlan } from '../src/plan/plan';
+import { compileSparsePlan } from '../src/plan/sparse-plan';
 import { type Costs, SHIPPED } from '../src/runtime/costs';
 import type { Engine } from '../src/runtime/engine';
 import { sizeOf } from '../src/tensor/shape';

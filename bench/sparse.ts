@@ -2,9 +2,10 @@
  * Masked networks, over their zeros and dense: every layer, and whole networks. Masks are by
  * magnitude, of one share in every layer, on drawn weights.
  */
-import { compilePlan, type Plan } from '../src/domain/plan';
-import { compileSparsePlan } from '../src/domain/sparse-plan';
+
 import { freeModel, type Model } from '../src/nn/model';
+import { compilePlan, type Plan } from '../src/plan/plan';
+import { compileSparsePlan } from '../src/plan/sparse-plan';
 import type { Engine } from '../src/runtime/engine';
 import { sizeOf } from '../src/tensor/shape';
 import type { Contestant, Race } from './harness';

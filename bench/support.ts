@@ -1,13 +1,14 @@
 /**
- * Training steps of masked networks: dense, and over what the masks keep (tensor/supported.ts). Masks
+ * Training steps of masked networks: dense, and over what the masks keep (sparse/product.ts). Masks
  * are by magnitude, of one share in every layer, on drawn weights. Both sides have the same weights,
  * images and optimiser; the dense one takes the fastest dense kernels there are (Winograd's).
  *
  * Steps are timed with a learning rate of 0: the same work, but the weights stay what they were.
  * Before that the gradients of a step are compared, weight by weight, and the losses of a few more.
  */
+
+import { supportMasks } from '../src/nn/freeze';
 import { freeModel, type Model, prunableNames } from '../src/nn/model';
-import { supportMasks } from '../src/nn/support';
 import { parseOptions } from '../src/options';
 import type { Engine } from '../src/runtime/engine';
 import { sizeOf } from '../src/tensor/shape';

@@ -5,9 +5,10 @@
  * what they were. An interval step counts as nine forward passes (a value and an interval pass, the
  * latter through centre and radius, each forward and back).
  */
-import { compilePlan } from '../src/domain/plan';
+
 import { freeModel, type Model } from '../src/nn/model';
 import { parseOptions } from '../src/options';
+import { compilePlan } from '../src/plan/plan';
 import type { Engine } from '../src/runtime/engine';
 import { sizeOf } from '../src/tensor/shape';
 import { type EpochJob, trainStep } from '../src/train/loop';

@@ -9,9 +9,9 @@
  * two kw networks were not. `sound` counts roundings, plain does not. Run it on one thread.
  */
 import { logits } from '../src/domain/classifier';
+import { supportZeros } from '../src/nn/freeze';
 import { lower } from '../src/nn/lower';
 import { freeModel } from '../src/nn/model';
-import { supportZeros } from '../src/nn/support';
 import { parseOptions } from '../src/options';
 import { freeMasks } from '../src/prune/mask';
 import { prune } from '../src/prune/prune';

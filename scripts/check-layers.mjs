@@ -9,28 +9,33 @@ import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 
-const NETWORK = ['runtime', 'tensor', 'nn'];
+const NETWORK = ['runtime', 'tensor', 'sparse', 'nn'];
 const DOMAIN = [...NETWORK, 'domain'];
+const BOUNDS = [...DOMAIN, 'plan', 'bounds'];
+const USERS = ['io', 'data', 'attack', 'verify', 'check', 'prune', 'train', 'report'];
 
 /** Floor -> the floors it may import, besides itself and COMMON. */
 const LAYERS = {
   runtime: [],
   tensor: ['runtime'],
-  nn: ['runtime', 'tensor'],
+  sparse: ['runtime', 'tensor'],
+  nn: ['runtime', 'tensor', 'sparse'],
   domain: NETWORK,
+  plan: DOMAIN,
+  bounds: DOMAIN,
   io: NETWORK,
   data: [...NETWORK, 'io'],
   attack: DOMAIN,
-  verify: DOMAIN,
+  verify: BOUNDS,
   // Judges what domains prove, and so shares nothing with them.
   check: [...NETWORK, 'data'],
   prune: DOMAIN,
   // The adversarial objective attacks while it trains; the loop draws batches of data.
-  train: [...DOMAIN, 'attack', 'data'],
+  train: [...BOUNDS, 'attack', 'data'],
   report: [],
-  edge: [...DOMAIN, 'io'],
-  recipe: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'check', 'prune', 'train', 'report'],
-  cli: [...DOMAIN, 'io', 'data', 'attack', 'verify', 'check', 'prune', 'train', 'report', 'recipe'],
+  edge: [...DOMAIN, 'plan', 'io'],
+  recipe: [...BOUNDS, ...USERS],
+  cli: [...BOUNDS, ...USERS, 'recipe'],
 };
 
 /** Files of src/ itself that every floor may import; they import only each other. */

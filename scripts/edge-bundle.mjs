@@ -8,13 +8,12 @@ import { dirname, resolve } from 'node:path';
 
 /** Source -> what stands for it. */
 const ABSENT = {
-  'src/tensor/supports.ts':
+  'src/sparse/pattern.ts':
     'const none = () => undefined; export { none as supportFor, none as setSupport, none as dropSupport };',
-  'src/tensor/supported.ts':
+  'src/sparse/product.ts':
     'export const supportedProduct = 0, supportedRadius = 0, supportedTranspose = 0;',
-  'src/domain/forms.ts': 'export const forms = {}, formCost = 0;',
-  'src/tensor/sparse-blocks.ts':
-    'export const BLOCK = 4, blocksOf = 0, fillingOf = 0, patternOf = 0;',
+  'src/plan/algorithms.ts': 'export const forms = {}, formCost = 0;',
+  'src/sparse/blocks.ts': 'export const BLOCK = 4, blocksOf = 0, fillingOf = 0, patternOf = 0;',
 };
 
 /** What convolutions ask of dense products: their sizes, and else nothing that is called. */
@@ -41,9 +40,12 @@ export const withoutDense = {
       contents: (await readFile(path, 'utf8')).replace(ABOUT, "about: ''"),
       loader: 'ts',
     }));
-    onLoad({ filter: /[\\/](supports|supported|forms|sparse-blocks)\.ts$/ }, ({ path }) => {
-      const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));
-      return file && { contents: ABSENT[file] };
-    });
+    onLoad(
+      { filter: /[\\/](sparse[\\/](pattern|product|blocks)|plan[\\/]algorithms)\.ts$/ },
+      ({ path }) => {
+        const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));
+        return file && { contents: ABSENT[file] };
+      },
+    );
   },
 };

@@ -16,6 +16,15 @@ export {
   runAttack,
 } from './attack/attack';
 export { attacks } from './attack/attacks/registry';
+export { type AlphaOptions, optimisedBounds } from './bounds/alpha';
+export {
+  type Hidden,
+  type HiddenBounds,
+  hiddenBounds,
+  type LinearOptions,
+  linearMargins,
+  lowerBounds,
+} from './bounds/linear';
 export { type Certificate, type Claim, seal as sealCertificate } from './check/certificate';
 export {
   type CheckOptions,
@@ -26,7 +35,6 @@ export {
 export { type ArraysInput, fromArrays } from './data/arrays';
 export { datasets } from './data/registry';
 export type { DataSet, DataSource, Split } from './data/types';
-export { type AlphaOptions, optimisedBounds } from './domain/alpha';
 export { type InputSet, inputSet, type Norm } from './domain/balls';
 export { logits, predict } from './domain/classifier';
 export { type Domain, type Pass, type PropagateOptions, propagate } from './domain/domain';
@@ -39,23 +47,12 @@ export {
   intervalMargins,
   type MarginOptions,
 } from './domain/interval';
-export {
-  type Hidden,
-  type HiddenBounds,
-  hiddenBounds,
-  type LinearOptions,
-  linearMargins,
-  lowerBounds,
-} from './domain/linear';
-export { ballMargins, leastMargins } from './domain/margins';
-export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './domain/plan';
-export { type Predictor, predictorOf } from './domain/predictor';
-export { compileSparsePlan, fastestPlan } from './domain/sparse-plan';
 export { value } from './domain/value';
 export { EspalierError } from './errors';
 export { loadModel, saveModel } from './io/model';
 export { type Format, type ModelFile, type ReadOptions, readModelFile } from './io/read';
 export { formatResult, type Property, parseVnnlib } from './io/vnnlib';
+export { supportZeros } from './nn/freeze';
 export {
   compile,
   type Graph,
@@ -82,9 +79,12 @@ export { layers } from './nn/layers/registry';
 export { lower } from './nn/lower';
 export { createModel, freeModel, type Model, modelFrom } from './nn/model';
 export { summary } from './nn/summary';
-export { supportZeros } from './nn/support';
 export { buildNetwork, type ZooEntry, zoo } from './nn/zoo';
 export type { OptionsSchema } from './options';
+export { ballMargins, leastMargins } from './plan/margins';
+export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './plan/plan';
+export { type Predictor, predictorOf } from './plan/predictor';
+export { compileSparsePlan, fastestPlan } from './plan/sparse-plan';
 export { removeDead, type WithoutDead } from './prune/dead';
 export { freeMasks, type Sparsity, sparsityOf } from './prune/mask';
 export { type Pruned, prune } from './prune/prune';

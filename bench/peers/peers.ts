@@ -3,8 +3,9 @@
  * images, one thread each, in one interleaved race. Every engine goes from an array of images to one
  * of logits; batch norm is folded away for all of them; the outputs have to be equal to 1e-4.
  */
-import { compilePlan } from '../../src/domain/plan';
+
 import { freeModel, type Model } from '../../src/nn/model';
+import { compilePlan } from '../../src/plan/plan';
 import type { Binary } from '../../src/runtime/engine';
 import { sizeOf } from '../../src/tensor/shape';
 import { NETWORKS } from '../forward';

@@ -4,9 +4,10 @@
  * interleaved race; masks are by magnitude, of one share in every layer, on drawn weights; the outputs
  * have to be equal to 1e-4.
  */
-import { compilePlan } from '../../src/domain/plan';
-import { compileSparsePlan } from '../../src/domain/sparse-plan';
+
 import { freeModel } from '../../src/nn/model';
+import { compilePlan } from '../../src/plan/plan';
+import { compileSparsePlan } from '../../src/plan/sparse-plan';
 import type { Quotient } from '../harness';
 import { CNN_LARGE, CNN_SMALL, loweredOf, planned, VGG16, VGG16_TINY } from '../networks';
 import { maskBySize } from '../sparse';

@@ -1,7 +1,7 @@
 /**
  * Products of a network whose weights are their non-zeros alone: dense layers and convolutions,
  * groups and all, as layers of the same kind. Interval bounds go through them as through the dense
- * ones, centre and radius in one pass; predictions go through a plan (domain/sparse-plan.ts).
+ * ones, centre and radius in one pass; predictions go through a plan (plan/sparse-plan.ts).
  *
  * Cost: 4 flops a non-zero and output for both; tables of 4 bytes a non-zero, made when first used.
  */
@@ -9,16 +9,6 @@ import type { GraphNode } from '../nn/graph';
 import type { AffineLayer, ParamSpec, ProductSizes } from '../nn/layer';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import { add, reshape } from '../tensor/ops/core';
-import { sizeOf } from '../tensor/shape';
-import {
-  forwardPass,
-  marginsOf,
-  overSplitInput,
-  type Planes,
-  phasesOf,
-  planesOf,
-} from '../tensor/sparse';
 import {
   copyCall,
   encode,
@@ -28,7 +18,17 @@ import {
   splitCalls,
   viewOfImages,
   viewOfPlanes,
-} from '../tensor/sparse-calls';
+} from '../sparse/calls';
+import {
+  forwardPass,
+  marginsOf,
+  overSplitInput,
+  type Planes,
+  phasesOf,
+  planesOf,
+} from '../sparse/tables';
+import { add, reshape } from '../tensor/ops/core';
+import { sizeOf } from '../tensor/shape';
 import { empty, filled, input, step, type Tensor } from '../tensor/tensor';
 
 export interface SparseNode {

@@ -8,19 +8,19 @@
  * used: single images, batches, certificates.
  */
 import { ball, intervalMargins } from '../domain/interval';
-import { type Plan, PlanMemory } from '../domain/plan';
-import { compileSparsePlan } from '../domain/sparse-plan';
 import { expect } from '../errors';
 import type { CompactFile } from '../io/compact';
 import { weightsIn } from '../io/model';
 import type { Graph, GraphNode } from '../nn/graph';
 import { isCanonical, lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { type Plan, PlanMemory } from '../plan/plan';
+import { compileSparsePlan } from '../plan/sparse-plan';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
+import type { NonZeros } from '../sparse/calls';
+import { GROUP } from '../sparse/tables';
 import { sizeOf } from '../tensor/shape';
-import { GROUP } from '../tensor/sparse';
-import type { NonZeros } from '../tensor/sparse-calls';
 import { input, keep, step, type Tensor } from '../tensor/tensor';
 import type { Decoder } from './decode';
 import { isProduct, productSizes, sparseNode, withoutGroups } from './layers';

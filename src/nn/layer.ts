@@ -113,7 +113,7 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
    * `index[r]`, shaped like the input. Left out: by `transpose`. Not differentiated.
    */
   rows?(units: Units, p: Params, o: InferOutput<S>, input: Shape): Tensor;
-  /** Where the layer is one convolution or product: what compiled plans go by (domain/plan.ts). */
+  /** Where the layer is one convolution or product: what compiled plans go by (plan/plan.ts). */
   product?(input: Shape, o: InferOutput<S>): ProductSizes | undefined;
   /** True where an output is the input at its place times a number of its channel, plus another. */
   readonly channelwise?: boolean;
@@ -151,7 +151,7 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    * (2^-149); 0 where it is exact.
    */
   readonly error: number;
-  /** True for f = max(0, x), which products write along with their sums (domain/plan.ts). */
+  /** True for f = max(0, x), which products write along with their sums (plan/plan.ts). */
   readonly rectifies?: boolean;
 }
 

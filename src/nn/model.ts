@@ -1,8 +1,8 @@
 /** A network with its parameters in an engine's kept memory. */
 import { expect, lookup } from '../errors';
 import type { Engine } from '../runtime/engine';
+import { dropSupport } from '../sparse/pattern';
 import { sizeOf } from '../tensor/shape';
-import { dropSupport } from '../tensor/supports';
 import { assign, keep, step, type Tensor } from '../tensor/tensor';
 import { compile, type Graph, type GraphNode, type Network, paramSpecs } from './graph';
 import { type Initialiser, initialise, initialisers } from './init';

@@ -2,10 +2,11 @@
  * The speed of this machine: products, convolutions, forward passes and training steps. Every row is
  * the median of many calls after a warm-up, with the spread of its middle half.
  */
-import { compilePlan } from '../domain/plan';
+
 import { createModel, freeModel, type Model } from '../nn/model';
 import { buildNetwork } from '../nn/zoo';
 import { parseOptions } from '../options';
+import { compilePlan } from '../plan/plan';
 import type { Engine } from '../runtime/engine';
 import { conv2d, matmul } from '../tensor/ops/product';
 import { filled, step } from '../tensor/tensor';

@@ -7,19 +7,19 @@
  * Cost: about `seconds`.
  */
 
-import { type FormName, forms } from '../domain/forms';
-import { compilePlan, type Plan, productOf } from '../domain/plan';
-import { lanesOf, sparseWork } from '../domain/sparse-layout';
-import { compileSparsePlan } from '../domain/sparse-plan';
 import { expect } from '../errors';
 import { sequential } from '../nn/graph';
 import { createModel, freeModel, type Model } from '../nn/model';
+import { type FormName, forms } from '../plan/algorithms';
+import { compilePlan, type Plan, productOf } from '../plan/plan';
+import { lanesOf, sparseWork } from '../plan/sparse-layout';
+import { compileSparsePlan } from '../plan/sparse-plan';
 import { type CostForm, type Costs, costOf, SHIPPED } from '../runtime/costs';
 import type { Engine } from '../runtime/engine';
+import { fillingOf } from '../sparse/blocks';
+import { copyCall, viewOfImages, viewOfPlanes } from '../sparse/calls';
+import { planesOf } from '../sparse/tables';
 import { type Shape, sizeOf } from '../tensor/shape';
-import { planesOf } from '../tensor/sparse';
-import { fillingOf } from '../tensor/sparse-blocks';
-import { copyCall, viewOfImages, viewOfPlanes } from '../tensor/sparse-calls';
 import { stopwatch } from './stopwatch';
 
 export interface Fit {

@@ -5,9 +5,9 @@
  */
 import type { DataSet } from '../data/types';
 import { lookup } from '../errors';
+import { supportZeros } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
-import { supportZeros } from '../nn/support';
 import { certifiedCurve, type RadiusCurve } from '../report/radius';
 import { normOf } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';

@@ -7,11 +7,12 @@
  *
  * Cost: about `seconds`, and both plans in memory.
  */
-import { compilePlan, type Plan, type PlanOptions, type PlanStep } from '../domain/plan';
-import { compileSparsePlan, zerosPay } from '../domain/sparse-plan';
+
 import { expect } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { compilePlan, type Plan, type PlanOptions, type PlanStep } from '../plan/plan';
+import { compileSparsePlan, zerosPay } from '../plan/sparse-plan';
 import { sizeOf } from '../tensor/shape';
 import { inspect } from './inspect';
 import { stopwatch } from './stopwatch';

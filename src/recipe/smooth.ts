@@ -4,11 +4,11 @@
  */
 import { fingerprint } from '../check/check';
 import type { DataSet } from '../data/types';
-import { predictorOf } from '../domain/predictor';
 import { EspalierError } from '../errors';
+import { supportZeros } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
-import { supportZeros } from '../nn/support';
+import { predictorOf } from '../plan/predictor';
 import { proportion } from '../report/binomial';
 import type { Proportion } from '../report/types';
 import { type Smoothed, smooth } from '../verify/smoothing';

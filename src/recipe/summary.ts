@@ -2,10 +2,10 @@
 
 import type { DataSet } from '../data/types';
 import { predict } from '../domain/classifier';
-import { leastMargins } from '../domain/margins';
+import { supportZeros } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
-import { supportZeros } from '../nn/support';
+import { leastMargins } from '../plan/margins';
 import { sparsityOf } from '../prune/mask';
 import type { Accuracies, Exhibit, HistogramPair, Summary } from '../report/types';
 import type { Engine } from '../runtime/engine';

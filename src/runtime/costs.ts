@@ -2,7 +2,7 @@
  * What the forms of a product cost, in multiply-adds of the register tile (assembly/tile.ts) that
  * would take as long: for every form how much of each kind of work it does, times a factor. The factors
  * that ship were measured (npm run bench -- convolutions forward sparse); `espalier bench --fit`
- * measures those of another machine, for plans (domain/plan.ts). Operations outside of plans, and so
+ * measures those of another machine, for plans (plan/plan.ts). Operations outside of plans, and so
  * training, attacks and certificates, always go by the shipped ones.
  */
 import { type ConvGeometry, hasLines, PANEL } from './kernels';

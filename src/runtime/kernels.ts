@@ -231,7 +231,7 @@ export const KERNELS = {
     },
   ),
 
-  // Sparse products (sparse.ts, sparse_blocks.ts) over tables made by src/tensor/sparse.ts. Strides count bytes.
+  // Sparse products (sparse.ts, sparse_blocks.ts) over tables made by src/sparse/tables.ts. Strides count bytes.
   sparse_product: kernel<SparseProduct>((m, n, groups) => ({
     rows: m * n * Math.ceil(groups / 2),
     cost: sparseCost(m, n, groups),

@@ -7,11 +7,11 @@
  */
 import { propagate } from '../domain/domain';
 import { type Box, interval, OUTWARD, refusal } from '../domain/interval';
-import { lastBox } from '../domain/margins';
 import { gamma, roundUp, tiny, U } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
+import { lastBox } from '../plan/margins';
 import { add, affine, reshape, sub } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toCentre, toEnds } from '../tensor/ops/interval';

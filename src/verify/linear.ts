@@ -3,17 +3,17 @@
  * several bounds each margin keeps the best. Samples go in batches under a budget of memory (memory.ts).
  */
 
-import type { Rows } from '../domain/backward';
-import { inputSet, type Norm } from '../domain/balls';
+import type { Rows } from '../bounds/backward';
 import {
   type Hidden,
   hiddenBounds,
   type LinearOptions,
   linearMargins,
   lowerBounds,
-} from '../domain/linear';
-import { ballMargins } from '../domain/margins';
+} from '../bounds/linear';
+import { inputSet, type Norm } from '../domain/balls';
 import { isOutOfMemory } from '../errors';
+import { ballMargins } from '../plan/margins';
 import { neg, reshape } from '../tensor/ops/core';
 import { sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';

@@ -2,7 +2,7 @@
  * Memory of a verification: what a batch is taken to need before it starts, and running out of it all
  * the same, which is an answer (`unknown`) and no error.
  */
-import { CHUNK, rowBytes } from '../domain/linear';
+import { CHUNK, rowBytes } from '../bounds/linear';
 import { isOutOfMemory } from '../errors';
 import type { Graph } from '../nn/graph';
 import { sizeOf } from '../tensor/shape';

@@ -1,11 +1,11 @@
 /**
- * Linear bounds (domain/linear.ts) of output rows over batches of boxes. Of the whole set only: a ball
+ * Linear bounds (bounds/linear.ts) of output rows over batches of boxes. Of the whole set only: a ball
  * that cuts a box is used by its dual norm.
  */
-import { ALPHA, type AlphaOptions, optimisedBounds, SHARE } from '../domain/alpha';
-import type { Rows } from '../domain/backward';
+import { ALPHA, type AlphaOptions, optimisedBounds, SHARE } from '../bounds/alpha';
+import type { Rows } from '../bounds/backward';
+import { type Hidden, hiddenBounds, type LinearOptions, lowerBounds } from '../bounds/linear';
 import type { InputSet } from '../domain/balls';
-import { type Hidden, hiddenBounds, type LinearOptions, lowerBounds } from '../domain/linear';
 import type { Graph } from '../nn/graph';
 import type { Model } from '../nn/model';
 import { sizeOf } from '../tensor/shape';

@@ -34,7 +34,7 @@ export interface SmoothingOptions {
   readonly radii?: readonly number[];
   /** Draws at a time: memory and speed, no more. */
   readonly batch?: number;
-  /** The classes of samples, if not by the value domain (domain/predictor.ts). */
+  /** The classes of samples, if not by the value domain (plan/predictor.ts). */
   readonly classes?: (x: Tensor) => Int32Array;
 }
 

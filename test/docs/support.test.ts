@@ -5,9 +5,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hiddenBounds, lowerBounds } from '../../src/bounds/linear';
 import { propagate } from '../../src/domain/domain';
 import { interval } from '../../src/domain/interval';
-import { hiddenBounds, lowerBounds } from '../../src/domain/linear';
 import { value } from '../../src/domain/value';
 import { UNDERSTOOD } from '../../src/io/kind';
 import { moduleTypes } from '../../src/io/modules';

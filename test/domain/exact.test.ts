@@ -5,9 +5,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { propagate } from '../../src/domain/domain';
 import { interval, intervalMargins } from '../../src/domain/interval';
-import { compileIntervalPlan } from '../../src/domain/interval-plan';
 import { sequential } from '../../src/nn/graph';
 import { modelFrom } from '../../src/nn/model';
+import { compileIntervalPlan } from '../../src/plan/interval-plan';
 import { type Engine, load } from '../../src/runtime/engine';
 import { input, step } from '../../src/tensor/tensor';
 import { boxAround, pointsIn } from '../helpers/boxes';

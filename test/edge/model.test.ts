@@ -2,12 +2,12 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { logits } from '../../src/domain/classifier';
-import { leastMargins } from '../../src/domain/margins';
 import { type CompactModel, EspalierError, openModel } from '../../src/edge/index';
 import { compactFile } from '../../src/io/compact-write';
 import { compile, type Network, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
 import { freeModel, type Model } from '../../src/nn/model';
+import { leastMargins } from '../../src/plan/margins';
 import { load } from '../../src/runtime/engine';
 import { sizeOf } from '../../src/tensor/shape';
 import { input, step } from '../../src/tensor/tensor';

@@ -3,9 +3,9 @@
  * the recorded bound by more than 2 % of the gap between the two and 1e-3.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ALPHA, type AlphaOptions, optimisedBounds } from '../../src/domain/alpha';
+import { ALPHA, type AlphaOptions, optimisedBounds } from '../../src/bounds/alpha';
+import { hiddenBounds, marginRows } from '../../src/bounds/linear';
 import { inputSet } from '../../src/domain/balls';
-import { hiddenBounds, marginRows } from '../../src/domain/linear';
 import { freeModel } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
 import { input, step } from '../../src/tensor/tensor';

@@ -1,16 +1,16 @@
 /** What the goldens record, computed by the engine: each function is one kind of number. */
 
-import { inputSet } from '../../src/domain/balls';
-import { logits } from '../../src/domain/classifier';
-import { propagate } from '../../src/domain/domain';
-import { type Box, ball, interval, intervalMargins } from '../../src/domain/interval';
 import {
   hiddenBounds,
   type LinearOptions,
   linearMargins,
   lowerBounds,
   marginRows,
-} from '../../src/domain/linear';
+} from '../../src/bounds/linear';
+import { inputSet } from '../../src/domain/balls';
+import { logits } from '../../src/domain/classifier';
+import { propagate } from '../../src/domain/domain';
+import { type Box, ball, interval, intervalMargins } from '../../src/domain/interval';
 import { type Model, trainableNames } from '../../src/nn/model';
 import { add, affine, maximum, mean, minimum, sum } from '../../src/tensor/ops/core';
 import { clamp, sign } from '../../src/tensor/ops/elementwise';

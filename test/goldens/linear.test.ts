@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { LinearOptions } from '../../src/domain/linear';
+import type { LinearOptions } from '../../src/bounds/linear';
 import { freeModel } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
 import { type LinearBounds, linearBounds } from './compute';

@@ -4,8 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { wrongSamples } from '../../src/attack/attack';
+import { hiddenBounds, type LinearOptions, lowerBounds, marginRows } from '../../src/bounds/linear';
 import { inputSet } from '../../src/domain/balls';
-import { hiddenBounds, type LinearOptions, lowerBounds, marginRows } from '../../src/domain/linear';
 import { freeModel, type Model } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
 import { input, step } from '../../src/tensor/tensor';

@@ -1,7 +1,8 @@
 /** Cases of rows of coefficients against tables of lines, and of rows of a convolution's matrix. */
+
+import { addWindows, takeWindows } from '../../src/tensor/ops/patches';
 import { conv2dRows, convSize } from '../../src/tensor/ops/product';
 import * as rows from '../../src/tensor/ops/rows';
-import { addWindows, takeWindows } from '../../src/tensor/ops/windows';
 import { nd, tabulate } from '../helpers/nd';
 import { sampler } from '../helpers/random';
 

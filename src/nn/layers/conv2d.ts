@@ -5,6 +5,8 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { whole } from '../../options';
+import { supportFor } from '../../sparse/pattern';
+import { supportedProduct, supportedRadius, supportedTranspose } from '../../sparse/product';
 import { abs } from '../../tensor/ops/elementwise';
 import {
   type ConvOptions,
@@ -15,8 +17,6 @@ import {
 } from '../../tensor/ops/product';
 import { concat, slice } from '../../tensor/ops/shape';
 import type { Shape } from '../../tensor/shape';
-import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/supported';
-import { supportFor } from '../../tensor/supports';
 import type { Tensor } from '../../tensor/tensor';
 import { affineLayer, type ProductSizes } from '../layer';
 import { both, fourSides, pair, sides } from './window';

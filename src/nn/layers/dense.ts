@@ -2,13 +2,13 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { whole } from '../../options';
+import { supportFor } from '../../sparse/pattern';
+import { supportedProduct, supportedRadius, supportedTranspose } from '../../sparse/product';
 import { mul } from '../../tensor/ops/core';
 import { abs } from '../../tensor/ops/elementwise';
 import { matmul } from '../../tensor/ops/product';
 import { takeRows } from '../../tensor/ops/shape';
 import type { Shape } from '../../tensor/shape';
-import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/supported';
-import { supportFor } from '../../tensor/supports';
 import { input } from '../../tensor/tensor';
 import { affineLayer, type ProductSizes } from '../layer';
 

@@ -8,13 +8,13 @@
  * Cost: while beta is above 0, about 3 + classes forward passes' worth a batch, forward and back.
  */
 import * as v from 'valibot';
+import { hiddenBounds, linearMargins } from '../../bounds/linear';
 import { inputSet } from '../../domain/balls';
 import { propagate } from '../../domain/domain';
 import { intervalMargins } from '../../domain/interval';
-import { hiddenBounds, linearMargins } from '../../domain/linear';
-import { leastMargins } from '../../domain/margins';
 import { value } from '../../domain/value';
 import { eps, real } from '../../options';
+import { leastMargins } from '../../plan/margins';
 import { affine, lincomb, mean } from '../../tensor/ops/core';
 import { crossEntropy } from '../../tensor/ops/loss';
 import type { Tensor } from '../../tensor/tensor';

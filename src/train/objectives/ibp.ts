@@ -10,10 +10,10 @@
 import * as v from 'valibot';
 import { propagate } from '../../domain/domain';
 import { type Box, ball, intervalMargins } from '../../domain/interval';
-import { leastMargins } from '../../domain/margins';
 import { value } from '../../domain/value';
 import type { GraphNode } from '../../nn/graph';
 import { eps, real } from '../../options';
+import { leastMargins } from '../../plan/margins';
 import {
   add,
   affine,

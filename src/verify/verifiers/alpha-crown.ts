@@ -4,8 +4,8 @@
  * stops where all of it is certified or gains no more.
  */
 import * as v from 'valibot';
-import { ALPHA, type AlphaOptions, optimisedBounds, SHARE } from '../../domain/alpha';
-import { CHUNK, inFrontOfLines, marginRows, marginTable, rowBytes } from '../../domain/linear';
+import { ALPHA, type AlphaOptions, optimisedBounds, SHARE } from '../../bounds/alpha';
+import { CHUNK, inFrontOfLines, marginRows, marginTable, rowBytes } from '../../bounds/linear';
 import type { Graph } from '../../nn/graph';
 import { real, whole } from '../../options';
 import { sizeOf } from '../../tensor/shape';

@@ -5,7 +5,7 @@
 import * as v from 'valibot';
 import { interpret, newPass } from '../../domain/domain';
 import { ball, interval as domain, lastAffine, marginsFrom } from '../../domain/interval';
-import { lastBox, leastMargins } from '../../domain/margins';
+import { lastBox, leastMargins } from '../../plan/margins';
 import { inParts } from '../memory';
 import { type Verdict, verifier } from '../verifier';
 import { ballText, shared, soundness } from './linear';

@@ -7,9 +7,9 @@
  * is the textbook's definition and seldom tighter.
  */
 import * as v from 'valibot';
+import { CHUNK, type LinearOptions } from '../../bounds/linear';
+import { SLOPES } from '../../bounds/relaxations';
 import { NORM_NAMES, NORMS, type Norm } from '../../domain/balls';
-import { CHUNK, type LinearOptions } from '../../domain/linear';
-import { SLOPES } from '../../domain/relaxations';
 import { choice, whole } from '../../options';
 import { boundsByLines, byIntervals, byLines, proveByStages, type Stage } from '../linear';
 import { estimateMemory, MEMORY } from '../memory';

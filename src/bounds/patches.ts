@@ -1,0 +1,245 @@
+/**
+ * What a walk from single values of a node has to look at: through a convolution a value reads one window
+ * of each plane, so its coefficients are zeros elsewhere and need not be formed (the patches of auto_LiRPA,
+ * Xu et al. 2020). All rows of a walk have windows of one size at a node; where they lie follows from the
+ * place of the row's value. A window may leave the planes: tables are 0 there, and coefficients count for
+ * nothing. Convolutions read only coefficients that are 0 outside.
+ *
+ * Cost of a row: that of the windows, in place of that of the planes.
+ */
+
+import type { InputSet } from '../domain/balls';
+import type { With } from '../domain/domain';
+import type { Graph, GraphNode } from '../nn/graph';
+import type { AffineLayer, Params, ProductSizes, Units } from '../nn/layer';
+import { gatheredCost } from '../runtime/costs';
+import type { Engine } from '../runtime/engine';
+import { PANEL } from '../runtime/kernels';
+import { mul, reshape } from '../tensor/ops/core';
+import { addWindows, type Corners, takeWindows } from '../tensor/ops/patches';
+import { conv2dInputGrad, conv2dRows, matmul } from '../tensor/ops/product';
+import type { Lines } from '../tensor/ops/rows';
+import { embed, takeRows } from '../tensor/ops/shape';
+import { type Shape, sizeOf } from '../tensor/shape';
+import { input, type Tensor } from '../tensor/tensor';
+
+type Two = readonly [number, number];
+
+/** For the value at place p of the target: lines and columns from `step` p + `origin` on. */
+export interface Window {
+  readonly step: Two;
+  readonly origin: Two;
+  readonly size: Two;
+}
+
+/** By position of the node; where there is none, all of the node's values count. */
+export type Windows = ReadonlyMap<number, Window>;
+
+/** One value of each channel. */
+export const POINT: Window = { step: [1, 1], origin: [0, 0], size: [1, 1] };
+/** Windows beyond this share of a plane are not worth their tables. */
+const MOST = 0.7;
+
+const both = (f: (axis: 0 | 1) => number): Two => [f(0), f(1)];
+
+/** The windows behind values of the target; a ball's dual norm is that of all inputs. */
+export function windowsOf(
+  { nodes, network }: Graph,
+  target: number,
+  { ball }: Pick<InputSet, 'ball'>,
+): Windows {
+  const found = new Map<number, Window>();
+  const planes = (v: number): Shape => (v < 0 ? network.input : nodes[v]!.shape);
+  if (planes(target).length === 3) found.set(target, POINT);
+  const reached = new Set([target]);
+  /** Nodes whose coefficients may not be 0 outside of the planes. */
+  const dirty = new Set<number>();
+  for (let v = target; v >= 0; v--) {
+    if (!reached.has(v)) continue;
+    const node = nodes[v]!;
+    const window = found.get(v);
+    const usable = window && isSmall(window, node.shape) && !(dirty.has(v) && mixes(node));
+    const before = usable ? windowBefore(node, window) : undefined;
+    if (!before) found.delete(v);
+    for (const i of node.inputs) {
+      if (node.layer.role !== 'pointwise' && (dirty.has(v) || mixes(node))) dirty.add(i);
+      const all = before && (reached.has(i) ? union(found.get(i), before) : before);
+      if (all) found.set(i, all);
+      else found.delete(i);
+      reached.add(i);
+    }
+  }
+  const last = found.get(-1);
+  if (last && (ball || !isSmall(last, network.input))) found.delete(-1);
+  return found;
+}
+
+const isSmall = ({ size }: Window, [, h, w]: Shape): boolean => size[0] * size[1] < MOST * h! * w!;
+
+const mixes = (node: GraphNode): boolean => productOfPlanes(node) !== undefined;
+
+function productOfPlanes({ layer, inputShapes, options }: GraphNode): ProductSizes | undefined {
+  const shape = inputShapes[0]!;
+  return layer.role === 'affine' && shape.length === 3
+    ? layer.product?.(shape, options)
+    : undefined;
+}
+
+/** The window of a node's inputs; none where its layer does not go by windows. */
+function windowBefore(node: GraphNode, window: Window): Window | undefined {
+  const { layer, inputShapes } = node;
+  const isSum = layer.role === 'join' && !layer.pick && layer.terms(inputShapes.length) > 0;
+  const isScale = layer.role === 'affine' && layer.channelwise;
+  if (layer.role === 'pointwise' || isSum || isScale) return window;
+  const sizes = productOfPlanes(node);
+  if (!sizes) return undefined;
+  const [, , , , kh, kw, sh, sw, pt, pl, dh, dw] = sizes;
+  const [k, s, p, d] = [[kh, kw] as const, [sh, sw] as const, [pt, pl] as const, [dh, dw] as const];
+  return {
+    step: both((a) => window.step[a] * s[a]),
+    origin: both((a) => window.origin[a] * s[a] - p[a]),
+    size: both((a) => (window.size[a] - 1) * s[a] + (k[a] - 1) * d[a] + 1),
+  };
+}
+
+/** The least window that holds both; none where their steps differ. */
+function union(a: Window | undefined, b: Window): Window | undefined {
+  if (!a || a.step[0] !== b.step[0] || a.step[1] !== b.step[1]) return undefined;
+  const origin = both((axis) => Math.min(a.origin[axis], b.origin[axis]));
+  const end = (w: Window, axis: 0 | 1): number => w.origin[axis] + w.size[axis];
+  const size = both((axis) => Math.max(end(a, axis), end(b, axis)) - origin[axis]);
+  return { step: a.step, origin, size };
+}
+
+/** The places of rows' values: rows of one sample and place, one after the other, share a line. */
+export interface Spots {
+  /** By row. */
+  readonly line: Int32Array;
+  /** By line. */
+  readonly sample: Int32Array;
+  readonly place: readonly [Int32Array, Int32Array];
+}
+
+export function spotsOf(at: Lines, { index }: Units, [, h, w]: Shape): Spots {
+  const line = new Int32Array(index.length);
+  const [sample, y, x]: number[][] = [[], [], []];
+  let [before, lines] = [-1, 0];
+  for (let r = 0; r < index.length; r++) {
+    const spot = index[r]! % (h! * w!);
+    const key = at[r]! * h! * w! + spot;
+    if (key !== before) {
+      lines = sample!.push(at[r]!);
+      y!.push(Math.floor(spot / w!));
+      x!.push(spot % w!);
+    }
+    before = key;
+    line[r] = lines - 1;
+  }
+  return {
+    line,
+    sample: Int32Array.from(sample!),
+    place: [Int32Array.from(y!), Int32Array.from(x!)],
+  };
+}
+
+const cornersAt = (
+  { step, origin }: Window,
+  places: readonly [Int32Array, Int32Array],
+  image: Int32Array,
+): Corners => ({
+  image,
+  top: places[0].map((y) => step[0] * y + origin[0]),
+  left: places[1].map((x) => step[1] * x + origin[1]),
+});
+
+/** Lines of a table [samples or 1, ...planes], one for each spot. */
+export function tableThrough(window: Window, { sample, place }: Spots, table: Tensor): Tensor {
+  const image = table.shape[0] === 1 ? sample.map(() => 0) : sample;
+  return takeWindows(table, cornersAt(window, place, image), window.size);
+}
+
+/** Coefficients of a window as those of another that holds it, or of all values of a shape. */
+export function widen(
+  values: Tensor,
+  own: Window,
+  wanted: Window | undefined,
+  { line, place }: Spots,
+  shape: Shape,
+): Tensor {
+  if (!wanted) {
+    const places = [place[0], place[1]].map((p) => line.map((l) => p[l]!));
+    const corners = cornersAt(
+      own,
+      places as [Int32Array, Int32Array],
+      line.map((_, r) => r),
+    );
+    return addWindows(values, corners, [line.length, ...shape]);
+  }
+  return ([0, 1] as const).reduce((y, axis) => {
+    const size = wanted.size[axis];
+    if (size === y.shape[axis + 2]) return y;
+    return embed(y, axis + 2, own.origin[axis] - wanted.origin[axis], y.shape.with(axis + 2, size));
+  }, values);
+}
+
+/** Multiples of unit vectors as windows of one place. */
+export function pointsOf({ index, factor }: Units, engine: Engine, shape: Shape): Tensor {
+  const [c, h, w] = shape as [number, number, number];
+  const rows = new Float32Array(index.length * c);
+  index.forEach((place, r) => {
+    rows[r * c + Math.floor(place / (h * w))] = factor[r]!;
+  });
+  return input(engine, rows, [index.length, c, 1, 1]);
+}
+
+/** Coefficients of a node's output as those of its input, and their window. */
+export function throughWindow(
+  node: With<AffineLayer>,
+  p: Params,
+  g: Tensor | Units,
+  window: Window,
+): { readonly values: Tensor; readonly window: Window } {
+  const before = windowBefore(node, window)!;
+  const { layer, options, inputShapes } = node;
+  const sizes = productOfPlanes(node);
+  if (!sizes) {
+    const values = 'factor' in g ? pointsOf(g, p.scale!.engine, node.shape) : g;
+    return { values: layer.transpose(values, p, options, inputShapes[0]!), window: before };
+  }
+  const [c, , , oc, , , sh, sw, , , dh, dw, oh, ow] = sizes;
+  const o = { stride: [sh, sw], pad: [0, 0, 0, 0], dilation: [dh, dw] } as const;
+  const shape = [c, ...before.size];
+  const weight = p.weight!;
+  if ('factor' in g) {
+    const kernels = matrixOf(weight, oc, shape, o);
+    const channel = g.index.map((place) => Math.floor(place / (oh * ow)));
+    const rows = takeRows(kernels, channel);
+    const scaled = mul(rows, input(weight.engine, g.factor, [g.factor.length, 1]));
+    return { values: reshape(scaled, [channel.length, ...shape]), window: before };
+  }
+  const rows = g.shape[0]!;
+  const outputs = oc * sizeOf(window.size);
+  // Gathering costs more than zeros where planes are small.
+  if (sizeOf(shape) * outputs < gathering(sizes, before.size)) {
+    const flat = matmul(reshape(g, [rows, outputs]), matrixOf(weight, outputs, shape, o));
+    return { values: reshape(flat, [rows, ...shape]), window: before };
+  }
+  return { values: conv2dInputGrad(g, weight, [rows, ...shape], o), window: before };
+}
+
+type ConvOptions = Parameters<typeof conv2dRows>[3];
+
+/** The matrix of a convolution of one small image, [outputs, inputs]. */
+function matrixOf(weight: Tensor, outputs: number, shape: Shape, o: ConvOptions): Tensor {
+  const units = {
+    index: Int32Array.from({ length: outputs }, (_, i) => i),
+    factor: new Float32Array(outputs).fill(1),
+  };
+  return reshape(conv2dRows(units, weight, shape, o), [outputs, sizeOf(shape)]);
+}
+
+/** What the gathering transpose takes for an image of many: of a whole panel of them, nothing is padding. */
+function gathering([c, , , oc, kh, kw, sh, sw]: ProductSizes, [h, w]: Two): number {
+  const read = oc / (sh * sw);
+  return gatheredCost(PANEL, read, h, w, c, kh, kw, 1, 1, 0, 0, 1, 1, h, w) / PANEL;
+}

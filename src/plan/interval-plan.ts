@@ -1,0 +1,313 @@
+/**
+ * Compiled plans of interval bounds: boxes go through a masked network over the non-zeros of its
+ * weights, in the layout of plan/sparse-plan.ts. A product turns centre and fed radius of its
+ * input into those of the next product, in one kernel (`sparse_bounds`): W c and |W| r in one pass over
+ * the non-zeros, the ends, ReLU, and centre and radius again, with every rounding paid for
+ * (docs/numerics.md, "Products one after the other"). Values that anything else reads are kept as
+ * ends.
+ *
+ * A plan refuses boxes in which a radius is no number or 2^100 or more. The layers one by one
+ * (domain/interval.ts) are asked then: they tell samples apart, and numbers that meet zeros.
+ * Cost: 4 flops a non-zero and output, and about 20 an output.
+ */
+
+import { interpret, newPass } from '../domain/domain';
+import { type Box, costOf, EXACT, FREE, interval, lastAffine, OUTWARD } from '../domain/interval';
+import { gamma, roundUp, TINY, U } from '../domain/rounding';
+import { expect } from '../errors';
+import type { GraphNode } from '../nn/graph';
+import type { AffineLayer } from '../nn/layer';
+import { nodeParams } from '../nn/model';
+import type { Call } from '../runtime/engine';
+import type { Ptr } from '../runtime/kernels';
+import { relu } from '../tensor/ops/elementwise';
+import { type Shape, sizeOf } from '../tensor/shape';
+import { empty, step, type Tensor } from '../tensor/tensor';
+import { PlanMemory, type PlanStep } from './plan';
+import { Layout, type SparseModel } from './sparse-layout';
+import { encodeProduct, floorOf, poolCall, stepOf } from './sparse-plan';
+
+export interface IntervalPlanOptions {
+  /** Samples that go through side by side; more go one block after the other. */
+  readonly lanes: number;
+  /** Round outwards. */
+  readonly sound: boolean;
+}
+
+export interface IntervalPlan {
+  readonly steps: readonly PlanStep[];
+  /** Bytes of buffers, workspace and prepared weights. */
+  readonly bytes: number;
+  /**
+   * The box in front of the last layer where that is affine, and else of the outputs, for boxes
+   * [n, ...input]; undefined where the plan refuses. Runs inside `step()`.
+   */
+  run(box: Box): Box | undefined;
+  /** Gives its memory back. The model is not touched. */
+  free(): void;
+}
+
+type Pair = readonly [Ptr, Ptr];
+
+/** Compiles a model that `lower` made. Weights of its products must stay as they are. */
+export function compileIntervalPlan(
+  model: SparseModel,
+  { lanes, sound }: IntervalPlanOptions,
+): IntervalPlan {
+  const who = 'compileIntervalPlan: lanes';
+  expect(Number.isInteger(lanes) && lanes > 0, who, 'a whole number > 0', lanes);
+  const { engine, graph } = model;
+  const memory = new PlanMemory(engine);
+  try {
+    const compiler = new Compiler(model, memory, lanes, sound);
+    const steps = step(engine, () => compiler.steps());
+    const { layout, target, shape } = compiler;
+    const [from, to] = [compiler.ends(-1), compiler.ends(target)];
+    const [inputs, outputs] = [sizeOf(graph.network.input), sizeOf(shape)];
+    return {
+      steps,
+      bytes: memory.bytes,
+      run({ lo, hi }) {
+        memory.check(model);
+        compiler.lift();
+        const n = lo.shape[0]!;
+        expect(lo.size === n * inputs, 'plan.run', `boxes of ${inputs} numbers`, `[${lo.shape}]`);
+        const result = { lo: empty(engine, [n, ...shape]), hi: empty(engine, [n, ...shape]) };
+        for (let b = 0; b < n; b += lanes) {
+          const count = Math.min(lanes, n - b);
+          compiler.clear(count);
+          [lo, hi].forEach(({ ptr }, k) => {
+            engine.start(layout.fromImages(ptr + 4 * b * inputs, -1, from[k]!, count), 0);
+          });
+          for (const { run } of steps) run();
+          if (compiler.refused()) return undefined;
+          [result.lo, result.hi].forEach(({ ptr }, k) => {
+            engine.start(layout.toImages(target, ptr + 4 * b * outputs, to[k]!, count), 0);
+          });
+        }
+        return result;
+      },
+      free: () => memory.free(),
+    };
+  } catch (error) {
+    memory.free();
+    throw error;
+  }
+}
+
+class Compiler {
+  readonly layout: Layout;
+  /** The value whose box is asked for, and the shape of a sample of it. */
+  readonly target: number;
+  readonly shape: Shape;
+  readonly #last: number | undefined;
+  readonly #ends = new Map<number, Pair>();
+  readonly #fed = new Map<number, Pair>();
+  /** Where kernels say that they refuse: numbers that are finite where they do not. */
+  readonly #flags: Ptr[] = [];
+  readonly #lifting: (() => void)[] = [];
+
+  constructor(
+    readonly model: SparseModel,
+    readonly memory: PlanMemory,
+    readonly lanes: number,
+    readonly sound: boolean,
+  ) {
+    this.layout = new Layout(model, memory, lanes, { pairs: true });
+    const { nodes, output } = model.graph;
+    const last = lastAffine(model.graph);
+    this.#last = last && nodes.length - 1;
+    this.target = last ? this.layout.source(nodes.length - 1) : this.layout.roots.at(-1)!;
+    this.shape = last?.inputShapes[0] ?? output;
+  }
+
+  steps(): PlanStep[] {
+    const { model, layout } = this;
+    const steps = this.#feed(-1, 'input');
+    model.graph.nodes.forEach((node, i) => {
+      if (layout.roots[i] !== i || i === this.#last) return;
+      const made = this.#product(node, i) ?? this.#pool(node, i) ?? this.#other(node, i);
+      steps.push(made, ...this.#feed(i, node.name));
+    });
+    this.memory.reserve();
+    return steps;
+  }
+
+  /** Lower and upper ends of value i. */
+  ends(i: number): Pair {
+    return this.#pair(this.#ends, i);
+  }
+
+  /** Before a block: nothing is refused yet, and where it does not fill the lanes the rest is 0. */
+  clear(count: number): void {
+    const { memory } = this.model.engine;
+    for (const flag of this.#flags) memory.f32(flag, 1).fill(0);
+    if (count === this.lanes) return;
+    const { size } = this.layout.place(-1).planes;
+    for (const ptr of this.ends(-1)) memory.f32(ptr, size).fill(0);
+  }
+
+  /** Before a run: what depends on biases. */
+  lift(): void {
+    for (const write of this.#lifting) write();
+  }
+
+  refused(): boolean {
+    const { memory } = this.model.engine;
+    return !this.#flags.every((flag) => Number.isFinite(memory.f32(flag, 1)[0]!));
+  }
+
+  #pair(pairs: Map<number, Pair>, i: number): Pair {
+    const known = pairs.get(i);
+    if (known) return known;
+    const { ptr, planes } = this.layout.place(i);
+    // The first pair of a value takes its place.
+    const own = this.#ends.has(i) || this.#fed.has(i) ? this.layout.zeros(planes.size) : ptr;
+    const pair = [own, this.layout.zeros(planes.size)] as const;
+    pairs.set(i, pair);
+    return pair;
+  }
+
+  /** Nodes that read value i. */
+  #readers(i: number): number[] {
+    const { roots, model } = this.layout;
+    const root = (j: number): number => (j < 0 ? j : roots[j]!);
+    return [...model.graph.nodes.keys()].filter(
+      (j) =>
+        roots[j] === j &&
+        j !== this.#last &&
+        model.graph.nodes[j]!.inputs.some((from) => root(from) === i),
+    );
+  }
+
+  /** Whether only products read value i: it need not be kept as ends. */
+  #onlyFed(i: number): boolean {
+    const all = this.#readers(i);
+    return i !== this.target && all.length > 0 && all.every((j) => this.layout.product(j));
+  }
+
+  /** The longest sum that value i goes into. */
+  #terms(i: number): number {
+    const products = this.#readers(i).filter((j) => this.layout.product(j));
+    return Math.max(0, ...products.map((j) => this.#termsOf(this.model.graph.nodes[j]!)));
+  }
+
+  #termsOf({ layer, inputShapes, options }: GraphNode): number {
+    return (layer as AffineLayer).terms(inputShapes[0]!, options);
+  }
+
+  #flag(): Ptr {
+    this.#flags.push(this.layout.zeros(1));
+    return this.#flags.at(-1)!;
+  }
+
+  #step(name: string, form: string, bytes: number, calls: readonly Call[]): PlanStep {
+    return stepOf(this.model.engine, this.memory, name, form, bytes, calls);
+  }
+
+  /** From ends to centre and fed radius, for products. */
+  #feed(i: number, name: string): PlanStep[] {
+    const terms = this.#terms(i);
+    if (terms === 0 || this.#fed.has(i)) return [];
+    const { engine } = this.model;
+    const { size } = this.layout.place(i).planes;
+    const [ends, fed] = [this.ends(i), this.#pair(this.#fed, i)];
+    const { grow, tiny } = this.sound ? OUTWARD : EXACT;
+    const [alpha, beta] = this.sound ? costOf(terms).feed : FREE.feed;
+    return [
+      this.#step(name, 'feed', 0, [
+        engine.prepare('interval_to_centre', size, ...ends, ...fed, grow, tiny, alpha, beta),
+        engine.prepare('sum', 1, size, 1, fed[1], this.#flag()),
+      ]),
+    ];
+  }
+
+  #product(node: GraphNode, i: number): PlanStep | undefined {
+    const { layout, memory, model } = this;
+    if (!layout.product(i)) return undefined;
+    const before = memory.bytes;
+    const { pass, xs, calls } = encodeProduct(layout, node, i, this.#fed.get(layout.source(i))!);
+    const { rows, groups, starts, values, offsets, places, masks, target } = pass;
+    const bias = nodeParams(node, model.params).bias;
+    const onlyFed = this.#onlyFed(i);
+    const to = onlyFed ? this.#pair(this.#fed, i) : this.ends(i);
+    const lifts = this.#lifts(node, rows, bias);
+    const form = this.#form(node, i, onlyFed);
+    const call = model.engine.prepare(
+      ...(['sparse_bounds', rows, groups, starts, values, offsets, places, masks] as const),
+      ...([bias?.ptr ?? 0, xs[0]!, xs[1]!, ...to, 4 * target.channel] as const),
+      ...([form, lifts, this.#flag()] as const),
+    );
+    return this.#step(node.name, 'csr', memory.bytes - before, [...calls, call]);
+  }
+
+  /** What `bounds_of` of assembly/sparse.ts does with the sums of a row. */
+  #form(node: GraphNode, i: number, onlyFed: boolean): Ptr {
+    const { sound, model, memory } = this;
+    const { grow, tiny } = sound ? OUTWARD : EXACT;
+    const scale = sound ? costOf(this.#termsOf(node)).lift[0] : 1;
+    const next = sound && onlyFed ? fedAfterSums(this.#terms(i)) : [1, 0, 0];
+    const form = memory.own(4 * 8);
+    model.engine.memory.f32(form, 7).set([scale, floorOf(this.layout, i), grow, tiny, ...next]);
+    model.engine.memory.i32(form + 28, 1).fill(Number(onlyFed));
+    return form;
+  }
+
+  /** What is added to the radius of each row. */
+  #lifts(node: GraphNode, rows: number, bias: Tensor | undefined): Ptr {
+    const { sound, model, memory } = this;
+    const lifts = memory.own(4 * rows);
+    const of = () => model.engine.memory.f32(lifts, rows);
+    const { lift, share } = costOf(this.#termsOf(node));
+    of().fill(sound ? lift[1] : 0);
+    if (sound && bias)
+      this.#lifting.push(() => {
+        const [from, to] = [model.engine.memory.f32(bias.ptr, rows), of()];
+        for (let r = 0; r < rows; r++)
+          to[r] = roundUp(lift[0] * share * Math.abs(from[r]!) + lift[1]);
+      });
+    return lifts;
+  }
+
+  #pool(node: GraphNode, i: number): PlanStep | undefined {
+    if (node.layer.role !== 'join' || node.inputs.length !== 1) return undefined;
+    const [from, to] = [this.ends(this.layout.source(i)), this.ends(i)];
+    const calls = from.map((ptr, k) => poolCall(this.layout, node, i, ptr, to[k]!));
+    return calls[0] && this.#step(node.name, 'pool', 0, calls as Call[]);
+  }
+
+  /** Any other layer, by the interval domain over copies as rows of images. */
+  #other(node: GraphNode, i: number): PlanStep {
+    const { layout, lanes, sound, model } = this;
+    const { engine, params } = model;
+    const sources = node.inputs.map((_, k) => layout.source(i, k));
+    const from = sources.map((j) => this.ends(j));
+    const to = this.ends(i);
+    const run = (): void =>
+      step(engine, () => {
+        const inputs = sources.map((j, k) => {
+          const [lo, hi] = from[k]!.map((ptr) => {
+            const x = empty(engine, [lanes, ...node.inputShapes[k]!]);
+            engine.start(layout.toImages(j, x.ptr, ptr), 0);
+            return x;
+          }) as [Tensor, Tensor];
+          return { lo, hi };
+        });
+        const box = interpret(node, params, interval({ sound }), inputs, newPass());
+        [box.lo, box.hi].forEach((y, k) => {
+          const end = floorOf(layout, i) === 0 ? relu(y) : y;
+          engine.start(layout.fromImages(end.ptr, i, to[k]!), 0);
+        });
+      });
+    return { node: node.name, form: 'interval', bytes: 0, run };
+  }
+}
+
+/**
+ * [alpha, beta, under]: |W| is fed alpha r + beta |c| + under, for centre and radius straight from the
+ * sums before (docs/numerics.md, lemma 5).
+ */
+function fedAfterSums(terms: number): readonly [number, number, number] {
+  const g = gamma(terms + 2) + 8 * U;
+  return [roundUp((1 + g) * (1 + 8 * U)), roundUp(2 * g + 8 * U * (1 + g)), TINY];
+}

@@ -1,0 +1,109 @@
+/**
+ * Interval bounds of images' margins, by a plan over non-zeros where the model's zeros are known to
+ * stay (`supportZeros`) and that is faster, and else layer by layer: while a tape is open, as plans
+ * leave no gradients, where there is no memory for one, and for batches with a sample that a plan
+ * refuses. Plans are compiled when first asked for and freed with the model. Which forms they take
+ * does not depend on how many samples go together; sums of layers without a plan may be in another
+ * order for other batches, so that bounds of a sample, sound all of them, can differ by rounding.
+ */
+
+import { propagate } from '../domain/domain';
+import {
+  type Box,
+  ball,
+  type IntervalOptions,
+  interval,
+  lastAffine,
+  marginsFrom,
+} from '../domain/interval';
+import { isOutOfMemory } from '../errors';
+import type { Model } from '../nn/model';
+import { prunableNames } from '../nn/model';
+import { isFrozen, withSupport } from '../sparse/pattern';
+import { GROUP } from '../sparse/tables';
+import { isRecording } from '../tensor/tape';
+import { input, step, type Tensor } from '../tensor/tensor';
+import { compileIntervalPlan, type IntervalPlan } from './interval-plan';
+import { zerosPay } from './sparse-plan';
+
+/** The box in front of the last layer where that is affine, and else of the outputs. */
+export function lastBox(model: Model, box: Box, { sound }: IntervalOptions): Box {
+  const plans = isRecording(model.engine) ? undefined : plansOf(model);
+  const planned = plans?.of(box.lo.shape[0]!, sound)?.run(box);
+  if (planned) return planned;
+  const before = lastAffine(model.graph);
+  const options = before ? { before } : {};
+  return propagate(model.graph, model.params, interval({ sound }), box, options);
+}
+
+/** Lower bounds of z_y - z_j for images [n, ...input], [n, classes]. Runs inside `step()`. */
+export function ballMargins(
+  model: Model,
+  x: Tensor,
+  eps: number,
+  labels: ArrayLike<number>,
+  { sound }: IntervalOptions,
+): Tensor {
+  const at = lastBox(model, ball(x, eps, { sound }), { sound });
+  return marginsFrom(model.graph, model.params, at, labels, sound);
+}
+
+/** The least lower bound of z_y - z_j over j != y for each image, given as plain numbers. */
+export function leastMargins(
+  model: Model,
+  images: Float32Array,
+  labels: ArrayLike<number>,
+  eps: number,
+  options: IntervalOptions,
+): Float64Array {
+  const { engine, graph } = model;
+  const lower = step(engine, () => {
+    const x = input(engine, images, [labels.length, ...graph.network.input]);
+    return ballMargins(model, x, eps, labels, options).read();
+  });
+  const k = lower.length / labels.length;
+  return Float64Array.from(labels, (label, i) => {
+    let least = Number.POSITIVE_INFINITY;
+    for (let j = 0; j < k; j++) if (j !== label) least = Math.min(least, lower[i * k + j]!);
+    return least;
+  });
+}
+
+/** A model's plans, by lanes and soundness. */
+class Plans {
+  readonly #plans = new Map<string, IntervalPlan | undefined>();
+
+  constructor(readonly model: Model) {}
+
+  /** For batches of n; none where the engine had no memory for it. */
+  of(n: number, sound: boolean): IntervalPlan | undefined {
+    let lanes = 1;
+    while (lanes < Math.min(n, GROUP)) lanes *= 2;
+    const key = `${lanes} ${sound}`;
+    if (!this.#plans.has(key)) this.#plans.set(key, this.#compile(lanes, sound));
+    return this.#plans.get(key);
+  }
+
+  #compile(lanes: number, sound: boolean): IntervalPlan | undefined {
+    try {
+      return compileIntervalPlan(this.model, { lanes, sound });
+    } catch (error) {
+      if (!isOutOfMemory(error)) throw error;
+      return undefined;
+    }
+  }
+
+  free(): void {
+    for (const plan of this.#plans.values()) plan?.free();
+    this.#plans.clear();
+  }
+}
+
+/** A model's plans, if its zeros stay and they pay. */
+function plansOf(model: Model): Plans | undefined {
+  const weights = prunableNames(model.graph).map((name) => model.params.get(name)!);
+  if (weights.length < 2 || !weights.every(isFrozen)) return undefined;
+  return withSupport(weights[0]!, model.graph, () =>
+    zerosPay(model, { batch: GROUP, direct: true, pairs: true }) ? new Plans(model) : undefined,
+  );
+}

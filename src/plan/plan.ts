@@ -1,0 +1,266 @@
+/**
+ * Compiled plans: a model in canonical form and a batch size become a list of prepared kernel calls
+ * over static buffers, each product in its cheapest form (plan/algorithms.ts) with bias and ReLU in its
+ * last write. A run allocates nothing and decides nothing.
+ *
+ * Layers without a form run as in the value domain. Buffers are shared by values that are not alive
+ * at the same time.
+ */
+
+import { interpret, newPass } from '../domain/domain';
+import { value } from '../domain/value';
+import { expect, fail } from '../errors';
+import { type Graph, type GraphNode, readers } from '../nn/graph';
+import type { ProductSizes } from '../nn/layer';
+import { type Model, nodeParams } from '../nn/model';
+import { KEPT } from '../runtime/arena';
+import type { Costs } from '../runtime/costs';
+import { type Engine, workspaceOf } from '../runtime/engine';
+import type { Ptr } from '../runtime/kernels';
+import { sizeOf } from '../tensor/shape';
+import { step, Tensor } from '../tensor/tensor';
+import { type FormName, formCost, forms } from './algorithms';
+
+export interface PlanOptions {
+  /** Samples of a run. */
+  readonly batch: number;
+  /**
+   * Only forms that certificates speak of: sums of the layer's own products in some order. Default:
+   * false, any form.
+   */
+  readonly direct?: boolean;
+  /** What forms cost on this machine, as `fitCosts` finds it. Default: as shipped. */
+  readonly costs?: Costs | undefined;
+}
+
+/** What happens at one node (and the ReLU after it). */
+export interface PlanStep {
+  readonly node: string;
+  /** Name of a form, or `value` for layers that run as in the value domain. */
+  readonly form: string;
+  /** Bytes of prepared weights. */
+  readonly bytes: number;
+  run(): void;
+}
+
+export interface Plan {
+  readonly model: Model;
+  readonly batch: number;
+  readonly steps: readonly PlanStep[];
+  /** What else a run does: images to where the first step reads them, outputs back. */
+  readonly copies: readonly PlanStep[];
+  /** How often a run goes through them: once, or for every block of images. */
+  readonly passes: number;
+  /** Bytes of buffers, workspace and prepared weights. */
+  readonly bytes: number;
+  /** images [batch, ...input], row-major -> the outputs, [batch, ...output]. */
+  run(images: Float32Array): Float32Array;
+  /** Gives its memory back. The model is not touched. */
+  free(): void;
+}
+
+/** The cheapest form of a product. */
+export function chooseForm(
+  sizes: ProductSizes,
+  batch: number,
+  direct: boolean,
+  costs?: Costs,
+): readonly [name: FormName, cost: number] {
+  return (Object.keys(forms) as FormName[])
+    .filter((name) => forms[name].direct || !direct)
+    .map((name) => [name, formCost(name, sizes, batch, costs)] as const)
+    .reduce((best, one) => (one[1] < best[1] ? one : best));
+}
+
+/** Compiles a model that `lower` made. */
+export function compilePlan(model: Model, options: PlanOptions): Plan {
+  const { batch } = options;
+  expect(Number.isInteger(batch) && batch > 0, 'compilePlan: batch', 'a whole number > 0', batch);
+  const { engine, graph } = model;
+  const memory = new PlanMemory(engine);
+  try {
+    const { input, output, steps } = step(engine, () => compile(model, memory, options));
+    const samples = batch * sizeOf(graph.network.input);
+    return {
+      model,
+      batch,
+      steps,
+      copies: [],
+      passes: 1,
+      bytes: memory.bytes,
+      run(images) {
+        if (images.length !== samples) fail('plan.run', `${samples} numbers`, images.length);
+        memory.check(model);
+        engine.memory.f32(input, samples).set(images);
+        for (const { run } of steps) run();
+        return engine.memory.f32(output, batch * sizeOf(graph.output)).slice();
+      },
+      free: () => memory.free(),
+    };
+  } catch (error) {
+    memory.free();
+    throw error;
+  }
+}
+
+function compile(model: Model, memory: PlanMemory, { batch, direct = false, costs }: PlanOptions) {
+  const { graph } = model;
+  const roots = rootsOf(graph);
+  const root = (i: number): number => (i < 0 ? i : roots[i]!);
+  const uses = new Map<number, number>([[roots.at(-1)!, 1]]);
+  graph.nodes.forEach(({ inputs }, i) => {
+    if (roots[i] === i) for (const j of inputs) uses.set(root(j), (uses.get(root(j)) ?? 0) + 1);
+  });
+  const input = memory.take(4 * batch * sizeOf(graph.network.input));
+  const places = new Map<number, Ptr>([[-1, input]]);
+  const steps: PlanStep[] = [];
+  graph.nodes.forEach((node, i) => {
+    if (roots[i] !== i) return;
+    const y = memory.take(4 * batch * sizeOf(node.shape));
+    places.set(i, y);
+    const relu = graph.nodes.some((n, j) => roots[j] === i && isRelu(n));
+    const xs = node.inputs.map((j) => places.get(root(j))!);
+    steps.push(
+      productStep(model, memory, node, { batch, direct, costs, relu, x: xs[0]!, y }) ??
+        valueStep(model, node, batch, xs, y),
+    );
+    for (const j of node.inputs) {
+      uses.set(root(j), uses.get(root(j))! - 1);
+      if (uses.get(root(j)) === 0) memory.release(places.get(root(j))!);
+    }
+  });
+  memory.reserve();
+  return { input, output: places.get(roots.at(-1)!)!, steps };
+}
+
+export const isRelu = ({ layer }: GraphNode): boolean =>
+  layer.role === 'pointwise' && layer.rectifies === true;
+
+export const productOf = ({ layer, inputShapes, options }: GraphNode): ProductSizes | undefined =>
+  layer.role === 'affine' ? layer.product?.(inputShapes[0]!, options) : undefined;
+
+/** For each node the one whose buffer holds its value: its own, or that of its only input (-1: images). */
+export function rootsOf(graph: Graph): number[] {
+  const reads = readers(graph);
+  const roots: number[] = [];
+  graph.nodes.forEach((node, i) => {
+    const before = node.inputs[0]!;
+    const joined = node.layer.role === 'affine' && node.layer.alias === true;
+    const fused =
+      isRelu(node) && before >= 0 && reads[before] === 1 && productOf(graph.nodes[before]!);
+    roots.push(joined || fused ? (roots[before] ?? before) : i);
+  });
+  return roots;
+}
+
+interface StepJob {
+  readonly batch: number;
+  readonly direct: boolean;
+  readonly costs?: Costs | undefined;
+  readonly relu: boolean;
+  readonly x: Ptr;
+  readonly y: Ptr;
+}
+
+/** A product in its cheapest form. */
+export function productStep(
+  { engine, params }: Model,
+  memory: PlanMemory,
+  node: GraphNode,
+  { batch, direct, costs, ...places }: StepJob,
+): PlanStep | undefined {
+  const sizes = productOf(node);
+  if (!sizes) return undefined;
+  const [name] = chooseForm(sizes, batch, direct, costs);
+  const { weight, bias } = nodeParams(node, params) as { weight: Tensor; bias?: Tensor };
+  const before = memory.bytes;
+  const keep = (bytes: number): Ptr => memory.own(bytes);
+  const calls = forms[name].compile({ engine, batch, sizes, weight, bias, ...places, keep });
+  memory.workspace = Math.max(memory.workspace, ...calls.map(workspaceOf));
+  // Bound at the first run, when the place of the workspace is known.
+  let bound: readonly (() => void)[] | undefined;
+  const run = (): void => {
+    bound ??= calls.map((call) => engine.bind(call, memory.scratch));
+    for (const start of bound) start();
+  };
+  return { node: node.name, form: name, bytes: memory.bytes - before, run };
+}
+
+/** Any other layer, as the value domain runs it. */
+export function valueStep(
+  { engine, params }: Model,
+  node: GraphNode,
+  batch: number,
+  xs: readonly Ptr[],
+  y: Ptr,
+): PlanStep {
+  const inputs = xs.map(
+    (ptr, i) => new Tensor(engine, [batch, ...node.inputShapes[i]!], ptr, KEPT),
+  );
+  const run = (): void => {
+    engine.arena.enter();
+    try {
+      const result = interpret(node, params, value, inputs, newPass());
+      engine.run('copy', result.size, result.ptr, y);
+    } finally {
+      engine.arena.leave();
+    }
+  };
+  return { node: node.name, form: 'value', bytes: 0, run };
+}
+
+/** The blocks of a plan; those of dead values are used again. */
+export class PlanMemory {
+  /** Bytes of workspace that the largest call needs, and where it is after `reserve`. */
+  workspace = 0;
+  scratch: Ptr = 0;
+  bytes = 0;
+  readonly #engine: Engine;
+  readonly #blocks = new Map<Ptr, number>();
+  readonly #idle = new Set<Ptr>();
+  #freed = false;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  /** A block that nothing else will use. */
+  own(bytes: number): Ptr {
+    const ptr = this.#engine.memory.alloc(bytes);
+    this.#blocks.set(ptr, bytes);
+    this.bytes += bytes;
+    return ptr;
+  }
+
+  /** Room for a value: the smallest idle block that is large enough, or a new one. */
+  take(bytes: number): Ptr {
+    const size = (ptr: Ptr): number => this.#blocks.get(ptr)!;
+    const fitting = [...this.#idle].filter((ptr) => size(ptr) >= bytes);
+    const best = fitting.sort((a, b) => size(a) - size(b))[0];
+    if (best === undefined) return this.own(bytes);
+    this.#idle.delete(best);
+    return best;
+  }
+
+  release(ptr: Ptr): void {
+    this.#idle.add(ptr);
+  }
+
+  reserve(): void {
+    this.scratch = this.own(this.workspace);
+  }
+
+  /** Raises an error where a run would use memory that was given back, of the plan or of the model. */
+  check(model: Model): void {
+    expect(!this.#freed, 'plan.run', 'a plan that was not freed', 'a freed one');
+    // A freed tensor has no address, and says so.
+    for (const { ptr } of model.params.values()) expect(ptr > 0, 'plan.run', 'an address', ptr);
+  }
+
+  free(): void {
+    this.#freed = true;
+    for (const ptr of this.#blocks.keys()) this.#engine.memory.free(ptr);
+    this.#blocks.clear();
+    this.#idle.clear();
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Classes of many samples of one model whose weights stay: over its non-zeros by a plan where that
+ * should take less time, else in the value domain. The plan is always one of 16 images, the last of them
+ * filled up, so that a class depends on nothing that stands beside a sample.
+ *
+ * Cost: those of the plan (plan/sparse-plan.ts), and two copies of the samples.
+ */
+
+import { predict } from '../domain/classifier';
+import type { Model } from '../nn/model';
+import { GROUP } from '../sparse/tables';
+import { argmax } from '../tensor/ops/loss';
+import { sizeOf } from '../tensor/shape';
+import { input, step, type Tensor } from '../tensor/tensor';
+import { compileSparsePlan, zerosPay } from './sparse-plan';
+
+export interface Predictor {
+  /** [n, ...input] -> n classes. */
+  classes(x: Tensor): Int32Array;
+  free(): void;
+}
+
+/** Of a model that `lower` made. */
+export function predictorOf(model: Model): Predictor {
+  if (!zerosPay(model, { batch: GROUP, direct: true }))
+    return { classes: (x) => predict(model, x), free: () => undefined };
+  const { engine, graph } = model;
+  const plan = compileSparsePlan(model, { batch: GROUP });
+  const [size, width] = [sizeOf(graph.network.input), sizeOf(graph.output)];
+  return {
+    classes(x) {
+      const n = x.shape[0]!;
+      const samples = x.read();
+      const logits = new Float32Array(n * width);
+      for (let from = 0; from < n; from += GROUP) {
+        const images = new Float32Array(GROUP * size);
+        images.set(samples.subarray(from * size, (from + GROUP) * size));
+        const found = plan.run(images).subarray(0, (n - from) * width);
+        logits.set(found, from * width);
+      }
+      return step(engine, () => argmax(input(engine, logits, [n, width])));
+    },
+    free: () => plan.free(),
+  };
+}

@@ -1,0 +1,262 @@
+/**
+ * Compiled plans of masked networks: every product goes over the non-zeros of its weights
+ * (assembly/sparse.ts), encoded once, with bias and ReLU in its last write.
+ *
+ * Up to 16 images lie side by side in the innermost dimension, so that a weight multiplies whole
+ * vectors of images whatever the plane and the stride; larger batches run in blocks. With less than
+ * 16 images groups go along planes, and planes are split for strides. A value's buffer has the zero
+ * margins that the convolutions after it read, and nothing is copied between products. Layers that
+ * are neither product nor pooling run as in the value domain, over a copy.
+ *
+ * Sums run over the layer's own products only, so certificates speak of these plans (`direct`).
+ * Cost: 2 flops a non-zero and output, each 1.2 (blocks) or 1.5 times (rows) as long as one of a dense
+ * product (`SHIPPED` of runtime/costs.ts, measured).
+ */
+import { expect } from '../errors';
+import type { GraphNode } from '../nn/graph';
+import type { PoolWindow } from '../nn/layer';
+import { type Model, nodeParams } from '../nn/model';
+import type { Costs } from '../runtime/costs';
+import { type Call, type Engine, workspaceOf } from '../runtime/engine';
+import type { Ptr } from '../runtime/kernels';
+import { patternOf } from '../sparse/blocks';
+import { encode, productCall, type SparsePass, splitCalls, viewOfPlanes } from '../sparse/calls';
+import { type Planes, phasesOf, planesOf } from '../sparse/tables';
+import { sameShape, sizeOf } from '../tensor/shape';
+import { step, type Tensor } from '../tensor/tensor';
+import {
+  compilePlan,
+  isRelu,
+  type Plan,
+  PlanMemory,
+  type PlanOptions,
+  type PlanStep,
+  productOf,
+  productStep,
+  valueStep,
+} from './plan';
+import {
+  copiedDenseCost,
+  denseCost,
+  Layout,
+  lanesOf,
+  type SparseModel,
+  type SparseOptions,
+  sparseCost,
+  sparseForm,
+} from './sparse-layout';
+
+/** The plan that should take less time: dense, or over the non-zeros. */
+export const fastestPlan = (model: Model, options: PlanOptions): Plan =>
+  zerosPay(model, options) ? compileSparsePlan(model, options) : compilePlan(model, options);
+
+/** Whether the plan over non-zeros should take less time than the dense one. */
+export function zerosPay(
+  model: Model,
+  { batch, direct = false, ...options }: PlanOptions & SparseOptions,
+): boolean {
+  const { costs } = options;
+  const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
+  const products = model.graph.nodes.filter((node) => productOf(node));
+  const dense = products.map((node) => denseCost(node, batch, direct, costs));
+  const lanes = lanesOf(batch);
+  const sparse = products.map((node) =>
+    Math.min(sparseCost(model, node, lanes, options), copiedDenseCost(node, lanes, costs)),
+  );
+  return sum(dense) >= sum(sparse) * Math.ceil(batch / lanes);
+}
+
+/** Compiles a model that `lower` made for its zeros. */
+export function compileSparsePlan(
+  model: SparseModel,
+  { batch, costs }: Omit<PlanOptions, 'direct'>,
+): Plan {
+  const who = 'compileSparsePlan: batch';
+  expect(Number.isInteger(batch) && batch > 0, who, 'a whole number > 0', batch);
+  const { engine, graph } = model;
+  const memory = new PlanMemory(engine);
+  try {
+    const lanes = lanesOf(batch);
+    const { input, output, steps } = step(engine, () => compile(model, memory, lanes, costs));
+    const [samples, classes] = [sizeOf(graph.network.input), sizeOf(graph.output)];
+    return {
+      model,
+      batch,
+      steps: steps.slice(1, -1),
+      copies: [steps[0]!, steps.at(-1)!],
+      passes: Math.ceil(batch / lanes),
+      bytes: memory.bytes,
+      run(images) {
+        expect(
+          images.length === batch * samples,
+          'plan.run',
+          `${batch * samples} numbers`,
+          images.length,
+        );
+        memory.check(model);
+        const result = new Float32Array(batch * classes);
+        for (let b = 0; b < batch; b += lanes) {
+          const count = Math.min(lanes, batch - b);
+          const part = images.subarray(b * samples, (b + count) * samples);
+          engine.memory.f32(input, part.length).set(part);
+          for (const { run } of steps) run();
+          result.set(engine.memory.f32(output, count * classes), b * classes);
+        }
+        return result;
+      },
+      free: () => memory.free(),
+    };
+  } catch (error) {
+    memory.free();
+    throw error;
+  }
+}
+
+function compile(model: SparseModel, memory: PlanMemory, lanes: number, costs?: Costs) {
+  const { engine, graph } = model;
+  const layout = new Layout(model, memory, lanes, { costs });
+  const { input } = graph.network;
+  const last = layout.roots.at(-1)!;
+  const images = layout.zeros(lanes * sizeOf(input));
+  const logits = layout.zeros(lanes * sizeOf(graph.output));
+  const copies = (name: string, calls: readonly Call[]): PlanStep =>
+    stepOf(engine, memory, name, 'copy', 0, calls);
+  const steps = [copies('images', [layout.fromImages(images, -1)])];
+  graph.nodes.forEach((node, i) => {
+    if (layout.roots[i] !== i) return;
+    steps.push(
+      sparseStep(layout, node, i) ?? poolStep(layout, node, i) ?? otherStep(layout, node, i),
+    );
+  });
+  steps.push(copies('outputs', [layout.toImages(last, logits)]));
+  memory.reserve();
+  return { input: images, output: logits, steps };
+}
+
+export function stepOf(
+  engine: Engine,
+  memory: PlanMemory,
+  node: string,
+  form: string,
+  bytes: number,
+  calls: readonly Call[],
+): PlanStep {
+  memory.workspace = Math.max(memory.workspace, ...calls.map(workspaceOf));
+  const run = (): void => {
+    for (const call of calls) engine.start(call, memory.scratch);
+  };
+  return { node, form, bytes, run };
+}
+
+/** Where a ReLU is written along with the sums of value i: its least value. */
+export const floorOf = ({ model, roots }: Layout, i: number): number =>
+  model.graph.nodes.some((n, j) => roots[j] === i && isRelu(n)) ? 0 : -Infinity;
+
+/**
+ * The non-zeros of node i, encoded, and where a pass reads what lies at `from`: elsewhere after the
+ * calls that split it for a stride.
+ */
+export function encodeProduct(
+  layout: Layout,
+  node: GraphNode,
+  i: number,
+  from: readonly Ptr[],
+  fixed: 'rows' | 'blocks' = 'rows',
+): { readonly pass: SparsePass; readonly xs: readonly Ptr[]; readonly calls: readonly Call[] } {
+  const { model, memory, lanes } = layout;
+  const { engine, params } = model;
+  const { sizes, pass, split, margins } = layout.product(i)!;
+  const weight = model.nonZeros?.(node.name) ?? nodeParams(node, params).weight!;
+  const { planes: whole } = layout.place(layout.source(i));
+  const { planes: target } = layout.place(i);
+  const [c, h, w, , , , sh, sw] = sizes;
+  const source = split
+    ? planesOf(phasesOf([c, h, w], [sh, sw]), lanes, margins, layout.columns(i))
+    : whole;
+  const xs = split ? from.map(() => layout.zeros(source.size)) : from;
+  const calls = from.flatMap((ptr, k) => {
+    if (!split) return [];
+    const views = [viewOfPlanes(ptr, whole), viewOfPlanes(xs[k]!, source)] as const;
+    return splitCalls(engine, lanes, [c, h, w], [sh, sw], ...views);
+  });
+  const keep = (bytes: number): Ptr => memory.own(bytes);
+  const encoded = encode({ engine, keep, weight, sizes, pass, source, target, fixed });
+  return { pass: encoded, xs, calls };
+}
+
+function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefined {
+  if (!layout.product(i)) return undefined;
+  const { model, memory, lanes, options } = layout;
+  const { engine, params } = model;
+  const [form] = model.nonZeros ? ['csr'] : sparseForm(model, node, lanes, options);
+  const [from, to] = [layout.place(layout.source(i)), layout.place(i)];
+  const before = memory.bytes;
+  const fixed = form === '4x1' ? 'blocks' : 'rows';
+  const { pass, xs, calls } = encodeProduct(layout, node, i, [from.ptr], fixed);
+  const bias = nodeParams(node, params).bias?.ptr ?? 0;
+  const call = productCall(engine, pass, { x: xs[0]!, y: to.ptr, bias, lo: floorOf(layout, i) });
+  const name = form === '4x1' ? form : (keptOf(model, node) ?? 'csr');
+  return stepOf(engine, memory, node.name, name, memory.bytes - before, [...calls, call]);
+}
+
+/** "2:4" where two of every four inputs are kept: rows of one length, for the same kernel. */
+function keptOf({ engine, params, nonZeros }: SparseModel, node: GraphNode): string | undefined {
+  if (nonZeros) return undefined;
+  const { weight } = nodeParams(node, params) as { weight: Tensor };
+  const [c, , , , kh, kw] = productOf(node)!;
+  return patternOf(engine.memory.f32(weight.ptr, weight.size), c, kh * kw);
+}
+
+/** Maxima and means of windows. */
+function poolStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefined {
+  const [from, to] = [layout.place(layout.source(i)), layout.place(i)];
+  const call = poolCall(layout, node, i, from.ptr, to.ptr);
+  return call && stepOf(layout.model.engine, layout.memory, node.name, 'pool', 0, [call]);
+}
+
+/** The call, where node i is a pooling of planes. */
+export function poolCall(
+  layout: Layout,
+  node: GraphNode,
+  i: number,
+  from: Ptr,
+  to: Ptr,
+): Call | undefined {
+  const { model, lanes } = layout;
+  const window: PoolWindow | undefined = node.layer.window?.(node.options);
+  const { planes: source } = layout.place(layout.source(i));
+  if (!window || !sameShape(source.shape, node.inputShapes[0]!)) return undefined;
+  const { planes } = layout.place(i);
+  const at = ({ origin, channel, line }: Planes, ptr: Ptr) =>
+    [ptr + 4 * origin, 4 * channel, 4 * line] as const;
+  // Channels side by side are lanes, too.
+  const [c, ...lines] = planes.shape;
+  const [channels, across] = planes.column === lanes ? [c, lanes] : [1, planes.column];
+  return model.engine.prepare(
+    ...(['pool_lanes', channels, ...lines, across, ...window.kernel, ...window.stride] as const),
+    ...([...at(source, from), ...at(planes, to), Number(window.average)] as const),
+  );
+}
+
+/** Any other layer, and products that are better dense, over copies as rows of images. */
+function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
+  const { model, memory, lanes } = layout;
+  const sources = node.inputs.map((_, k) => layout.source(i, k));
+  const inputs = sources.map((j) => layout.zeros(lanes * sizeOf(layout.shape(j))));
+  const y = layout.zeros(lanes * sizeOf(node.shape));
+  const relu = floorOf(layout, i) === 0;
+  const job = { batch: lanes, direct: true, costs: layout.options.costs, relu, x: inputs[0]!, y };
+  const dense = model.nonZeros ? undefined : productStep(model, memory, node, job);
+  const inner = dense ?? valueStep(model, node, lanes, inputs, y);
+  const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));
+  const copies = [before, [layout.fromImages(y, i)]].map((calls) =>
+    stepOf(model.engine, memory, node.name, 'copy', 0, calls),
+  );
+  const run = (): void => {
+    copies[0]!.run();
+    inner.run();
+    if (relu && !dense) model.engine.run('relu', lanes * sizeOf(node.shape), y, y);
+    copies[1]!.run();
+  };
+  return { ...inner, run };
+}

@@ -1,0 +1,88 @@
+/**
+ * Patterns of zeros, found in the weights themselves: 4 x 1 blocks, where four rows share the places of
+ * their non-zeros (assembly/sparse_blocks.ts), and N:M, where N of every M inputs are kept, whose rows
+ * are of one length.
+ *
+ * Rows that share only most of their places can be blocks too, with the zeros between: what that
+ * costs is for the caller to weigh. Cost: a look at every weight.
+ */
+import type { Rows } from './tables';
+
+/** Rows of a block. */
+export const BLOCK = 4;
+
+/** Non-zeros of a weight [rows, columns], and columns of its blocks that are not all 0. */
+export interface Filling {
+  readonly nnz: number;
+  readonly blocks: number;
+  /** Of all weights. */
+  readonly size: number;
+}
+
+export function fillingOf(weight: ArrayLike<number>, rows: number): Filling {
+  const columns = rows === 0 ? 0 : weight.length / rows;
+  let [nnz, blocks] = [0, 0];
+  for (let first = 0; first < rows; first += BLOCK) {
+    const seen = new Uint8Array(columns);
+    for (let r = first; r < Math.min(rows, first + BLOCK); r++)
+      for (let i = 0; i < columns; i++) {
+        if (weight[r * columns + i] === 0) continue;
+        nnz++;
+        blocks += 1 - seen[i]!;
+        seen[i] = 1;
+      }
+  }
+  return { nnz, blocks, size: weight.length };
+}
+
+/** Rows as blocks: `entries` has four a block, -1 for a zero. */
+export function blocksOf({ starts, offsets, entries }: Rows): Rows {
+  const rows = starts.length - 1;
+  const firsts = [0];
+  const at: number[] = [];
+  const from: number[] = [];
+  for (let first = 0; first < rows; first += BLOCK) {
+    const known = new Map<number, number>();
+    for (let r = first; r < Math.min(rows, first + BLOCK); r++)
+      for (let n = starts[r]!; n < starts[r + 1]!; n++) {
+        const offset = offsets[n]!;
+        if (!known.has(offset)) {
+          known.set(offset, at.push(offset) - 1);
+          from.push(-1, -1, -1, -1);
+        }
+        from[BLOCK * known.get(offset)! + r - first] = entries[n]!;
+      }
+    firsts.push(at.length);
+  }
+  return {
+    starts: Int32Array.from(firsts),
+    offsets: Int32Array.from(at),
+    entries: Int32Array.from(from),
+  };
+}
+
+/**
+ * "2:4" where of every 4 neighbouring channels of a weight [rows, channels, area] exactly 2 are kept, at
+ * each place of the kernel: the smallest such group of 2, 4, 8 or 16.
+ */
+export function patternOf(
+  weight: ArrayLike<number>,
+  channels: number,
+  area: number,
+): string | undefined {
+  for (const m of [2, 4, 8, 16]) {
+    if (weight.length === 0 || channels % m !== 0) continue;
+    const kept = (group: number): number => {
+      const first = Math.floor(group / area) * m * area + (group % area);
+      let count = 0;
+      for (let i = 0; i < m; i++) if (weight[first + i * area] !== 0) count++;
+      return count;
+    };
+    const n = kept(0);
+    const groups = weight.length / m;
+    let group = 1;
+    while (group < groups && kept(group) === n) group++;
+    if (n > 0 && n < m && group === groups) return `${n}:${m}`;
+  }
+  return undefined;
+}
