@@ -4,6 +4,7 @@ export * from './conv';
 export * from './conv_weight_grad';
 export * from './gemm';
 export * from './gemv';
+export * from './grouped';
 export * from './linear';
 export * from './lines';
 export * from './optim';

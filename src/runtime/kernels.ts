@@ -151,6 +151,42 @@ function weightGradWork(
   return 4 * (columns + 9 * positions + group * images * seen + columns * 8 * Math.ceil(oc / 8));
 }
 
+/** Elements of a plane as grouped.ts copies it. */
+function groupedPlane(...[, , , , , kh, kw, sh, sw, , , dh, dw, oh, ow]: ConvGeometry): number {
+  const run = 4 * Math.ceil(ow / 4) + Math.floor(((kw - 1) * dw) / sw);
+  return ((oh - 1) * sh + (kh - 1) * dh + 1) * sw * run;
+}
+
+/** Of a convolution in groups: those of its last argument but the pointers. */
+function groupedSplit(
+  rows: (n: number, c: number, groups: number) => number,
+  work: (depth: number, plane: number, taps: number, grad: number) => number,
+) {
+  return (...[g, groups]: [g: ConvGeometry, groups: Size]): Split => {
+    const [n, c, , , , kh, kw, , , , , , , oh, ow] = g;
+    const depth = c / groups;
+    const grad = oh * 4 * Math.ceil(ow / 4);
+    return {
+      rows: rows(n, c, groups),
+      cost: convCost(...g) / groups,
+      work: 4 * work(depth, groupedPlane(...g), depth * kh * kw, grad),
+    };
+  };
+}
+const groupedForward = groupedSplit(
+  (n, _, groups) => n * groups,
+  (depth, plane, taps) => taps + depth * plane,
+);
+const groupedInputGrad = groupedSplit(
+  (n, c) => n * c,
+  (_, plane) => plane,
+);
+const groupedWeightGrad = groupedSplit(
+  (_, __, groups) => groups,
+  (depth, plane, _, grad) => depth * plane + grad,
+);
+const geometryOf = (args: readonly number[]) => args.slice(0, 15) as ConvGeometry;
+
 /** Of sparse.ts, which does not say how many non-zeros: as if a row had 16. */
 const sparseCost = (m: number, n: number, groups: number) => 512 * m * n * groups;
 
@@ -220,6 +256,17 @@ export const KERNELS = {
       };
     },
   ),
+
+  // With groups (grouped.ts); weights are [oc, c / groups, kh, kw].
+  conv2d_grouped: kernel<
+    [...ConvGeometry, groups: Size, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]
+  >((...args) => groupedForward(geometryOf(args), args[15])),
+  conv2d_grouped_input_grad: kernel<[...ConvGeometry, groups: Size, dy: Ptr, weight: Ptr, dx: Ptr]>(
+    (...args) => groupedInputGrad(geometryOf(args), args[15]),
+  ),
+  conv2d_grouped_weight_grad: kernel<
+    [...ConvGeometry, groups: Size, x: Ptr, dy: Ptr, dweight: Ptr]
+  >((...args) => groupedWeightGrad(geometryOf(args), args[15])),
 
   winograd_weights: kernel<
     [...[oc: Size, c: Size, k: Size, s: Size], ...[wt: Ptr, wo: Int, wi: Int, flip: Int, u: Ptr]]

@@ -86,6 +86,7 @@ interface Conv {
   readonly s: readonly [number, number];
   readonly p: readonly [number, number];
   readonly d?: readonly [number, number];
+  readonly groups?: number;
 }
 
 const CONVS: readonly Conv[] = [
@@ -111,31 +112,48 @@ const CONVS: readonly Conv[] = [
   { x: [1, 130, 3, 3], oc: 5, k: [3, 3], s: [1, 1], p: [1, 1] },
 ];
 
-function geometry({ x: [n, c, h, w], oc, k, s, p, d = [1, 1] }: Conv) {
+/** Convolutions in groups, depthwise ones among them. */
+const GROUPED: readonly Conv[] = [
+  { x: [0, 2, 4, 4], oc: 2, k: [3, 3], s: [1, 1], p: [1, 1], groups: 2 },
+  { x: [1, 1, 1, 1], oc: 1, k: [1, 1], s: [1, 1], p: [0, 0], groups: 1 },
+  { x: [2, 3, 5, 7], oc: 3, k: [3, 3], s: [1, 1], p: [1, 1], groups: 3 },
+  { x: [2, 4, 13, 17], oc: 8, k: [3, 3], s: [1, 1], p: [1, 1], groups: 4 },
+  { x: [3, 6, 8, 8], oc: 4, k: [4, 4], s: [2, 2], p: [1, 1], groups: 2 },
+  { x: [1, 4, 28, 28], oc: 4, k: [3, 3], s: [2, 2], p: [1, 1], groups: 4 },
+  { x: [2, 4, 11, 10], oc: 6, k: [3, 3], s: [2, 1], p: [2, 2], d: [2, 3], groups: 2 },
+  { x: [1, 3, 12, 9], oc: 3, k: [2, 3], s: [3, 2], p: [3, 1], d: [2, 2], groups: 3 },
+  { x: [2, 4, 4, 4], oc: 4, k: [1, 1], s: [3, 3], p: [0, 0], groups: 2 },
+  { x: [1, 2, 3, 40], oc: 2, k: [5, 5], s: [1, 1], p: [2, 2], groups: 2 },
+  { x: [1, 2, 2, 61], oc: 2, k: [2, 3], s: [1, 3], p: [0, 2], groups: 2 },
+];
+
+function geometry({ x: [n, c, h, w], oc, k, s, p, d = [1, 1], groups }: Conv) {
+  const [depth, outputs] = [c / (groups ?? 1), oc / (groups ?? 1)];
   const out = (size: number, i: 0 | 1) =>
     Math.floor((size + 2 * p[i] - d[i] * (k[i] - 1) - 1) / s[i]) + 1;
   const [oh, ow] = [out(h, 0), out(w, 1)];
-  const args = [n, c, h, w, oc, ...k, ...s, ...p, ...d, oh, ow];
+  const args = [n, c, h, w, oc, ...k, ...s, ...p, ...d, oh, ow, ...(groups ? [groups] : [])];
   /** Calls back with the flat indices of every product of the convolution. */
   const each = (visit: (x: number, w: number, y: number) => void) => {
     for (const [i, o, oy, ox] of indices(n, oc, oh, ow)) {
       const y = ((i! * oc + o!) * oh + oy!) * ow + ox!;
-      for (const [ch, ky, kx] of indices(c, ...k)) {
+      for (const [part, ky, kx] of indices(depth, ...k)) {
+        const ch = Math.floor(o! / outputs) * depth + part!;
         const iy = oy! * s[0] - p[0] + ky! * d[0];
         const ix = ox! * s[1] - p[1] + kx! * d[1];
         if (iy < 0 || ix < 0 || iy >= h || ix >= w) continue;
-        const weight = ((o! * c + ch!) * k[0] + ky!) * k[1] + kx!;
-        visit(((i! * c + ch!) * h + iy) * w + ix, weight, y);
+        const weight = ((o! * depth + part!) * k[0] + ky!) * k[1] + kx!;
+        visit(((i! * c + ch) * h + iy) * w + ix, weight, y);
       }
     }
   };
-  const sizes = { x: n * c * h * w, w: oc * c * k[0] * k[1], y: n * oc * oh * ow };
+  const sizes = { x: n * c * h * w, w: oc * depth * k[0] * k[1], y: n * oc * oh * ow };
   return {
     args,
     each,
     sizes,
     plane: oh * ow,
-    label: `[${n},${c},${h},${w}] ${oc} ${k} s${s} p${p} d${d}`,
+    label: `[${n},${c},${h},${w}] ${oc} ${k} s${s} p${p} d${d} ${groups ?? ''}`,
   };
 }
 
@@ -442,6 +460,9 @@ export const PRODUCTS: CaseTable = {
   ]),
   conv2d_input_grad: CONVS.map(convInputGrad),
   conv2d_weight_grad: CONVS.map(convWeightGrad),
+  conv2d_grouped: GROUPED.flatMap((spec) => [conv(spec, false), conv(spec, true, 1)]),
+  conv2d_grouped_input_grad: GROUPED.map(convInputGrad),
+  conv2d_grouped_weight_grad: GROUPED.map(convWeightGrad),
   max_pool: POOLS.map(maxPool),
   max_pool_grad: POOLS.map(maxPoolGrad),
   avg_pool: POOLS.map(avgPool),
