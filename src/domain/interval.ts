@@ -113,11 +113,11 @@ export function costOf(terms: number): LayerCost {
 }
 
 /**
- * 0 where a size is below 2^104, NaN beyond: added to a radius it proves nothing where a sum could
+ * 0 where a size is below 2^80, NaN beyond: added to a radius it proves nothing where a sum could
  * overflow in some order of execution (docs/numerics.md, "Overflow").
  */
 export function refusal(size: Tensor): Tensor {
-  const large = affine(size, 2 ** 24, 0);
+  const large = affine(size, 2 ** 48, 0);
   return lincomb(1, large, -1, large);
 }
 

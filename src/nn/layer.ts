@@ -79,6 +79,9 @@ export interface PoolWindow {
   readonly average: boolean;
 }
 
+/** What `terms` of a product counts for a scale and a shift that `lower` folds in (docs/numerics.md, lemma 6). */
+export const FOLDED = 3;
+
 /** y = W x + b. */
 export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {
   readonly role: 'affine';
@@ -102,7 +105,7 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   /** b, one number a channel (or unit) or a value, if there is one. */
   bias?(p: Params): Tensor | undefined;
   /**
-   * Longest sum behind one output, the bias included; 0 where values are only moved (or scaled by
+   * Longest sum behind one output, the bias included, and of products `FOLDED`; 0 where values are only moved (or scaled by
    * numbers >= 0 in training), so that bounds go through end by end.
    */
   terms(input: Shape, o: InferOutput<S>): number;

@@ -5,8 +5,8 @@
  */
 
 import type { Tensor } from '../tensor/tensor';
-import { isFlat, lanesFor, type Support, supportOf } from './encoding';
-import type { ConvSizes } from './tables';
+import { lanesFor, type Support, supportOf } from './encoding';
+import { type ConvSizes, isMatrix } from './tables';
 
 interface Freed {
   free(): void;
@@ -66,7 +66,7 @@ export function supportFor(
 ): Support | undefined {
   const known = supports.get(weight);
   if (!known || !sizes || known.density > PAYS) return undefined;
-  if (isFlat(sizes) && batch < LEAST) return undefined;
+  if (isMatrix(sizes) && batch < LEAST) return undefined;
   const key = [...sizes, lanesFor(sizes, batch)].join();
   const found = known.encoded.get(key) ?? supportOf(known.mask, sizes, batch);
   known.encoded.set(key, found);

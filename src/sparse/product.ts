@@ -17,7 +17,7 @@ import { type Shape, sizeOf } from '../tensor/shape';
 import { record } from '../tensor/tape';
 import { empty, scattered, type Tensor } from '../tensor/tensor';
 import { copyCall, mergeCalls, splitCalls, type View, viewOfImages, viewOfPlanes } from './calls';
-import { type End, isFlat, type Side, type Support } from './encoding';
+import type { End, Side, Support } from './encoding';
 import type { Planes } from './tables';
 
 /** Bytes of planes a thread that are laid out and used before the next ones are. */
@@ -137,9 +137,9 @@ class Laid {
   }
 }
 
-/** As tensors have it: [batch, c, h, w], or [batch, features] of a dense layer. */
-const shaped = (s: Support, batch: number, [c, h, w]: Planes['shape']): Shape =>
-  isFlat(s.sizes) ? [batch, c] : [batch, c, h, w];
+/** [c, h, w] as a batch like `x`: [batch, c, h, w], or [batch, features] where samples are flat. */
+const shapedLike = ({ shape }: Tensor, [c, h, w]: Planes['shape']): Shape =>
+  shape.length === 2 ? [shape[0]!, c] : [shape[0]!, c, h, w];
 
 /** The values of a weight on the support, in its order. */
 function valuesOf(s: Support, w: Tensor): Tensor {
@@ -153,8 +153,7 @@ function valuesOf(s: Support, w: Tensor): Tensor {
 function product(s: Support, side: Side, laid: Laid, values: Tensor, bias: Ptr): Tensor {
   const { engine } = values;
   const { from, to, passes } = side;
-  const batch = laid.x.shape[0]!;
-  const y = empty(engine, shaped(s, batch, to.shape));
+  const y = empty(engine, shapedLike(laid.x, to.shape));
   const ordered = passes.map(({ order, nnz }) => {
     if (!order) return values.ptr;
     const ptr = engine.arena.alloc(4 * nnz);
@@ -202,7 +201,7 @@ export function supportedProduct(x: Tensor, w: Tensor, s: Support, bias?: Tensor
   return record(y, bias ? [x, w, bias] : [x, w], [
     (dy) => transposed(laid(dy), w, values, s),
     (dy) => weightGrad(input, laid(dy), w.shape, s),
-    (dy) => (isFlat(s.sizes) ? sumTo(dy, [dy.shape[1]!]) : channelSum(dy)),
+    (dy) => (dy.shape.length === 2 ? sumTo(dy, [dy.shape[1]!]) : channelSum(dy)),
   ]);
 }
 

@@ -78,6 +78,14 @@ export type ConvSizes = readonly [
   ...[oh: number, ow: number],
 ];
 
+/**
+ * Whether it is the product with one matrix: one place of the output reads one of the input, and no
+ * padding. A 1 x 1 kernel on 1 x 1 planes alone is not enough: with padding it has more outputs, or
+ * reads none of the input.
+ */
+export const isMatrix = ([, h, w, , kh, kw, , , pt, pl, , , oh, ow]: ConvSizes): boolean =>
+  h * w * kh * kw * oh * ow === 1 && pt === 0 && pl === 0;
+
 type Pair = readonly [y: number, x: number];
 
 /** A weight of a kernel and the position it reads for output (0, 0) of a pass. */
