@@ -5,7 +5,7 @@
  * model whose zeros nobody declared; `plain` does not count roundings.
  */
 
-import { supportZeros } from '../src/nn/freeze';
+import { freezeSparsity } from '../src/nn/freeze';
 import { lower } from '../src/nn/lower';
 import { freeModel, type Model } from '../src/nn/model';
 import { ballMargins } from '../src/plan/margins';
@@ -79,7 +79,7 @@ function* raceOf(
 ): Generator<Race> {
   const dense = loweredOf(engine, setting);
   maskBySize(dense, sparsity);
-  const sparse = supportZeros(lower(dense));
+  const sparse = freezeSparsity(lower(dense));
   const images = noise(batch * sizeOf(setting.input));
   const [plain, sound] = [false, true].map((way) => marginsOf(dense, images, batch, way));
   const contestant = (name: string, model: Model, way: boolean): Contestant => ({

@@ -9,7 +9,7 @@
  * two kw networks were not. `sound` counts roundings, plain does not. Run it on one thread.
  */
 import { logits } from '../src/domain/classifier';
-import { supportZeros } from '../src/nn/freeze';
+import { freezeSparsity } from '../src/nn/freeze';
 import { lower } from '../src/nn/lower';
 import { freeModel } from '../src/nn/model';
 import { parseOptions } from '../src/options';
@@ -106,7 +106,7 @@ async function* withNetwork(
     const goal = { sparsity: PRUNED.sparsity, seed: 1 };
     freeMasks(prune(model, strategies.magnitude!, { scope: 'layer' }, goal).masks);
   }
-  const canonical = supportZeros(lower(model));
+  const canonical = freezeSparsity(lower(model));
   yield race({ model: canonical, ...(await firstOf(data, count)), eps });
   freeModel(canonical);
   freeModel(model);

@@ -52,7 +52,7 @@ export { EspalierError } from './errors';
 export { loadModel, saveModel } from './io/model';
 export { type Format, type ModelFile, type ReadOptions, readModelFile } from './io/read';
 export { formatResult, type Property, parseVnnlib } from './io/vnnlib';
-export { supportZeros } from './nn/freeze';
+export { type FrozenModel, freezeSparsity } from './nn/freeze';
 export {
   compile,
   type Graph,
@@ -70,14 +70,14 @@ export {
   joinLayer,
   type Layer,
   type ParamSpec,
-  type Params,
   type PointwiseLayer,
-  type ProductSizes,
   pointwiseLayer,
 } from './nn/layer';
 export { layers } from './nn/layers/registry';
 export { lower } from './nn/lower';
-export { createModel, freeModel, type Model, modelFrom } from './nn/model';
+export { type AnyModel, createModel, freeModel, type Model, modelFrom } from './nn/model';
+export type { LinearOperator, LinearStructure, Params } from './nn/operator';
+export { type Gather, gather } from './nn/operators/gather';
 export { summary } from './nn/summary';
 export { buildNetwork, type ZooEntry, zoo } from './nn/zoo';
 export type { OptionsSchema } from './options';
@@ -134,6 +134,8 @@ export {
   load,
 } from './runtime/engine';
 export { clopperPearson, type Interval } from './statistics';
+export type { ConvOptions, ConvShape } from './tensor/convolution';
+export { convShape, convSize } from './tensor/convolution';
 export {
   add,
   affine,

@@ -3,7 +3,7 @@
  */
 import type { Norm } from '../domain/balls';
 import { logits } from '../domain/classifier';
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
 import {
   add,
   affine,
@@ -69,7 +69,7 @@ export function randomStart(ball: Ball, key: RandomKey): Tensor {
  * down to it, which changes no decision (Carlini and Wagner 2017 on why this matters).
  */
 export function ascend(
-  model: Model,
+  model: AnyModel,
   ball: Ball,
   at: Tensor,
   labels: ArrayLike<number>,

@@ -8,7 +8,7 @@ import type { Norm } from '../domain/balls';
 import { logits } from '../domain/classifier';
 import { roundUp, U } from '../domain/rounding';
 import { EspalierError } from '../errors';
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
 import type { Options, OptionsSchema } from '../options';
 import { argmax } from '../tensor/ops/loss';
 import { type Shape, sizeOf } from '../tensor/shape';
@@ -16,7 +16,7 @@ import { input, step, type Tensor } from '../tensor/tensor';
 
 /** A batch under attack. Images are in input space, [0, 1], row-major [n, ...shape]. */
 export interface AttackJob {
-  readonly model: Model;
+  readonly model: AnyModel;
   readonly images: Float32Array;
   readonly labels: Int32Array;
   readonly eps: number;
@@ -93,7 +93,7 @@ export function batchTensor(job: AttackJob): Tensor {
 
 /** 1 where the predicted class is not the label, or the outputs are no numbers. */
 export function wrongSamples(
-  model: Model,
+  model: AnyModel,
   images: Float32Array,
   labels: ArrayLike<number>,
 ): Uint8Array {

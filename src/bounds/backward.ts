@@ -7,13 +7,14 @@ import { leastOver } from '../domain/balls';
 import type { With } from '../domain/domain';
 import { roundDown, roundUp } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
-import type { AffineLayer, JoinLayer, Units } from '../nn/layer';
+import type { AffineLayer, JoinLayer } from '../nn/layer';
+import { type Units, unitRows } from '../nn/operator';
 import { add, mul, reshape } from '../tensor/ops/core';
 import { addColumns, type Lines, lowerDot, relaxRows } from '../tensor/ops/rows';
 import { takeRows } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { filled, input, type Tensor } from '../tensor/tensor';
-import { behind, paramsOf, prepare, type Scene, samplesOf } from './context';
+import { behind, operatorAt, prepare, type Scene, samplesOf } from './context';
 import {
   POINT,
   pointsOf,
@@ -153,17 +154,15 @@ function throughAffine(
   values: Coefficients,
   d: Tensor,
 ): Through {
-  const [{ layer, options }, p] = [node, paramsOf(view.scene, node)];
+  const w = operatorAt(view.scene, node);
   const after = withConstants(view, v, values, d);
-  const [shape, window] = [node.inputShapes[0]!, view.windows.get(v)];
+  const window = view.windows.get(v);
   if (window) {
-    const before = throughWindow(node, p, values, window);
+    const before = throughWindow(node, w, values, window);
     return { values: [before.values], d: after, window: before.window };
   }
-  if (isUnits(values) && layer.rows)
-    return { values: [layer.rows(values, p, options, shape)], d: after };
-  const back = layer.transpose(dense(view, v, values), p, options, shape);
-  return { values: [back], d: after };
+  if (isUnits(values) && w.rows) return { values: [w.rows(values)], d: after };
+  return { values: [w.transpose(dense(view, v, values))], d: after };
 }
 
 function throughPointwise(
@@ -269,10 +268,5 @@ function dense(view: View, v: number, values: Coefficients): Tensor {
   const { engine } = view.scene;
   const shape = shapeOf(view, v);
   if (view.windows.has(v)) return fitted(view, v, pointsOf(values, engine, shape), POINT) as Tensor;
-  const columns = sizeOf(shape);
-  const rows = new Float32Array(values.index.length * columns);
-  values.index.forEach((place, r) => {
-    rows[r * columns + place] = values.factor[r]!;
-  });
-  return input(engine, rows, [values.index.length, ...shape]);
+  return unitRows(values, engine, shape);
 }

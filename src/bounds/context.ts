@@ -5,17 +5,17 @@
  */
 
 import type { InputSet } from '../domain/balls';
-import type { Pass, With } from '../domain/domain';
+import { operatorIn, type Pass, type With } from '../domain/domain';
 import { type Box, full, OUTWARD, refusal } from '../domain/interval';
 import { gamma, roundUp, TINY, tiny, U } from '../domain/rounding';
 import type { Graph, GraphNode } from '../nn/graph';
-import type { AffineLayer, JoinLayer, Params, PointwiseLayer } from '../nn/layer';
-import { nodeParams } from '../nn/model';
+import type { AffineLayer, JoinLayer, PointwiseLayer } from '../nn/layer';
+import type { LinearOperator } from '../nn/operator';
 import type { Engine } from '../runtime/engine';
+import type { Weight } from '../sparse/weight';
 import { add, affine, maximum, neg, reshape, sumTo } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toEnds } from '../tensor/ops/interval';
-import { sizeOf } from '../tensor/shape';
 import { filled, type Tensor } from '../tensor/tensor';
 import { type MaxLines, maxLines } from './maxima';
 import { type Relaxation, relax, type Slopes } from './relaxations';
@@ -24,7 +24,7 @@ import { type Relaxation, relax, type Slopes } from './relaxations';
 export interface Scene {
   readonly engine: Engine;
   readonly graph: Graph;
-  readonly params: ReadonlyMap<string, Tensor>;
+  readonly params: ReadonlyMap<string, Weight>;
   readonly pass: Pass;
   readonly set: InputSet;
   readonly sound: boolean;
@@ -87,10 +87,10 @@ function localOf(scene: Scene, v: number): Local {
     return { relaxation, spill: spillOf(scene, node, 1, scene.locals.get(node.inputs[0]!)?.size) };
   }
   if (layer.role === 'affine') {
-    const terms = backTermsOf(node, layer);
+    const w = operatorAt(scene, node as With<AffineLayer>);
     const reach = sound ? reachOf(scene, node.inputs[0]!) : box.hi;
-    const found = affineConstants(scene, node, layer, reach);
-    return { ...found, spill: spillOf(scene, node, terms, reach) };
+    const found = affineConstants(scene, node, w, reach);
+    return { ...found, spill: spillOf(scene, node, w.transposeAccumulationLength, reach) };
   }
   if (!layer.pick)
     return { constants: sumConstants(scene, node, layer), spill: spillOf(scene, node, 0) };
@@ -98,11 +98,8 @@ function localOf(scene: Scene, v: number): Local {
   return { maxima, spill: spillOf(scene, node, maxima.overlap) };
 }
 
-const backTermsOf = (node: GraphNode, layer: AffineLayer): number =>
-  layer.backTerms?.(node.inputShapes[0]!, node.options) ?? sizeOf(node.shape) + 2;
-
-export const paramsOf = ({ pass, params }: Scene, node: GraphNode): Params =>
-  pass.effective.get(node) ?? nodeParams(node, params);
+export const operatorAt = ({ pass, params }: Scene, node: With<AffineLayer>): LinearOperator =>
+  operatorIn(pass, node, params);
 
 /** At least |x| for every x of a node's box. */
 function reachOf(scene: Scene, at: number): Tensor {
@@ -137,17 +134,15 @@ function spillOf(scene: Scene, node: GraphNode, terms: number, reach?: Tensor): 
 function affineConstants(
   scene: Scene,
   node: GraphNode,
-  layer: AffineLayer,
+  w: LinearOperator,
   reach: Tensor,
 ): Pick<Local, 'constants' | 'size'> | undefined {
-  const [shape, p] = [node.inputShapes[0]!, paramsOf(scene, node)];
-  const bias = layer.bias?.(p);
+  const { bias } = w;
   const flat = bias && reshape(full(bias, node.shape), [1, ...node.shape]);
   if (!scene.sound) return flat && { constants: { lo: flat, hi: flat } };
-  const terms = layer.terms(shape, node.options);
-  const back = backTermsOf(node, layer);
+  const [terms, back] = [w.accumulationLength, w.transposeAccumulationLength];
   if (terms === 0 && back === 0) return undefined;
-  const size = layer.applyAbs(reach, p, node.options, bias && abs(bias));
+  const size = w.applyAbs(reach, bias && abs(bias));
   const share = (gamma(terms) + gamma(back)) * (1 + 2 * gamma(terms + 8));
   const centre = flat ?? filled(scene.engine, [1, ...node.shape], 0);
   const [lo, hi] = toEnds(centre, size, OUTWARD, [roundUp(share), tiny(2 * terms)]);

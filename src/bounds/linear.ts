@@ -23,10 +23,10 @@ import type { InputSet } from '../domain/balls';
 import { interpret, newPass, type Pass, type With } from '../domain/domain';
 import { type Box, interval } from '../domain/interval';
 import type { Graph, GraphNode } from '../nn/graph';
-import type { PointwiseLayer, Units } from '../nn/layer';
-import { type Model, nodeParams } from '../nn/model';
+import type { PointwiseLayer } from '../nn/layer';
+import type { AnyModel } from '../nn/model';
+import type { Units } from '../nn/operator';
 import { maximum, minimum, neg, reshape } from '../tensor/ops/core';
-import { abs } from '../tensor/ops/elementwise';
 import { addRows, slice } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
@@ -73,7 +73,7 @@ export interface Hidden extends Scene {
  * (or sharpen them) in front of every layer that is not affine. Runs inside `step()`.
  */
 export function hiddenBounds(
-  { engine, graph, params }: Model,
+  { engine, graph, params }: AnyModel,
   set: InputSet,
   {
     sound,
@@ -93,7 +93,6 @@ export function hiddenBounds(
   const [wanted, tight] = [inFrontOfLines(graph), tightNodes(scene)];
   graph.nodes.forEach((node, v) => {
     const inputs = node.inputs.map((i) => boxOf(scene, i));
-    if (sound) shareAbsolute(scene, node);
     scene.boxes.push(interpret(node, params, domain, inputs, pass));
     if (!wanted.has(v)) return;
     // Intervals know nothing of a ball's norm; linear bounds of a first layer are exact in it.
@@ -101,13 +100,6 @@ export function hiddenBounds(
     else if (!tight.has(v) && hidden !== 'interval') scene.boxes[v] = sharpened(scene, v, hidden);
   });
   return scene;
-}
-
-/** |W| is used twice, by the interval and by what the walk's rounding can be. */
-function shareAbsolute({ pass, params }: Scene, node: GraphNode): void {
-  const p = nodeParams(node, params);
-  if (!('effective' in node.layer && node.layer.effective) && p.weight && !pass.effective.has(node))
-    pass.effective.set(node, { ...p, absolute: abs(p.weight) });
 }
 
 /**
@@ -204,12 +196,10 @@ export function inFrontOfLines({ nodes }: Graph): Set<number> {
 export function tightNodes({ graph }: Scene): Set<number> {
   const tight = new Set<number>();
   const free = new Set([-1]);
-  graph.nodes.forEach(({ layer, inputs, inputShapes, shape, options }, v) => {
+  graph.nodes.forEach(({ layer, structure, inputs }, v) => {
     const from = inputs[0]!;
     if (layer.role === 'join') return;
-    const mixes =
-      layer.role === 'affine' &&
-      (layer.backTerms?.(inputShapes[0]!, options) ?? sizeOf(shape) + 2) > 1;
+    const mixes = structure !== undefined && structure.transposeAccumulationLength > 1;
     if (free.has(from)) tight.add(v);
     if (free.has(from) && !mixes) free.add(v);
     if (tight.has(from) && !mixes) tight.add(v);

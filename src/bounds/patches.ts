@@ -11,13 +11,16 @@
 import type { InputSet } from '../domain/balls';
 import type { With } from '../domain/domain';
 import type { Graph, GraphNode } from '../nn/graph';
-import type { AffineLayer, Params, ProductSizes, Units } from '../nn/layer';
+import type { AffineLayer } from '../nn/layer';
+import type { LinearOperator, Units } from '../nn/operator';
 import { gatheredCost } from '../runtime/costs';
 import type { Engine } from '../runtime/engine';
 import { PANEL } from '../runtime/kernels';
+import { toDense } from '../sparse/weight';
+import { type ConvShape, inputOf, outputOf } from '../tensor/convolution';
 import { mul, reshape } from '../tensor/ops/core';
 import { addWindows, type Corners, takeWindows } from '../tensor/ops/patches';
-import { conv2dInputGrad, conv2dRows, matmul } from '../tensor/ops/product';
+import { convolutionInputGrad, convolutionRows, matmul } from '../tensor/ops/product';
 import type { Lines } from '../tensor/ops/rows';
 import { embed, takeRows } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
@@ -76,29 +79,32 @@ export function windowsOf(
 
 const isSmall = ({ size }: Window, [, h, w]: Shape): boolean => size[0] * size[1] < MOST * h! * w!;
 
-const mixes = (node: GraphNode): boolean => productOfPlanes(node) !== undefined;
+const mixes = (node: GraphNode): boolean => convOf(node) !== undefined;
 
-function productOfPlanes({ layer, inputShapes, options }: GraphNode): ProductSizes | undefined {
-  const shape = inputShapes[0]!;
-  return layer.role === 'affine' && shape.length === 3
-    ? layer.product?.(shape, options)
-    : undefined;
+/** The convolution of planes that a node is, if it is one. */
+function convOf({ structure }: GraphNode): ConvShape | undefined {
+  const conv = structure?.conv;
+  return conv && !conv.flat ? conv : undefined;
 }
 
 /** The window of a node's inputs; none where its layer does not go by windows. */
 function windowBefore(node: GraphNode, window: Window): Window | undefined {
-  const { layer, inputShapes } = node;
+  const { layer, inputShapes, structure } = node;
   const isSum = layer.role === 'join' && !layer.pick && layer.terms(inputShapes.length) > 0;
-  const isScale = layer.role === 'affine' && layer.channelwise;
+  const isScale = structure?.perChannel === true;
   if (layer.role === 'pointwise' || isSum || isScale) return window;
-  const sizes = productOfPlanes(node);
-  if (!sizes) return undefined;
-  const [, , , , kh, kw, sh, sw, pt, pl, dh, dw] = sizes;
-  const [k, s, p, d] = [[kh, kw] as const, [sh, sw] as const, [pt, pl] as const, [dh, dw] as const];
+  const conv = convOf(node);
+  if (!conv) return undefined;
+  const stride = [conv.strideY, conv.strideX] as const;
+  const pad = [conv.padTop, conv.padLeft] as const;
+  const reach = [
+    (conv.kernelHeight - 1) * conv.dilationY,
+    (conv.kernelWidth - 1) * conv.dilationX,
+  ] as const;
   return {
-    step: both((a) => window.step[a] * s[a]),
-    origin: both((a) => window.origin[a] * s[a] - p[a]),
-    size: both((a) => (window.size[a] - 1) * s[a] + (k[a] - 1) * d[a] + 1),
+    step: both((a) => window.step[a] * stride[a]),
+    origin: both((a) => window.origin[a] * stride[a] - pad[a]),
+    size: both((a) => (window.size[a] - 1) * stride[a] + reach[a] + 1),
   };
 }
 
@@ -195,51 +201,55 @@ export function pointsOf({ index, factor }: Units, engine: Engine, shape: Shape)
 /** Coefficients of a node's output as those of its input, and their window. */
 export function throughWindow(
   node: With<AffineLayer>,
-  p: Params,
+  w: LinearOperator,
   g: Tensor | Units,
   window: Window,
 ): { readonly values: Tensor; readonly window: Window } {
   const before = windowBefore(node, window)!;
-  const { layer, options, inputShapes } = node;
-  const sizes = productOfPlanes(node);
-  if (!sizes) {
-    const values = 'factor' in g ? pointsOf(g, p.scale!.engine, node.shape) : g;
-    return { values: layer.transpose(values, p, options, inputShapes[0]!), window: before };
+  const whole = convOf(node);
+  if (!whole) {
+    const values = 'factor' in g ? pointsOf(g, w.bias!.engine, node.shape) : g;
+    return { values: w.transpose(values), window: before };
   }
-  const [c, , , oc, , , sh, sw, , , dh, dw, oh, ow] = sizes;
-  const o = { stride: [sh, sw], pad: [0, 0, 0, 0], dilation: [dh, dw] } as const;
-  const shape = [c, ...before.size];
-  const weight = p.weight!;
+  // The same convolution, of what the window sees.
+  const conv: ConvShape = {
+    ...whole,
+    ...{ height: before.size[0], width: before.size[1], padTop: 0, padLeft: 0 },
+    ...{ outHeight: window.size[0], outWidth: window.size[1] },
+  };
+  const weight = toDense(w.weight!);
+  const shape = inputOf(conv);
   if ('factor' in g) {
-    const kernels = matrixOf(weight, oc, shape, o);
-    const channel = g.index.map((place) => Math.floor(place / (oh * ow)));
-    const rows = takeRows(kernels, channel);
+    const area = whole.outHeight * whole.outWidth;
+    const channel = g.index.map((place) => Math.floor(place / area));
+    const rows = takeRows(matrixOf(weight, conv), channel);
     const scaled = mul(rows, input(weight.engine, g.factor, [g.factor.length, 1]));
     return { values: reshape(scaled, [channel.length, ...shape]), window: before };
   }
   const rows = g.shape[0]!;
-  const outputs = oc * sizeOf(window.size);
+  const outputs = sizeOf(outputOf(conv));
   // Gathering costs more than zeros where planes are small.
-  if (sizeOf(shape) * outputs < gathering(sizes, before.size)) {
-    const flat = matmul(reshape(g, [rows, outputs]), matrixOf(weight, outputs, shape, o));
+  if (conv.groups === 1 && sizeOf(shape) * outputs < gathering(conv)) {
+    const flat = matmul(reshape(g, [rows, outputs]), matrixOf(weight, conv));
     return { values: reshape(flat, [rows, ...shape]), window: before };
   }
-  return { values: conv2dInputGrad(g, weight, [rows, ...shape], o), window: before };
+  return { values: convolutionInputGrad(g, weight, conv), window: before };
 }
 
-type ConvOptions = Parameters<typeof conv2dRows>[3];
-
 /** The matrix of a convolution of one small image, [outputs, inputs]. */
-function matrixOf(weight: Tensor, outputs: number, shape: Shape, o: ConvOptions): Tensor {
+function matrixOf(weight: Tensor, conv: ConvShape): Tensor {
+  const outputs = sizeOf(outputOf(conv));
   const units = {
     index: Int32Array.from({ length: outputs }, (_, i) => i),
     factor: new Float32Array(outputs).fill(1),
   };
-  return reshape(conv2dRows(units, weight, shape, o), [outputs, sizeOf(shape)]);
+  return reshape(convolutionRows(units, weight, conv), [outputs, sizeOf(inputOf(conv))]);
 }
 
 /** What the gathering transpose takes for an image of many: of a whole panel of them, nothing is padding. */
-function gathering([c, , , oc, kh, kw, sh, sw]: ProductSizes, [h, w]: Two): number {
-  const read = oc / (sh * sw);
-  return gatheredCost(PANEL, read, h, w, c, kh, kw, 1, 1, 0, 0, 1, 1, h, w) / PANEL;
+function gathering(s: ConvShape): number {
+  const read = s.outChannels / (s.strideY * s.strideX);
+  const [h, w] = [s.height, s.width];
+  const kernel = [s.kernelHeight, s.kernelWidth] as const;
+  return gatheredCost(PANEL, read, h, w, s.inChannels, ...kernel, 1, 1, 0, 0, 1, 1, h, w) / PANEL;
 }

@@ -6,7 +6,8 @@
 import { sha256 } from '../data/sha256';
 import { EspalierError } from '../errors';
 import { compile, type Graph } from '../nn/graph';
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
+import { readEntries } from '../sparse/weight';
 import { type Method, prove } from './bounds';
 import { type Certificate, decode, sorted } from './certificate';
 import { type Bounds, blank } from './forward';
@@ -28,18 +29,18 @@ export interface CheckOptions {
 const LIMIT = 2 ** 37;
 
 /** The hash of a canonical network and its weights, by which certificates name it. */
-export async function fingerprint({ graph, params }: Model): Promise<string> {
+export async function fingerprint({ graph, params }: AnyModel): Promise<string> {
   const nodes = graph.nodes.map(({ name, kind, options, inputs }) => [name, kind, options, inputs]);
   const layout = [...params].map(([name, { shape }]) => [name, shape]);
   const text = JSON.stringify(sorted({ input: graph.network.input, nodes, layout }));
-  const bytes = [...params.values()].map((t) => new Uint8Array(t.read().slice().buffer));
+  const bytes = [...params.values()].map((t) => new Uint8Array(readEntries(t).buffer));
   return sha256([new TextEncoder().encode(text), ...bytes]);
 }
 
 /** Judges a document against a model in canonical form (`lower`). Never raises for a bad document. */
 export async function check(
   document: string,
-  model: Model,
+  model: AnyModel,
   { who = 'certificate', limit = LIMIT }: CheckOptions = {},
 ): Promise<Judgement> {
   const reject = (reason: string): Judgement => ({ accepted: false, reason });
@@ -65,11 +66,14 @@ export async function check(
  */
 export function provenMargin(
   { region, property, method }: Pick<Certificate, 'region' | 'property' | 'method'>,
-  model: Model,
+  model: AnyModel,
   limit = LIMIT,
 ): number {
   const { graph, params } = model;
-  const program = readProgram(compile(graph.network), (name) => params.get(name)?.read());
+  const program = readProgram(compile(graph.network), (name) => {
+    const weight = params.get(name);
+    return weight && readEntries(weight);
+  });
   const input = boxOf(region, program.input);
   const { rows, offsets } = rowsOf(property, graph);
   const { name } = method;

@@ -3,16 +3,18 @@
  * and domains know nothing of each other, so each new one works with all of the other kind.
  */
 import type { Graph, GraphNode } from '../nn/graph';
-import type { AffineLayer, JoinLayer, Params, PointwiseLayer } from '../nn/layer';
+import type { AffineLayer, JoinLayer, PointwiseLayer } from '../nn/layer';
 import { nodeParams } from '../nn/model';
+import { type LinearOperator, type Params, tensorOf } from '../nn/operator';
+import type { Weight } from '../sparse/weight';
 import type { RandomKey } from '../tensor/ops/random';
-import type { Tensor } from '../tensor/tensor';
+import { Tensor } from '../tensor/tensor';
 
 /** A node whose layer is known to be of one role. */
 export type With<L> = GraphNode & { readonly layer: L };
 
 export interface Domain<E> {
-  affine(node: With<AffineLayer>, params: Params, x: E): E;
+  affine(node: With<AffineLayer>, w: LinearOperator, x: E): E;
   pointwise(node: With<PointwiseLayer>, x: E): E;
   join(node: With<JoinLayer>, xs: readonly E[]): E;
 }
@@ -20,18 +22,18 @@ export interface Domain<E> {
 /**
  * One forward computation. While training, layers that depend on the batch (batch norm, dropout)
  * take what they need from the value pass, which must come first; other domains then see the same
- * `effective` parameters.
+ * operators.
  */
 export interface Pass {
   /** Set while training: keys the random draws of this batch. */
   readonly training?: { readonly key: RandomKey };
-  readonly effective: Map<GraphNode, Params>;
+  readonly operators: Map<GraphNode, LinearOperator>;
   /** New running statistics by full parameter name, to be stored after the step. */
   readonly updates: Map<string, Tensor>;
 }
 
 export function newPass(training?: { readonly key: RandomKey }): Pass {
-  return { ...(training ? { training } : {}), effective: new Map(), updates: new Map() };
+  return { ...(training ? { training } : {}), operators: new Map(), updates: new Map() };
 }
 
 export interface PropagateOptions<E> {
@@ -45,7 +47,7 @@ export interface PropagateOptions<E> {
 /** The element at the output (or in front of `before`) for an element at the input. */
 export function propagate<E>(
   graph: Graph,
-  params: ReadonlyMap<string, Tensor>,
+  params: ReadonlyMap<string, Weight>,
   domain: Domain<E>,
   input: E,
   { pass = newPass(), before, observe }: PropagateOptions<E> = {},
@@ -70,7 +72,7 @@ function keyOf(key: RandomKey, node: GraphNode): RandomKey {
 /** What the domain makes of one node. */
 export function interpret<E>(
   node: GraphNode,
-  params: ReadonlyMap<string, Tensor>,
+  params: ReadonlyMap<string, Weight>,
   domain: Domain<E>,
   xs: readonly E[],
   pass: Pass,
@@ -78,19 +80,37 @@ export function interpret<E>(
   const { layer } = node;
   if (layer.role === 'pointwise') return domain.pointwise(node as With<PointwiseLayer>, xs[0]!);
   if (layer.role === 'join') return domain.join(node as With<JoinLayer>, xs);
-  let p = pass.effective.get(node);
-  if (!p) {
-    p = nodeParams(node, params);
-    if (layer.effective) {
-      const x = xs[0] as unknown as Tensor;
-      const batch =
-        pass.training && 'shape' in x ? { x, key: keyOf(pass.training.key, node) } : undefined;
-      const { params: derived, updates } = layer.effective(p, node.options, batch);
-      p = derived;
-      for (const [local, t] of Object.entries(updates ?? {}))
-        pass.updates.set(`${node.name}.${local}`, t);
-    }
-    pass.effective.set(node, p);
-  }
-  return domain.affine(node as With<AffineLayer>, p, xs[0]!);
+  const affine = node as With<AffineLayer>;
+  return domain.affine(affine, operatorIn(pass, affine, params, xs[0]), xs[0]!);
+}
+
+/**
+ * The operator of an affine node in a forward computation. While training `x` is the value in front of
+ * layers that depend on the batch.
+ */
+export function operatorIn(
+  pass: Pass,
+  node: With<AffineLayer>,
+  params: ReadonlyMap<string, Weight>,
+  x?: unknown,
+): LinearOperator {
+  const known = pass.operators.get(node);
+  if (known) return known;
+  const { layer, options, inputShapes } = node;
+  const own = nodeParams(node, params);
+  const p = layer.derive ? derived(pass, node, own, x) : own;
+  const made = layer.operator(p, options, inputShapes[0]!);
+  pass.operators.set(node, made);
+  return made;
+}
+
+function derived(pass: Pass, node: With<AffineLayer>, own: Params, x: unknown): Params {
+  const tensors = Object.entries(own).map(([name, t]) => [name, tensorOf(t)] as const);
+  const batch =
+    pass.training && x instanceof Tensor ? { x, key: keyOf(pass.training.key, node) } : undefined;
+  const given = Object.fromEntries(tensors);
+  const { params, updates } = node.layer.derive!(given, node.options, batch);
+  for (const [local, t] of Object.entries(updates ?? {}))
+    pass.updates.set(`${node.name}.${local}`, t);
+  return params;
 }

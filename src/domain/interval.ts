@@ -9,7 +9,8 @@
  */
 import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer } from '../nn/layer';
-import { nodeParams } from '../nn/model';
+import { operatorOf } from '../nn/model';
+import type { Weight } from '../sparse/weight';
 import { add, affine, expand, lincomb, maximum, mul, reshape, sub } from '../tensor/ops/core';
 import { abs, clamp } from '../tensor/ops/elementwise';
 import { toCentre, toEnds } from '../tensor/ops/interval';
@@ -49,23 +50,14 @@ export function ball(x: Tensor, eps: number, { sound, range = [0, 1] }: BallOpti
 export function interval({ sound }: IntervalOptions): Domain<Box> {
   const way = sound ? OUTWARD : EXACT;
   return {
-    affine(node, p, { lo, hi }) {
-      const { layer, options } = node;
-      const terms = layer.terms(node.inputShapes[0]!, options);
-      if (terms === 0)
-        return {
-          lo: layer.apply(lo, p, options),
-          hi: layer.apply(hi, p, options),
-        };
-      const { feed, lift, share } = sound ? costOf(terms) : FREE;
+    affine(_, w, { lo, hi }) {
+      if (w.accumulationLength === 0) return { lo: w.apply(lo), hi: w.apply(hi) };
+      const { feed, lift, share } = sound ? costOf(w.accumulationLength) : FREE;
       const [c, r] = toCentre(lo, hi, way, feed);
-      const bias = sound ? layer.bias?.(p) : undefined;
-      const extra = bias && affine(abs(bias), share, 0);
-      const [centre, y] = layer.applyBoth?.(c, r, p, options, extra) ?? [
-        layer.apply(c, p, options),
-        layer.applyAbs(r, p, options, extra),
-      ];
-      const [l, h] = toEnds(centre, y, way, lift);
+      const bias = sound ? w.bias : undefined;
+      const centre = w.apply(c);
+      const radius = w.applyAbs(r, bias && affine(abs(bias), share, 0));
+      const [l, h] = toEnds(centre, radius, way, lift);
       return { lo: l, hi: h };
     },
     pointwise({ layer, options }, { lo, hi }) {
@@ -141,7 +133,7 @@ export interface MarginOptions extends IntervalOptions {
  */
 export function intervalMargins(
   graph: Graph,
-  params: ReadonlyMap<string, Tensor>,
+  params: ReadonlyMap<string, Weight>,
   box: Box,
   labels: ArrayLike<number>,
   { sound, pass, observe }: MarginOptions,
@@ -156,7 +148,7 @@ export function intervalMargins(
 /** The last node, where it is affine: its rows are bounded together with the margins. */
 export function lastAffine(graph: Graph): With<AffineLayer> | undefined {
   const last = graph.nodes.at(-1)!;
-  return last.layer.role === 'affine' && !last.layer.effective
+  return last.layer.role === 'affine' && !last.layer.derive
     ? (last as With<AffineLayer>)
     : undefined;
 }
@@ -164,7 +156,7 @@ export function lastAffine(graph: Graph): With<AffineLayer> | undefined {
 /** The same, from the box in front of `lastAffine`, or of the outputs where there is none. */
 export function marginsFrom(
   graph: Graph,
-  params: ReadonlyMap<string, Tensor>,
+  params: ReadonlyMap<string, Weight>,
   at: Box,
   labels: ArrayLike<number>,
   sound: boolean,
@@ -172,17 +164,16 @@ export function marginsFrom(
   const [n, k] = [at.lo.shape[0]!, sizeOf(graph.output)];
   const last = lastAffine(graph);
   if (!last) return marginsOfEnds(at, labels, n, k, sound);
-  const { layer } = last;
-  const p = nodeParams(last, params);
+  const w = operatorOf(last, params);
   const shape = last.inputShapes[0]!;
   const own = [...new Set(Array.from(labels))];
   const count = own.length * k;
   const classes = reshape(differences(at.lo, own, k), [count, ...graph.output]);
-  const rows = layer.transpose(classes, p, last.options, shape);
+  const rows = w.transpose(classes);
   const flat = reshape(rows, [count, sizeOf(shape)]);
   const [c, r] = toCentre(at.lo, at.hi, sound ? OUTWARD : EXACT);
   const [c2, r2] = [reshape(c, [n, sizeOf(shape)]), reshape(r, [n, sizeOf(shape)])];
-  const bias = layer.bias?.(p);
+  const { bias } = w;
   const shifts = bias && matmul(reshape(classes, [count, k]), full(bias, graph.output));
   const offsets = shifts && reshape(shifts, [count]);
   const centre = matmul(c2, flat, { tb: true, bias: offsets });
@@ -190,10 +181,9 @@ export function marginsFrom(
   const numbers = Array.from(labels, (label) => own.indexOf(label));
   const picked = takeRows(reshape(all, [n * own.length, k]), rowsOf(numbers, own.length));
   if (!sound) return picked;
-  const terms = layer.terms(shape, last.options);
   const reach = add(abs(c), r);
-  const sizes = reshape(layer.applyAbs(reach, p, last.options, bias && abs(bias)), [n, k]);
-  return lessError(picked, sizes, labels, terms);
+  const sizes = reshape(w.applyAbs(reach, bias && abs(bias)), [n, k]);
+  return lessError(picked, sizes, labels, w.accumulationLength);
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Tensor } from '../tensor/tensor';
 import type { Domain } from './domain';
 
 export const value: Domain<Tensor> = {
-  affine: ({ layer, options }, params, x) => layer.apply(x, params, options),
+  affine: (_, w, x) => w.apply(x),
   pointwise: ({ layer, options }, x) => layer.f(x, options),
   join: ({ layer, options }, xs) => layer.combine(xs, options),
 };

@@ -1,31 +1,44 @@
 /**
- * Models with many zeros go over the others only: values, gradients and bounds of every domain then
- * cost what their non-zeros do (sparse/pattern.ts), and are the dense ones to rounding, so that
- * certificates hold (docs/numerics.md, "The network").
+ * Models that stay as they are: weights with many zeros become their non-zeros, and values, gradients and
+ * bounds of every domain then cost what those do (sparse/product.ts). They are the dense ones to
+ * rounding, so that certificates hold (docs/numerics.md, "The network").
  *
  * Cost: a look at every weight; tables of about 20 bytes a non-zero once a layer first runs.
  */
-import { dropSupport, setSupport } from '../sparse/pattern';
-import type { Tensor } from '../tensor/tensor';
-import { type Model, prunableNames } from './model';
+import { patternOf } from '../sparse/pattern';
+import { worthSparse } from '../sparse/representation';
+import { sparseWeight, takeEntries, type Weight } from '../sparse/weight';
+import { keep, step, type Tensor } from '../tensor/tensor';
+import { type AnyModel, type Made, type Model, prunableNames } from './model';
+
+/** A model whose parameters refuse writes. */
+export interface FrozenModel extends AnyModel {
+  /** What was made for it (plans), freed with it. */
+  readonly made: Made;
+}
+
+export const isFrozen = (model: AnyModel): model is FrozenModel => 'made' in model;
 
 /**
- * Takes the zeros that the model's weights have now for ever: all its parameters must stay as they
- * are. Returns the model; `freeModel` frees the tables.
+ * Freezes a model, whose tensors refuse writes from now on, with the zeros that its weights have. It takes
+ * the model's place: free the result alone, by `freeModel`.
  */
-export function supportZeros<M extends Model>(model: M): M {
-  for (const weight of prunable(model)) setSupport(weight, weight);
-  return model;
+export function freezeSparsity(model: Model): FrozenModel {
+  const prunable = new Set(prunableNames(model.graph));
+  const params = new Map<string, Weight>();
+  for (const [name, tensor] of model.params) {
+    tensor.freeze();
+    params.set(name, prunable.has(name) ? represented(tensor) : tensor);
+  }
+  return { ...model, params, made: new Map() };
 }
 
-/** Goes over what masks keep, whatever its values become, until the function it returns is called. */
-export function supportMasks({ params }: Model, masks: ReadonlyMap<string, Tensor>): () => void {
-  const weights = [...masks].map(([name, mask]) => [params.get(name)!, mask] as const);
-  for (const [weight, mask] of weights) setSupport(weight, mask);
-  return () => {
-    for (const [weight] of weights) dropSupport(weight);
-  };
+function represented(tensor: Tensor): Weight {
+  const pattern = patternOf(tensor);
+  if (!worthSparse(pattern.density)) return tensor;
+  const { engine } = tensor;
+  const values = step(engine, () => takeEntries(tensor, pattern).read());
+  const kept = keep(engine, [pattern.nnz], values);
+  kept.freeze();
+  return sparseWeight(pattern, kept, tensor);
 }
-
-const prunable = ({ graph, params }: Model): Tensor[] =>
-  prunableNames(graph).map((name) => params.get(name)!);

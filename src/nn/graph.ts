@@ -7,6 +7,7 @@ import { parseOptions } from '../options';
 import type { Shape } from '../tensor/shape';
 import type { Layer, ParamSpec } from './layer';
 import { layers } from './layers/registry';
+import type { LinearStructure } from './operator';
 
 /** The name by which nodes refer to the network's input. */
 export const INPUT = 'input';
@@ -40,6 +41,8 @@ export interface GraphNode {
   readonly shape: Shape;
   /** By local name; the full name is `<node>.<local>`. */
   readonly params: Readonly<Record<string, ParamSpec>>;
+  /** Of affine layers: what is known of the operator without parameters. */
+  readonly structure?: LinearStructure;
 }
 
 export interface Graph {
@@ -80,7 +83,11 @@ function compileNode(
   const inputShapes = inputs.map((i) => (i < 0 ? network.input : nodes[i]!.shape));
   const shape = layer.shape(inputShapes, options, who);
   const params = layer.params?.(inputShapes, options) ?? {};
-  return { name: spec.name, kind: spec.layer, layer, options, inputs, inputShapes, shape, params };
+  const structure = layer.role === 'affine' && layer.operator({}, options, inputShapes[0]!);
+  return {
+    ...{ name: spec.name, kind: spec.layer, layer, options, inputs, inputShapes, shape, params },
+    ...(structure && { structure }),
+  };
 }
 
 /** Every parameter of the network by full name, in order. */

@@ -10,14 +10,10 @@ import type { OptionsSchema } from '../options';
 import type { RandomKey } from '../tensor/ops/random';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
+import type { LinearOperator, Params } from './operator';
 
-/** Multiples of unit vectors over the outputs of one sample. */
-export interface Units {
-  readonly index: Int32Array;
-  readonly factor: Float32Array;
-}
-
-export type Params = Readonly<Record<string, Tensor>>;
+/** Parameters that are tensors all of them. */
+export type TensorParams = Readonly<Record<string, Tensor>>;
 
 /** One tensor of a layer: how it begins and how it is treated. */
 export interface ParamSpec {
@@ -63,74 +59,29 @@ interface Base<S extends OptionsSchema> {
   macs?(input: Shape, output: Shape, o: InferOutput<S>): number;
 }
 
-/**
- * The sizes of an affine layer that is one convolution with `weight` [oc, c, kh, kw] and, if any,
- * `bias` [oc], for one sample; a dense layer is one of 1 x 1 planes. As the kernels take them.
- */
-export type ProductSizes = readonly [
-  ...[c: number, h: number, w: number, oc: number, kh: number, kw: number],
-  ...[sh: number, sw: number, pt: number, pl: number, dh: number, dw: number],
-  ...[oh: number, ow: number],
-];
-
 export interface PoolWindow {
   readonly kernel: readonly [number, number];
   readonly stride: readonly [number, number];
   readonly average: boolean;
 }
 
-/** What `terms` of a product counts for a scale and a shift that `lower` folds in (docs/numerics.md, lemma 6). */
-export const FOLDED = 3;
-
 /** y = W x + b. */
 export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {
   readonly role: 'affine';
-  /** W x + b. */
-  apply(x: Tensor, p: Params, o: InferOutput<S>): Tensor;
-  /** |W| r (+ extra, shaped like `bias`). Where `p` has |weight| as `absolute` it need not be formed. */
-  applyAbs(r: Tensor, p: Params, o: InferOutput<S>, extra?: Tensor): Tensor;
-  /** The two at once, where that is faster. */
-  applyBoth?(
-    c: Tensor,
-    r: Tensor,
-    p: Params,
-    o: InferOutput<S>,
-    extra?: Tensor,
-  ): readonly [Tensor, Tensor];
   /**
-   * W^T g for g shaped like the output; `input` is the shape of one input sample. Of a training batch
-   * g has the same number of rows for every sample, those of a sample together.
+   * W and b for inputs of shape `input`, of one sample. Reads no parameter itself, only in the methods of
+   * what it returns.
    */
-  transpose(g: Tensor, p: Params, o: InferOutput<S>, input: Shape): Tensor;
-  /** b, one number a channel (or unit) or a value, if there is one. */
-  bias?(p: Params): Tensor | undefined;
+  operator(p: Params, o: InferOutput<S>, input: Shape): LinearOperator;
   /**
-   * Longest sum behind one output, the bias included, and of products `FOLDED`; 0 where values are only moved (or scaled by
-   * numbers >= 0 in training), so that bounds go through end by end.
-   */
-  terms(input: Shape, o: InferOutput<S>): number;
-  /** Longest sum behind one element of `transpose`, 0 where values only move. Left out: 2 + outputs. */
-  backTerms?(input: Shape, o: InferOutput<S>): number;
-  /**
-   * Rows of W, which are the transposes of unit vectors: row r is `factor[r]` times that of output
-   * `index[r]`, shaped like the input. Left out: by `transpose`. Not differentiated.
-   */
-  rows?(units: Units, p: Params, o: InferOutput<S>, input: Shape): Tensor;
-  /** Where the layer is one convolution or product: what compiled plans go by (plan/plan.ts). */
-  product?(input: Shape, o: InferOutput<S>): ProductSizes | undefined;
-  /** True where an output is the input at its place times a number of its channel, plus another. */
-  readonly channelwise?: boolean;
-  /** True where the output is the input under another shape. */
-  readonly alias?: boolean;
-  /**
-   * The tensors `apply` really uses, where they are derived: statistics folded to a scale and shift,
+   * The tensors that the operator takes, where they are derived: statistics folded to a scale and shift,
    * or, with a `batch`, those of this training batch (and the statistics' new values).
    */
-  effective?(
-    p: Params,
+  derive?(
+    p: TensorParams,
     o: InferOutput<S>,
     batch?: { readonly x: Tensor; readonly key: RandomKey },
-  ): { readonly params: Params; readonly updates?: Params };
+  ): { readonly params: TensorParams; readonly updates?: TensorParams };
 }
 
 /** y_i = f(x_i) with f non-decreasing, as computed too. */

@@ -10,6 +10,7 @@
  * folded one keeps.
  */
 import { add, mul, reshape } from '../tensor/ops/core';
+import { sameShape } from '../tensor/shape';
 import { keep, step, type Tensor } from '../tensor/tensor';
 import {
   compile,
@@ -20,7 +21,7 @@ import {
   type NodeSpec,
   readers,
 } from './graph';
-import type { Params } from './layer';
+import type { TensorParams } from './layer';
 import { type Model, nodeParams } from './model';
 
 /** The least and the largest size of a weight's numbers that are not 0; Infinity and 0 of none. */
@@ -33,6 +34,8 @@ export interface LowerOptions {
 
 interface Lowered {
   spec: NodeSpec;
+  /** Whether it is a dense layer or a convolution. */
+  readonly product: boolean;
   readonly params: Record<string, Tensor>;
   /** Whether a scale, and whether a shift, is folded in: one of each is counted. */
   scaled: boolean;
@@ -50,7 +53,7 @@ export function lower(model: Model, options: LowerOptions = {}): Model {
   };
   /** Whether node i has one reader, and so has, where it is a dropout, what it passes on. */
   const isSole = (i: number): boolean =>
-    reads[i] === 1 && (graph.nodes[i]!.kind !== 'dropout' || isSole(graph.nodes[i]!.inputs[0]!));
+    reads[i] === 1 && (!isIdentity(graph.nodes[i]!) || isSole(graph.nodes[i]!.inputs[0]!));
   const sizes = options.sizes ?? ((name: string) => sizesOf(model.params.get(name)!.read()));
   const nodes = new Map<string, Lowered>();
   const params = new Map<string, Tensor>();
@@ -59,8 +62,8 @@ export function lower(model: Model, options: LowerOptions = {}): Model {
     for (const node of graph.nodes) {
       const inputs = node.inputs.map(nameOf);
       const before = nodes.get(inputs[0]!);
-      const own = effectiveParams(node, nodeParams(node, model.params));
-      if (node.kind === 'dropout') alias.set(node.name, inputs[0]!);
+      const own = derivedParams(node, nodeParams(node, model.params));
+      if (isIdentity(node)) alias.set(node.name, inputs[0]!);
       else if (
         isScale(node) &&
         before &&
@@ -72,7 +75,8 @@ export function lower(model: Model, options: LowerOptions = {}): Model {
         const layer = isScale(node) ? 'scale' : node.kind;
         const kept = layer === 'scale' ? {} : node.options;
         const spec = { name: node.name, layer, options: kept, inputs };
-        nodes.set(node.name, { spec, params: { ...own }, scaled: false, shifted: false });
+        const product = node.structure?.conv !== undefined;
+        nodes.set(node.name, { spec, product, params: { ...own }, scaled: false, shifted: false });
       }
     }
     for (const [name, { params: own }] of nodes)
@@ -96,20 +100,27 @@ function passedOn({ nodes, output }: Graph, from: string): NodeSpec {
 
 /** Whether there is nothing to lower. */
 export const isCanonical = ({ nodes }: Graph): boolean =>
-  !nodes.some((node) => node.kind === 'dropout' || isScale(node));
+  !nodes.some((node) => isIdentity(node) || isScale(node));
 
-const isScale = (node: GraphNode): boolean =>
-  node.kind === 'batch-norm' || node.kind === 'normalise' || node.kind === 'scale';
+/** Whether only training makes anything else than its input of what a node gives. */
+const isIdentity = ({ layer, structure, inputShapes, shape }: GraphNode): boolean =>
+  layer.role === 'affine' &&
+  layer.derive !== undefined &&
+  structure?.reshapes === true &&
+  sameShape(shape, inputShapes[0]!);
 
-function effectiveParams(node: GraphNode, params: Params): Params {
+const isScale = ({ structure }: GraphNode): boolean =>
+  structure?.kind === 'diagonal' && structure.perChannel === true;
+
+function derivedParams(node: GraphNode, params: TensorParams): TensorParams {
   const { layer, options } = node;
-  if (layer.role !== 'affine' || !layer.effective) return params;
-  return layer.effective(params, options).params;
+  if (layer.role !== 'affine' || !layer.derive) return params;
+  return layer.derive(params, options).params;
 }
 
 /** Makes y = scale (W x + b) + shift of y = W x + b, by row of W, where that is counted. */
-function foldInto(target: Lowered, { scale, shift }: Params, sizes: () => Sizes): boolean {
-  if (target.spec.layer !== 'conv2d' && target.spec.layer !== 'dense') return false;
+function foldInto(target: Lowered, { scale, shift }: TensorParams, sizes: () => Sizes): boolean {
+  if (!target.product) return false;
   const { weight, bias } = target.params;
   const [factors, shifts] = [scale!.read(), shift!.read()];
   const [scaled, shifted] = [factors.some((s) => s !== 1), shifts.some((t) => t !== 0)];

@@ -1,19 +1,22 @@
 /** A network with its parameters in an engine's kept memory. */
-import { expect, lookup } from '../errors';
+import { expect, fail, lookup } from '../errors';
 import type { Engine } from '../runtime/engine';
-import { dropSupport } from '../sparse/pattern';
+import { isSparse, type Weight } from '../sparse/weight';
 import { sizeOf } from '../tensor/shape';
-import { assign, keep, step, type Tensor } from '../tensor/tensor';
+import { assign, keep, step, Tensor } from '../tensor/tensor';
 import { compile, type Graph, type GraphNode, type Network, paramSpecs } from './graph';
 import { type Initialiser, initialise, initialisers } from './init';
-import type { Params } from './layer';
+import type { LinearOperator } from './operator';
 
-export interface Model {
+export interface Model<W extends Weight = Tensor> {
   readonly engine: Engine;
   readonly graph: Graph;
-  /** Kept tensors by full name, e.g. `conv2d1.weight`. */
-  readonly params: ReadonlyMap<string, Tensor>;
+  /** Kept parameters by full name, e.g. `conv2d1.weight`. */
+  readonly params: ReadonlyMap<string, W>;
 }
+
+/** A model whose weights may be sparse: what is evaluated, attacked and verified. */
+export type AnyModel = Model<Weight>;
 
 /** A new model with drawn weights; the same seed gives the same model. */
 export function createModel(
@@ -55,14 +58,24 @@ export function modelFrom(
 }
 
 /** The tensors of one node by local name, read from any map of full names. */
-export function nodeParams(node: GraphNode, params: ReadonlyMap<string, Tensor>): Params {
-  const own: Record<string, Tensor> = {};
+export function nodeParams<W extends Weight>(
+  node: GraphNode,
+  params: ReadonlyMap<string, W>,
+): Readonly<Record<string, W>> {
+  const own: Record<string, W> = {};
   for (const local of Object.keys(node.params)) {
-    const tensor = params.get(`${node.name}.${local}`);
-    expect(tensor, node.name, `the parameter ${local}`, 'none');
-    own[local] = tensor;
+    const weight = params.get(`${node.name}.${local}`);
+    expect(weight, node.name, `the parameter ${local}`, 'none');
+    own[local] = weight;
   }
   return own;
+}
+
+/** The operator of an affine node. */
+export function operatorOf(node: GraphNode, params: ReadonlyMap<string, Weight>): LinearOperator {
+  const { layer, options, inputShapes } = node;
+  if (layer.role !== 'affine') return fail(node.name, 'an affine layer', `a ${layer.role}`);
+  return layer.operator(nodeParams(node, params), options, inputShapes[0]!);
 }
 
 /** Names of the parameters an optimiser updates. */
@@ -76,9 +89,18 @@ export function prunableNames(graph: Graph): string[] {
 }
 
 /** Gives the parameters' memory back; the model is of no use afterwards. */
-export function freeModel(model: Model): void {
-  for (const tensor of model.params.values()) {
-    dropSupport(tensor);
-    tensor.free();
+export function freeModel(model: AnyModel & { readonly made?: Made }): void {
+  for (const made of model.made?.values() ?? []) made?.free();
+  for (const weight of model.params.values()) {
+    if (!isSparse(weight)) {
+      weight.free();
+      continue;
+    }
+    weight.pattern.free();
+    weight.values.free();
+    if (weight.dense instanceof Tensor) weight.dense.free();
   }
 }
+
+/** What was made for a frozen model, by what it is. */
+export type Made = Map<string, { free(): void } | undefined>;

@@ -16,15 +16,14 @@ import { type Box, costOf, EXACT, FREE, interval, lastAffine, OUTWARD } from '..
 import { gamma, roundUp, TINY, U } from '../domain/rounding';
 import { expect } from '../errors';
 import type { GraphNode } from '../nn/graph';
-import type { AffineLayer } from '../nn/layer';
-import { nodeParams } from '../nn/model';
+import { type AnyModel, operatorOf } from '../nn/model';
 import type { Call } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { relu } from '../tensor/ops/elementwise';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { empty, step, type Tensor } from '../tensor/tensor';
 import { PlanMemory, type PlanStep } from './plan';
-import { Layout, type SparseModel } from './sparse-layout';
+import { Layout } from './sparse-layout';
 import { encodeProduct, floorOf, poolCall, stepOf } from './sparse-plan';
 
 export interface IntervalPlanOptions {
@@ -51,7 +50,7 @@ type Pair = readonly [Ptr, Ptr];
 
 /** Compiles a model that `lower` made. Weights of its products must stay as they are. */
 export function compileIntervalPlan(
-  model: SparseModel,
+  model: AnyModel,
   { lanes, sound }: IntervalPlanOptions,
 ): IntervalPlan {
   const who = 'compileIntervalPlan: lanes';
@@ -108,7 +107,7 @@ class Compiler {
   readonly #lifting: (() => void)[] = [];
 
   constructor(
-    readonly model: SparseModel,
+    readonly model: AnyModel,
     readonly memory: PlanMemory,
     readonly lanes: number,
     readonly sound: boolean,
@@ -192,8 +191,8 @@ class Compiler {
     return Math.max(0, ...products.map((j) => this.#termsOf(this.model.graph.nodes[j]!)));
   }
 
-  #termsOf({ layer, inputShapes, options }: GraphNode): number {
-    return (layer as AffineLayer).terms(inputShapes[0]!, options);
+  #termsOf({ structure }: GraphNode): number {
+    return structure!.accumulationLength;
   }
 
   #flag(): Ptr {
@@ -228,7 +227,7 @@ class Compiler {
     const before = memory.bytes;
     const { pass, xs, calls } = encodeProduct(layout, node, i, this.#fed.get(layout.source(i))!);
     const { rows, groups, starts, values, offsets, places, masks, target } = pass;
-    const bias = nodeParams(node, model.params).bias;
+    const { bias } = operatorOf(node, model.params);
     const onlyFed = this.#onlyFed(i);
     const to = onlyFed ? this.#pair(this.#fed, i) : this.ends(i);
     const lifts = this.#lifts(node, rows, bias);

@@ -1,6 +1,6 @@
 /**
  * Interval bounds of images' margins, by a plan over non-zeros where the model's zeros are known to
- * stay (`supportZeros`) and that is faster, and else layer by layer: while a tape is open, as plans
+ * stay (`freezeSparsity`) and that is faster, and else layer by layer: while a tape is open, as plans
  * leave no gradients, where there is no memory for one, and for batches with a sample that a plan
  * refuses. Plans are compiled when first asked for and freed with the model. Which forms they take
  * does not depend on how many samples go together; sums of layers without a plan may be in another
@@ -17,18 +17,17 @@ import {
   marginsFrom,
 } from '../domain/interval';
 import { isOutOfMemory } from '../errors';
-import type { Model } from '../nn/model';
-import { prunableNames } from '../nn/model';
-import { isFrozen, withSupport } from '../sparse/pattern';
+import { type FrozenModel, isFrozen } from '../nn/freeze';
+import { type AnyModel, prunableNames } from '../nn/model';
 import { GROUP } from '../sparse/tables';
-import { isRecording } from '../tensor/tape';
+import { openTape } from '../tensor/tape';
 import { input, step, type Tensor } from '../tensor/tensor';
 import { compileIntervalPlan, type IntervalPlan } from './interval-plan';
 import { zerosPay } from './sparse-plan';
 
 /** The box in front of the last layer where that is affine, and else of the outputs. */
-export function lastBox(model: Model, box: Box, { sound }: IntervalOptions): Box {
-  const plans = isRecording(model.engine) ? undefined : plansOf(model);
+export function lastBox(model: AnyModel, box: Box, { sound }: IntervalOptions): Box {
+  const plans = openTape(model.engine) ? undefined : plansOf(model);
   const planned = plans?.of(box.lo.shape[0]!, sound)?.run(box);
   if (planned) return planned;
   const before = lastAffine(model.graph);
@@ -38,7 +37,7 @@ export function lastBox(model: Model, box: Box, { sound }: IntervalOptions): Box
 
 /** Lower bounds of z_y - z_j for images [n, ...input], [n, classes]. Runs inside `step()`. */
 export function ballMargins(
-  model: Model,
+  model: AnyModel,
   x: Tensor,
   eps: number,
   labels: ArrayLike<number>,
@@ -50,7 +49,7 @@ export function ballMargins(
 
 /** The least lower bound of z_y - z_j over j != y for each image, given as plain numbers. */
 export function leastMargins(
-  model: Model,
+  model: AnyModel,
   images: Float32Array,
   labels: ArrayLike<number>,
   eps: number,
@@ -73,7 +72,7 @@ export function leastMargins(
 class Plans {
   readonly #plans = new Map<string, IntervalPlan | undefined>();
 
-  constructor(readonly model: Model) {}
+  constructor(readonly model: AnyModel) {}
 
   /** For batches of n; none where the engine had no memory for it. */
   of(n: number, sound: boolean): IntervalPlan | undefined {
@@ -100,10 +99,13 @@ class Plans {
 }
 
 /** A model's plans, if its zeros stay and they pay. */
-function plansOf(model: Model): Plans | undefined {
-  const weights = prunableNames(model.graph).map((name) => model.params.get(name)!);
-  if (weights.length < 2 || !weights.every(isFrozen)) return undefined;
-  return withSupport(weights[0]!, model.graph, () =>
-    zerosPay(model, { batch: GROUP, pairs: true }) ? new Plans(model) : undefined,
-  );
+function plansOf(model: AnyModel): Plans | undefined {
+  if (!isFrozen(model) || prunableNames(model.graph).length < 2) return undefined;
+  if (!model.made.has(PLANS)) model.made.set(PLANS, worthwhilePlans(model));
+  return model.made.get(PLANS) as Plans | undefined;
 }
+
+const PLANS = 'interval plans';
+
+const worthwhilePlans = (model: FrozenModel): Plans | undefined =>
+  zerosPay(model, { batch: GROUP, pairs: true }) ? new Plans(model) : undefined;

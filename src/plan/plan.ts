@@ -11,12 +11,13 @@ import { interpret, newPass } from '../domain/domain';
 import { value } from '../domain/value';
 import { expect, fail } from '../errors';
 import { type Graph, type GraphNode, readers } from '../nn/graph';
-import type { ProductSizes } from '../nn/layer';
-import { type Model, nodeParams } from '../nn/model';
+import { type AnyModel, operatorOf } from '../nn/model';
 import { KEPT } from '../runtime/arena';
 import type { Costs } from '../runtime/costs';
 import { type Engine, workspaceOf } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
+import { isSparse } from '../sparse/weight';
+import type { ConvShape } from '../tensor/convolution';
 import { sizeOf } from '../tensor/shape';
 import { step, Tensor } from '../tensor/tensor';
 import { type FormName, formCost, forms } from './algorithms';
@@ -44,7 +45,7 @@ export interface PlanStep {
 }
 
 export interface Plan {
-  readonly model: Model;
+  readonly model: AnyModel;
   readonly batch: number;
   readonly steps: readonly PlanStep[];
   /** What else a run does: images to where the first step reads them, outputs back. */
@@ -61,19 +62,19 @@ export interface Plan {
 
 /** The cheapest form of a product. */
 export function chooseForm(
-  sizes: ProductSizes,
+  conv: ConvShape,
   batch: number,
   winograd: boolean,
   costs?: Costs,
 ): readonly [name: FormName, cost: number] {
   return (Object.keys(forms) as FormName[])
     .filter((name) => forms[name].direct || winograd)
-    .map((name) => [name, formCost(name, sizes, batch, costs)] as const)
+    .map((name) => [name, formCost(name, conv, batch, costs)] as const)
     .reduce((best, one) => (one[1] < best[1] ? one : best));
 }
 
 /** Compiles a model that `lower` made. */
-export function compilePlan(model: Model, options: PlanOptions): Plan {
+export function compilePlan(model: AnyModel, options: PlanOptions): Plan {
   const { batch } = options;
   expect(Number.isInteger(batch) && batch > 0, 'compilePlan: batch', 'a whole number > 0', batch);
   const { engine, graph } = model;
@@ -104,7 +105,7 @@ export function compilePlan(model: Model, options: PlanOptions): Plan {
 }
 
 function compile(
-  model: Model,
+  model: AnyModel,
   memory: PlanMemory,
   { batch, winograd = false, costs }: PlanOptions,
 ) {
@@ -140,8 +141,7 @@ function compile(
 export const isRelu = ({ layer }: GraphNode): boolean =>
   layer.role === 'pointwise' && layer.rectifies === true;
 
-export const productOf = ({ layer, inputShapes, options }: GraphNode): ProductSizes | undefined =>
-  layer.role === 'affine' ? layer.product?.(inputShapes[0]!, options) : undefined;
+export const productOf = ({ structure }: GraphNode): ConvShape | undefined => structure?.conv;
 
 /** For each node the one whose buffer holds its value: its own, or that of its only input (-1: images). */
 export function rootsOf(graph: Graph): number[] {
@@ -149,7 +149,7 @@ export function rootsOf(graph: Graph): number[] {
   const roots: number[] = [];
   graph.nodes.forEach((node, i) => {
     const before = node.inputs[0]!;
-    const joined = node.layer.role === 'affine' && node.layer.alias === true;
+    const joined = node.structure?.reshapes === true;
     const fused =
       isRelu(node) && before >= 0 && reads[before] === 1 && productOf(graph.nodes[before]!);
     roots.push(joined || fused ? (roots[before] ?? before) : i);
@@ -168,18 +168,19 @@ interface StepJob {
 
 /** A product in its cheapest form. */
 export function productStep(
-  { engine, params }: Model,
+  { engine, params }: AnyModel,
   memory: PlanMemory,
   node: GraphNode,
   { batch, winograd, costs, ...places }: StepJob,
 ): PlanStep | undefined {
-  const sizes = productOf(node);
-  if (!sizes) return undefined;
-  const [name] = chooseForm(sizes, batch, winograd, costs);
-  const { weight, bias } = nodeParams(node, params) as { weight: Tensor; bias?: Tensor };
+  const { conv, weight: own, bias } = operatorOf(node, params);
+  if (!conv || !own) return undefined;
+  const [name] = chooseForm(conv, batch, winograd, costs);
+  const weight = isSparse(own) ? own.dense : own;
+  if (!(weight instanceof Tensor)) return fail(node.name, 'all entries of its weight', 'non-zeros');
   const before = memory.bytes;
   const keep = (bytes: number): Ptr => memory.own(bytes);
-  const calls = forms[name].compile({ engine, batch, sizes, weight, bias, ...places, keep });
+  const calls = forms[name].compile({ engine, batch, conv, weight, bias, ...places, keep });
   memory.workspace = Math.max(memory.workspace, ...calls.map(workspaceOf));
   // Bound at the first run, when the place of the workspace is known.
   let bound: readonly (() => void)[] | undefined;
@@ -192,7 +193,7 @@ export function productStep(
 
 /** Any other layer, as the value domain runs it. */
 export function valueStep(
-  { engine, params }: Model,
+  { engine, params }: AnyModel,
   node: GraphNode,
   batch: number,
   xs: readonly Ptr[],
@@ -255,10 +256,13 @@ export class PlanMemory {
   }
 
   /** Raises an error where a run would use memory that was given back, of the plan or of the model. */
-  check(model: Model): void {
+  check(model: AnyModel): void {
     expect(!this.#freed, 'plan.run', 'a plan that was not freed', 'a freed one');
     // A freed tensor has no address, and says so.
-    for (const { ptr } of model.params.values()) expect(ptr > 0, 'plan.run', 'an address', ptr);
+    for (const weight of model.params.values()) {
+      const { ptr } = isSparse(weight) ? weight.values : weight;
+      expect(ptr > 0, 'plan.run', 'an address', ptr);
+    }
   }
 
   free(): void {

@@ -7,7 +7,7 @@
  */
 
 import { predict } from '../domain/classifier';
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
 import { GROUP } from '../sparse/tables';
 import { argmax } from '../tensor/ops/loss';
 import { sizeOf } from '../tensor/shape';
@@ -21,7 +21,7 @@ export interface Predictor {
 }
 
 /** Of a model that `lower` made. */
-export function predictorOf(model: Model): Predictor {
+export function predictorOf(model: AnyModel): Predictor {
   if (!zerosPay(model, { batch: GROUP }))
     return { classes: (x) => predict(model, x), free: () => undefined };
   const { engine, graph } = model;

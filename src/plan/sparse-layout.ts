@@ -4,17 +4,15 @@
  * of one length where groups of outputs go along planes.
  */
 import type { GraphNode } from '../nn/graph';
-import type { ProductSizes } from '../nn/layer';
-import { type Model, nodeParams } from '../nn/model';
+import { type AnyModel, operatorOf } from '../nn/model';
 import { type Costs, costOf, type Work } from '../runtime/costs';
 import type { Call } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { BLOCK, type Filling, fillingOf } from '../sparse/blocks';
-import { copyCall, type NonZeros, viewOfImages, viewOfPlanes } from '../sparse/calls';
+import { copyCall, viewOfImages, viewOfPlanes } from '../sparse/calls';
 import {
   forwardPass,
   GROUP,
-  isMatrix,
   type Margins,
   marginsOf,
   type Order,
@@ -25,8 +23,9 @@ import {
   planesOf,
   singles,
 } from '../sparse/tables';
+import { isSparse, placesOf, type Weight } from '../sparse/weight';
+import { type ConvShape, inputOf, isMatrix } from '../tensor/convolution';
 import { type Shape, sameShape, sizeOf } from '../tensor/shape';
-import type { Tensor } from '../tensor/tensor';
 import { chooseForm, type PlanMemory, productOf, rootsOf } from './plan';
 
 /** A value: its planes and where they are. */
@@ -37,15 +36,10 @@ export interface Place {
 
 /** A product over planes: its pass, and whether its input is split for the stride. */
 export interface Product {
-  readonly sizes: ProductSizes;
+  readonly conv: ConvShape;
   readonly pass: Pass;
   readonly split: boolean;
   readonly margins: Margins;
-}
-
-/** A model whose weights of products may be given as their non-zeros, by node, and not in `params`. */
-export interface SparseModel extends Model {
-  readonly nonZeros?: (node: string) => NonZeros;
 }
 
 /** Images side by side in a plan for batches of this size. */
@@ -84,16 +78,24 @@ export interface SparseOptions {
   readonly costs?: Costs | undefined;
 }
 
+/** The weight of a product. */
+export const weightOf = ({ params }: AnyModel, node: GraphNode): Weight =>
+  operatorOf(node, params).weight!;
+
+/** Whether a product has nothing but its non-zeros. */
+const isBare = (weight: Weight): boolean => isSparse(weight) && weight.dense === 'never';
+
 /** The cheapest form of a product over its non-zeros. */
 export function sparseForm(
-  { engine, params }: Model,
+  model: AnyModel,
   node: GraphNode,
   lanes: number,
   { pairs = false, costs }: SparseOptions = {},
 ): readonly [name: 'csr' | '4x1' | 'single', cost: number] {
-  const [, , , oc, , , , , , , , , oh, ow] = productOf(node)!;
-  const { weight } = nodeParams(node, params) as { weight: Tensor };
-  const filling = fillingOf(engine.memory.f32(weight.ptr, weight.size), oc);
+  const { outChannels: oc, outHeight: oh, outWidth: ow } = productOf(node)!;
+  const weight = weightOf(model, node);
+  if (isBare(weight)) return ['csr', 0];
+  const filling = fillingOf(placesOf(weight), oc, sizeOf(weight.shape));
   const side = pairs ? GROUP * Math.ceil(lanes / GROUP) : lanes;
   const work = sparseWork(filling, oc, oh * ow * side);
   const names = pairs ? (['csr'] as const) : (['csr', '4x1', 'single'] as const);
@@ -122,7 +124,7 @@ export class Layout {
   readonly #products = new Map<number, Product | undefined>();
 
   constructor(
-    readonly model: SparseModel,
+    readonly model: AnyModel,
     readonly memory: PlanMemory,
     readonly lanes: number,
     readonly options: SparseOptions = {},
@@ -156,21 +158,21 @@ export class Layout {
 
   #productOf(i: number): Product | undefined {
     const node = this.model.graph.nodes[i]!;
-    const sizes = productOf(node);
-    if (!sizes || this.#betterDense(node)) return undefined;
-    const [c, h, w, , , , sh, sw] = sizes;
+    const conv = productOf(node);
+    if (!conv || this.#betterDense(node)) return undefined;
+    const { strideY: sh, strideX: sw } = conv;
     const shape = this.shape(this.source(i));
-    const flat = isMatrix(sizes) && c === sizeOf(shape);
-    if (!flat && !sameShape(shape, [c, h, w])) return undefined;
+    const flat = isMatrix(conv) && conv.inChannels === sizeOf(shape);
+    if (!flat && !sameShape(shape, inputOf(conv))) return undefined;
     const split = sh * sw > 1 && this.lanes % GROUP !== 0;
-    const pass = split ? overSplitInput(forwardPass(sizes)) : forwardPass(sizes);
-    const over = split ? phasesOf([c, h, w], [sh, sw]) : ([c, h, w] as const);
-    return { sizes, pass, split, margins: marginsOf([pass], over) };
+    const pass = split ? overSplitInput(forwardPass(conv)) : forwardPass(conv);
+    const over = split ? phasesOf(inputOf(conv), [sh, sw]) : inputOf(conv);
+    return { conv, pass, split, margins: marginsOf([pass], over) };
   }
 
   #betterDense(node: GraphNode): boolean {
     const { model, options } = this;
-    if (model.nonZeros) return false;
+    if (isBare(weightOf(model, node))) return false;
     const lanes = options.pairs ? GROUP : this.lanes;
     return copiedDenseCost(node, lanes, options.costs) < sparseCost(model, node, lanes, options);
   }
@@ -231,15 +233,15 @@ export class Layout {
   }
 
   /** Whether groups of a product's outputs fill its lines. */
-  #fillsLines({ sizes }: Product): boolean {
-    return (sizes[13] * this.lanes) % GROUP === 0;
+  #fillsLines({ conv }: Product): boolean {
+    return (conv.outWidth * this.lanes) % GROUP === 0;
   }
 
   #order(i: number): Order {
     if (this.options.pairs && this.lanes % GROUP === 0) return 'positions';
     const own = i < 0 ? undefined : this.product(i);
     const lined = (product: Product): boolean =>
-      this.#fillsLines(product) || (product !== own && product.sizes[12] === 1);
+      this.#fillsLines(product) || (product !== own && product.conv.outHeight === 1);
     return [...(own ? [own] : []), ...this.#readers(i)].every(lined) ? 'lines' : 'planes';
   }
 
@@ -247,10 +249,10 @@ export class Layout {
   #stretch(i: number): boolean {
     const product = i < 0 ? undefined : this.product(i);
     if (!product || this.lanes % GROUP === 0) return false;
-    const { sizes, split, margins } = product;
-    if (sizes[12] === 1 || this.#fillsLines(product)) return false;
+    const { conv, split, margins } = product;
+    if (conv.outHeight === 1 || this.#fillsLines(product)) return false;
     const source = this.source(i);
-    const splitColumns = Math.ceil(sizes[2] / sizes[7]) + Math.max(margins[1], margins[3]);
+    const splitColumns = Math.ceil(conv.width / conv.strideX) + Math.max(margins[1], margins[3]);
     const before = split ? splitColumns : this.#columns.get(source)!;
     const most = Math.max(before, this.#columns.get(i)!);
     const changes = this.#columns.get(i)! < most || (!split && before < most);

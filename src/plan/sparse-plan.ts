@@ -15,15 +15,17 @@
 import { expect } from '../errors';
 import type { GraphNode } from '../nn/graph';
 import type { PoolWindow } from '../nn/layer';
-import { type Model, nodeParams } from '../nn/model';
+import { type AnyModel, operatorOf } from '../nn/model';
 import type { Costs } from '../runtime/costs';
 import { type Call, type Engine, workspaceOf } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import { patternOf } from '../sparse/blocks';
+import { keptOfEvery } from '../sparse/blocks';
 import { encode, productCall, type SparsePass, splitCalls, viewOfPlanes } from '../sparse/calls';
 import { type Planes, phasesOf, planesOf } from '../sparse/tables';
+import { isSparse, placesOf } from '../sparse/weight';
+import { inputOf } from '../tensor/convolution';
 import { sameShape, sizeOf } from '../tensor/shape';
-import { step, type Tensor } from '../tensor/tensor';
+import { step } from '../tensor/tensor';
 import {
   compilePlan,
   isRelu,
@@ -40,19 +42,19 @@ import {
   denseCost,
   Layout,
   lanesOf,
-  type SparseModel,
   type SparseOptions,
   sparseCost,
   sparseForm,
+  weightOf,
 } from './sparse-layout';
 
 /** The plan that should take less time: dense, or over the non-zeros. */
-export const fastestPlan = (model: Model, options: PlanOptions): Plan =>
+export const fastestPlan = (model: AnyModel, options: PlanOptions): Plan =>
   zerosPay(model, options) ? compileSparsePlan(model, options) : compilePlan(model, options);
 
 /** Whether the plan over non-zeros should take less time than the dense one. */
 export function zerosPay(
-  model: Model,
+  model: AnyModel,
   { batch, winograd = false, ...options }: PlanOptions & SparseOptions,
 ): boolean {
   const { costs } = options;
@@ -68,7 +70,7 @@ export function zerosPay(
 
 /** Compiles a model that `lower` made for its zeros. */
 export function compileSparsePlan(
-  model: SparseModel,
+  model: AnyModel,
   { batch, costs }: Omit<PlanOptions, 'winograd'>,
 ): Plan {
   const who = 'compileSparsePlan: batch';
@@ -112,7 +114,7 @@ export function compileSparsePlan(
   }
 }
 
-function compile(model: SparseModel, memory: PlanMemory, lanes: number, costs?: Costs) {
+function compile(model: AnyModel, memory: PlanMemory, lanes: number, costs?: Costs) {
   const { engine, graph } = model;
   const layout = new Layout(model, memory, lanes, { costs });
   const { input } = graph.network;
@@ -161,26 +163,26 @@ export function encodeProduct(
   node: GraphNode,
   i: number,
   from: readonly Ptr[],
-  fixed: 'rows' | 'blocks' = 'rows',
+  form: 'rows' | 'blocks' = 'rows',
 ): { readonly pass: SparsePass; readonly xs: readonly Ptr[]; readonly calls: readonly Call[] } {
   const { model, memory, lanes } = layout;
-  const { engine, params } = model;
-  const { sizes, pass, split, margins } = layout.product(i)!;
-  const weight = model.nonZeros?.(node.name) ?? nodeParams(node, params).weight!;
+  const { engine } = model;
+  const { conv, pass, split, margins } = layout.product(i)!;
+  const weight = weightOf(model, node);
   const { planes: whole } = layout.place(layout.source(i));
   const { planes: target } = layout.place(i);
-  const [c, h, w, , , , sh, sw] = sizes;
+  const [shape, steps] = [inputOf(conv), [conv.strideY, conv.strideX] as const];
   const source = split
-    ? planesOf(phasesOf([c, h, w], [sh, sw]), lanes, margins, layout.columns(i))
+    ? planesOf(phasesOf(shape, steps), lanes, margins, layout.columns(i))
     : whole;
   const xs = split ? from.map(() => layout.zeros(source.size)) : from;
   const calls = from.flatMap((ptr, k) => {
     if (!split) return [];
     const views = [viewOfPlanes(ptr, whole), viewOfPlanes(xs[k]!, source)] as const;
-    return splitCalls(engine, lanes, [c, h, w], [sh, sw], ...views);
+    return splitCalls(engine, lanes, shape, steps, ...views);
   });
   const keep = (bytes: number): Ptr => memory.own(bytes);
-  const encoded = encode({ engine, keep, weight, sizes, pass, source, target, fixed });
+  const encoded = encode({ engine, keep, weight, conv, pass, source, target, form });
   return { pass: encoded, xs, calls };
 }
 
@@ -188,23 +190,29 @@ function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | unde
   if (!layout.product(i)) return undefined;
   const { model, memory, lanes, options } = layout;
   const { engine, params } = model;
-  const [form] = model.nonZeros ? ['csr'] : sparseForm(model, node, lanes, options);
+  const [form] = sparseForm(model, node, lanes, options);
   const [from, to] = [layout.place(layout.source(i)), layout.place(i)];
   const before = memory.bytes;
-  const fixed = form === '4x1' ? 'blocks' : 'rows';
-  const { pass, xs, calls } = encodeProduct(layout, node, i, [from.ptr], fixed);
-  const bias = nodeParams(node, params).bias?.ptr ?? 0;
+  const { pass, xs, calls } = encodeProduct(
+    layout,
+    node,
+    i,
+    [from.ptr],
+    form === '4x1' ? 'blocks' : 'rows',
+  );
+  const bias = operatorOf(node, params).bias?.ptr ?? 0;
   const call = productCall(engine, pass, { x: xs[0]!, y: to.ptr, bias, lo: floorOf(layout, i) });
   const name = form === '4x1' ? form : (keptOf(model, node) ?? 'csr');
   return stepOf(engine, memory, node.name, name, memory.bytes - before, [...calls, call]);
 }
 
 /** "2:4" where two of every four inputs are kept: rows of one length, for the same kernel. */
-function keptOf({ engine, params, nonZeros }: SparseModel, node: GraphNode): string | undefined {
-  if (nonZeros) return undefined;
-  const { weight } = nodeParams(node, params) as { weight: Tensor };
-  const [c, , , , kh, kw] = productOf(node)!;
-  return patternOf(engine.memory.f32(weight.ptr, weight.size), c, kh * kw);
+function keptOf(model: AnyModel, node: GraphNode): string | undefined {
+  const [weight, conv] = [weightOf(model, node), productOf(node)!];
+  if (isSparse(weight) && weight.dense === 'never') return undefined;
+  const area = conv.kernelHeight * conv.kernelWidth;
+  const size = sizeOf(weight.shape);
+  return keptOfEvery(placesOf(weight), size, conv.inChannels / conv.groups, area);
 }
 
 /** Maxima and means of windows. */
@@ -253,7 +261,9 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
     x: inputs[0]!,
     y,
   };
-  const dense = model.nonZeros ? undefined : productStep(model, memory, node, job);
+  const own = node.structure?.conv && weightOf(model, node);
+  const isBare = own && isSparse(own) && own.dense === 'never';
+  const dense = isBare ? undefined : productStep(model, memory, node, job);
   const inner = dense ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));
   const copies = [before, [layout.fromImages(y, i)]].map((calls) =>

@@ -74,7 +74,7 @@ interface Maker {
 
 /** 1 where a value depends on the network's input, else 0. */
 const dependence: Domain<Tensor> = {
-  affine: ({ layer, options }, params, r) => marks(layer.applyAbs(r, params, options)),
+  affine: (_, w, r) => marks(w.applyAbs(r)),
   pointwise: (_, r) => r,
   join: ({ layer, options }, rs) => marks(layer.combine(rs, options)),
 };
@@ -165,12 +165,11 @@ function contribution(
   const plane = values.length / columns.length;
   const layer = node.layer as AffineLayer;
   const x = values.map((v, i) => (some.has(columns[Math.floor(i / plane)]!) ? v : 0));
-  const { weight } = nodeParams(node, params);
+  const { bias: _, ...weights } = nodeParams(node, params);
+  const w = layer.operator(weights, node.options, node.inputShapes[0]!);
   const shape = [1, ...node.inputShapes[0]!];
   const through = (way: 'apply' | 'applyAbs', given: Float32Array): Float32Array =>
-    step(engine, () =>
-      layer[way](input(engine, given, shape), { weight: weight! }, node.options).read(),
-    );
+    step(engine, () => w[way](input(engine, given, shape)).read());
   const sizes = through('applyAbs', x.map(Math.abs));
   return { rows: rows.length, values: through('apply', x), sizes };
 }

@@ -14,9 +14,9 @@ import { check, fingerprint, provenMargin } from '../check/check';
 import type { DataSet } from '../data/types';
 import { EspalierError, expect } from '../errors';
 import { kindOf, makeFolder, readFile, writeAtomic } from '../io/files';
-import { supportZeros } from '../nn/freeze';
+import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
-import { freeModel, type Model } from '../nn/model';
+import { type AnyModel, freeModel, type Model } from '../nn/model';
 import { parseOptions } from '../options';
 import { verifiers } from '../verify/verifiers/registry';
 import { batchOf, checkFits } from './evaluate';
@@ -73,7 +73,7 @@ export async function certify(
   const wrong = indices.find((index) => !(index >= 0 && index < set.test.count));
   expect(wrong === undefined, '--index', `positions in [0, ${set.test.count})`, wrong);
   await makeFolder(folder);
-  const canonical = supportZeros(lower(model));
+  const canonical = freezeSparsity(lower(model));
   const total = indices.length;
   const results: Certified[] = [];
   const started = performance.now();
@@ -124,7 +124,7 @@ async function stored(file: string, base: Base): Promise<Found | undefined> {
 }
 
 async function proven(
-  model: Model,
+  model: AnyModel,
   base: Base,
   methods: readonly ProofName[],
   file: string,
@@ -150,7 +150,7 @@ async function proven(
 }
 
 /** What the fast verifier of the same name proves: it spares the checker hopeless images. */
-function fastMargin(model: Model, { region, property }: Base, name: ProofName): number {
+function fastMargin(model: AnyModel, { region, property }: Base, name: ProofName): number {
   if (region.kind !== 'ball' || property.kind !== 'label' || !Object.hasOwn(verifiers, name))
     return Number.POSITIVE_INFINITY;
   const entry = verifiers[name]!;
@@ -179,7 +179,7 @@ export async function checkFiles(
   { path, limit, onEvent, signal }: CheckFilesOptions,
 ): Promise<Checked[]> {
   const files = await filesIn(path);
-  const canonical = supportZeros(lower(model));
+  const canonical = freezeSparsity(lower(model));
   const results: Checked[] = [];
   const started = performance.now();
   onEvent?.({ type: 'phase', phase: 'check', title: 'check', total: files.length, done: 0 });
@@ -209,7 +209,7 @@ async function filesIn(path: string): Promise<string[]> {
   return names.sort(order.compare).map((name) => join(path, name));
 }
 
-async function judge(file: string, model: Model, limit?: number): Promise<Checked> {
+async function judge(file: string, model: AnyModel, limit?: number): Promise<Checked> {
   const judged = await check(await textOf(file), model, {
     who: file,
     ...(limit !== undefined && { limit }),

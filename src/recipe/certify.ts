@@ -12,7 +12,7 @@
 import { wrongSamples } from '../attack/attack';
 import type { DataSet, Split } from '../data/types';
 import { lookup } from '../errors';
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
 import type { Verdict } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import type { PlugIn } from './config';
@@ -20,7 +20,7 @@ import { batchOf } from './evaluate';
 
 export interface CertifyJob {
   /** In canonical form. */
-  readonly model: Model;
+  readonly model: AnyModel;
   readonly set: DataSet;
   readonly split: Split;
   readonly eps: number;

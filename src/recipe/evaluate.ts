@@ -10,9 +10,9 @@ import { fillBatch, fillLabels } from '../data/batches';
 import type { DataSet, Split } from '../data/types';
 import type { Norm } from '../domain/balls';
 import { expect, lookup } from '../errors';
-import { supportZeros } from '../nn/freeze';
+import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
-import { freeModel, type Model } from '../nn/model';
+import { type AnyModel, freeModel, type Model } from '../nn/model';
 import { proportion } from '../report/binomial';
 import type { Accuracies } from '../report/types';
 import { sizeOf } from '../tensor/shape';
@@ -58,7 +58,7 @@ export async function evaluate(
   const verifyTotal = known?.length ?? Math.min(split.count, config.verifyLimit ?? split.count);
   const size = sizeOf(set.shape);
   const counts = { benign: 0, era: 0, vra: 0, contradictions: 0 };
-  const canonical = supportZeros(lower(model));
+  const canonical = freezeSparsity(lower(model));
   const started = performance.now();
   onEvent?.({ type: 'phase', phase: 'evaluate', title, total: split.count, done: 0 });
   if (!known)
@@ -116,7 +116,7 @@ export async function evaluate(
 
 /** Tells how large the batches of verifiers are, and what memory they are taken to need. */
 export function tellMemory(
-  model: Model,
+  model: AnyModel,
   images: number,
   plugIns: readonly PlugIn[],
   onEvent: Listener | undefined,
@@ -143,7 +143,7 @@ export function describeMethods(config: EvaluateConfig): { attack: string; verif
 
 /** Attacks a few images for the report. */
 export function exhibitAttack(
-  model: Model,
+  model: AnyModel,
   images: Float32Array,
   labels: Int32Array,
   config: EvaluateConfig,
@@ -171,7 +171,7 @@ export function batchOf(
 }
 
 /** The data must be what the network takes and tells apart. */
-export function checkFits(model: Model, set: DataSet): void {
+export function checkFits(model: AnyModel, set: DataSet): void {
   const { input, name } = model.graph.network;
   const fits =
     sizeOf(input) === sizeOf(set.shape) &&

@@ -19,6 +19,7 @@ import type { Engine } from '../runtime/engine';
 import { fillingOf } from '../sparse/blocks';
 import { copyCall, viewOfImages, viewOfPlanes } from '../sparse/calls';
 import { planesOf } from '../sparse/tables';
+import { placesOf } from '../sparse/weight';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { stopwatch } from './stopwatch';
 
@@ -91,7 +92,8 @@ const GRID: Readonly<Record<'full' | 'tiny', readonly Layer[]>> = {
   tiny: [conv(2, 6, 5, 3), conv(3, 6, 4, 4, 2), dense(40, 20), dense(30, 50)],
 };
 
-const DENSE = Object.keys(forms) as FormName[];
+/** Of groups there is no other form to compare with. */
+const DENSE = (Object.keys(forms) as FormName[]).filter((name) => name !== 'grouped');
 const SPARSE = ['csr', '4x1', 'single'] as const;
 /** Shares of zeros of the sparse forms. */
 const SPARSITIES = [0.8, 0.95];
@@ -138,11 +140,11 @@ function* casesOf(
     return { form, work, run: plan.steps[0]!.run };
   };
   const model = modelOf();
-  const sizes = productOf(model.graph.nodes[0]!)!;
-  const [, , , oc, , , , , , , , , oh, ow] = sizes;
+  const conv = productOf(model.graph.nodes[0]!)!;
+  const { outChannels: oc, outHeight: oh, outWidth: ow } = conv;
   for (const batch of batches)
     for (const form of DENSE) {
-      const work = forms[form].work(sizes, batch);
+      const work = forms[form].work(conv, batch);
       if (work) yield caseOf(form, work, compilePlan(model, { batch, costs: only(form) }));
     }
   for (const sparsity of SPARSITIES)
@@ -150,7 +152,7 @@ function* casesOf(
       const thin = modelOf();
       const weight = thin.params.values().next().value!;
       weight.write(thinned(weight.read(), oc, sparsity, form === '4x1'));
-      const filling = fillingOf(weight.read(), oc);
+      const filling = fillingOf(placesOf(weight), oc, weight.size);
       for (const batch of batches.filter((size) => size === lanesOf(size))) {
         const work = sparseWork(filling, oc, oh * ow * batch)[form];
         const costs = only(form);

@@ -5,7 +5,7 @@
  */
 import type { DataSet } from '../data/types';
 import { lookup } from '../errors';
-import { supportZeros } from '../nn/freeze';
+import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import { certifiedCurve, type RadiusCurve } from '../report/radius';
@@ -53,7 +53,7 @@ export async function judge(
   const split = set.test;
   const eps = config.evaluate.eps ?? 0.1;
   const total = Math.min(split.count, config.evaluate.verifyLimit ?? split.count);
-  const canonical = supportZeros(lower(model));
+  const canonical = freezeSparsity(lower(model));
   let certification: Certification;
   try {
     const identity = { model: job.identity, data: set.sha256 };

@@ -4,7 +4,7 @@ import { datasets } from '../data/registry';
 import type { DataSet } from '../data/types';
 import { logits } from '../domain/classifier';
 import { expect, lookup } from '../errors';
-import { supportZeros } from '../nn/freeze';
+import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model, prunableNames } from '../nn/model';
 import { parseOptions } from '../options';
@@ -100,7 +100,7 @@ export function outputBounds(
   const { name, ...given } = method;
   const options = parseOptions(entry.options, given, `--method ${name}`);
   const sound = method.sound !== false;
-  const canonical = supportZeros(lower(model));
+  const canonical = freezeSparsity(lower(model));
   const { engine, graph } = canonical;
   const result = indices.map((index) => {
     const { images, labels } = batchOf(set, set.test, index, index + 1);

@@ -5,7 +5,7 @@
 import { fingerprint } from '../check/check';
 import type { DataSet } from '../data/types';
 import { EspalierError } from '../errors';
-import { supportZeros } from '../nn/freeze';
+import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import { predictorOf } from '../plan/predictor';
@@ -61,7 +61,7 @@ export async function smoothSet(
   const { sigma, n0, n, alpha, seed, radii } = options;
   const settings: SmoothSettings = { sigma, n0, n, alpha, seed, radii };
   const total = Math.min(set.test.count, limit ?? set.test.count);
-  const canonical = supportZeros(lower(model));
+  const canonical = freezeSparsity(lower(model));
   const predictor = predictorOf(canonical);
   let journal: Journal | undefined;
   try {

@@ -2,9 +2,9 @@
 
 import type { DataSet } from '../data/types';
 import { predict } from '../domain/classifier';
-import { supportZeros } from '../nn/freeze';
+import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
-import { freeModel, type Model } from '../nn/model';
+import { type AnyModel, freeModel, type Model } from '../nn/model';
 import { leastMargins } from '../plan/margins';
 import { sparsityOf } from '../prune/mask';
 import type { Accuracies, Exhibit, HistogramPair, Summary } from '../report/types';
@@ -102,7 +102,7 @@ async function deflatedBytes(path: string): Promise<number> {
 
 /** Median over nine batches of up to 500 test images, after two for warming up. */
 function imagesPerSecond(model: Model, set: DataSet): number {
-  const canonical = supportZeros(lower(model));
+  const canonical = freezeSparsity(lower(model));
   const { images, labels } = batchOf(set, set.test, 0, Math.min(500, set.test.count));
   const shape = [labels.length, ...model.graph.network.input];
   const seconds: number[] = [];
@@ -144,7 +144,7 @@ export function exhibits(
   config: EvaluateConfig,
   seed: number,
 ): Exhibit[] {
-  const canonical = supportZeros(lower(model));
+  const canonical = freezeSparsity(lower(model));
   const { images, labels } = batchOf(set, set.test, 0, Math.min(SHOWN, set.test.count));
   const { images: attacked } = exhibitAttack(canonical, images, labels, config, seed);
   const shape = [labels.length, ...model.graph.network.input];
@@ -167,7 +167,7 @@ export function exhibits(
 }
 
 /** Largest certified L-infinity radius of each image, by bisection to 1/4096. */
-function certifiedRadii(model: Model, images: Float32Array, labels: Int32Array): number[] {
+function certifiedRadii(model: AnyModel, images: Float32Array, labels: Int32Array): number[] {
   const lo = Array.from(labels, () => 0);
   for (let width = 0.5; width >= 1 / 4096; width /= 2) {
     // One radius a call, so every sample is asked on its own.

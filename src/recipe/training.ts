@@ -7,7 +7,7 @@ import { wrongSamples } from '../attack/attack';
 import { type Augment, epochBatches, fillBatch, fillLabels } from '../data/batches';
 import type { DataSet, Split } from '../data/types';
 import { lookup } from '../errors';
-import { supportMasks, supportZeros } from '../nn/freeze';
+import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import { assertMasked, freeMasks } from '../prune/mask';
@@ -19,6 +19,7 @@ import { type Batch, type EpochProgress, trainEpoch } from '../train/loop';
 import { objectives } from '../train/objectives/registry';
 import { createOptimizer, freeOptimizer, type Optimizer } from '../train/optimizers';
 import { learningRate } from '../train/schedules';
+import { maskPatterns, type Patterns } from '../train/sparse';
 import type { Ties } from '../train/ties';
 import type { Config, PlugIn, TrainingConfig } from './config';
 import { batchOf } from './evaluate';
@@ -124,16 +125,16 @@ export async function runPhase(
   data: TrainingData,
   hooks: PhaseHooks,
 ): Promise<boolean> {
-  const drop = phase.masks && supportMasks(phase.model, phase.masks);
+  const patterns = phase.masks && maskPatterns(phase.masks);
   try {
-    return await runEpochs(phase, config, training, data, hooks);
+    return await runEpochs({ ...phase, patterns }, config, training, data, hooks);
   } finally {
-    drop?.();
+    for (const pattern of patterns?.values() ?? []) pattern.free();
   }
 }
 
 async function runEpochs(
-  phase: Phase,
+  phase: Phase & { readonly patterns?: Patterns | undefined },
   config: Pick<Config, 'seed' | 'objective' | 'data'>,
   training: TrainingConfig,
   data: TrainingData,
@@ -170,6 +171,7 @@ async function runEpochs(
       {
         model,
         masks,
+        patterns: phase.patterns,
         ties: phase.ties,
         optimizer,
         objective,
@@ -267,7 +269,7 @@ async function heldOut(
   seed: number,
 ): Promise<Score> {
   const objective = lookup(objectives, options.name, 'objective');
-  const canonical = supportZeros(lower(model));
+  const canonical = freezeSparsity(lower(model));
   let [benign, robust] = [0, 0];
   try {
     for (let from = 0; from < held.count; from += 500) {

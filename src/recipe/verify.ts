@@ -10,7 +10,7 @@ import { EspalierError, expect } from '../errors';
 import { readFile } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
 import { type Answer, type Property, parseVnnlib } from '../io/vnnlib';
-import { supportZeros } from '../nn/freeze';
+import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import type { Engine } from '../runtime/engine';
@@ -131,7 +131,7 @@ async function readBoth(
   const fits = property.inputs === inputs && property.outputs === outputs;
   const sizes = `${property.inputs} inputs and ${property.outputs} outputs`;
   expect(fits, spec, `the ${inputs} inputs and ${outputs} outputs of ${path}`, sizes);
-  return { model: { ...supportZeros(lower(file.model)), original: file.model }, property };
+  return { model: { ...freezeSparsity(lower(file.model)), original: file.model }, property };
 }
 
 function verdictOf(outcomes: readonly Outcome[], budget: Budget): FileVerdict {

@@ -19,20 +19,19 @@ export interface Filling {
   readonly size: number;
 }
 
-export function fillingOf(weight: ArrayLike<number>, rows: number): Filling {
-  const columns = rows === 0 ? 0 : weight.length / rows;
-  let [nnz, blocks] = [0, 0];
-  for (let first = 0; first < rows; first += BLOCK) {
-    const seen = new Uint8Array(columns);
-    for (let r = first; r < Math.min(rows, first + BLOCK); r++)
-      for (let i = 0; i < columns; i++) {
-        if (weight[r * columns + i] === 0) continue;
-        nnz++;
-        blocks += 1 - seen[i]!;
-        seen[i] = 1;
-      }
+/** The filling of a weight of so many rows, from the ascending places of its non-zeros. */
+export function fillingOf(places: ArrayLike<number>, rows: number, size: number): Filling {
+  const columns = rows === 0 ? 0 : size / rows;
+  const seen = new Int32Array(columns).fill(-1);
+  let blocks = 0;
+  for (let n = 0; n < places.length; n++) {
+    const row = Math.floor(places[n]! / columns);
+    const [block, column] = [Math.floor(row / BLOCK), places[n]! - row * columns];
+    if (seen[column] === block) continue;
+    seen[column] = block;
+    blocks++;
   }
-  return { nnz, blocks, size: weight.length };
+  return { nnz: places.length, blocks, size };
 }
 
 /** Rows as blocks: `entries` has four a block, -1 for a zero. */
@@ -63,26 +62,23 @@ export function blocksOf({ starts, offsets, entries }: Rows): Rows {
 
 /**
  * "2:4" where of every 4 neighbouring channels of a weight [rows, channels, area] exactly 2 are kept, at
- * each place of the kernel: the smallest such group of 2, 4, 8 or 16.
+ * each place of the kernel: the smallest such group of 2, 4, 8 or 16. From the places of its non-zeros.
  */
-export function patternOf(
-  weight: ArrayLike<number>,
+export function keptOfEvery(
+  places: ArrayLike<number>,
+  size: number,
   channels: number,
   area: number,
 ): string | undefined {
   for (const m of [2, 4, 8, 16]) {
-    if (weight.length === 0 || channels % m !== 0) continue;
-    const kept = (group: number): number => {
-      const first = Math.floor(group / area) * m * area + (group % area);
-      let count = 0;
-      for (let i = 0; i < m; i++) if (weight[first + i * area] !== 0) count++;
-      return count;
-    };
-    const n = kept(0);
-    const groups = weight.length / m;
-    let group = 1;
-    while (group < groups && kept(group) === n) group++;
-    if (n > 0 && n < m && group === groups) return `${n}:${m}`;
+    if (size === 0 || channels % m !== 0) continue;
+    const kept = new Uint8Array(size / m);
+    for (let i = 0; i < places.length; i++) {
+      const at = places[i]!;
+      kept[Math.floor(at / (m * area)) * area + (at % area)]!++;
+    }
+    const n = kept[0]!;
+    if (n > 0 && n < m && kept.every((count) => count === n)) return `${n}:${m}`;
   }
   return undefined;
 }

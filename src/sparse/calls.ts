@@ -2,44 +2,31 @@
  * Sparse passes in linear memory: tables of src/sparse/tables.ts, put where the kernels read them,
  * and calls over them; copies between rows of images [n, c, h, w] and planes with lanes.
  */
-import { fail } from '../errors';
 import type { Call, Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import type { Tensor } from '../tensor/tensor';
+import type { ConvShape } from '../tensor/convolution';
 import { blocksOf } from './blocks';
 import {
-  type ConvSizes,
   encodePlaces,
   encodeRows,
-  nonZeros,
   offsetsOf,
   type Pass,
   type Planes,
   phasesOf,
+  withoutGroups,
 } from './tables';
+import { isSparse, placesOf, type SparseWeight, type Weight } from './weight';
 
 /** Where memory comes from: a plan, or the arena of a step. */
 export type Keep = (bytes: number) => Ptr;
 
-/** A weight as its non-zeros, row-major. */
-export interface NonZeros {
-  readonly count: number;
-  readonly values: Ptr;
-  /** Writes where they are in the dense weight, ascending. */
-  places(to: Ptr): void;
-}
-
-/**
- * One pass, encoded. Addresses of its tables; `weights` are places of the values in the dense tensor,
- * 0 where there is none.
- */
+/** One pass, encoded: addresses of its tables and values. */
 export interface SparsePass {
   readonly rows: number;
   readonly nnz: number;
   readonly starts: Ptr;
   readonly values: Ptr;
   readonly offsets: Ptr;
-  readonly weights: Ptr;
   readonly groups: number;
   readonly places: Ptr;
   readonly masks: Ptr;
@@ -52,15 +39,15 @@ export interface SparsePass {
 export interface PassJob {
   readonly engine: Engine;
   readonly keep: Keep;
-  /** [oc, c, kh, kw]. */
-  readonly weight: Tensor | NonZeros;
-  readonly sizes: ConvSizes;
+  /** [oc, c / groups, kh, kw]; stays as it is. */
+  readonly weight: Weight;
+  readonly conv: ConvShape;
   readonly pass: Pass;
   readonly source: Planes;
   readonly target: Planes;
   readonly transposed?: boolean;
-  /** The weight stays as it is, so nothing is kept to `refresh` its values. */
-  readonly fixed?: 'rows' | 'blocks';
+  /** Default: rows. */
+  readonly form?: 'rows' | 'blocks';
 }
 
 function put(engine: Engine, keep: Keep, values: Int32Array): Ptr {
@@ -69,66 +56,56 @@ function put(engine: Engine, keep: Keep, values: Int32Array): Ptr {
   return at;
 }
 
-/** Encodes the non-zeros of a weight for one pass. Values that are given apart are used as they lie. */
+/** Encodes the non-zeros of a weight for one pass. Those of a sparse weight are used as they lie. */
 export function encode(job: PassJob): SparsePass {
-  const { engine, keep, pass, source, target } = job;
-  const rows = 'places' in job.weight ? givenRows(job, job.weight) : rowsOf(job, job.weight);
+  const { engine, keep, pass, source, target, weight, form, transposed } = job;
+  const asTheyLie = isSparse(weight) && form !== 'blocks' && !transposed;
+  const rows = asTheyLie ? rowsInPlace(job, weight) : rowsOf(job, weight);
   const { places, masks } = encodePlaces(pass, source, target);
-  const encoded = {
+  return {
     ...rows,
     groups: places.length / 2,
     places: put(engine, keep, places),
     masks: masks ? put(engine, keep, masks) : 0,
     source,
     target,
-    blocks: job.fixed === 'blocks',
+    blocks: form === 'blocks',
   };
-  if (!('places' in job.weight || job.fixed)) refresh(engine, encoded, job.weight);
-  return encoded;
 }
 
-type RowTables = Pick<SparsePass, 'rows' | 'nnz' | 'starts' | 'values' | 'offsets' | 'weights'>;
+type RowTables = Pick<SparsePass, 'rows' | 'nnz' | 'starts' | 'values' | 'offsets'>;
 
-function rowsOf(job: PassJob, w: Tensor): RowTables {
-  const { engine, keep, sizes, pass, source, transposed, fixed } = job;
-  const positions = nonZeros(engine.memory.f32(w.ptr, w.size));
-  const rows = encodeRows(positions, sizes, pass, source, transposed);
-  const { starts, offsets, entries } = fixed === 'blocks' ? blocksOf(rows) : rows;
-  if (fixed) {
-    const values = keep(4 * entries.length);
-    const from = engine.memory.f32(w.ptr, w.size);
-    const given = Float32Array.from(entries, (n) => (n < 0 ? 0 : from[positions[n]!]!));
-    engine.memory.f32(values, entries.length).set(given);
-    return {
-      rows: rows.starts.length - 1,
-      nnz: offsets.length,
-      starts: put(engine, keep, starts),
-      values,
-      offsets: put(engine, keep, offsets),
-      weights: 0,
-    };
-  }
+function rowsOf(
+  { engine, keep, conv, pass, source, transposed, form }: PassJob,
+  weight: Weight,
+): RowTables {
+  const nonZeros = placesOf(weight);
+  const rows = encodeRows(nonZeros, conv, pass, source, transposed);
+  const { starts, offsets, entries } = form === 'blocks' ? blocksOf(rows) : rows;
+  const { ptr, size } = isSparse(weight) ? weight.values : weight;
+  const from = engine.memory.f32(ptr, size);
+  const given = Float32Array.from(entries, (n) =>
+    n < 0 ? 0 : from[isSparse(weight) ? n : nonZeros[n]!]!,
+  );
+  const values = keep(4 * given.length);
+  engine.memory.f32(values, given.length).set(given);
   return {
-    rows: starts.length - 1,
+    rows: rows.starts.length - 1,
     nnz: offsets.length,
     starts: put(engine, keep, starts),
-    values: keep(4 * offsets.length),
+    values,
     offsets: put(engine, keep, offsets),
-    weights: put(
-      engine,
-      keep,
-      entries.map((n) => positions[n]!),
-    ),
   };
 }
 
 /** By a kernel, as forward passes keep the order of the non-zeros. */
-function givenRows(
-  { engine, keep, sizes: [c, , , oc, kh, kw], pass, source, transposed }: PassJob,
-  { count: nnz, values, places }: NonZeros,
+function rowsInPlace(
+  { engine, keep, conv, pass, source }: PassJob,
+  { pattern, values }: SparseWeight,
 ): RowTables {
-  if (transposed) fail('sparse product', 'a forward pass', 'a transposed one');
-  const area = kh * kw;
+  const { inChannels: c, outChannels: oc, kernelHeight, kernelWidth } = conv;
+  const area = kernelHeight * kernelWidth;
+  const { nnz } = pattern;
   const { inChannel, inKernel } = offsetsOf(c, area, pass.taps, source);
   const tables = [inChannel, inKernel].map((table) => {
     const ptr = engine.memory.alloc(4 * table.length);
@@ -136,7 +113,8 @@ function givenRows(
     return ptr;
   }) as [Ptr, Ptr];
   const offsets = keep(4 * nnz);
-  places(offsets);
+  pattern.write(offsets);
+  withoutGroups(engine.memory.i32(offsets, nnz), conv);
   const starts = keep(4 * (oc + 1));
   const call = engine.prepare(
     ...(['sparse_rows', oc, nnz, c, area, offsets, ...tables, starts, offsets] as const),
@@ -144,12 +122,7 @@ function givenRows(
   // In place, hence unsplit.
   engine.start({ ...call, parts: 1 }, 0);
   for (const ptr of tables) engine.memory.free(ptr);
-  return { rows: oc, nnz, starts, values, offsets, weights: 0 };
-}
-
-/** Takes the values from the weight, whose zeros are where they were. */
-export function refresh(engine: Engine, { nnz, weights, values }: SparsePass, w: Tensor): void {
-  engine.run('take_rows', nnz, 1, w.ptr, weights, values);
+  return { rows: oc, nnz, starts, values: values.ptr, offsets };
 }
 
 export interface Operands {

@@ -1,25 +1,22 @@
 /**
- * A support encoded for one geometry: where activations lie, and the tables of the product, its
- * transpose in x and its sampled gradient. Both operands have one layout each, which all three read,
- * so that what the forward pass laid out serves the backward pass.
+ * A sparsity pattern encoded for one convolution: where activations lie, and the tables of the product,
+ * its transpose in x and its sampled gradient. Both operands have one layout each, which all three read,
+ * so that what the forward pass packed serves the backward pass.
  *
- * Planes that do not fill groups hold several images side by side, as many as waste least; dense
+ * Planes that do not fill output tiles hold several images side by side, as many as waste least; dense
  * layers are 1 x 1 planes. Cost: a few looks at every non-zero, once.
  */
-import { expect } from '../errors';
+import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import type { Tensor } from '../tensor/tensor';
+import { type ConvShape, inputOf, isMatrix, outputOf } from '../tensor/convolution';
 import {
-  type ConvSizes,
   encodePlaces,
   encodeRows,
   forwardPass,
   GROUP,
   intoSplitOutput,
-  isMatrix,
   type Margins,
   marginsOf,
-  nonZeros,
   overSplitInput,
   type Pass,
   type Planes,
@@ -29,7 +26,7 @@ import {
 } from './tables';
 
 /** Images as tensors have them, and the planes that a product reads or writes. */
-export interface End {
+export interface OperandLayout {
   /** [c, h, w] of an image. */
   readonly shape: Planes['shape'];
   readonly planes: Planes;
@@ -39,8 +36,8 @@ export interface End {
   readonly plain: boolean;
 }
 
-/** Addresses of the tables of one pass; `order` says which value of the support each non-zero has. */
-export interface Tables {
+/** Addresses of the tables of one pass; `order` says which value of the pattern each non-zero has. */
+export interface CsrTables {
   readonly rows: number;
   readonly nnz: number;
   readonly starts: Ptr;
@@ -51,55 +48,53 @@ export interface Tables {
   readonly masks: Ptr;
 }
 
-export interface Side {
-  readonly from: End;
-  readonly to: End;
-  readonly passes: readonly Tables[];
+export interface Direction {
+  readonly from: OperandLayout;
+  readonly to: OperandLayout;
+  readonly passes: readonly CsrTables[];
 }
 
-export interface Support {
-  readonly mask: Tensor;
-  readonly sizes: ConvSizes;
+export interface Encoding {
+  readonly conv: ConvShape;
   /** Images side by side. */
   readonly lanes: number;
-  readonly nnz: number;
-  /** Places of the non-zeros in the weight, ascending (i32). Values are in this order. */
-  readonly at: Ptr;
-  readonly forward: Side;
-  readonly transposed: Side;
+  readonly forward: Direction;
+  readonly transposed: Direction;
   /** From x and to the y that are multiplied, in one pass. */
-  readonly sampled: Side;
+  readonly sampled: Direction;
   /** Gives its tables back. */
   free(): void;
 }
 
-/** How much less the groups of several images have to be before they pay for their copies. */
+/** How much less the tiles of several images have to be before they pay for their copies. */
 const GAIN = 0.7;
 
-/** Images side by side that leave least of the groups unused. */
-export function lanesFor(sizes: ConvSizes, batch: number): number {
-  const [, , w, , , , , , , , , , oh, ow] = sizes;
-  if (isMatrix(sizes)) return batch > GROUP ? 2 * GROUP : GROUP;
-  if (Math.max(w, ow) >= GROUP) return 1;
-  const groups = (lanes: number): number => {
+/** Images side by side that leave least of the output tiles unused. */
+export function lanesFor(conv: ConvShape, batch: number): number {
+  if (isMatrix(conv)) return batch > GROUP ? 2 * GROUP : GROUP;
+  const { width, outHeight: oh, outWidth: ow } = conv;
+  if (Math.max(width, ow) >= GROUP) return 1;
+  const tiles = (lanes: number): number => {
     const lines = (ow * lanes) % GROUP === 0;
     const run = lines ? oh * ow : (oh - 1) * (ow + 1) + ow;
     return Math.ceil((run * lanes) / GROUP) * Math.ceil(batch / lanes);
   };
   return [2, 4, 8, 16].reduce(
-    (best, lanes) => (groups(lanes) < GAIN * groups(best) ? lanes : best),
+    (best, lanes) => (tiles(lanes) < GAIN * tiles(best) ? lanes : best),
     1,
   );
 }
 
 /**
- * Encodes where `mask` [oc, c, kh, kw] is not 0, which must stay as it is, for so many images at
- * once. Its memory is kept until `free`.
+ * Encodes the ascending places of the non-zeros of a weight for so many images side by side. Memory is
+ * kept until `free`.
  */
-export function supportOf(mask: Tensor, sizes: ConvSizes, batch: number): Support {
-  const [c, , , oc, kh, kw] = sizes;
-  const { engine } = mask;
-  expect(mask.size === oc * c * kh * kw, 'supportOf', `${oc * c * kh * kw} weights`, mask.size);
+export function encodePattern(
+  engine: Engine,
+  nonZeros: ArrayLike<number>,
+  conv: ConvShape,
+  lanes: number,
+): Encoding {
   const blocks: Ptr[] = [];
   const put = (values: ArrayLike<number>): Ptr => {
     const at = engine.memory.alloc(4 * values.length);
@@ -107,15 +102,13 @@ export function supportOf(mask: Tensor, sizes: ConvSizes, batch: number): Suppor
     engine.memory.i32(at, values.length).set(values);
     return at;
   };
-  const lanes = lanesFor(sizes, batch);
-  const positions = nonZeros(engine.memory.f32(mask.ptr, mask.size));
-  const layout = layoutOf(sizes, lanes);
-  const encode = (side: Ends, transposed: boolean): Side => ({
-    ...side,
-    passes: side.passes.map((pass) => {
-      const source = side.from.planes;
-      const rows = encodeRows(positions, sizes, pass, source, transposed);
-      const { places, masks } = encodePlaces(pass, source, side.to.planes);
+  const layout = layoutOf(conv, lanes);
+  const encode = (ends: Ends, transposed: boolean): Direction => ({
+    ...ends,
+    passes: ends.passes.map((pass) => {
+      const source = ends.from.planes;
+      const rows = encodeRows(nonZeros, conv, pass, source, transposed);
+      const { places, masks } = encodePlaces(pass, source, ends.to.planes);
       return {
         rows: rows.starts.length - 1,
         nnz: rows.offsets.length,
@@ -135,7 +128,7 @@ export function supportOf(mask: Tensor, sizes: ConvSizes, batch: number): Suppor
     once(() => (layout.sampled.to === layout.forward.to ? forward : encode(layout.sampled, false))),
   ];
   return {
-    ...{ mask, sizes, lanes, forward, nnz: positions.length, at: put(positions) },
+    ...{ conv, lanes, forward },
     get transposed() {
       return transposed();
     },
@@ -157,40 +150,44 @@ function once<T>(make: () => T): () => T {
   };
 }
 
-interface Ends extends Omit<Side, 'passes'> {
+interface Ends extends Omit<Direction, 'passes'> {
   readonly passes: readonly Pass[];
 }
 
 /** Strided convolutions read, and their transposes write, planes split into phases. */
 function layoutOf(
-  sizes: ConvSizes,
+  conv: ConvShape,
   lanes: number,
 ): Record<'forward' | 'transposed' | 'sampled', Ends> {
-  const [c, h, w, oc, , , sh, sw, , , , , oh, ow] = sizes;
-  const [x, y] = [[c, h, w] as const, [oc, oh, ow] as const];
+  const [x, y] = [inputOf(conv), outputOf(conv)];
+  const { height: h, width: w, strideY: sh, strideX: sw, outWidth: ow } = conv;
   const strided = sh * sw > 1;
   const [inSteps, outSteps] = [
     strided ? ([sh, sw] as const) : undefined,
     strided ? ([Math.min(sh, h), Math.min(sw, w)] as const) : undefined,
   ];
-  const forward = strided ? [overSplitInput(forwardPass(sizes))] : [forwardPass(sizes)];
-  const back = strided ? intoSplitOutput(transposedPasses(sizes)) : transposedPasses(sizes);
+  const forward = strided ? [overSplitInput(forwardPass(conv))] : [forwardPass(conv)];
+  const back = strided ? intoSplitOutput(transposedPasses(conv)) : transposedPasses(conv);
   const split = inSteps ? phasesOf(x, inSteps) : x;
   const merged = outSteps ? phasesOf(x, outSteps) : x;
   const margins = [marginsOf(forward, split), marginsOf(back, y)] as const;
   const pitch = (width: number, [, left, , right]: Margins): number =>
     width + Math.max(left, right);
-  // Groups along whole planes need lines of one length on both sides.
+  // Tiles along whole planes need lines of one length on both sides.
   const columns = Math.max(pitch(split[2], margins[0]), pitch(ow, margins[1]), merged[2]);
-  const input: End = {
+  const input: OperandLayout = {
     ...{ shape: x, planes: planesOf(split, lanes, margins[0], columns), split: inSteps },
     plain: false,
   };
-  const output: End = {
+  const output: OperandLayout = {
     ...{ shape: y, planes: planesOf(y, lanes, margins[1], columns), split: undefined },
     plain: false,
   };
-  const written = (shape: Planes['shape'], steps: End['split'], inner: Planes['shape']): End => {
+  const written = (
+    shape: Planes['shape'],
+    steps: OperandLayout['split'],
+    inner: Planes['shape'],
+  ): OperandLayout => {
     // Whole lines go straight into the result.
     const plain = lanes === 1 && !steps && shape[2] >= GROUP;
     const planes = plain
@@ -199,7 +196,7 @@ function layoutOf(
     return { shape, planes, split: steps, plain };
   };
   const to = written(y, undefined, y);
-  // The groups of a sum must not overlap.
+  // The tiles of a sum must not overlap.
   const apart = to.plain && ow % GROUP === 0;
   return {
     forward: { from: input, to, passes: forward },

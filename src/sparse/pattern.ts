@@ -1,74 +1,68 @@
 /**
- * Which weights are 0 outside of a support, so that layers may go over their non-zeros
- * (supported.ts) wherever they are applied: in training, attacks and bounds. Encoded when first
- * asked for, once a geometry.
+ * Which entries of a weight are not 0. A pattern never changes; what is made from it (tables of products,
+ * once for each convolution and number of images side by side) lives as long as it does.
  */
-
+import type { Engine } from '../runtime/engine';
+import type { Ptr } from '../runtime/kernels';
+import type { ConvShape } from '../tensor/convolution';
+import { type Shape, sizeOf } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { lanesFor, type Support, supportOf } from './encoding';
-import { type ConvSizes, isMatrix } from './tables';
+import { type Encoding, encodePattern, lanesFor } from './encoding';
+import { nonZeros } from './tables';
 
-interface Freed {
-  free(): void;
-}
-
-interface Known {
-  readonly mask: Tensor;
+export class SparsityPattern {
   readonly density: number;
-  readonly encoded: Map<string, Support>;
-  readonly made: Map<object, Freed | undefined>;
+  readonly #encodings = new Map<string, Encoding>();
+  #places: Ptr | undefined;
+
+  /** `write` puts the places of the non-zeros, ascending i32, where it is told, as often as it is asked. */
+  constructor(
+    readonly engine: Engine,
+    readonly shape: Shape,
+    readonly nnz: number,
+    readonly write: (to: Ptr) => void,
+  ) {
+    this.density = nnz / Math.max(1, sizeOf(shape));
+  }
+
+  /** Address of the places, made when first asked for. */
+  get at(): Ptr {
+    if (this.#places === undefined) {
+      this.#places = this.engine.memory.alloc(4 * this.nnz);
+      this.write(this.#places);
+    }
+    return this.#places;
+  }
+
+  /** A copy of the places. */
+  places(): Int32Array {
+    return this.engine.memory.i32(this.at, this.nnz).slice();
+  }
+
+  /** The tables of a convolution for batches of this size. */
+  encodingFor(conv: ConvShape, batch: number): Encoding {
+    const lanes = lanesFor(conv, batch);
+    const key = [...Object.values(conv), lanes].join();
+    const known = this.#encodings.get(key);
+    if (known) return known;
+    const made = encodePattern(this.engine, this.places(), conv, lanes);
+    this.#encodings.set(key, made);
+    return made;
+  }
+
+  /** Gives all tables back; the pattern is of no use afterwards. */
+  free(): void {
+    for (const encoding of this.#encodings.values()) encoding.free();
+    this.#encodings.clear();
+    if (this.#places !== undefined) this.engine.memory.free(this.#places);
+    this.#places = undefined;
+  }
 }
 
-const supports = new WeakMap<Tensor, Known>();
-
-/**
- * Densities up to which the support is used: steps and bounds of cnn-large and vgg16 gain little at
- * 0.25 (1.0 to 1.35 times, measured), which has to pay for the tables, too.
- */
-const PAYS = 0.2;
-/** Samples from which a dense layer fills its lanes. */
-const LEAST = 8;
-
-/** Says that `weight` is 0 where `mask` is, until `dropSupport`. The mask must stay as it is. */
-export function setSupport(weight: Tensor, mask: Tensor): void {
-  dropSupport(weight);
-  const density = mask.read().reduce((n, v) => (v === 0 ? n : n + 1), 0) / Math.max(1, mask.size);
-  supports.set(weight, { mask, density, encoded: new Map(), made: new Map() });
-}
-
-/** Forgets it and frees its tables, between steps: gradients of one may still be read by them (`scattered`). */
-export function dropSupport(weight: Tensor): void {
-  const known = supports.get(weight);
-  for (const one of [...(known?.encoded.values() ?? []), ...(known?.made.values() ?? [])])
-    one?.free();
-  supports.delete(weight);
-}
-
-/** Whether the weight's own zeros are its support: none of its values changes until `dropSupport`. */
-export const isFrozen = (weight: Tensor): boolean => supports.get(weight)?.mask === weight;
-
-/** What is made once of a weight's support, for each `key`, and freed with it. */
-export function withSupport<T extends Freed>(
-  weight: Tensor,
-  key: object,
-  make: () => T | undefined,
-): T | undefined {
-  const { made } = supports.get(weight)!;
-  if (!made.has(key)) made.set(key, make());
-  return made.get(key) as T | undefined;
-}
-
-/** The support to use for a layer with this weight and input, if it has one and that pays. */
-export function supportFor(
-  weight: Tensor,
-  sizes: ConvSizes | undefined,
-  batch: number,
-): Support | undefined {
-  const known = supports.get(weight);
-  if (!known || !sizes || known.density > PAYS) return undefined;
-  if (isMatrix(sizes) && batch < LEAST) return undefined;
-  const key = [...sizes, lanesFor(sizes, batch)].join();
-  const found = known.encoded.get(key) ?? supportOf(known.mask, sizes, batch);
-  known.encoded.set(key, found);
-  return found;
+/** The pattern of what is not 0 in a tensor now. */
+export function patternOf(mask: Tensor): SparsityPattern {
+  const { engine, shape } = mask;
+  const places = nonZeros(engine.memory.f32(mask.ptr, mask.size));
+  const write = (to: Ptr): void => void engine.memory.i32(to, places.length).set(places);
+  return new SparsityPattern(engine, shape, places.length, write);
 }

@@ -1,30 +1,32 @@
 /**
- * Convolutions and dense layers whose weight is 0 outside of a support: the product, its transpose
- * in x and its gradient on the support, all over the non-zeros (assembly/sparse.ts). Like those of
- * product.ts the three are closed under differentiation. Gradients of the weight are 0 outside of
- * the support, and only their values on it are written unless someone asks for the others.
+ * Convolutions and dense layers over the non-zeros of their weight: the product, its transpose in x and
+ * its gradient in the weight's values (assembly/sparse.ts). Like those of tensor/ops/product.ts the three
+ * are closed under differentiation.
  *
- * Operands are laid out as planes with margins, once: a backward pass uses what the forward pass and
- * the other gradient laid out. Copies and products take turns over as many images as stay cached.
+ * Operands are packed as planes with margins, once: a backward pass uses what the forward pass and
+ * the other gradient packed. Copies and products take turns over as many images as stay cached.
  * Cost: 2 flops a non-zero and output, and the copies: about 1 ns an element.
  */
 import { expect } from '../errors';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
+import type { ConvShape } from '../tensor/convolution';
 import { add, affine, reshape, sumTo } from '../tensor/ops/core';
 import { channelSum } from '../tensor/ops/product';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { record } from '../tensor/tape';
-import { empty, scattered, type Tensor } from '../tensor/tensor';
+import { empty, type Tensor } from '../tensor/tensor';
 import { copyCall, mergeCalls, splitCalls, type View, viewOfImages, viewOfPlanes } from './calls';
-import type { End, Side, Support } from './encoding';
+import type { Direction, Encoding, OperandLayout } from './encoding';
+import type { SparsityPattern } from './pattern';
 import type { Planes } from './tables';
+import { type SparseWeight, sparseWeight } from './weight';
 
-/** Bytes of planes a thread that are laid out and used before the next ones are. */
+/** Bytes of planes a thread that are packed and used before the next ones are. */
 const CACHED = 1 << 18;
 
 /** Blocks of lanes for a batch; the last one may have room. */
-const blockCount = ({ lanes }: Support, batch: number): number => Math.ceil(batch / lanes);
+const blockCount = ({ lanes }: Encoding, batch: number): number => Math.ceil(batch / lanes);
 
 /** Blocks [first, end) of images and of planes. */
 interface Part {
@@ -33,7 +35,11 @@ interface Part {
 }
 
 /** A batch in parts of blocks whose planes stay cached, each thread having a cache of its own. */
-function partsOf(s: Support, { planes: { size } }: End, { engine, shape }: Tensor): Part[] {
+function partsOf(
+  s: Encoding,
+  { planes: { size } }: OperandLayout,
+  { engine, shape }: Tensor,
+): Part[] {
   const blocks = blockCount(s, shape[0]!);
   const step = Math.max(1, Math.floor((CACHED * engine.threads) / (4 * size)));
   return Array.from({ length: Math.ceil(blocks / step) }, (_, i) => ({
@@ -44,8 +50,8 @@ function partsOf(s: Support, { planes: { size } }: End, { engine, shape }: Tenso
 
 /** `into`: from images to planes; else back. `planes` are those of the part's first block. */
 function copy(
-  { lanes }: Support,
-  end: End,
+  { lanes }: Encoding,
+  end: OperandLayout,
   into: boolean,
   { first, end: last }: Part,
   x: Tensor,
@@ -76,7 +82,13 @@ function run(engine: Engine, calls: ReturnType<typeof splitCalls>): void {
 }
 
 /** All phases of the lines of one image, whose width they share out evenly. */
-function copyPhases(engine: Engine, end: End, into: boolean, whole: View, split: View): void {
+function copyPhases(
+  engine: Engine,
+  end: OperandLayout,
+  into: boolean,
+  whole: View,
+  split: View,
+): void {
   const [c, h, w] = end.shape;
   const [sy, sx] = end.split!;
   const phase = c * split.channel;
@@ -99,20 +111,20 @@ function copyPhases(engine: Engine, end: End, into: boolean, whole: View, split:
   }
 }
 
-/** Lays out a part of the images of a tensor, zero around them. */
-function lay(s: Support, end: End, part: Part, x: Tensor, planes: Ptr): void {
+/** Packs a part of the images of a tensor, zero around them. */
+function pack(s: Encoding, end: OperandLayout, part: Part, x: Tensor, planes: Ptr): void {
   const { size } = end.planes;
   const at = planes + 4 * part.first * size;
   x.engine.run('fill', (part.end - part.first) * size, 0, at);
   copy(s, end, true, part, x, at);
 }
 
-/** The planes of `x`, not laid out yet. */
-const planesFor = (s: Support, { planes }: End, x: Tensor): Tensor =>
+/** The planes of `x`, not packed yet. */
+const planesFor = (s: Encoding, { planes }: OperandLayout, x: Tensor): Tensor =>
   empty(x.engine, [blockCount(s, x.shape[0]!) * planes.size]);
 
 /** The planes of a tensor: made when first asked for. */
-class Laid {
+class PackedTensor {
   readonly x: Tensor;
   #planes: Tensor | undefined;
 
@@ -120,18 +132,18 @@ class Laid {
     this.x = x;
   }
 
-  /** Lays out part after part, if that was not done, and calls `use` after each. */
-  each(s: Support, end: End, use: (part: Part, planes: Ptr) => void): void {
+  /** Packs part after part, if that was not done, and calls `use` after each. */
+  each(s: Encoding, end: OperandLayout, use: (part: Part, planes: Ptr) => void): void {
     const { x } = this;
     const done = this.#planes;
     this.#planes ??= planesFor(s, end, x);
     for (const part of partsOf(s, end, x)) {
-      if (!done) lay(s, end, part, x, this.#planes.ptr);
+      if (!done) pack(s, end, part, x, this.#planes.ptr);
       use(part, this.#planes.ptr + 4 * part.first * end.planes.size);
     }
   }
 
-  all(s: Support, end: End): Ptr {
+  all(s: Encoding, end: OperandLayout): Ptr {
     if (!this.#planes) this.each(s, end, () => {});
     return this.#planes!.ptr;
   }
@@ -141,29 +153,27 @@ class Laid {
 const shapedLike = ({ shape }: Tensor, [c, h, w]: Planes['shape']): Shape =>
   shape.length === 2 ? [shape[0]!, c] : [shape[0]!, c, h, w];
 
-/** The values of a weight on the support, in its order. */
-function valuesOf(s: Support, w: Tensor): Tensor {
-  if (w.few?.mask === s.mask) return w.few.values;
-  const values = empty(w.engine, [s.nnz]);
-  w.engine.run('take_rows', s.nnz, 1, w.ptr, s.at, values.ptr);
-  return values;
-}
-
-/** The product of one side: images to images. */
-function product(s: Support, side: Side, laid: Laid, values: Tensor, bias: Ptr): Tensor {
+/** The product in one direction: images to images. */
+function product(
+  s: Encoding,
+  direction: Direction,
+  packed: PackedTensor,
+  values: Tensor,
+  bias: Ptr,
+): Tensor {
   const { engine } = values;
-  const { from, to, passes } = side;
-  const y = empty(engine, shapedLike(laid.x, to.shape));
+  const { from, to, passes } = direction;
+  const y = empty(engine, shapedLike(packed.x, to.shape));
   const ordered = passes.map(({ order, nnz }) => {
     if (!order) return values.ptr;
     const ptr = engine.arena.alloc(4 * nnz);
     engine.run('take_rows', nnz, 1, values.ptr, order, ptr);
     return ptr;
   });
-  const most = Math.max(0, ...partsOf(s, from, laid.x).map(({ first, end }) => end - first));
+  const most = Math.max(0, ...partsOf(s, from, packed.x).map(({ first, end }) => end - first));
   const buffer = to.plain ? 0 : empty(engine, [most * to.planes.size]).ptr;
   const size = to.plain ? sizeOf(to.shape) : to.planes.size;
-  laid.each(s, from, (part, planes) => {
+  packed.each(s, from, (part, planes) => {
     const output = to.plain ? y.ptr + 4 * part.first * size : buffer;
     for (const [i, { rows, groups, starts, offsets, places, masks }] of passes.entries())
       engine.run(
@@ -176,11 +186,9 @@ function product(s: Support, side: Side, laid: Laid, values: Tensor, bias: Ptr):
   return y;
 }
 
-function check(s: Support, x: Tensor, shape: Shape, w?: Tensor): void {
-  const [c, , , oc, kh, kw] = s.sizes;
+function check(x: Tensor, shape: Shape): void {
   const size = x.shape[0]! * sizeOf(shape);
   expect(x.size === size, 'sparse product', `samples of ${sizeOf(shape)}`, `[${x.shape}]`);
-  if (w) expect(w.size === oc * c * kh * kw, 'sparse product', 'its weight', `[${w.shape}]`);
 }
 
 /** The last one made, for gradients that several pullbacks are given. */
@@ -193,52 +201,80 @@ function lastOf<K, T>(make: (key: K) => T): (key: K) => T {
 }
 
 /** W x (+ bias). */
-export function supportedProduct(x: Tensor, w: Tensor, s: Support, bias?: Tensor): Tensor {
-  check(s, x, s.forward.from.shape, w);
-  const [input, values] = [new Laid(x), valuesOf(s, w)];
+export function sparseProduct(
+  x: Tensor,
+  { pattern, values }: SparseWeight,
+  conv: ConvShape,
+  bias?: Tensor,
+): Tensor {
+  const s = pattern.encodingFor(conv, x.shape[0]!);
+  check(x, s.forward.from.shape);
+  const input = new PackedTensor(x);
   const y = product(s, s.forward, input, values, bias?.ptr ?? 0);
-  const laid = lastOf((dy: Tensor) => new Laid(dy));
-  return record(y, bias ? [x, w, bias] : [x, w], [
-    (dy) => transposed(laid(dy), w, values, s),
-    (dy) => weightGrad(input, laid(dy), w.shape, s),
+  const packed = lastOf((dy: Tensor) => new PackedTensor(dy));
+  return record(y, bias ? [x, values, bias] : [x, values], [
+    (dy) => transposed(packed(dy), pattern, values, s),
+    (dy) => sampled(input, packed(dy), pattern, s),
     (dy) => (dy.shape.length === 2 ? sumTo(dy, [dy.shape[1]!]) : channelSum(dy)),
   ]);
 }
 
 /**
- * |W| r (+ bias) with the NaN of a dense product: where a radius of a sample is no number or too
+ * |W| r (+ bias) of |W|, with the NaN of a dense product: where a radius of a sample is no number or too
  * large for one, all of its result is NaN, though the weights it would meet are 0. Certificates
  * count on it, as a dense execution multiplies those zeros.
  */
-export function supportedRadius(r: Tensor, absolute: Tensor, s: Support, bias?: Tensor): Tensor {
-  const y = supportedProduct(r, absolute, s, bias);
+export function sparseRadius(
+  r: Tensor,
+  absolute: SparseWeight,
+  conv: ConvShape,
+  bias?: Tensor,
+): Tensor {
+  const y = sparseProduct(r, absolute, conv, bias);
   const n = r.shape[0]!;
   const total = sumTo(reshape(r, [n, r.size / n]), [n, 1]);
   return add(y, reshape(affine(total, 0, 0), [n, ...y.shape.slice(1).map(() => 1)]));
 }
 
 /** W^T dy: the gradient of x. */
-export const supportedTranspose = (dy: Tensor, w: Tensor, s: Support): Tensor =>
-  transposed(new Laid(dy), w, valuesOf(s, w), s);
+export const sparseTranspose = (
+  dy: Tensor,
+  { pattern, values }: SparseWeight,
+  conv: ConvShape,
+): Tensor =>
+  transposed(new PackedTensor(dy), pattern, values, pattern.encodingFor(conv, dy.shape[0]!));
 
-function transposed(laid: Laid, w: Tensor, values: Tensor, s: Support): Tensor {
-  const dy = laid.x;
-  check(s, dy, s.forward.to.shape, w);
-  const dx = product(s, s.transposed, laid, values, 0);
+function transposed(
+  packed: PackedTensor,
+  pattern: SparsityPattern,
+  values: Tensor,
+  s: Encoding,
+): Tensor {
+  const dy = packed.x;
+  check(dy, s.forward.to.shape);
+  const dx = product(s, s.transposed, packed, values, 0);
   return record(
     dx,
-    [dy, w],
-    [(h) => supportedProduct(h, w, s), (h) => weightGrad(new Laid(h), laid, w.shape, s)],
+    [dy, values],
+    [
+      (h) => sparseProduct(h, sparseWeight(pattern, values), s.conv),
+      (h) => sampled(new PackedTensor(h), packed, pattern, s),
+    ],
   );
 }
 
-/** The gradient of W on the support, 0 elsewhere. */
-function weightGrad(input: Laid, output: Laid, shape: Shape, s: Support): Tensor {
+/** The gradient of the values. */
+function sampled(
+  input: PackedTensor,
+  output: PackedTensor,
+  pattern: SparsityPattern,
+  s: Encoding,
+): Tensor {
   const { from, to, passes } = s.sampled;
   const [x, dy] = [input.x, output.x];
-  check(s, x, from.shape);
-  check(s, dy, to.shape);
-  const values = empty(x.engine, [s.nnz]);
+  check(x, from.shape);
+  check(dy, to.shape);
+  const values = empty(x.engine, [pattern.nnz]);
   const planes = [input.all(s, from), to.plain ? dy.ptr : output.all(s, to)] as const;
   const size = to.plain ? sizeOf(to.shape) : to.planes.size;
   for (const { rows, nnz, groups, starts, offsets, places } of passes)
@@ -247,10 +283,12 @@ function weightGrad(input: Laid, output: Laid, shape: Shape, s: Support): Tensor
       ...([offsets, places, planes[0], 4 * from.planes.size, planes[1], 4 * size] as const),
       ...([4 * to.planes.channel, values.ptr] as const),
     );
-  const dw = scattered(x.engine, shape, { mask: s.mask, at: s.at, values });
   return record(
-    dw,
+    values,
     [x, dy],
-    [(h) => transposed(output, h, valuesOf(s, h), s), (h) => supportedProduct(x, h, s)],
+    [
+      (h) => transposed(output, pattern, h, s),
+      (h) => sparseProduct(x, sparseWeight(pattern, h), s.conv),
+    ],
   );
 }

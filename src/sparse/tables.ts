@@ -8,6 +8,7 @@
  * Cost: two looks at every non-zero.
  */
 import { fail } from '../errors';
+import type { ConvShape } from '../tensor/convolution';
 
 /** Outputs of a group: 4 vectors. */
 export const GROUP = 16;
@@ -71,21 +72,6 @@ export const singles = (shape: Planes['shape']): Planes => ({
   size: shape[0] + 2 * GROUP,
 });
 
-/** Sizes of a convolution for one image, as the kernels take them; a dense layer has 1 x 1 planes. */
-export type ConvSizes = readonly [
-  ...[c: number, h: number, w: number, oc: number, kh: number, kw: number],
-  ...[sh: number, sw: number, pt: number, pl: number, dh: number, dw: number],
-  ...[oh: number, ow: number],
-];
-
-/**
- * Whether it is the product with one matrix: one place of the output reads one of the input, and no
- * padding. A 1 x 1 kernel on 1 x 1 planes alone is not enough: with padding it has more outputs, or
- * reads none of the input.
- */
-export const isMatrix = ([, h, w, , kh, kw, , , pt, pl, , , oh, ow]: ConvSizes): boolean =>
-  h * w * kh * kw * oh * ow === 1 && pt === 0 && pl === 0;
-
 type Pair = readonly [y: number, x: number];
 
 /** A weight of a kernel and the position it reads for output (0, 0) of a pass. */
@@ -114,18 +100,22 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const mod = (a: number, b: number): number => ((a % b) + b) % b;
 
 /** The convolution itself. */
-export function forwardPass([, , , , kh, kw, sh, sw, pt, pl, dh, dw, oh, ow]: ConvSizes): Pass {
-  const taps = range(kh * kw).map((weight): Tap => {
-    const [ky, kx] = [Math.floor(weight / kw), weight % kw];
-    return { weight, at: [ky * dh - pt, kx * dw - pl], phase: 0 };
+export function forwardPass(s: ConvShape): Pass {
+  const taps = range(s.kernelHeight * s.kernelWidth).map((weight): Tap => {
+    const [ky, kx] = [Math.floor(weight / s.kernelWidth), weight % s.kernelWidth];
+    const at = [ky * s.dilationY - s.padTop, kx * s.dilationX - s.padLeft] as const;
+    return { weight, at, phase: 0 };
   });
-  return { grid: [oh, ow], step: [sh, sw], start: [0, 0], stride: [1, 1], taps, part: [0, 1] };
+  return {
+    ...{ grid: [s.outHeight, s.outWidth], step: [s.strideY, s.strideX], start: [0, 0] },
+    ...{ stride: [1, 1], taps, part: [0, 1] },
+  };
 }
 
 /** Its transpose: a pass for each phase of the input's positions, all with step 1. */
-export function transposedPasses(sizes: ConvSizes): Pass[] {
-  const [, h, w, , , , sh, sw] = sizes;
-  const { taps } = forwardPass(sizes);
+export function transposedPasses(s: ConvShape): Pass[] {
+  const { height: h, width: w, strideY: sh, strideX: sw } = s;
+  const { taps } = forwardPass(s);
   const phases = range(Math.min(sh, h)).flatMap((y) =>
     range(Math.min(sw, w)).map((x) => [y, x] as const),
   );
@@ -203,43 +193,57 @@ export function nonZeros(dense: ArrayLike<number>): Uint32Array {
 }
 
 /**
- * The rows of a pass over `source`: of a weight [oc, c, kh, kw] as it lies, or of its transpose
- * (rows are then c), from the ascending positions of its non-zeros. A row keeps their order.
+ * The rows of a pass over `source`: of a weight [oc, c / groups, kh, kw] as it lies, or of its transpose
+ * (rows are then c), from the ascending places of its non-zeros. A row keeps their order.
  */
 export function encodeRows(
-  positions: ArrayLike<number>,
-  [c, , , oc, kh, kw]: ConvSizes,
+  places: ArrayLike<number>,
+  { inChannels: c, outChannels: oc, groups, kernelHeight, kernelWidth }: ConvShape,
   { taps }: Pass,
   source: Planes,
   transposed = false,
 ): Rows {
   const rows = transposed ? c : oc;
-  const area = kh * kw;
+  const area = kernelHeight * kernelWidth;
+  const [depth, perGroup] = [c / groups, oc / groups];
   const { inChannel, inKernel } = offsetsOf(transposed ? oc : c, area, taps, source);
   // By plain numbers: a fresh process runs these loops before they are compiled.
   const starts = new Int32Array(rows + 1);
-  for (let n = 0; n < positions.length; n++) {
-    const at = positions[n]!;
+  for (let n = 0; n < places.length; n++) {
+    const at = places[n]!;
     const pair = Math.floor(at / area);
-    if (inKernel[at - pair * area]! >= 0)
-      starts[1 + (transposed ? pair % c : Math.floor(pair / c))]!++;
+    if (inKernel[at - pair * area]! < 0) continue;
+    const o = Math.floor(pair / depth);
+    starts[1 + (transposed ? pair - (o - Math.floor(o / perGroup)) * depth : o)]!++;
   }
   for (let r = 0; r < rows; r++) starts[r + 1]! += starts[r]!;
   const next = starts.slice();
   const offsets = new Int32Array(starts[rows]!);
   const entries = new Int32Array(starts[rows]!);
-  for (let n = 0; n < positions.length; n++) {
-    const at = positions[n]!;
+  for (let n = 0; n < places.length; n++) {
+    const at = places[n]!;
     const pair = Math.floor(at / area);
     const tap = inKernel[at - pair * area]!;
     if (tap < 0) continue;
-    const o = Math.floor(pair / c);
-    const i = pair - o * c;
+    const o = Math.floor(pair / depth);
+    const i = pair - (o - Math.floor(o / perGroup)) * depth;
     const to = next[transposed ? i : o]!++;
     offsets[to] = tap + inChannel[transposed ? o : i]!;
     entries[to] = n;
   }
   return { starts, offsets, entries };
+}
+
+/** Changes places in [oc, c / groups, kh, kw] to places in [oc, c, kh, kw]. */
+export function withoutGroups(places: Int32Array, s: ConvShape): void {
+  if (s.groups === 1) return;
+  const [depth, area] = [s.inChannels / s.groups, s.kernelHeight * s.kernelWidth];
+  const perGroup = s.outChannels / s.groups;
+  places.forEach((at, i) => {
+    const row = Math.floor(at / (depth * area));
+    const before = row * (s.inChannels - depth) + Math.floor(row / perGroup) * depth;
+    places[i] = at + before * area;
+  });
 }
 
 /** An offset is one of a channel and one of a place in the kernel, -1 where the pass has no tap. */

@@ -6,7 +6,7 @@
  */
 import { expect } from '../errors';
 import type { Engine } from '../runtime/engine';
-import { empty, filled, scattered, type Tensor } from './tensor';
+import { empty, filled, type Tensor } from './tensor';
 
 /** Gradient with respect to one input, given the gradient `g` of the output. */
 export type Pullback = (g: Tensor) => Tensor;
@@ -44,8 +44,8 @@ export function record(
   return output;
 }
 
-/** Whether operations are noted now. */
-export const isRecording = (engine: Engine): boolean => (tapes.get(engine)?.length ?? 0) > 0;
+/** The tape that notes operations now, as an object to compare; none where none is open. */
+export const openTape = (engine: Engine): object | undefined => tapes.get(engine)?.at(-1);
 
 /**
  * The value of `fn` and the gradients of its (one-element) loss with respect to `wanted`, in that
@@ -89,9 +89,6 @@ function pull(engine: Engine, tape: Tape, loss: Tensor, wanted: readonly Tensor[
 
 /** a + b of one shape; operations are above this file, so it calls the kernel itself. */
 function total(a: Tensor, b: Tensor): Tensor {
-  const [few, other] = [a.few, b.few];
-  if (few && few.mask === other?.mask)
-    return scattered(a.engine, a.shape, { ...few, values: total(few.values, other.values) });
   const y = empty(a.engine, a.shape);
   a.engine.run('lincomb', a.size, 1, a.ptr, 1, b.ptr, y.ptr);
   return y;

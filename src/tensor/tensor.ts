@@ -10,13 +10,6 @@ import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { type Shape, sizeOf } from './shape';
 
-/** A tensor that is 0 but where `mask` is not: its values there, and where they lie, ascending (i32). */
-export interface Few {
-  readonly mask: Tensor;
-  readonly at: Ptr;
-  readonly values: Tensor;
-}
-
 export class Tensor {
   readonly engine: Engine;
   readonly shape: Shape;
@@ -25,21 +18,15 @@ export class Tensor {
   readonly epoch: number;
   readonly #ptr: Ptr;
   #freed = false;
-  #few: Few | undefined;
+  #frozen = false;
 
   /** @internal Use `input`, `keep` or an operation. */
-  constructor(engine: Engine, shape: Shape, ptr: Ptr, epoch: number, few?: Few) {
+  constructor(engine: Engine, shape: Shape, ptr: Ptr, epoch: number) {
     this.engine = engine;
     this.shape = shape;
     this.size = sizeOf(shape);
     this.epoch = epoch;
     this.#ptr = ptr;
-    this.#few = few;
-  }
-
-  /** What `scattered` was given, as long as nobody asked for the elements. */
-  get few(): Few | undefined {
-    return this.#few;
   }
 
   get kept(): boolean {
@@ -54,14 +41,7 @@ export class Tensor {
           this.#freed ? 'that was freed' : `of step ${this.epoch}, which has ended`
         }. Return it from step() or keep() it.`,
       );
-    if (this.#few) this.#scatter(this.#few);
     return this.#ptr;
-  }
-
-  #scatter({ at, values }: Few): void {
-    this.#few = undefined;
-    this.engine.run('fill', this.size, 0, this.#ptr);
-    this.engine.run('add_rows', values.size, 1, values.ptr, at, this.#ptr);
   }
 
   /** A copy of the elements. */
@@ -69,8 +49,20 @@ export class Tensor {
     return this.engine.memory.f32(this.ptr, this.size).slice();
   }
 
+  /** Refuses writes from now on: others rely on the elements as they are. */
+  freeze(): void {
+    this.#frozen = true;
+  }
+
+  /** Throws where the tensor is frozen. */
+  checkWritable(who: string): void {
+    const hint = 'Change the model it was made from, and freeze that one again.';
+    expect(!this.#frozen, who, 'a tensor that may change', 'one of a frozen model', hint);
+  }
+
   /** Overwrites the elements in place (kept tensors and fresh inputs). */
   write(values: ArrayLike<number>): void {
+    this.checkWritable('tensor.write');
     expect(values.length === this.size, 'tensor.write', `${this.size} values`, values.length);
     this.engine.memory.f32(this.ptr, this.size).set(values);
   }
@@ -87,15 +79,6 @@ export class Tensor {
 export function empty(engine: Engine, shape: Shape): Tensor {
   const ptr = engine.arena.alloc(4 * sizeOf(shape));
   return new Tensor(engine, shape, ptr, engine.arena.epoch!);
-}
-
-/**
- * A tensor of the current step with few elements that are not 0, written when they are asked for:
- * what lies at `few.at` must stay until the step ends (`dropSupport`).
- */
-export function scattered(engine: Engine, shape: Shape, few: Few): Tensor {
-  const ptr = engine.arena.alloc(4 * sizeOf(shape));
-  return new Tensor(engine, shape, ptr, engine.arena.epoch!, few);
 }
 
 /** A tensor of the current step with the given elements, row-major. */
@@ -142,6 +125,7 @@ export function keep(engine: Engine, shape: Shape, values?: ArrayLike<number>): 
 
 /** Copies elements between two tensors of one size. */
 export function assign(target: Tensor, source: Tensor): void {
+  target.checkWritable('assign');
   expect(target.size === source.size, 'assign', `${target.size} elements`, source.size);
   if (target.ptr !== source.ptr) target.engine.run('copy', source.size, source.ptr, target.ptr);
 }

@@ -8,11 +8,13 @@ import { EspalierError, expect } from '../errors';
 import { type Model, trainableNames } from '../nn/model';
 import type { Options } from '../options';
 import type { Engine } from '../runtime/engine';
+import { isSparse } from '../sparse/weight';
 import { STREAMS } from '../tensor/philox';
 import { gradients } from '../tensor/tape';
 import { assign, input, item, step, Tensor } from '../tensor/tensor';
 import type { Objective } from './objective';
 import { type Optimizer, update } from './optimizers';
+import { overPatterns, type Patterns } from './sparse';
 import { type Ties, tieGradients } from './ties';
 
 const ADVICE = 'Lower the learning rate or set gradientClip; the last checkpoint is intact.';
@@ -38,6 +40,8 @@ export interface EpochProgress {
 export interface EpochJob {
   readonly model: Model;
   readonly masks?: ReadonlyMap<string, Tensor> | undefined;
+  /** Of masks: where steps go over the non-zeros (`maskPatterns`). */
+  readonly patterns?: Patterns | undefined;
   /** Weights that move as one. */
   readonly ties?: Ties | undefined;
   readonly optimizer: Optimizer;
@@ -94,21 +98,26 @@ interface StepResult {
  * and throws.
  */
 export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResult {
-  const { model, optimizer, objective, options, seed, epochs, ramp, masks } = job;
+  const { model, optimizer, objective, options, seed, epochs, ramp, masks, patterns } = job;
   const { engine, params } = model;
   const key = { seed: seed + Math.floor(epoch), stream: STREAMS.dropout, index: batch.index };
   return withOtherSums(engine, () => {
     const x = input(engine, batch.images, [batch.labels.length, ...model.graph.network.input]);
     const pass = newPass({ key });
-    const wanted = trainableNames(model.graph).map((name) => params.get(name)!);
+    const view = patterns ? overPatterns(model, patterns) : model;
+    const wanted = trainableNames(model.graph).map((name) => {
+      const weight = view.params.get(name)!;
+      return isSparse(weight) ? weight.values : weight;
+    });
     const { labels, index } = batch;
     const { result, gradients: found } = gradients(engine, wanted, () =>
-      objective.loss({ model, x, labels, index, seed, epoch, epochs, ramp, pass }, options),
+      objective.loss({ model: view, x, labels, index, seed, epoch, epochs, ramp, pass }, options),
     );
     const loss = item(result.loss);
-    const wanting = job.ties ? tieGradients(optimizer.names, found, job.ties) : found;
+    const wanting = job.ties ? tieGradients(optimizer.names, found, job) : found;
     const rate = job.rate(epoch);
-    const moved = Number.isFinite(loss) && update(optimizer, model, wanting, rate, masks);
+    const moved =
+      Number.isFinite(loss) && update(optimizer, model, wanting, rate, { masks, patterns });
     if (!moved) diverged(job, x, { loss, found }, epoch);
     for (const [name, t] of pass.updates) assign(params.get(name)!, t);
     const metrics = Object.entries(result.metrics).map(([name, m]) => [

@@ -5,13 +5,13 @@
 import type * as v from 'valibot';
 import type { Pass } from '../domain/domain';
 import type { Initialiser } from '../nn/init';
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
 import type { OptionsSchema } from '../options';
 import type { Tensor } from '../tensor/tensor';
 
 /** One training batch, inside a step. */
 export interface LossContext {
-  readonly model: Model;
+  readonly model: AnyModel;
   /** [n, ...input] in [0, 1]. */
   readonly x: Tensor;
   readonly labels: Int32Array;
@@ -48,7 +48,7 @@ export interface Objective<S extends OptionsSchema = OptionsSchema> {
 }
 
 export interface HeldOutBatch {
-  readonly model: Model;
+  readonly model: AnyModel;
   readonly images: Float32Array;
   readonly labels: Int32Array;
   readonly index: Int32Array;

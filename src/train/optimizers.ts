@@ -7,9 +7,11 @@ import { paramSpecs } from '../nn/graph';
 import type { Model } from '../nn/model';
 import { trainableNames } from '../nn/model';
 import type { Ptr } from '../runtime/kernels';
+import type { SparsityPattern } from '../sparse/pattern';
 import { affine, mul, sum } from '../tensor/ops/core';
 import { square } from '../tensor/ops/elementwise';
 import { item, keep, type Tensor } from '../tensor/tensor';
+import type { Patterns } from './sparse';
 
 export interface OptimizerOptions {
   readonly optimizer: 'adam' | 'sgd';
@@ -46,6 +48,12 @@ export function freeOptimizer(optimizer: Optimizer): void {
   for (const tensor of optimizer.moments.values()) tensor.free();
 }
 
+/** By parameter: what may move. The gradient of a parameter with a pattern is that of its values. */
+export interface Masking {
+  readonly masks?: ReadonlyMap<string, Tensor> | undefined;
+  readonly patterns?: Patterns | undefined;
+}
+
 /**
  * Moves the parameters against their gradients (in the order of `names`); where the gradients' norm
  * is not finite it changes nothing and returns false.
@@ -55,11 +63,11 @@ export function update(
   model: Model,
   gradients: readonly Tensor[],
   rate: number,
-  masks?: ReadonlyMap<string, Tensor>,
+  { masks, patterns }: Masking = {},
 ): boolean {
   const { options, names, moments } = optimizer;
   const specs = paramSpecs(model.graph);
-  const moves = gradients.map((g, i) => moveOf(g, masks?.get(names[i]!)));
+  const moves = gradients.map((g, i) => moveOf(g, masks?.get(names[i]!), patterns?.get(names[i]!)));
   const norm = Math.sqrt(moves.reduce((total, { g }) => total + item(sum(square(g))), 0));
   if (!Number.isFinite(norm)) return false;
   const limit = options.gradientClip ?? norm;
@@ -93,11 +101,10 @@ interface Move {
 }
 
 /**
- * What is masked is no parameter of the network, so it has no part in the norm. On the support of
- * the mask, weights and moments elsewhere are 0 and stay so.
+ * What is masked is no parameter of the network, so it has no part in the norm. Outside of a pattern
+ * weights and moments are 0 and stay so.
  */
-function moveOf(g: Tensor, mask: Tensor | undefined): Move {
-  const { few } = g;
-  if (mask && few?.mask === mask) return { g: few.values, mask: 0, at: few.at };
+function moveOf(g: Tensor, mask: Tensor | undefined, pattern: SparsityPattern | undefined): Move {
+  if (pattern) return { g, mask: 0, at: pattern.at };
   return mask ? { g: mul(g, mask), mask: mask.ptr, at: 0 } : { g, mask: 0, at: 0 };
 }

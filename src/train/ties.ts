@@ -9,6 +9,7 @@
  */
 import type { Model } from '../nn/model';
 import { input, type Tensor } from '../tensor/tensor';
+import type { Patterns } from './sparse';
 
 /** By parameter: the number of each weight's cluster; weights of cluster 0 are alone and stay. */
 export type Ties = ReadonlyMap<string, Uint16Array>;
@@ -29,14 +30,19 @@ export function tiesOf(model: Model, names: Iterable<string>): Ties {
   );
 }
 
-/** Gradients (in the order of `names`) in which tied weights have their mean, those alone 0. */
+/** Gradients (in the order of `names`, or of a pattern's values) in which tied weights have their mean, those alone 0. */
 export function tieGradients(
   names: readonly string[],
   gradients: readonly Tensor[],
-  ties: Ties,
+  {
+    ties,
+    patterns,
+  }: { readonly ties?: Ties | undefined; readonly patterns?: Patterns | undefined },
 ): Tensor[] {
   return gradients.map((g, i) => {
-    const clusters = ties.get(names[i]!);
+    const all = ties?.get(names[i]!);
+    const pattern = patterns?.get(names[i]!);
+    const clusters = all && pattern ? Uint16Array.from(pattern.places(), (at) => all[at]!) : all;
     return clusters ? input(g.engine, clusterMeans(g.read(), clusters), g.shape) : g;
   });
 }

@@ -9,8 +9,7 @@ import { propagate } from '../domain/domain';
 import { type Box, interval, OUTWARD, refusal } from '../domain/interval';
 import { gamma, roundUp, tiny, U } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
-import type { AffineLayer } from '../nn/layer';
-import { type Model, nodeParams } from '../nn/model';
+import { type AnyModel, operatorOf } from '../nn/model';
 import { lastBox } from '../plan/margins';
 import { add, affine, reshape, sub } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
@@ -32,9 +31,9 @@ export interface Boxes {
 export interface RowBounds {
   readonly name: string;
   /** Boxes whose bounds are computed together. */
-  batch(model: Model, rows: OutputRows): number;
+  batch(model: AnyModel, rows: OutputRows): number;
   /** Lower bounds of rows . y over each box, [count, rows]. */
-  lower(model: Model, boxes: Boxes, rows: OutputRows): Float64Array;
+  lower(model: AnyModel, boxes: Boxes, rows: OutputRows): Float64Array;
 }
 
 /** Numbers of the largest layer over one batch. */
@@ -54,40 +53,34 @@ export const intervalRows: RowBounds = {
       const box = { lo: input(engine, boxes.lo, shape), hi: input(engine, boxes.hi, shape) };
       const last = graph.nodes.at(-1)!;
       const { layer } = last;
-      if (layer.role === 'affine' && !layer.effective && !rows.rest)
-        return mergedRows(model, last, layer, box, rows);
+      if (layer.role === 'affine' && !layer.derive && !rows.rest)
+        return mergedRows(model, last, box, rows);
       const out = propagate(graph, model.params, interval({ sound: true }), box);
       return rowsOfEnds(out.lo.read(), out.hi.read(), boxes.count, rows);
     }),
 };
 
 /** The rows times the last layer's matrix, over the box in front of it. */
-function mergedRows(
-  model: Model,
-  last: GraphNode,
-  layer: AffineLayer,
-  box: Box,
-  rows: OutputRows,
-): Float64Array {
+function mergedRows(model: AnyModel, last: GraphNode, box: Box, rows: OutputRows): Float64Array {
   const at = lastBox(model, box, { sound: true });
   const { engine, params } = model;
   const n = at.lo.shape[0]!;
-  const [p, shape] = [nodeParams(last, params), last.inputShapes[0]!];
+  const [operator, shape] = [operatorOf(last, params), last.inputShapes[0]!];
   const size = sizeOf(shape);
   const c = input(engine, rows.matrix, [rows.count, rows.outputs]);
   const shaped = reshape(c, [rows.count, ...last.shape]);
-  const w = reshape(layer.transpose(shaped, p, last.options, shape), [rows.count, size]);
+  const w = reshape(operator.transpose(shaped), [rows.count, size]);
   const zero = filled(engine, [1, ...shape], 0);
-  const bias = reshape(layer.apply(zero, p, last.options), [1, rows.outputs]);
+  const bias = reshape(operator.apply(zero), [1, rows.outputs]);
   const shift = reshape(matmul(c, bias, { tb: true }), [rows.count]);
   const [centre, radius] = toCentre(at.lo, at.hi, OUTWARD);
   const [c2, r2] = [reshape(centre, [n, size]), reshape(radius, [n, size])];
   const all = sub(matmul(c2, w, { tb: true, bias: shift }), matmul(r2, abs(w), { tb: true }));
   // Sizes of all terms behind a row: |C| (|W| (|c| + r) + |b|), over which every rounding is a share.
   const reach = reshape(add(abs(c2), r2), [n, ...shape]);
-  const sizes = reshape(layer.applyAbs(reach, p, last.options), [n, rows.outputs]);
+  const sizes = reshape(operator.applyAbs(reach), [n, rows.outputs]);
   const total = matmul(add(sizes, abs(bias)), abs(c), { tb: true });
-  const terms = layer.terms(shape, last.options) + rows.outputs + 8;
+  const terms = operator.accumulationLength + rows.outputs + 8;
   const error = affine(total, roundUp(8 * (gamma(terms) + 4 * U)), tiny(8 * terms * rows.outputs));
   const lower = toEnds(all, add(error, refusal(total)), OUTWARD)[0].read();
   return lessUnderflow(lower, reach.read(), rows, terms);

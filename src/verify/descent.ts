@@ -6,7 +6,7 @@
  * `rows . y - rhs`; the gradient is that of the worst row, or of all rows that are not yet satisfied.
  */
 import { logits } from '../domain/classifier';
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
 import { mul, reshape, sum } from '../tensor/ops/core';
 import { matmul } from '../tensor/ops/product';
 import { gradients } from '../tensor/tape';
@@ -29,14 +29,14 @@ export interface Descent {
 /** Which rows of its disjunct pull a point: the worst one, or every one above its right side. */
 export type Pull = 'worst' | 'all';
 
-export function outputsAt(model: Model, x: Float32Array, count: number): Float32Array {
+export function outputsAt(model: AnyModel, x: Float32Array, count: number): Float32Array {
   return step(model.engine, () =>
     logits(model, input(model.engine, x, [count, ...model.graph.network.input])).read(),
   );
 }
 
 export function descend(
-  model: Model,
+  model: AnyModel,
   { x, disjunct }: Points,
   rows: OutputRows,
   pull: Pull,

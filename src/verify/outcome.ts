@@ -4,7 +4,7 @@
  */
 
 import { isOutOfMemory } from '../errors';
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
 import type { Spent } from './budget';
 import { outputsAt } from './descent';
 import { outOfMemory } from './memory';
@@ -12,8 +12,8 @@ import { inOtherBinary, type OtherRun, type Rows, replay } from './replay';
 import { clampTo, inside, type Specification, slackOf } from './specification';
 
 /** A network in canonical form, with the one it was made of where that is another. */
-export interface Subject extends Model {
-  readonly original?: Model;
+export interface Subject extends AnyModel {
+  readonly original?: AnyModel;
   /** What one witness was run again with, for others of the same weights. */
   readonly rows?: Rows;
   /** Told of a point that is unsafe in one run and not in another. */
@@ -84,7 +84,7 @@ export function confirm(
 /** The witness at x, if every run of `one` finds it unsafe; the cheap runs first. */
 function runAgain(
   model: Subject,
-  one: Model,
+  one: AnyModel,
   { unsafe }: Specification,
   x: Float64Array,
 ): Witness | undefined {

@@ -11,9 +11,11 @@
  */
 import { type Domain, propagate, type With } from '../domain/domain';
 import type { GraphNode } from '../nn/graph';
-import type { AffineLayer, Params } from '../nn/layer';
-import { freeModel, type Model } from '../nn/model';
+import type { AffineLayer } from '../nn/layer';
+import { type AnyModel, freeModel } from '../nn/model';
+import type { LinearOperator } from '../nn/operator';
 import { type Binary, type Engine, otherBinary } from '../runtime/engine';
+import { readEntries } from '../sparse/weight';
 import { sizeOf } from '../tensor/shape';
 import { filled, input, keep, step, type Tensor } from '../tensor/tensor';
 import { outputsAt } from './descent';
@@ -45,7 +47,7 @@ interface RowBlock {
 export const newRows = (room = 64 * 2 ** 20): Rows => ({ of: new Map(), room });
 
 /** The output at one input, both flat. */
-export function replay(model: Model, x: Float64Array, rows: Rows = newRows(0)): Float64Array {
+export function replay(model: AnyModel, x: Float64Array, rows: Rows = newRows(0)): Float64Array {
   const { engine, graph, params } = model;
   const domain: Domain<Float64Array> = {
     affine: (node, p, at) => affine(engine, node, p, at, rows),
@@ -62,7 +64,7 @@ export interface OtherRun {
 
 /** The float32 outputs at one input by the binary that the model's engine does not run, if there is one. */
 export function inOtherBinary(
-  { engine, graph, params }: Model,
+  { engine, graph, params }: AnyModel,
   x: Float32Array,
 ): OtherRun | undefined {
   const other = otherBinary(engine);
@@ -70,7 +72,7 @@ export function inOtherBinary(
   const copies = new Map<string, Tensor>();
   const copy = { engine: other, graph, params: copies };
   try {
-    for (const [name, t] of params) copies.set(name, keep(other, t.shape, t.read()));
+    for (const [name, t] of params) copies.set(name, keep(other, t.shape, readEntries(t)));
     return { binary: other.binary, y: outputsAt(copy, x, 1) };
   } finally {
     freeModel(copy);
@@ -80,16 +82,16 @@ export function inOtherBinary(
 function affine(
   engine: Engine,
   node: With<AffineLayer>,
-  p: Params,
+  w: LinearOperator,
   x: Float64Array,
   rows: Rows,
 ): Float64Array {
   const kept = rows.of.get(node);
-  const bias = kept?.bias ?? biasOf(engine, node, p);
+  const bias = kept?.bias ?? biasOf(engine, node, w);
   const y = Float64Array.from(bias);
   const blocks: RowBlock[] = [];
   let { room } = rows;
-  for (const block of kept?.blocks ?? blocksOf(engine, node, p)) {
+  for (const block of kept?.blocks ?? blocksOf(engine, node, w)) {
     addTimes(y, block, x);
     room -= 8 * block.weights.length;
     if (room >= 0) blocks.push(block);
@@ -104,12 +106,15 @@ function affine(
 
 const biasOf = (
   engine: Engine,
-  { layer, options, inputShapes }: With<AffineLayer>,
-  p: Params,
-): Float32Array =>
-  step(engine, () => layer.apply(filled(engine, [1, ...inputShapes[0]!], 0), p, options).read());
+  { inputShapes }: With<AffineLayer>,
+  w: LinearOperator,
+): Float32Array => step(engine, () => w.apply(filled(engine, [1, ...inputShapes[0]!], 0)).read());
 
-function* blocksOf(engine: Engine, node: With<AffineLayer>, p: Params): Generator<RowBlock> {
+function* blocksOf(
+  engine: Engine,
+  node: With<AffineLayer>,
+  w: LinearOperator,
+): Generator<RowBlock> {
   const inputShape = node.inputShapes[0]!;
   const [inputs, outputs] = [sizeOf(inputShape), sizeOf(node.shape)];
   const block = Math.max(1, Math.floor(BLOCK / Math.max(inputs, outputs)));
@@ -119,7 +124,7 @@ function* blocksOf(engine: Engine, node: With<AffineLayer>, p: Params): Generato
       const units = new Float32Array(count * outputs);
       for (let i = 0; i < count; i++) units[i * outputs + from + i] = 1;
       const g = input(engine, units, [count, ...node.shape]);
-      return node.layer.transpose(g, p, node.options, inputShape).read();
+      return w.transpose(g).read();
     });
     const places = new Int32Array(dense.length);
     const start = new Int32Array(count + 1);

@@ -7,7 +7,7 @@ import type { Rows } from '../bounds/backward';
 import { type Hidden, hiddenBounds, type LinearOptions, lowerBounds } from '../bounds/linear';
 import type { InputSet } from '../domain/balls';
 import type { Graph } from '../nn/graph';
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
 import { sizeOf } from '../tensor/shape';
 import { input, step } from '../tensor/tensor';
 import { type Boxes, lessRest, type RowBounds } from './bounds';
@@ -55,7 +55,7 @@ const batchOf = (graph: Graph, most: number): number =>
   Math.max(1, Math.min(most, Math.floor(MEMORY / sampleBytes(graph))));
 
 /** The rows for each of `count` boxes. */
-function rowsOf({ engine, graph }: Model, count: number, rows: OutputRows): Rows {
+function rowsOf({ engine, graph }: AnyModel, count: number, rows: OutputRows): Rows {
   const values = new Float32Array(count * rows.matrix.length);
   for (let i = 0; i < count; i++) values.set(rows.matrix, i * rows.matrix.length);
   const at = new Int32Array(count * rows.count).map((_, r) => Math.floor(r / rows.count));
@@ -68,7 +68,7 @@ function complete(scene: Hidden, lower: Float64Array, rows: OutputRows): Float64
   return lessRest(lower, out.lo.read(), out.hi.read(), rows);
 }
 
-function setOf({ engine, graph }: Model, { count, lo, hi, ball }: Boxes): InputSet {
+function setOf({ engine, graph }: AnyModel, { count, lo, hi, ball }: Boxes): InputSet {
   const shape = [count, ...graph.network.input];
   const box = { lo: input(engine, lo, shape), hi: input(engine, hi, shape) };
   if (!ball) return { box };

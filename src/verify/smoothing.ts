@@ -12,7 +12,7 @@
  */
 import { predict } from '../domain/classifier';
 import { expect } from '../errors';
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
 import { lowerConfidence, normalQuantile } from '../statistics';
 import { add } from '../tensor/ops/core';
 import { normal } from '../tensor/ops/random';
@@ -49,7 +49,7 @@ export interface Smoothed {
 
 /** The chosen class and its certified radius for one image, `index` being its position in the data. */
 export function smooth(
-  model: Model,
+  model: AnyModel,
   image: Float32Array,
   index: number,
   options: SmoothingOptions,
@@ -108,7 +108,7 @@ export function stages(n: number, alpha: number, early: boolean): Stage[] {
 
 /** How often each class is given to the draws [from, to) of an image. */
 function count(
-  model: Model,
+  model: AnyModel,
   image: Float32Array,
   index: number,
   from: number,

@@ -6,7 +6,7 @@
  * fourth halving takes the axis that is widest in relation to the first box, so no axis is starved.
  * Halves share the float32 number in the middle, so they cover their parent exactly.
  */
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
 import type { RowBounds } from './bounds';
 import type { Budget } from './budget';
 import { firstConfirmed } from './counterexample';
@@ -103,7 +103,7 @@ function reasonToStop(
 }
 
 function boundPieces(
-  model: Model,
+  model: AnyModel,
   rows: OutputRows,
   pieces: readonly Piece[],
   { bounds, ball }: { readonly bounds: RowBounds; readonly ball: CutBall | undefined },

@@ -1,7 +1,7 @@
 /** What a verifier is and says. It never throws on hard inputs. */
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
-import type { Model } from '../nn/model';
+import type { AnyModel } from '../nn/model';
 import type { OptionsSchema } from '../options';
 import type { Tensor } from '../tensor/tensor';
 
@@ -14,7 +14,7 @@ export type Verdict =
 /** Samples and the question: is the label the network's answer all over the ball? */
 export interface VerifyJob {
   /** In canonical form (`lower`). */
-  readonly model: Model;
+  readonly model: AnyModel;
   /** [n, ...input] in [0, 1], row-major. */
   readonly images: Float32Array;
   readonly labels: Int32Array;
@@ -25,7 +25,7 @@ export interface VerifyJob {
 /** Samples of a step(), for methods that work by bounds. */
 export interface Batch {
   /** In canonical form (`lower`). */
-  readonly model: Model;
+  readonly model: AnyModel;
   /** [n, ...input] in [0, 1]. */
   readonly x: Tensor;
   readonly labels: Int32Array;
@@ -56,7 +56,7 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
   /** Of the balls it speaks of; L-infinity where absent. */
   norm?(o: v.InferOutput<S>): Norm;
   /** Of methods that go by batches: how large those are of so many images, and what they take. */
-  memoryFor?(model: Model, images: number, o: v.InferOutput<S>): MemoryEstimate;
+  memoryFor?(model: AnyModel, images: number, o: v.InferOutput<S>): MemoryEstimate;
   /** One verdict a sample; `margin` is the least proven lower bound of z_y - z_j. */
   verify(job: VerifyJob, o: v.InferOutput<S>): Verdict[];
   /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */

@@ -12,7 +12,7 @@ import { compactFile } from '../../src/io/compact-write';
 import { compile, type Graph, type Network } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
 import { freeModel, type Model } from '../../src/nn/model';
-import { supportZeros } from '../../src/nn/support';
+import { freezeSparsity } from '../../src/nn/support';
 import { compileIntervalPlan } from '../../src/plan/interval-plan';
 import { compilePlan, type Plan } from '../../src/plan/plan';
 import { compileSparsePlan } from '../../src/plan/sparse-plan';
@@ -56,7 +56,7 @@ export async function differences(engine: Engine, run: Execution): Promise<strin
   const weights = sparsified(randomWeights(graph, random), run.sparsity, random);
   const images = random.array([run.batch, ...run.network.input], 0, 1);
   const model = modelOf(engine, run.network, weights);
-  const canonical = supportZeros(lower(model));
+  const canonical = freezeSparsity(lower(model));
   try {
     const found = [
       ...values(model, canonical, images),

@@ -6,7 +6,7 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { propagate } from '../../src/domain/domain';
 import { type Box, ball, interval, intervalMargins, lastAffine } from '../../src/domain/interval';
-import { supportZeros } from '../../src/nn/freeze';
+import { freezeSparsity } from '../../src/nn/freeze';
 import { compile, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
@@ -197,7 +197,7 @@ describe('plans of interval bounds', () => {
 
   it('refuse what could overflow, and leave it to the layers', () => {
     const dense = thin(createModel(engine, buildNetwork('cnn-small', {}, [1, 28, 28], 10)), 0.9, 1);
-    const sparse = supportZeros(lower(dense));
+    const sparse = freezeSparsity(lower(dense));
     const x = images(dense, 20);
     const wild = x.slice();
     wild.fill(Number.NaN, 784 * 3, 784 * 3 + 1);
@@ -230,8 +230,8 @@ describe('plans of interval bounds', () => {
     const model = createModel(engine, buildNetwork('cnn-small', {}, [1, 28, 28], 10));
     const x = images(model, 21);
     const pruned = thin(lower(model), 0.95, 2);
-    const kept = supportZeros(thin(lower(model), 0.95, 2));
-    const full = supportZeros(lower(model));
+    const kept = freezeSparsity(thin(lower(model), 0.95, 2));
+    const full = freezeSparsity(lower(model));
     for (const eps of [0, 0.05]) {
       const want = margins(pruned, x, eps);
       const before = engine.memory.usedBytes;
@@ -249,7 +249,7 @@ describe('plans of interval bounds', () => {
   });
 
   it('bound each sample by itself, bit for bit', () => {
-    const model = supportZeros(
+    const model = freezeSparsity(
       thin(createModel(engine, buildNetwork('cnn-small', {}, [1, 28, 28], 10)), 0.9, 3),
     );
     const x = images(model, 19);
@@ -287,7 +287,7 @@ describe('plans of interval bounds', () => {
     // At this share a product over its zeros pays for 16 lanes and not for one.
     const second = model.params.get('dense2.weight')!;
     second.write(second.read().map((v, i) => (i % 5 < 2 ? v : 0)));
-    return supportZeros(model);
+    return freezeSparsity(model);
   };
 
   it('take forms that do not depend on the lanes, in mixed networks', () => {

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataSet } from '../../src/data/types';
 import { logits } from '../../src/domain/classifier';
-import { supportZeros } from '../../src/nn/freeze';
+import { freezeSparsity } from '../../src/nn/freeze';
 import { lower } from '../../src/nn/lower';
 import { freeModel, type Model, prunableNames } from '../../src/nn/model';
 import { parseOptions } from '../../src/options';
@@ -55,7 +55,7 @@ describe.each(binaries())('%s', (binary) => {
     engine = await load({ threads: 1, binary });
     model = prunedToy(engine);
     dense = lower(model);
-    sparse = supportZeros(lower(model));
+    sparse = freezeSparsity(lower(model));
   });
   afterAll(() => engine.close());
 
@@ -131,7 +131,7 @@ describe.each(binaries())('%s', (binary) => {
         const bad = lower(model);
         const t = bad.params.get('conv2.weight')!;
         t.write(t.read().map((w) => (w === 0 ? w : value)));
-        const verdicts = entry.verify({ model: supportZeros(bad), ...batch }, options);
+        const verdicts = entry.verify({ model: freezeSparsity(bad), ...batch }, options);
         expect(verdicts.map((v) => v.verdict)).toEqual(new Array(COUNT).fill('unknown'));
         freeModel(bad);
       }

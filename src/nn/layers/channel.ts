@@ -6,37 +6,24 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { real } from '../../options';
-import { add, affine, div, mul, reshape, sub } from '../../tensor/ops/core';
-import { abs, reciprocal, sqrt, square } from '../../tensor/ops/elementwise';
+import { add, affine, div, mul, sub } from '../../tensor/ops/core';
+import { reciprocal, sqrt, square } from '../../tensor/ops/elementwise';
 import { channelSum } from '../../tensor/ops/product';
 import { type Shape, sizeOf } from '../../tensor/shape';
 import type { Tensor } from '../../tensor/tensor';
-import { type AffineLayer, affineLayer, type ParamSpec, type Params } from '../layer';
+import { type AffineLayer, affineLayer, type ParamSpec, type TensorParams } from '../layer';
+import type { Params } from '../operator';
+import { DiagonalOperator, perChannel } from '../operators/diagonal';
 
 const same = ([input]: readonly Shape[]): Shape => input!;
 
-/** One number a channel as [c, 1, ..., 1], one a value as the sample: ready to meet a batch. */
-const perChannel = (t: Tensor, like: Tensor): Tensor => {
-  const [, channels, ...rest] = like.shape;
-  return reshape(t, [channels!, ...(t.size === channels ? rest.map(() => 1) : rest)]);
-};
-
-/** y = scale x + shift, with the two given by `effective` or stored. */
+/** y = scale x + shift a channel, with the two derived or stored. */
 const channelwise = {
   role: 'affine',
   shape: same,
   flow: () => ({ way: 'pass' }),
   macs: sizeOf,
-  apply: (x: Tensor, p: Params) => add(mul(x, perChannel(p.scale!, x)), perChannel(p.shift!, x)),
-  applyAbs(r: Tensor, p: Params, _: unknown, extra?: Tensor) {
-    const y = mul(r, perChannel(abs(p.scale!), r));
-    return extra ? add(y, perChannel(extra, r)) : y;
-  },
-  transpose: (g: Tensor, p: Params) => mul(g, perChannel(p.scale!, g)),
-  bias: (p: Params) => p.shift,
-  terms: () => 2,
-  backTerms: () => 1,
-  channelwise: true,
+  operator: (p: Params) => new DiagonalOperator(p, true),
 } as const satisfies Partial<AffineLayer>;
 
 const vector = (size: number, init: number | readonly number[], trainable: boolean): ParamSpec =>
@@ -69,7 +56,7 @@ export const elementwise = affineLayer({
   about: 'one scale and shift a value',
   options: v.strictObject({}),
   flow: () => ({ way: 'fixed' }),
-  channelwise: false,
+  operator: (p) => new DiagonalOperator(p, false),
   params: ([input]) => ({ scale: numbers(input!, 1, true), shift: numbers(input!, 0, true) }),
 });
 
@@ -89,7 +76,7 @@ export const batchNorm = affineLayer({
       variance: vector(c, 1, false),
     };
   },
-  effective(p, o, batch) {
+  derive(p, o, batch) {
     if (!batch) return { params: fold(p, p.mean!, p.variance!, o.epsilon) };
     const { x } = batch;
     const count = x.size / x.shape[1]!;
@@ -108,7 +95,7 @@ export const batchNorm = affineLayer({
   },
 });
 
-function fold(p: Params, mean: Tensor, variance: Tensor, epsilon: number): Params {
+function fold(p: TensorParams, mean: Tensor, variance: Tensor, epsilon: number): TensorParams {
   const factor = mul(p.weight!, reciprocal(sqrt(affine(variance, 1, epsilon))));
   return { scale: factor, shift: sub(p.bias!, mul(mean, factor)) };
 }
@@ -127,7 +114,7 @@ export const normalise = affineLayer({
     mean: vector(o.mean.length, o.mean, false),
     std: vector(o.std.length, o.std, false),
   }),
-  effective(p) {
+  derive(p) {
     const factor = reciprocal(p.std!);
     return { params: { scale: factor, shift: affine(div(p.mean!, p.std!), -1, 0) } };
   },

@@ -2,15 +2,9 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { whole } from '../../options';
-import { supportFor } from '../../sparse/pattern';
-import { supportedProduct, supportedRadius, supportedTranspose } from '../../sparse/product';
-import { mul } from '../../tensor/ops/core';
-import { abs } from '../../tensor/ops/elementwise';
-import { matmul } from '../../tensor/ops/product';
-import { takeRows } from '../../tensor/ops/shape';
-import type { Shape } from '../../tensor/shape';
-import { input } from '../../tensor/tensor';
-import { affineLayer, FOLDED, type ProductSizes } from '../layer';
+import { denseShape } from '../../tensor/convolution';
+import { affineLayer } from '../layer';
+import { ProductOperator } from '../operators/product';
 
 export const dense = affineLayer({
   role: 'affine',
@@ -31,32 +25,5 @@ export const dense = affineLayer({
   },
   flow: () => ({ way: 'make', count: 'units' }),
   macs: (input, output) => input[0]! * output[0]!,
-  apply(x, p) {
-    const support = supportFor(p.weight!, sizesOf(p.weight!), x.shape[0]!);
-    return support
-      ? supportedProduct(x, p.weight!, support, p.bias)
-      : matmul(x, p.weight!, { tb: true, bias: p.bias });
-  },
-  applyAbs(r, p, _, extra) {
-    const support = supportFor(p.weight!, sizesOf(p.weight!), r.shape[0]!);
-    return support
-      ? supportedRadius(r, p.absolute ?? abs(p.weight!), support, extra)
-      : matmul(r, p.absolute ?? abs(p.weight!), { tb: true, bias: extra });
-  },
-  transpose(g, p) {
-    const support = supportFor(p.weight!, sizesOf(p.weight!), g.shape[0]!);
-    return support ? supportedTranspose(g, p.weight!, support) : matmul(g, p.weight!);
-  },
-  bias: (p) => p.bias,
-  rows: ({ index, factor }, p) =>
-    mul(takeRows(p.weight!, index), input(p.weight!.engine, factor, [factor.length, 1])),
-  product: ([features], { units }) => sizesOf({ shape: [units, features!] }),
-  terms: (features, o) => features[0]! + (o.bias ? 1 : 0) + FOLDED,
-  backTerms: (_, o) => o.units,
+  operator: (p, o, [features]) => new ProductOperator(p, denseShape(features!, o.units), o.bias),
 });
-
-/** As a convolution of 1 x 1 planes. */
-function sizesOf({ shape }: { readonly shape: Shape }): ProductSizes {
-  const [units, features] = shape as [number, number];
-  return [features, 1, 1, units, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1];
-}

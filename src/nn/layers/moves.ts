@@ -10,23 +10,25 @@ import { addRows, embed, slice, takeRows, transpose } from '../../tensor/ops/sha
 import { type Shape, sizeOf } from '../../tensor/shape';
 import type { Tensor } from '../../tensor/tensor';
 import { affineLayer } from '../layer';
+import { gather } from '../operators/gather';
 
-const exact = { role: 'affine', terms: () => 0, backTerms: () => 0 } as const;
 const batched = (x: Tensor, sample: Shape): Shape => [x.shape[0]!, ...sample];
 
 export const reshape = affineLayer({
-  ...exact,
+  role: 'affine',
   about: 'the same values, in order, under another shape of the sample: shape',
-  alias: true,
   options: v.strictObject({ shape: v.array(whole(1)) }),
   shape([input], o, who) {
     const fits = o.shape.length > 0 && sizeOf(o.shape) === sizeOf(input!);
     expect(fits, who, `a shape of ${sizeOf(input!)} values`, o.shape);
     return o.shape;
   },
-  apply: (x, _, o) => view(x, batched(x, o.shape)),
-  applyAbs: (r, _, o) => view(r, batched(r, o.shape)),
-  transpose: (g, _p, _o, input) => view(g, batched(g, input)),
+  operator: (_, o, input) =>
+    gather({
+      reshapes: true,
+      forward: (x) => view(x, batched(x, o.shape)),
+      back: (g) => view(g, batched(g, input)),
+    }),
 });
 
 type Order = { readonly order: readonly number[] };
@@ -34,7 +36,7 @@ const reorder = (x: Tensor, { order }: Order): Tensor =>
   transpose(x, [0, ...order.map((axis) => axis + 1)]);
 
 export const permute = affineLayer({
-  ...exact,
+  role: 'affine',
   about: 'axes in another order, axis i of the output being axis order[i]: order',
   options: v.strictObject({ order: v.array(whole(0)) }),
   shape([input], { order }, who) {
@@ -43,9 +45,11 @@ export const permute = affineLayer({
     expect(complete, who, `every axis of [${input}] once`, order);
     return order.map((axis) => input![axis]!);
   },
-  apply: (x, _, o) => reorder(x, o),
-  applyAbs: (r, _, o) => reorder(r, o),
-  transpose: (g, _, o) => reorder(g, { order: o.order.map((_axis, i) => o.order.indexOf(i)) }),
+  operator: (_, o) =>
+    gather({
+      forward: (x) => reorder(x, o),
+      back: (g) => reorder(g, { order: o.order.map((_axis, i) => o.order.indexOf(i)) }),
+    }),
 });
 
 interface Choice {
@@ -67,7 +71,7 @@ const take = (x: Tensor, { axis, indices }: Choice): Tensor =>
   along(x, axis, (flat) => takeRows(flat, indices));
 
 export const select = affineLayer({
-  ...exact,
+  role: 'affine',
   about: 'the given places along one axis, in the given order, repeats allowed: axis, indices',
   options: v.strictObject({ axis: v.optional(whole(0), 0), indices: v.array(whole(0)) }),
   shape([input], { axis, indices }, who) {
@@ -77,11 +81,13 @@ export const select = affineLayer({
     return input!.map((s, i) => (i === axis ? indices.length : s));
   },
   flow: ({ axis }) => ({ way: axis === 0 ? 'fixed' : 'pass' }),
-  backTerms: (_, { indices }) => (new Set(indices).size < indices.length ? indices.length : 0),
-  apply: (x, _, o) => take(x, o),
-  applyAbs: (r, _, o) => take(r, o),
-  transpose: (g, _, o, input) =>
-    along(g, o.axis, (flat) => addRows(flat, o.indices, input[o.axis]!)),
+  operator: (_, o, input) =>
+    gather({
+      forward: (x) => take(x, o),
+      back: (g) => along(g, o.axis, (flat) => addRows(flat, o.indices, input[o.axis]!)),
+      transposeAccumulationLength:
+        new Set(o.indices).size < o.indices.length ? o.indices.length : 0,
+    }),
 });
 
 const worst = (indices: readonly number[]): number | string =>
@@ -112,7 +118,7 @@ const crop = (g: Tensor, { before }: Around, input: Shape): Tensor =>
   );
 
 export const pad = affineLayer({
-  ...exact,
+  role: 'affine',
   about: 'zeros around the sample, counts an axis: before, after',
   options: v.strictObject({ before: v.array(whole(0)), after: v.array(whole(0)) }),
   shape([input], o, who) {
@@ -121,7 +127,6 @@ export const pad = affineLayer({
     return padded(input!, o);
   },
   flow: ({ before, after }) => ({ way: before[0] === 0 && after[0] === 0 ? 'pass' : 'fixed' }),
-  apply: (x, _, o) => surround(x, o),
-  applyAbs: (r, _, o) => surround(r, o),
-  transpose: (g, _, o, input) => crop(g, o, input),
+  operator: (_, o, input) =>
+    gather({ forward: (x) => surround(x, o), back: (g) => crop(g, o, input) }),
 });

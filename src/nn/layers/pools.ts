@@ -7,7 +7,7 @@
  */
 import * as v from 'valibot';
 import { expect } from '../../errors';
-import { add, mul, reshape } from '../../tensor/ops/core';
+import { mul } from '../../tensor/ops/core';
 import {
   avgPool as average,
   avgPoolGrad,
@@ -18,6 +18,7 @@ import {
 import type { Shape } from '../../tensor/shape';
 import { input as constant, type Tensor } from '../../tensor/tensor';
 import { affineLayer, joinLayer, type Picked, type PoolWindow } from '../layer';
+import { gather } from '../operators/gather';
 import { both, fourSides, pair, sides } from './window';
 
 const sizes = {
@@ -119,19 +120,13 @@ export const avgPool = affineLayer({
   shape,
   window: (o) => inside(o, true),
   flow: () => ({ way: 'pass' }),
-  apply: (x, _, o) => mean(x, o),
-  applyAbs(r, _, o, extra) {
-    const y = mean(r, o);
-    return extra ? add(y, reshape(extra, [extra.size, 1, 1])) : y;
-  },
-  transpose: (g, _, o, input) =>
-    avgPoolGrad(uncounted(g, input.slice(1), o), [0, ...input], pooling(o)),
-  terms(_, o) {
+  operator(_, o, input) {
     const [kh, kw] = both(o.kernel);
-    return kh * kw + (o.countPadding ? 1 : 3);
-  },
-  backTerms(_, o) {
-    const [kh, kw] = both(o.kernel);
-    return kh * kw + 4;
+    return gather({
+      forward: (x) => mean(x, o),
+      back: (g) => avgPoolGrad(uncounted(g, input.slice(1), o), [0, ...input], pooling(o)),
+      accumulationLength: kh * kw + (o.countPadding ? 1 : 3),
+      transposeAccumulationLength: kh * kw + 4,
+    });
   },
 });

@@ -6,6 +6,7 @@ import { affine, expand, sumTo } from '../../tensor/ops/core';
 import { type Shape, sizeOf } from '../../tensor/shape';
 import type { Tensor } from '../../tensor/tensor';
 import { affineLayer } from '../layer';
+import { gather } from '../operators/gather';
 
 const options = v.strictObject({
   axes: v.array(whole(0)),
@@ -36,12 +37,14 @@ export const reduce = affineLayer({
   },
   flow: ({ axes }) => ({ way: axes.includes(0) ? 'fixed' : 'pass' }),
   macs: sizeOf,
-  apply: (x, _, o) => total(x, o),
-  applyAbs: (r, _, o) => total(r, o),
-  transpose(g, _, o, input) {
-    const y = expand(g, [g.shape[0]!, ...input]);
-    return o.mean ? affine(y, 1 / count(input, o), 0) : y;
-  },
-  terms: (input, o) => count(input, o) + 2,
-  backTerms: () => 3,
+  operator: (_, o, input) =>
+    gather({
+      forward: (x) => total(x, o),
+      back(g) {
+        const y = expand(g, [g.shape[0]!, ...input]);
+        return o.mean ? affine(y, 1 / count(input, o), 0) : y;
+      },
+      accumulationLength: count(input, o) + 2,
+      transposeAccumulationLength: 3,
+    }),
 });

@@ -8,6 +8,8 @@ import { concat as join, slice } from '../../tensor/ops/shape';
 import { type Shape, sameShape, sizeOf } from '../../tensor/shape';
 import { filled, type Tensor } from '../../tensor/tensor';
 import { affineLayer, joinLayer } from '../layer';
+import { tensorOf } from '../operator';
+import { gather } from '../operators/gather';
 
 const none = v.strictObject({});
 const flat = (x: Tensor): Tensor => reshape(x, [x.shape[0]!, sizeOf(x.shape.slice(1))]);
@@ -15,15 +17,15 @@ const flat = (x: Tensor): Tensor => reshape(x, [x.shape[0]!, sizeOf(x.shape.slic
 export const flatten = affineLayer({
   role: 'affine',
   about: '[c, h, w] as [c * h * w]',
-  alias: true,
   options: none,
   shape: ([input]) => [sizeOf(input!)],
   flow: () => ({ way: 'repeat' }),
-  apply: flat,
-  applyAbs: flat,
-  transpose: (g, _p, _o, input) => reshape(g, [g.shape[0]!, ...input]),
-  terms: () => 0,
-  backTerms: () => 0,
+  operator: (_, __, input) =>
+    gather({
+      reshapes: true,
+      forward: flat,
+      back: (g) => reshape(g, [g.shape[0]!, ...input]),
+    }),
 });
 
 /** Inverted dropout (Srivastava et al. 2014): identity outside of training. */
@@ -33,18 +35,20 @@ export const dropout = affineLayer({
   options: v.strictObject({ rate: v.optional(real(0, 0.99), 0.5) }),
   shape: ([input]) => input!,
   flow: () => ({ way: 'pass' }),
-  apply: (x, p) => (p.keep ? mul(x, p.keep) : x),
-  applyAbs: (r, p) => (p.keep ? mul(r, p.keep) : r),
-  transpose(g, { keep }) {
-    if (!keep) return g;
-    // Rows of one sample stand together, and there may be several.
-    const [n, size] = [keep.shape[0]!, sizeOf(keep.shape.slice(1))];
-    const rows = reshape(g, [n, g.shape[0]! / n, size]);
-    return reshape(mul(rows, reshape(keep, [n, 1, size])), g.shape);
+  operator({ keep }) {
+    if (!keep) return gather({ reshapes: true, forward: (x) => x, back: (g) => g });
+    const kept = tensorOf(keep);
+    return gather({
+      forward: (x) => mul(x, kept),
+      back(g) {
+        // Rows of one sample stand together, and there may be several.
+        const [n, size] = [kept.shape[0]!, sizeOf(kept.shape.slice(1))];
+        const rows = reshape(g, [n, g.shape[0]! / n, size]);
+        return reshape(mul(rows, reshape(kept, [n, 1, size])), g.shape);
+      },
+    });
   },
-  terms: () => 0,
-  backTerms: () => 0,
-  effective(_, o, batch) {
+  derive(_, o, batch) {
     if (!batch || o.rate === 0) return { params: {} };
     const { x, key } = batch;
     const u = uniform(x.engine, x.shape, key);

@@ -5,7 +5,16 @@
 import { expect } from '../../errors';
 import { gatheredCost, linesCost, transformCost, winogradCost } from '../../runtime/costs';
 import type { Engine } from '../../runtime/engine';
-import { PANEL, type Ptr } from '../../runtime/kernels';
+import { type ConvGeometry, PANEL, type Ptr } from '../../runtime/kernels';
+import {
+  type ConvOptions,
+  type ConvShape,
+  convShape,
+  geometryOf,
+  inputOf,
+  outputOf,
+  weightShapeOf,
+} from '../convolution';
 import { type Shape, sameShape, sizeOf } from '../shape';
 import { record } from '../tape';
 import { empty, filled, type Tensor } from '../tensor';
@@ -40,50 +49,47 @@ export function matmul(a: Tensor, b: Tensor, { ta, tb, bias }: ProductOptions = 
   ]);
 }
 
-/** Stride, padding (bottom and right follow from the output size) and dilation of a convolution. */
-export interface ConvOptions {
-  readonly stride: readonly [number, number];
-  /** top, left, bottom, right */
-  readonly pad: readonly [number, number, number, number];
-  readonly dilation: readonly [number, number];
-}
-
-/** [h, w] of the output for an input plane and kernel of the given sizes. */
-export function convSize(
-  [h, w]: readonly [number, number],
-  [kh, kw]: readonly [number, number],
-  { stride, pad, dilation }: ConvOptions,
-): [number, number] {
-  return [
-    Math.floor((h + pad[0] + pad[2] - dilation[0] * (kh - 1) - 1) / stride[0]) + 1,
-    Math.floor((w + pad[1] + pad[3] - dilation[1] * (kw - 1) - 1) / stride[1]) + 1,
-  ];
-}
-
-/** x [n, c, h, w], w [oc, c, kh, kw] (+ bias [oc]) -> [n, oc, oh, ow]. */
+/** x [n, c, h, w], w [oc, c / groups, kh, kw] (+ bias [oc]) -> [n, oc, oh, ow]. */
 export function conv2d(x: Tensor, w: Tensor, o: ConvOptions, bias?: Tensor): Tensor {
-  const g = geometry(x.shape, w.shape, o);
-  if (bias) expect(bias.size === g[4], 'conv2d', `a bias [${g[4]}]`, `[${bias.shape}]`);
-  const y = empty(x.engine, [g[0], g[4], g[13], g[14]]);
-  runForward(x.engine, g, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr);
+  return convolution(x, w, convShape(x.shape.slice(1), w.shape, o), bias);
+}
+
+/** The same of a given shape. */
+export function convolution(x: Tensor, w: Tensor, s: ConvShape, bias?: Tensor): Tensor {
+  check(x, inputOf(s), w, s);
+  if (bias) expect(bias.size === s.outChannels, 'conv2d', `a bias [${s.outChannels}]`, bias.shape);
+  const batch = x.shape[0]!;
+  const y = empty(x.engine, [batch, ...outputOf(s)]);
+  runForward(x.engine, s, batch, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr);
   return record(y, bias ? [x, w, bias] : [x, w], [
-    (dy) => conv2dInputGrad(dy, w, x.shape, o),
-    (dy) => conv2dWeightGrad(x, dy, w.shape, o),
+    (dy) => convolutionInputGrad(dy, w, s),
+    (dy) => convolutionWeightGrad(x, dy, s),
     (dy) => channelSum(dy),
   ]);
 }
 
 /** By the kernel that takes least time; `lines` has the same bits as `conv2d`. */
-function runForward(engine: Engine, g: Geometry, x: Ptr, w: Ptr, bias: Ptr, y: Ptr): void {
+function runForward(
+  ...[engine, s, batch, x, w, bias, y]: readonly [
+    ...[engine: Engine, s: ConvShape, batch: number, x: Ptr, w: Ptr, bias: Ptr, y: Ptr],
+  ]
+): void {
+  const g = geometryOf(s, batch);
   const [, c, , , , k] = g;
-  if (engine.otherSums && winogradPays(g))
+  if (s.groups > 1) engine.run('conv2d_grouped', ...g, s.groups, x, w, bias, y, 0);
+  else if (engine.otherSums && winogradPays(g))
     runWinograd(engine, g, [w, c * k * k, k * k, 0], [x, bias, y]);
   else if (linesCost(...g) < gatheredCost(...g)) engine.run('conv2d_lines', ...g, x, w, bias, y, 0);
   else engine.run('conv2d', ...g, x, w, bias, y, 0);
 }
 
 /** With stride 1 it is a convolution with the kernels turned around. */
-function runInputGrad(engine: Engine, g: Geometry, dy: Ptr, w: Ptr, dx: Ptr): void {
+function runInputGrad(engine: Engine, s: ConvShape, batch: number, dy: Ptr, w: Ptr, dx: Ptr): void {
+  const g = geometryOf(s, batch);
+  if (s.groups > 1) {
+    engine.run('conv2d_grouped_input_grad', ...g, s.groups, dy, w, dx);
+    return;
+  }
   const [n, c, h, width, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow] = g;
   const pad = [(kh - 1) * dh - pt, (kw - 1) * dw - pl] as const;
   const turned = [
@@ -94,6 +100,8 @@ function runInputGrad(engine: Engine, g: Geometry, dy: Ptr, w: Ptr, dx: Ptr): vo
     runWinograd(engine, turned, [w, kh * kw, c * kh * kw, 1], [dy, 0, dx]);
   else engine.run('conv2d_input_grad', ...g, dy, w, dx);
 }
+
+type Geometry = Readonly<ConvGeometry>;
 
 /** Where transforming the weights and all is clearly less work. */
 const winogradPays = (g: Geometry): boolean =>
@@ -111,53 +119,62 @@ function runWinograd(
   engine.run('conv2d_winograd', ...g, x, u, bias, y, 0);
 }
 
-/** The transpose of `conv2d` in x: dy [n, oc, oh, ow] -> [n, c, h, w] = `xShape`. */
-export function conv2dInputGrad(dy: Tensor, w: Tensor, xShape: Shape, o: ConvOptions): Tensor {
-  const batch = [dy.shape[0]!, ...xShape.slice(1)];
-  const g = geometry(batch, w.shape, o);
-  checkOutput(dy, g);
-  const dx = empty(dy.engine, batch);
-  runInputGrad(dy.engine, g, dy.ptr, w.ptr, dx.ptr);
-  return record(dx, [dy, w], [(h) => conv2d(h, w, o), (h) => conv2dWeightGrad(h, dy, w.shape, o)]);
+/** The transpose of `convolution` in x: dy [n, oc, oh, ow] -> [n, c, h, w]. */
+export function convolutionInputGrad(dy: Tensor, w: Tensor, s: ConvShape): Tensor {
+  check(dy, outputOf(s), w, s);
+  const batch = dy.shape[0]!;
+  const dx = empty(dy.engine, [batch, ...inputOf(s)]);
+  runInputGrad(dy.engine, s, batch, dy.ptr, w.ptr, dx.ptr);
+  return record(dx, [dy, w], [(h) => convolution(h, w, s), (h) => convolutionWeightGrad(h, dy, s)]);
 }
 
-/** The transpose of `conv2d` in w: x, dy -> [oc, c, kh, kw] = `wShape`. */
-export function conv2dWeightGrad(x: Tensor, dy: Tensor, wShape: Shape, o: ConvOptions): Tensor {
-  const g = geometry(x.shape, wShape, o);
-  checkOutput(dy, g);
-  const dw = empty(x.engine, wShape);
-  x.engine.run('conv2d_weight_grad', ...g, x.ptr, dy.ptr, dw.ptr);
-  return record(dw, [x, dy], [(h) => conv2dInputGrad(dy, h, x.shape, o), (h) => conv2d(x, h, o)]);
+/** The transpose of `convolution` in w: x, dy -> [oc, c / groups, kh, kw]. */
+export function convolutionWeightGrad(x: Tensor, dy: Tensor, s: ConvShape): Tensor {
+  check(x, inputOf(s));
+  check(dy, outputOf(s));
+  const dw = empty(x.engine, weightShapeOf(s));
+  const g = geometryOf(s, x.shape[0]!);
+  if (s.groups > 1)
+    x.engine.run('conv2d_grouped_weight_grad', ...g, s.groups, x.ptr, dy.ptr, dw.ptr);
+  else x.engine.run('conv2d_weight_grad', ...g, x.ptr, dy.ptr, dw.ptr);
+  return record(dw, [x, dy], [(h) => convolutionInputGrad(dy, h, s), (h) => convolution(x, h, s)]);
 }
+
+/** The transpose of `conv2d` in x, of the shape `xShape` = [n, c, h, w]. */
+export const conv2dInputGrad = (dy: Tensor, w: Tensor, xShape: Shape, o: ConvOptions): Tensor =>
+  convolutionInputGrad(dy, w, convShape(xShape.slice(1), w.shape, o));
+
+/** The transpose of `conv2d` in w, of the shape `wShape`. */
+export const conv2dWeightGrad = (x: Tensor, dy: Tensor, wShape: Shape, o: ConvOptions): Tensor =>
+  convolutionWeightGrad(x, dy, convShape(x.shape.slice(1), wShape, o));
 
 /**
- * Rows of the matrix of a convolution of one image `xShape` = [c, h, w]: row r is `factor[r]` times
- * the weights behind output `index[r]`, where they lie. Groups follow from the shape of w.
+ * Rows of the matrix of a convolution of one image: row r is `factor[r]` times the weights behind
+ * output `index[r]`, where they lie.
  */
-export function conv2dRows(
+export function convolutionRows(
   { index, factor }: { readonly index: Int32Array; readonly factor: Float32Array },
   w: Tensor,
-  [c, h, width]: Shape,
-  o: ConvOptions,
+  s: ConvShape,
 ): Tensor {
-  const [oc, depth, kh, kw] = w.shape as [number, number, number, number];
-  const [oh, ow] = convSize([h!, width!], [kh, kw], o);
-  const [weights, perGroup] = [w.read(), oc / (c! / depth)];
-  const y = filled(w.engine, [index.length, c!, h!, width!], 0);
+  const [c, h, width] = inputOf(s);
+  const [weights, perGroup, depth] = [w.read(), s.outChannels / s.groups, c / s.groups];
+  const { kernelHeight: kh, kernelWidth: kw, outHeight: oh, outWidth: ow } = s;
+  const y = filled(w.engine, [index.length, c, h, width], 0);
   const out = w.engine.memory.f32(y.ptr, y.size);
   index.forEach((place, r) => {
     const [channel, spot] = [Math.floor(place / (oh * ow)), place % (oh * ow)];
-    const top = Math.floor(spot / ow) * o.stride[0] - o.pad[0];
-    const left = (spot % ow) * o.stride[1] - o.pad[1];
-    const first = r * c! + Math.floor(channel / perGroup) * depth;
+    const top = Math.floor(spot / ow) * s.strideY - s.padTop;
+    const left = (spot % ow) * s.strideX - s.padLeft;
+    const first = r * c + Math.floor(channel / perGroup) * depth;
     for (let ky = 0; ky < kh; ky++) {
-      const iy = top + ky * o.dilation[0];
-      if (iy < 0 || iy >= h!) continue;
+      const iy = top + ky * s.dilationY;
+      if (iy < 0 || iy >= h) continue;
       for (let kx = 0; kx < kw; kx++) {
-        const ix = left + kx * o.dilation[1];
-        if (ix < 0 || ix >= width!) continue;
+        const ix = left + kx * s.dilationX;
+        if (ix < 0 || ix >= width) continue;
         for (let ic = 0; ic < depth; ic++)
-          out[((first + ic) * h! + iy) * width! + ix] =
+          out[((first + ic) * h + iy) * width + ix] =
             factor[r]! * weights[((channel * depth + ic) * kh + ky) * kw + kx]!;
       }
     }
@@ -165,31 +182,15 @@ export function conv2dRows(
   return y;
 }
 
+function check(x: Tensor, sample: Shape, w?: Tensor, s?: ConvShape): void {
+  const fits = x.shape.length === 4 && sameShape(x.shape.slice(1), sample);
+  expect(fits, 'conv2d', `a batch of [${sample}]`, `[${x.shape}]`);
+  if (w && s) expect(sameShape(w.shape, weightShapeOf(s)), 'conv2d', 'its weight', `[${w.shape}]`);
+}
+
 /** [n, c, ...] -> [c]: planes first, then the batch. */
 export function channelSum(x: Tensor): Tensor {
   const [n, c, ...plane] = x.shape as [number, number, ...number[]];
   const planes = reshape(x, [n, c, sizeOf(plane)]);
   return sumTo(reshape(sumTo(planes, [n, c, 1]), [n, c]), [c]);
-}
-
-type Geometry = readonly [
-  ...[n: number, c: number, h: number, w: number, oc: number, kh: number, kw: number],
-  ...[sh: number, sw: number, pt: number, pl: number, dh: number, dw: number],
-  ...[oh: number, ow: number],
-];
-
-function checkOutput({ shape }: Tensor, [n, , , , oc, , , , , , , , , oh, ow]: Geometry): void {
-  const fits = sameShape(shape, [n, oc, oh, ow]);
-  expect(fits, 'conv2d', `a gradient [${[n, oc, oh, ow]}]`, `[${shape}]`);
-}
-
-function geometry(x: Shape, w: Shape, o: ConvOptions): Geometry {
-  const fits = x.length === 4 && w.length === 4 && x[1] === w[1];
-  expect(fits, 'conv2d', 'x [n, c, h, w] and w [oc, c, kh, kw]', `[${x}] and [${w}]`);
-  const [n, c, h, width] = x as [number, number, number, number];
-  const [oc, , kh, kw] = w as [number, number, number, number];
-  const [oh, ow] = convSize([h, width], [kh, kw], o);
-  expect(oh > 0 && ow > 0, 'conv2d', 'an input at least as large as the kernel', [h, width]);
-  const { stride: s, pad: p, dilation: d } = o;
-  return [n, c, h, width, oc, kh, kw, s[0], s[1], p[0], p[1], d[0], d[1], oh, ow];
 }
