@@ -102,7 +102,11 @@ export function compilePlan(model: Model, options: PlanOptions): Plan {
   }
 }
 
-function compile(model: Model, memory: PlanMemory, { batch, winograd = false, costs }: PlanOptions) {
+function compile(
+  model: Model,
+  memory: PlanMemory,
+  { batch, winograd = false, costs }: PlanOptions,
+) {
   const { graph } = model;
   const roots = rootsOf(graph);
   const root = (i: number): number => (i < 0 ? i : roots[i]!);

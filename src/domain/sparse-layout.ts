@@ -51,7 +51,12 @@ export interface SparseModel extends Model {
 /** Images side by side in a plan for batches of this size. */
 export const lanesOf = (batch: number): number => Math.min(batch, GROUP);
 
-export function denseCost(node: GraphNode, batch: number, winograd: boolean, costs?: Costs): number {
+export function denseCost(
+  node: GraphNode,
+  batch: number,
+  winograd: boolean,
+  costs?: Costs,
+): number {
   return chooseForm(productOf(node)!, batch, winograd, costs)[1];
 }
 

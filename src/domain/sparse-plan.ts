@@ -251,7 +251,14 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
   const inputs = sources.map((j) => layout.zeros(lanes * sizeOf(layout.shape(j))));
   const y = layout.zeros(lanes * sizeOf(node.shape));
   const relu = floorOf(layout, i) === 0;
-  const job = { batch: lanes, winograd: false, costs: layout.options.costs, relu, x: inputs[0]!, y };
+  const job = {
+    batch: lanes,
+    winograd: false,
+    costs: layout.options.costs,
+    relu,
+    x: inputs[0]!,
+    y,
+  };
   const dense = model.nonZeros ? undefined : productStep(model, memory, node, job);
   const inner = dense ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));

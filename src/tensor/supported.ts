@@ -11,7 +11,8 @@
 import { expect } from '../errors';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import { add, affine, reshape, sumTo } from './ops/core';
+import { sumTo } from './ops/core';
+import { withNaN } from './ops/interval';
 import { channelSum } from './ops/product';
 import { type Shape, sizeOf } from './shape';
 import type { Planes } from './sparse';
@@ -218,10 +219,7 @@ export function supportedProduct(x: Tensor, w: Tensor, s: Support, bias?: Tensor
  * count on it, as a dense execution multiplies those zeros.
  */
 export function supportedRadius(r: Tensor, absolute: Tensor, s: Support, bias?: Tensor): Tensor {
-  const y = supportedProduct(r, absolute, s, bias);
-  const n = r.shape[0]!;
-  const total = sumTo(reshape(r, [n, r.size / n]), [n, 1]);
-  return add(y, reshape(affine(total, 0, 0), [n, ...y.shape.slice(1).map(() => 1)]));
+  return withNaN(supportedProduct(r, absolute, s, bias), r);
 }
 
 /** W^T dy: the gradient of x. */

@@ -49,12 +49,9 @@ export const OPTIONS: Readonly<Record<string, Draw>> = {
   clip: (_, random) => ({ lo: Math.fround(-random.real()), hi: Math.fround(random.real()) }),
   flatten: () => ({}),
   reshape: (shape, random) => ({
-    shape: [
-      [sizeOf(shape), 1, 1],
-      [1, sizeOf(shape), 1],
-      shape.toReversed(),
-      [sizeOf(shape)],
-    ][random.whole(4)],
+    shape: [[sizeOf(shape), 1, 1], [1, sizeOf(shape), 1], shape.toReversed(), [sizeOf(shape)]][
+      random.whole(4)
+    ],
   }),
   permute: (shape, random) => ({
     order: shape.map((_, i) => i).sort(() => random.real() - 0.5),
@@ -113,7 +110,9 @@ export function randomNetwork(seed: number): Network {
     () => [size(), size()],
   ][random.real() < 0.1 ? 3 : random.real() < 0.2 ? 0 : 1 + random.whole(2)]!();
   const kinds = [...Object.keys(OPTIONS), ...OFTEN];
-  const places: { readonly name: string; readonly shape: Shape }[] = [{ name: INPUT, shape: input }];
+  const places: { readonly name: string; readonly shape: Shape }[] = [
+    { name: INPUT, shape: input },
+  ];
   const nodes: NodeSpec[] = [];
   const wanted = 1 + random.whole(9);
   for (let tries = 0; nodes.length < wanted && tries < 100; tries++) {
