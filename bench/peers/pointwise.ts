@@ -95,7 +95,9 @@ interface Tf {
 
 async function inTf(): Promise<Run> {
   const tf = peerPackage<Tf>('@tensorflow/tfjs-core');
-  peerPackage<{ setThreadsCount(n: number): void }>('@tensorflow/tfjs-backend-wasm').setThreadsCount(1);
+  peerPackage<{ setThreadsCount(n: number): void }>(
+    '@tensorflow/tfjs-backend-wasm',
+  ).setThreadsCount(1);
   await tf.setBackend('wasm');
   await tf.ready();
   return async (name, xs) => tf[name](tf.tensor(xs)).dataSync();
@@ -124,11 +126,12 @@ async function main(): Promise<void> {
   for (const name of ['sigmoid', 'tanh'] as const)
     for (const [runtime, run] of runs) {
       const ys = new Float32Array(xs.length);
-      for (let i = 0; i < xs.length; i += COUNT)
-        ys.set(await run(name, xs.slice(i, i + COUNT)), i);
+      for (let i = 0; i < xs.length; i += COUNT) ys.set(await run(name, xs.slice(i, i + COUNT)), i);
       const { rel, abs } = worst(name, xs, ys);
       const row = [name, runtime, ...[rel, abs].flatMap((w) => [w.error, w.at])];
-      console.log(`| ${row.map((v) => (typeof v === 'number' ? v.toPrecision(3) : v)).join(' | ')} |`);
+      console.log(
+        `| ${row.map((v) => (typeof v === 'number' ? v.toPrecision(3) : v)).join(' | ')} |`,
+      );
     }
   for (const engine of engines) engine.close();
 }
