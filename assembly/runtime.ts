@@ -10,7 +10,7 @@ export { pool_lanes } from './planes';
 export { avg_pool, avg_pool_grad, max_pool } from './pool';
 export { sum } from './reduce';
 export { gemm } from './small_gemm';
-export { sparse_pair, sparse_product, sparse_vector } from './sparse';
+export { sparse_bounds, sparse_product, sparse_vector } from './sparse';
 export { sparse_rows } from './sparse_rows';
 export { add_rows, copy_strided, take_rows } from './strided';
 export {

@@ -143,33 +143,6 @@ export function sparse_product(
   }
 }
 
-/**
- * y = A x + bias [m] and s = |A| r in one pass, for intervals by centre and radius. r and s lie as
- * x and y do. Rows are the m of the first group of the first image, of its second group, ...
- */
-export function sparse_pair(
-  m: i32, n: i32, groups: i32, starts: usize, values: usize, offsets: usize, places: usize,
-  masks: usize, bias: usize, x: usize, r: usize, x_image: i32, y: usize, s: usize, y_image: i32,
-  y_row: i32, r0: i32, r1: i32,
-): void {
-  while (r0 < r1) {
-    const t = r0 / m;
-    const from = r0 - t * m;
-    const to = min<i32>(m, r1 - t * m);
-    r0 += to - from;
-    const image = t / groups;
-    const g = t - image * groups;
-    const place = places + (<usize>g << 3);
-    const at = <usize>x_image * image + load<u32>(place);
-    const into = load<u32>(place, 4);
-    const mask = masks ? masks + GROUP * g : 0;
-    rows_of(
-      true, starts, values, offsets, bias, x + at, r + at, y + <usize>y_image * image, into,
-      into + s - y, y_row, -Infinity, Infinity, mask, mask, from, to,
-    );
-  }
-}
-
 /** Rows whose sums wait in the workspace of `sparse_bounds` for what makes bounds of them. */
 const PART = 64;
 

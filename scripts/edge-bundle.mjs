@@ -1,26 +1,23 @@
 /**
  * What the bundle of `espalier/runtime` leaves out: ways to compute with dense weights and to train,
- * which a compact model never takes (src/edge/layers.ts), though its layers can.
+ * which a compact model never takes (src/edge/model.ts), though its layers can.
  */
 
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 
 /** Source -> what stands for it. */
 const ABSENT = {
-  'src/sparse/pattern.ts':
-    'const none = () => undefined; export { none as supportFor, none as setSupport, none as dropSupport };',
-  'src/sparse/product.ts':
-    'export const supportedProduct = 0, supportedRadius = 0, supportedTranspose = 0;',
+  'src/sparse/representation.ts': "export const chooseRepresentation = () => 'sparse';",
   'src/plan/algorithms.ts': 'export const forms = {}, formCost = 0;',
-  'src/sparse/blocks.ts': 'export const BLOCK = 4, blocksOf = 0, fillingOf = 0, patternOf = 0;',
+  'src/sparse/blocks.ts': 'export const BLOCK = 4, blocksOf = 0, fillingOf = 0, keptOfEvery = 0;',
 };
 
-/** What convolutions ask of dense products: their sizes, and else nothing that is called. */
-const SIZES =
-  'export { convSize } from "./product"; export const conv2d = 0, conv2dInputGrad = 0, conv2dRows = 0;';
+/** What operators ask of dense products, none of which is called. */
+const NONE =
+  'export const convolution = 0, convolutionInputGrad = 0, convolutionRows = 0, matmul = 0;';
 
-const isConvolution = (path) => path.replaceAll('\\', '/').endsWith('src/nn/layers/conv2d.ts');
+const isOperator = (path) => path.replaceAll('\\', '/').endsWith('src/nn/operators/product.ts');
 
 /** What help texts say of a layer. */
 const ABOUT = /\babout:\s*'[^'\n]*'/g;
@@ -30,18 +27,15 @@ export const withoutDense = {
   name: 'without-dense',
   setup({ onLoad, onResolve }) {
     onResolve({ filter: /[\\/]ops[\\/]product$/ }, ({ path, importer, resolveDir }) =>
-      isConvolution(importer) ? { path: resolve(resolveDir, path), namespace: 'sizes' } : undefined,
+      isOperator(importer) ? { path: resolve(resolveDir, path), namespace: 'none' } : undefined,
     );
-    onLoad({ filter: /.*/, namespace: 'sizes' }, ({ path }) => ({
-      contents: SIZES,
-      resolveDir: dirname(path),
-    }));
+    onLoad({ filter: /.*/, namespace: 'none' }, () => ({ contents: NONE }));
     onLoad({ filter: /[\\/]nn[\\/]layers[\\/]\w+\.ts$/ }, async ({ path }) => ({
       contents: (await readFile(path, 'utf8')).replace(ABOUT, "about: ''"),
       loader: 'ts',
     }));
     onLoad(
-      { filter: /[\\/](sparse[\\/](pattern|product|blocks)|plan[\\/]algorithms)\.ts$/ },
+      { filter: /[\\/](sparse[\\/](representation|blocks)|plan[\\/]algorithms)\.ts$/ },
       ({ path }) => {
         const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));
         return file && { contents: ABSENT[file] };

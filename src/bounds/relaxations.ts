@@ -86,7 +86,7 @@ function outward({ layer, options }: Node, lo: number, hi: number, lines: Four):
   const value = Math.max(Math.abs(layer.scalar(lo, options)), Math.abs(layer.scalar(hi, options)));
   const kink = layer.kink?.(options);
   const rounding = {
-    own: layer.error > 0 ? layer.error * 1.01 * U * value + TINY : 0,
+    own: layer.error > 0 ? (layer.error * value + (layer.absolute ?? 0)) * 1.01 * U + TINY : 0,
     // A free slope may be any between the two: its product is rounded like that of the larger.
     steepest: kink && isCrossed(lo, hi) ? Math.max(Math.abs(kink[0]), Math.abs(kink[1])) : 0,
     value,

@@ -20,6 +20,8 @@ interface Activation {
   f(x: number): number;
   /** Relative error of a float32 execution, in units of 2^-24. */
   readonly error: number;
+  /** What an execution may be off by besides, in units of 2^-24. */
+  readonly absolute?: number;
   /** Where f is no straight line; none for smooth functions. */
   readonly kinks: readonly number[];
   /** Points of [lo, hi] among which f(x) - slope x has its extremes. */
@@ -85,10 +87,11 @@ interface Smooth {
   where(p: number): number;
   /** f'(0), the largest slope. */
   readonly steepest: number;
+  readonly absolute: number;
 }
 
 /** Odd about its centre, convex below 0 and concave above. */
-function sigmoidal({ f, df, where, steepest }: Smooth): Activation {
+function sigmoidal({ f, df, where, steepest, absolute }: Smooth): Activation {
   const clamp = (x: number, lo: number, hi: number): number => Math.min(Math.max(x, lo), hi);
   const lower = (lo: number, hi: number): number => {
     if (lo >= 0) return chord(f, lo, hi);
@@ -107,6 +110,7 @@ function sigmoidal({ f, df, where, steepest }: Smooth): Activation {
   return {
     f,
     error: 16,
+    absolute,
     kinks: [],
     extremes(slope, lo, hi) {
       if (!(slope > 0 && slope < steepest)) return [lo, hi];
@@ -123,6 +127,7 @@ const sigmoid = sigmoidal({
   df: (x) => logistic(x) * logistic(-x),
   where: whereLogistic,
   steepest: 1 / 4,
+  absolute: 16,
 });
 
 const tanh = sigmoidal({
@@ -130,6 +135,7 @@ const tanh = sigmoidal({
   df: (x) => 1 - Math.tanh(x) ** 2,
   where: (p) => whereLogistic(p / 4) / 2,
   steepest: 1,
+  absolute: 0,
 });
 
 /** By the layer's name in the registry. */
@@ -143,8 +149,9 @@ export const activations: Readonly<Record<string, Make>> = {
 };
 
 /** What a float32 execution, and the checker's own f, can be off by at a value of f of this size. */
-function errorOf({ error }: Activation, size: number): number {
-  return error === 0 ? 0 : up((error * 2 ** -24 + 2 ** -44) * size) + 2 * SMALLEST;
+function errorOf({ error, absolute = 0 }: Activation, size: number): number {
+  if (error === 0) return 0;
+  return up((error * 2 ** -24 + 2 ** -44) * size + absolute * 2 ** -24) + 2 * SMALLEST;
 }
 
 /** Bounds of an execution of f on [lo, hi]. */

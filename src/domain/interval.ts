@@ -62,7 +62,9 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
     },
     pointwise({ layer, options }, { lo, hi }) {
       const box = { lo: layer.f(lo, options), hi: layer.f(hi, options) };
-      return sound && layer.error > 0 ? widen(box, layer.error * U) : box;
+      return sound && layer.error > 0
+        ? widen(box, layer.error * U, (layer.absolute ?? 0) * U)
+        : box;
     },
     join({ layer, options }, boxes) {
       const lo = layer.combine(
@@ -113,10 +115,10 @@ export function refusal(size: Tensor): Tensor {
   return lincomb(1, large, -1, large);
 }
 
-/** Both ends moved outwards by a share of their size. */
-function widen({ lo, hi }: Box, share: number): Box {
+/** Both ends moved outwards by a share of their size, and by so much more. */
+function widen({ lo, hi }: Box, share: number, more = 0): Box {
   const zero = filled(lo.engine, lo.shape, 0);
-  const way = { grow: roundUp(share + 4 * U), tiny: TINY };
+  const way = { grow: roundUp(share + 4 * U), tiny: roundUp(more * (1 + 4 * U) + TINY) };
   return { lo: toEnds(lo, zero, way)[0], hi: toEnds(hi, zero, way)[1] };
 }
 

@@ -1,29 +1,31 @@
 /**
  * A compact model, decoded as far as it is run: values and offsets of the non-zero weights, never a
- * dense weight. Predictions go through plans over non-zeros; certificates through interval bounds,
- * the same as everywhere (domain/interval.ts, docs/numerics.md). All of it is one synchronous call
+ * dense weight. Predictions go through plans over non-zeros; certificates through the
+ * plan of interval bounds, the same as everywhere (plan/interval-plan.ts, docs/numerics.md). All of it is one synchronous call
  * after the other, so calls cannot meet.
  *
  * Values are held once for all; each way of running adds 4 bytes of offsets a non-zero when first
  * used: single images, batches, certificates.
  */
-import { ball, intervalMargins } from '../domain/interval';
-import { expect } from '../errors';
-import type { CompactFile } from '../io/compact';
+import { ball, marginsFrom } from '../domain/interval';
+import { expect, fail } from '../errors';
+import type { CompactFile, CompactTensor } from '../io/compact';
 import { weightsIn } from '../io/model';
 import type { Graph, GraphNode } from '../nn/graph';
-import { isCanonical, lower } from '../nn/lower';
-import { freeModel, type Model } from '../nn/model';
-import { type Plan, PlanMemory } from '../plan/plan';
+import { isCanonical, lower, type Sizes, sizesOf } from '../nn/lower';
+import { type AnyModel, freeModel, type Model } from '../nn/model';
+import { compileIntervalPlan, type IntervalPlan } from '../plan/interval-plan';
+import type { Plan } from '../plan/plan';
 import { compileSparsePlan } from '../plan/sparse-plan';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import type { NonZeros } from '../sparse/calls';
+import { SparsityPattern } from '../sparse/pattern';
 import { GROUP } from '../sparse/tables';
+import { type SparseWeight, sparseWeight, type Weight } from '../sparse/weight';
+import { weightShapeOf } from '../tensor/convolution';
 import { sizeOf } from '../tensor/shape';
 import { input, keep, step, type Tensor } from '../tensor/tensor';
 import type { Decoder } from './decode';
-import { isProduct, productSizes, sparseNode, withoutGroups } from './layers';
 
 /** What inputs may be: any numbers, row-major, as many as the network's input has. */
 export type Sample = ArrayLike<number>;
@@ -91,15 +93,11 @@ interface Parts {
 
 export class EdgeModel implements CompactModel {
   readonly #engine: Engine;
-  readonly #decoder: Decoder;
-  readonly #file: CompactFile;
-  readonly #fileBytes: number;
+  readonly #model: AnyModel;
+  readonly #bytes: Pick<ModelInfo['bytes'], 'file' | 'decoded'>;
   readonly #graph: Graph;
-  /** A product's `weight`, if there is one, is the factors of its rows. */
-  readonly #params: ReadonlyMap<string, Tensor>;
-  readonly #values = new Map<string, Ptr>();
-  readonly #products = new Map<string, GraphNode>();
   readonly #plans = new Map<number, Plan>();
+  #bounds: IntervalPlan | undefined;
   #parameters = 0;
   #nonzero = 0;
   #closed = false;
@@ -107,24 +105,22 @@ export class EdgeModel implements CompactModel {
   /** @internal Use `openModel()`. */
   constructor({ engine, decoder }: Parts, file: CompactFile, who: string, fileBytes: number) {
     this.#engine = engine;
-    this.#decoder = decoder;
-    this.#file = file;
-    this.#fileBytes = fileBytes;
+    this.#bytes = { file: fileBytes, decoded: file.decodedBytes };
     const { graph: original } = weightsIn(file, who, '');
     for (const name of file.names) {
       this.#parameters += file.tensor(name).size;
       this.#nonzero += decoder.count(file.tensor(name));
     }
-    const { graph, params } = canonical(engine, original, file);
-    const memory = new PlanMemory(engine);
-    const nodes = graph.nodes.map((node) => {
-      if (!isProduct(node)) return node;
-      this.#products.set(node.name, node);
-      const nonZeros = (): NonZeros => this.#nonZeros(node);
-      return sparseNode({ engine, node, keep: (bytes) => memory.own(bytes), nonZeros });
-    });
-    this.#graph = { ...graph, nodes };
-    this.#params = params;
+    checkMade(original, engine.memory.maxBytes / MADE, who);
+    const { graph, params: factored } = canonical(engine, original, file);
+    const params = new Map<string, Weight>(factored);
+    for (const node of graph.nodes)
+      for (const local of Object.keys(node.params).filter((name) => isThin(node, name))) {
+        const name = `${node.name}.${local}`;
+        params.set(name, decoded(engine, decoder, file.tensor(name), node, factored.get(name)));
+      }
+    this.#graph = graph;
+    this.#model = { engine, graph, params };
     this.#plan(1);
   }
 
@@ -133,7 +129,8 @@ export class EdgeModel implements CompactModel {
   }
 
   predictBatch(xs: readonly Sample[]): Prediction[] {
-    const images = xs.map((x) => this.#checked(x));
+    expect(Array.isArray(xs), `${WHO}: predictBatch`, 'an array of inputs', shown(xs));
+    const images = Array.from(xs, (x) => this.#checked(x));
     const classes = sizeOf(this.#graph.output);
     const size = sizeOf(this.#graph.network.input);
     const results: Prediction[] = [];
@@ -156,20 +153,21 @@ export class EdgeModel implements CompactModel {
   }
 
   certify(x: Sample, eps: number): Certificate {
-    expect(eps >= 0 && eps < Infinity, `${WHO}: certify`, 'a radius eps >= 0', eps);
-    const image = this.#inRange(x);
+    const right = typeof eps === 'number' && eps >= 0 && eps < Infinity;
+    expect(right, `${WHO}: certify`, 'a radius eps >= 0', shown(eps));
+    const { image, away } = this.#inRange(x);
     const { label } = predictionOf(this.#plan(1).run(image));
-    const margin = this.#margin(image, label, eps);
+    const margin = this.#margin(image, label, around(eps, away));
     return { label, eps, certified: margin > 0, margin };
   }
 
   /** By bisection. */
   radius(x: Sample): number {
-    const image = this.#inRange(x);
+    const { image, away } = this.#inRange(x);
     const { label } = predictionOf(this.#plan(1).run(image));
     let [holds, fails] = [0, 2];
     for (let eps = 1; eps > 2 ** -30 && fails - holds > holds / 1024; eps = (holds + fails) / 2)
-      if (this.#margin(image, label, eps) > 0) {
+      if (this.#margin(image, label, around(eps, away)) > 0) {
         if (eps === 1) return 1;
         holds = eps;
       } else fails = eps;
@@ -185,8 +183,7 @@ export class EdgeModel implements CompactModel {
       parameters: this.#parameters,
       nonzero: this.#nonzero,
       bytes: {
-        file: this.#fileBytes,
-        decoded: this.#file.decodedBytes,
+        ...this.#bytes,
         linear: this.#engine.memory.totalBytes,
       },
     };
@@ -197,73 +194,111 @@ export class EdgeModel implements CompactModel {
     this.#engine.close();
   }
 
-  /** Of a product, without groups; the values are decoded once. */
-  #nonZeros(node: GraphNode): NonZeros {
-    const [{ memory }, decoder] = [this.#engine, this.#decoder];
-    const name = `${node.name}.weight`;
-    const tensor = this.#file.tensor(name);
-    const count = decoder.count(tensor);
-    let values = this.#values.get(name);
-    if (values === undefined) {
-      values = memory.alloc(4 * count);
-      decoder.values(tensor, values);
-      const factors = this.#params.get(name);
-      if (factors) decoder.scaleRows(tensor, values, factors.read());
-      this.#values.set(name, values);
-    }
-    const places = (to: Ptr): void => {
-      decoder.places(tensor, to);
-      withoutGroups(memory.i32(to, count), node.params.weight!, productSizes(node));
-    };
-    return { count, values, places };
-  }
-
   #plan(batch: number): Plan {
     expect(!this.#closed, WHO, 'an open model', 'a closed one');
     const known = this.#plans.get(batch);
     if (known) return known;
-    const plan = compileSparsePlan(
-      {
-        engine: this.#engine,
-        graph: this.#graph,
-        params: this.#params,
-        nonZeros: (node) => this.#nonZeros(this.#products.get(node)!),
-      },
-      { batch },
-    );
+    const plan = compileSparsePlan(this.#model, { batch });
     this.#plans.set(batch, plan);
     return plan;
   }
 
+  /** A lower bound of the margin; none (-Infinity) where the plan refuses. */
   #margin(image: Float32Array, label: number, eps: number): number {
     const { output, network } = this.#graph;
     const sound = true;
+    this.#bounds ??= compileIntervalPlan(this.#model, { lanes: 1, sound });
+    const plan = this.#bounds;
     const lower = step(this.#engine, () => {
       const box = ball(input(this.#engine, image, [1, ...network.input]), eps, { sound });
-      return intervalMargins(this.#graph, this.#params, box, [label], { sound }).read();
+      const last = plan.run(box);
+      return last && marginsFrom(this.#graph, this.#model.params, last, [label], sound).read();
     });
+    if (!lower) return -Infinity;
     let least = Infinity;
     for (let j = 0; j < sizeOf(output); j++) if (j !== label) least = Math.min(least, lower[j]!);
     return least;
   }
 
+  /** Rounded to float32, which the network computes in. */
   #checked(x: Sample): Float32Array {
     expect(!this.#closed, WHO, 'an open model', 'a closed one');
     const size = sizeOf(this.#graph.network.input);
-    expect(x?.length === size, `${WHO}: input`, `${size} numbers`, x?.length);
-    const image = Float32Array.from(x);
-    const odd = image.findIndex((value) => !Number.isFinite(value));
-    expect(odd < 0, `${WHO}: input`, 'finite numbers', `${x[odd]} at ${odd}`);
+    const right = typeof x === 'object' && x?.length === size;
+    expect(right, `${WHO}: input`, `${size} numbers`, x?.length ?? shown(x));
+    const image = new Float32Array(size);
+    for (let i = 0; i < size; i++) {
+      const value: unknown = x[i];
+      if (typeof value === 'number' && Math.abs(value) <= MOST) image[i] = value;
+      else fail(`${WHO}: input`, 'finite numbers', `${shown(value)} at ${i}`);
+    }
     return image;
   }
 
-  #inRange(x: Sample): Float32Array {
+  /** The same in [0, 1], and how far the given numbers are from what they are rounded to. */
+  #inRange(x: Sample): { readonly image: Float32Array; readonly away: number } {
     const image = this.#checked(x);
-    const out = image.findIndex((value) => value < 0 || value > 1);
-    const hint = 'Radii are of inputs in [0, 1]; normalisation is a layer of the network.';
-    expect(out < 0, `${WHO}: input`, 'numbers in [0, 1]', `${x[out]} at ${out}`, hint);
-    return image;
+    let away = 0;
+    for (let i = 0; i < image.length; i++) {
+      const value = x[i]!;
+      if (!(value >= 0 && value <= 1))
+        fail(`${WHO}: input`, 'numbers in [0, 1]', `${value} at ${i}`, RANGE);
+      away = Math.max(away, Math.abs(value - image[i]!));
+    }
+    return { image, away };
   }
+}
+
+/** A radius around the rounded numbers that holds all within eps of the given ones. */
+const around = (eps: number, away: number): number =>
+  away === 0 ? eps : (eps + away) * (1 + 2 ** -51);
+
+/** The largest float32 number. */
+const MOST = (2 - 2 ** -23) * 2 ** 127;
+const RANGE = 'Radii are of inputs in [0, 1]; normalisation is a layer of the network.';
+
+/** What was given in place of a number, in a word. */
+const shown = (value: unknown): string =>
+  typeof value === 'number' || value === null ? `${value}` : typeof value;
+
+/** What is made of a network without regard to its zeros may take this part of the memory. */
+const MADE = 8;
+
+/**
+ * Refuses a network whose values, rows of weights and parameters that are no weights take more than
+ * `limit` bytes: a file of a few bytes can ask for any number of them.
+ */
+function checkMade({ network, nodes }: Graph, limit: number, who: string): void {
+  const made = nodes.reduce((sum, node) => {
+    const own = Object.entries(node.params).map(([local, { shape }]) =>
+      isThin(node, local) ? shape[0]! : sizeOf(shape),
+    );
+    return sum + sizeOf(node.shape) + own.reduce((a, b) => a + b, 0);
+  }, sizeOf(network.input));
+  const what = `values and parameters of at most ${limit} bytes (maxMemory / ${MADE})`;
+  expect(4 * made <= limit, who, what, 4 * made);
+}
+
+/** Whether a parameter is a weight that is never formed as a whole: that of a product. */
+const isThin = ({ structure, params }: GraphNode, local: string): boolean =>
+  structure?.conv !== undefined && params[local]!.prunable;
+
+/** A weight of a file as its non-zeros, times one factor a row where norms were folded into it. */
+function decoded(
+  engine: Engine,
+  decoder: Decoder,
+  coded: CompactTensor,
+  { structure }: GraphNode,
+  factors: Tensor | undefined,
+): SparseWeight {
+  const write = (to: Ptr): void => decoder.places(coded, to);
+  const shape = weightShapeOf(structure!.conv!);
+  const pattern = new SparsityPattern(engine, shape, decoder.count(coded), write);
+  const values = keep(engine, [pattern.nnz]);
+  decoder.values(coded, values.ptr);
+  if (factors) decoder.scaleRows(coded, values.ptr, factors.read());
+  factors?.free();
+  return sparseWeight(pattern, values, 'never');
 }
 
 /**
@@ -276,15 +311,19 @@ function canonical(engine: Engine, graph: Graph, file: CompactFile): Model {
   for (const node of graph.nodes)
     for (const [local, { shape }] of Object.entries(node.params)) {
       const name = `${node.name}.${local}`;
-      const factors = isProduct(node) && local === 'weight';
+      const factors = isThin(node, local);
       if (factors && done) continue;
       const values = factors ? new Float32Array(shape[0]!).fill(1) : file.tensor(name).values;
       params.set(name, keep(engine, factors ? [shape[0]!, 1] : shape, values));
     }
   const model = { engine, graph, params };
   if (done) return model;
+  const sizes = (name: string): Sizes => {
+    const tensor = file.tensor(name);
+    return sizesOf(tensor.coding ? tensor.sparse().values : tensor.values);
+  };
   try {
-    return lower(model);
+    return lower(model, { sizes });
   } finally {
     freeModel(model);
   }

@@ -6,6 +6,7 @@
  * of them.
  */
 import { expect, fail } from '../errors';
+import { parseJson } from '../json';
 import { compile, type Network, paramSpecs } from '../nn/graph';
 import { type Model, modelFrom } from '../nn/model';
 import { type Normalisation, prependNormalise } from '../nn/prepend';
@@ -210,11 +211,5 @@ const MAX_JSON_BYTES = 2 ** 24;
 
 async function readNetwork(path: string): Promise<Network> {
   const text = new TextDecoder().decode(await readFile(path, MAX_JSON_BYTES));
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    return fail(path, 'a network as JSON', error instanceof Error ? error.message : error);
-  }
-  return checkNetwork(value, path);
+  return checkNetwork(parseJson(text, path, 'a network as JSON'), path);
 }

@@ -105,6 +105,11 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    * (2^-149); 0 where it is exact.
    */
   readonly error: number;
+  /**
+   * What executions of f may be off by besides that, whatever the size of f, in units of 2^-24: runtimes
+   * that cut f off have no relative error to speak of. Default: 0.
+   */
+  readonly absolute?: number;
   /** True for f = max(0, x), which products write along with their sums (plan/plan.ts). */
   readonly rectifies?: boolean;
 }

@@ -145,7 +145,8 @@ function* casesOf(
   for (const batch of batches)
     for (const form of DENSE) {
       const work = forms[form].work(conv, batch);
-      if (work) yield caseOf(form, work, compilePlan(model, { batch, costs: only(form) }));
+      if (work)
+        yield caseOf(form, work, compilePlan(model, { batch, costs: only(form), winograd: true }));
     }
   for (const sparsity of SPARSITIES)
     for (const form of SPARSE) {

@@ -287,12 +287,6 @@ export const KERNELS = {
     rows: Math.ceil(m / 4) * n * groups,
     cost: sparseCost(m, n, groups),
   })),
-  sparse_pair: kernel<
-    [
-      ...[...SparseMatrix, bias: OptionalPtr, x: Ptr, r: Ptr, xImage: Int],
-      ...[y: Ptr, s: Ptr, yImage: Int, yRow: Int],
-    ]
-  >((m, n, groups) => ({ rows: m * n * groups, cost: 2 * sparseCost(m, n, groups) })),
   sparse_bounds: kernel<
     [
       ...[m: Int, groups: Int, starts: Ptr, values: Ptr, offsets: Ptr, places: Ptr],

@@ -11,7 +11,8 @@ import { expect } from '../errors';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import type { ConvShape } from '../tensor/convolution';
-import { add, affine, reshape, sumTo } from '../tensor/ops/core';
+import { sumTo } from '../tensor/ops/core';
+import { withNaN } from '../tensor/ops/interval';
 import { channelSum } from '../tensor/ops/product';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { record } from '../tensor/tape';
@@ -230,10 +231,7 @@ export function sparseRadius(
   conv: ConvShape,
   bias?: Tensor,
 ): Tensor {
-  const y = sparseProduct(r, absolute, conv, bias);
-  const n = r.shape[0]!;
-  const total = sumTo(reshape(r, [n, r.size / n]), [n, 1]);
-  return add(y, reshape(affine(total, 0, 0), [n, ...y.shape.slice(1).map(() => 1)]));
+  return withNaN(sparseProduct(r, absolute, conv, bias), r);
 }
 
 /** W^T dy: the gradient of x. */
