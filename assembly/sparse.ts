@@ -207,7 +207,7 @@ function bounds_of(
 }
 
 /**
- * The bounds that the sums of `sparse_pair` make, with lifts [m] added to radii (`bounds_of`): ends,
+ * The bounds that the sums A x + bias and |A| r make, with lifts [m] added to radii (`bounds_of`): ends,
  * or centre and fed radius, at y and s. One image; rows are the m of the first group, of the second, ...
  */
 export function sparse_bounds(

@@ -1,11 +1,6 @@
 /** Convolutions of the zoo, forward and both gradients. */
-import {
-  type ConvOptions,
-  conv2d,
-  conv2dInputGrad,
-  conv2dWeightGrad,
-  convSize,
-} from '../src/tensor/ops/product';
+import { type ConvOptions, convSize } from '../src/tensor/convolution';
+import { conv2d, conv2dInputGrad, conv2dWeightGrad } from '../src/tensor/ops/product';
 import { type Shape, sizeOf } from '../src/tensor/shape';
 import { keep, step, type Tensor } from '../src/tensor/tensor';
 import type { Contestant } from './harness';

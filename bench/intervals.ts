@@ -7,7 +7,7 @@
 
 import { freezeSparsity } from '../src/nn/freeze';
 import { lower } from '../src/nn/lower';
-import { freeModel, type Model } from '../src/nn/model';
+import { type AnyModel, freeModel } from '../src/nn/model';
 import { ballMargins } from '../src/plan/margins';
 import type { Engine } from '../src/runtime/engine';
 import { sizeOf } from '../src/tensor/shape';
@@ -82,7 +82,7 @@ function* raceOf(
   const sparse = freezeSparsity(lower(dense));
   const images = noise(batch * sizeOf(setting.input));
   const [plain, sound] = [false, true].map((way) => marginsOf(dense, images, batch, way));
-  const contestant = (name: string, model: Model, way: boolean): Contestant => ({
+  const contestant = (name: string, model: AnyModel, way: boolean): Contestant => ({
     name,
     images: batch,
     run: () => marginsOf(model, images, batch, way),
@@ -125,7 +125,7 @@ function assertLower(
 }
 
 /** Lower bounds of all margins. */
-const marginsOf = (model: Model, images: Float32Array, batch: number, sound: boolean) =>
+const marginsOf = (model: AnyModel, images: Float32Array, batch: number, sound: boolean) =>
   step(model.engine, () => {
     const x = input(model.engine, images, [batch, ...model.graph.network.input]);
     const labels = Int32Array.from({ length: batch }, (_, i) => i % 10);

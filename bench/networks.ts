@@ -1,7 +1,7 @@
 /** The networks that are measured, their inputs, and their work in floating-point operations. */
 import { logits } from '../src/domain/classifier';
 import { lower } from '../src/nn/lower';
-import { createModel, freeModel, type Model } from '../src/nn/model';
+import { type AnyModel, createModel, freeModel, type Model } from '../src/nn/model';
 import { buildNetwork } from '../src/nn/zoo';
 import type { Plan } from '../src/plan/plan';
 import { inspect } from '../src/recipe/inspect';
@@ -40,8 +40,12 @@ export function loweredOf(engine: Engine, setting: Setting): Model {
 }
 
 /** Operations of a forward pass on one image: those of convolutions and dense layers. */
-export function forwardFlops(model: Model): number {
-  return inspect(model).layers.reduce((total, { macs }) => total + 2 * macs, 0);
+export function forwardFlops(model: AnyModel): number {
+  return model.graph.nodes
+    .filter(({ structure }) => structure?.conv)
+    .reduce((total, { layer, inputShapes, shape, options }) => {
+      return total + 2 * (layer.macs?.(inputShapes[0]!, shape, options as never) ?? 0);
+    }, 0);
 }
 
 /**
@@ -62,7 +66,7 @@ export function noise(length: number): Float32Array {
 }
 
 /** From an array of images to one of logits. */
-export function outputs(model: Model, images: Float32Array): Float32Array {
+export function outputs(model: AnyModel, images: Float32Array): Float32Array {
   const sample = model.graph.network.input;
   const batch = images.length / sizeOf(sample);
   return step(model.engine, () =>
@@ -71,7 +75,7 @@ export function outputs(model: Model, images: Float32Array): Float32Array {
 }
 
 /** A forward pass in the value domain, as attacks and training run it. */
-export const forward = (name: string, model: Model, batch: number): Contestant =>
+export const forward = (name: string, model: AnyModel, batch: number): Contestant =>
   contestant(name, model, batch, (images) => outputs(model, images));
 
 /** A run of a plan compiled for the batch. Free the plan. */
@@ -82,7 +86,7 @@ export function planned(name: string, plan: Plan): Contestant {
 /** A forward pass on a batch, checked against passes on single images in the value domain. */
 function contestant(
   name: string,
-  model: Model,
+  model: AnyModel,
   batch: number,
   pass: (images: Float32Array) => Float32Array,
 ): Contestant {

@@ -3,9 +3,7 @@
  * that are packed and in cache, and every layer of the networks, each over a loop that touches
  * registers only (peak.ts) in the same race.
  */
-import type { GraphNode } from '../src/nn/graph';
-import type { AffineLayer } from '../src/nn/layer';
-import { freeModel, type Model, nodeParams } from '../src/nn/model';
+import { freeModel, type Model, operatorOf } from '../src/nn/model';
 import { type Engine, supports } from '../src/runtime/engine';
 import { packedSize } from '../src/runtime/kernels';
 import { sizeOf } from '../src/tensor/shape';
@@ -136,11 +134,11 @@ function layersOf(model: Model, batch: number): Kept[] {
   );
   return weighty.map((node) => {
     const [sample] = node.inputShapes as [readonly number[]];
-    const { layer, options } = node as GraphNode & { readonly layer: AffineLayer };
+    const { layer, options } = node;
     const x = keep(engine, [batch, ...sample], noise(batch * sizeOf(sample)));
-    const p = nodeParams(node, params);
+    const operator = operatorOf(node, params);
     const macs = layer.macs?.(sample, node.shape, options as never) ?? 0;
-    const run = (): void => step(engine, () => void layer.apply(x, p, options as never));
+    const run = (): void => step(engine, () => void operator.apply(x));
     return {
       contestant: {
         name: `${node.name}, [${sample}] to [${node.shape}]`,

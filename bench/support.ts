@@ -7,7 +7,6 @@
  * Before that the gradients of a step are compared, weight by weight, and the losses of a few more.
  */
 
-import { supportMasks } from '../src/nn/freeze';
 import { freeModel, type Model, prunableNames } from '../src/nn/model';
 import { parseOptions } from '../src/options';
 import type { Engine } from '../src/runtime/engine';
@@ -16,6 +15,7 @@ import { keep, type Tensor } from '../src/tensor/tensor';
 import { type EpochJob, trainStep } from '../src/train/loop';
 import { objectives } from '../src/train/objectives/registry';
 import { createOptimizer, freeOptimizer } from '../src/train/optimizers';
+import { maskPatterns, type Patterns } from '../src/train/sparse';
 import type { Contestant, Race } from './harness';
 import {
   assertClose,
@@ -73,7 +73,8 @@ function* raceOf(
   const [of, to] = ['on the support', 'dense'] as const;
   const dense = sideOf(engine, setting, batch, sparsity);
   const sparse = sideOf(engine, setting, batch, sparsity);
-  const drop = supportMasks(sparse.model, sparse.masks);
+  const patterns = maskPatterns(sparse.masks);
+  sparse.over(patterns);
   yield {
     title: `${setting.network}, batch ${batch}, ${100 * sparsity} % zeros`,
     contestants: [
@@ -82,7 +83,7 @@ function* raceOf(
     ],
     quotients: [{ of, to, ...(bar === undefined ? {} : { bar }) }],
   };
-  drop();
+  for (const pattern of patterns.values()) pattern.free();
   for (const side of [dense, sparse]) side.free();
 }
 
@@ -91,6 +92,8 @@ interface SideOfRace {
   readonly model: Model;
   readonly masks: ReadonlyMap<string, Tensor>;
   readonly moments: ReadonlyMap<string, Tensor>;
+  /** Goes over patterns from now on. */
+  over(patterns: Patterns): void;
   /** A training step; its loss. */
   step(rate: number): number;
   free(): void;
@@ -118,6 +121,7 @@ function sideOf(engine: Engine, setting: Setting, batch: number, sparsity: numbe
   const images = noise(batch * sizeOf(setting.input));
   const data = { images, labels: index.map((i) => i % 10), index };
   let rate = 0;
+  let patterns: Patterns | undefined;
   const job: EpochJob = {
     ...{
       model,
@@ -139,7 +143,10 @@ function sideOf(engine: Engine, setting: Setting, batch: number, sparsity: numbe
     ...{ model, masks, moments: optimizer.moments },
     step(length) {
       rate = length;
-      return trainStep(job, data, 0).loss;
+      return trainStep({ ...job, patterns }, data, 0).loss;
+    },
+    over(given) {
+      patterns = given;
     },
     free() {
       for (const mask of masks.values()) mask.free();

@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { expect } from '../../src/errors';
 import { affineLayer } from '../../src/nn/layer';
+import { gather } from '../../src/nn/operators/gather';
 import { whole } from '../../src/options';
 import { expand, reshape, sumTo } from '../../src/tensor/ops/core';
 import type { Shape } from '../../src/tensor/shape';
@@ -17,10 +18,10 @@ function repeat(x: Tensor, { factor }: Options): Tensor {
 }
 
 /** The transpose: sums over each square. */
-function gather(g: Tensor, { factor }: Options, [c, h, w]: Shape): Tensor {
+function squares(g: Tensor, { factor }: Options, [c, h, w]: Shape): Tensor {
   const n = g.shape[0]!;
-  const squares = reshape(g, [n, c!, h!, factor, w!, factor]);
-  return reshape(sumTo(squares, [n, c!, h!, 1, w!, 1]), [n, c!, h!, w!]);
+  const split = reshape(g, [n, c!, h!, factor, w!, factor]);
+  return reshape(sumTo(split, [n, c!, h!, 1, w!, 1]), [n, c!, h!, w!]);
 }
 
 export const upsample = affineLayer({
@@ -32,9 +33,12 @@ export const upsample = affineLayer({
     return [input[0]!, input[1]! * factor, input[2]! * factor];
   },
   flow: () => ({ way: 'pass' }),
-  apply: (x, _, o) => repeat(x, o),
-  applyAbs: (r, _, o) => repeat(r, o),
-  transpose: (g, _, o, input) => gather(g, o, input),
-  // Nothing is added up or multiplied, so nothing is rounded.
-  terms: () => 0,
+  operator: (_, o, input) =>
+    gather({
+      forward: (x) => repeat(x, o),
+      back: (g) => squares(g, o, input),
+      // An output is one value as it is; an element of the transpose sums over a square.
+      accumulationLength: 0,
+      transposeAccumulationLength: o.factor * o.factor,
+    }),
 });

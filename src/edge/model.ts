@@ -203,7 +203,7 @@ export class EdgeModel implements CompactModel {
     return plan;
   }
 
-  /** A lower bound of the margin; none (-Infinity) where the plan refuses. */
+  /** A lower bound of the margin; NaN, which proves nothing, where the plan refuses. */
   #margin(image: Float32Array, label: number, eps: number): number {
     const { output, network } = this.#graph;
     const sound = true;
@@ -214,7 +214,7 @@ export class EdgeModel implements CompactModel {
       const last = plan.run(box);
       return last && marginsFrom(this.#graph, this.#model.params, last, [label], sound).read();
     });
-    if (!lower) return -Infinity;
+    if (!lower) return Number.NaN;
     let least = Infinity;
     for (let j = 0; j < sizeOf(output); j++) if (j !== label) least = Math.min(least, lower[j]!);
     return least;

@@ -328,7 +328,6 @@ const rows =
 export const SPARSE: CaseTable = {
   sparse_product: SPECS.map(product),
   sparse_blocks: [1, 2, 4].flatMap((k) => SPECS.map((spec) => blocks({ ...spec, m: k * spec.m }))),
-  sparse_pair: [...SPECS, TALL].map((spec) => pair(spec)),
   sparse_bounds: (['ends', 'fed'] as const).flatMap((form) =>
     [...SPECS, TALL].map((spec) => pair(spec, form)),
   ),

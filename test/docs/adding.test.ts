@@ -13,7 +13,6 @@ import { newPass, propagate } from '../../src/domain/domain';
 import { ball, interval } from '../../src/domain/interval';
 import { value } from '../../src/domain/value';
 import { type Network, sequential } from '../../src/nn/graph';
-import type { Params } from '../../src/nn/layer';
 import { layers } from '../../src/nn/layers/registry';
 import { createModel, freeModel, type Model, modelFrom } from '../../src/nn/model';
 import { parseOptions } from '../../src/options';
@@ -128,12 +127,12 @@ describe('adding a layer', () => {
   it('transposes: <A x, g> = <x, A^T g>', () => {
     const layer = upsample.role === 'affine' ? upsample : undefined;
     const o = parseOptions(upsample.options, {}, 'test') as never;
-    const none: Params = {};
+    const operator = layer!.operator({}, o, [3, 2, 2]);
     const [left, right] = step(engine, () => {
       const x = input(engine, floats(12, -1, 1), [1, 3, 2, 2]);
       const g = input(engine, floats(48, -1, 1), [1, 3, 4, 4]);
-      const up = layer!.apply(x, none, o);
-      const back = layer!.transpose(g, none, o, [3, 2, 2]);
+      const up = operator.apply(x);
+      const back = operator.transpose(g);
       return [item(sum(mul(up, g))), item(sum(mul(x, back)))];
     });
     expect(left).toBeCloseTo(right!, 4);

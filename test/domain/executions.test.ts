@@ -5,14 +5,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { logits, predict } from '../../src/domain/classifier';
-import { compilePlan } from '../../src/domain/plan';
-import { compileSparsePlan } from '../../src/domain/sparse-plan';
 import { loadModel } from '../../src/io/model';
+import { freezeSparsity } from '../../src/nn/freeze';
 import { INPUT, type Network, type NodeSpec } from '../../src/nn/graph';
 import { layers } from '../../src/nn/layers/registry';
 import { lower } from '../../src/nn/lower';
-import { supportZeros } from '../../src/nn/support';
 import { parseOptions } from '../../src/options';
+import { compilePlan } from '../../src/plan/plan';
+import { compileSparsePlan } from '../../src/plan/sparse-plan';
 import { type Engine, load } from '../../src/runtime/engine';
 import { input, step } from '../../src/tensor/tensor';
 import { verifiers } from '../../src/verify/verifiers/registry';
@@ -117,7 +117,7 @@ describe.skipIf(!present)('answers that were wrong', () => {
     const { x } = image('flatimage.json');
     const weights = new Map([...model.params].map(([name, t]) => [name, nd(t.shape, t.read())]));
     const want = evaluate(model.graph, weights, nd([1, 1, 8, 8], x)).data;
-    const canonical = supportZeros(lower(model));
+    const canonical = freezeSparsity(lower(model));
     for (const batch of BATCHES) {
       const images = Float32Array.from({ length: batch * x.length }, (_, i) => x[i % x.length]!);
       const wanted = Float64Array.from({ length: batch * want.length }, (_, i) => want[i % 10]!);
@@ -141,7 +141,7 @@ describe.skipIf(!present)('answers that were wrong', () => {
     ['sigchain.safetensors', 'sigimage.json', [0.5]],
     ['nan2.safetensors', 'nanimage.json', [0, 0.5]],
   ])('%s is not certified', async (file, picture, radii) => {
-    const canonical = supportZeros(lower(await modelAt(file)));
+    const canonical = freezeSparsity(lower(await modelAt(file)));
     const images = Float32Array.from(image(picture).x);
     const labels = step(simd, () => predict(canonical, input(simd, images, [1, 1, 8, 8])));
     for (const verifier of Object.values(verifiers))

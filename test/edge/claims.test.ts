@@ -4,14 +4,14 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { leastMargins } from '../../src/domain/margins';
 import { EspalierError, openModel, type Sample } from '../../src/edge/index';
 import { compactFile } from '../../src/io/compact-write';
 import { loadModel } from '../../src/io/model';
+import { freezeSparsity } from '../../src/nn/freeze';
 import { compile, type Network, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
 import { modelFrom } from '../../src/nn/model';
-import { supportZeros } from '../../src/nn/support';
+import { leastMargins } from '../../src/plan/margins';
 import { load } from '../../src/runtime/engine';
 import { bits } from '../helpers/engine';
 import { modelOf, randomWeights } from '../helpers/networks';
@@ -61,7 +61,7 @@ describe('certificates at the edge', () => {
     const { label } = edge.predict(x);
     for (const eps of [0, 1e-6, 0.01, 1]) {
       expect(edge.certify(x, eps).certified).toBe(false);
-      const canonical = supportZeros(lower(model));
+      const canonical = freezeSparsity(lower(model));
       const margin = leastMargins(canonical, Float32Array.from(x), [label], eps, { sound: true });
       expect(margin[0]! > 0).toBe(false);
     }

@@ -7,19 +7,17 @@
 import { logits } from '../../src/domain/classifier';
 import { propagate } from '../../src/domain/domain';
 import { type Box, ball, interval, lastAffine, marginsFrom } from '../../src/domain/interval';
-import { compileIntervalPlan } from '../../src/plan/interval-plan';
-import { compilePlan, type Plan } from '../../src/plan/plan';
-import { compileSparsePlan } from '../../src/plan/sparse-plan';
 import { type CompactModel, openModel } from '../../src/edge/index';
 import { compactFile } from '../../src/io/compact-write';
+import { freezeSparsity } from '../../src/nn/freeze';
 import { compile, type Graph, type Network } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
-import { freeModel, type Model } from '../../src/nn/model';
-import { freezeSparsity } from '../../src/nn/freeze';
+import { type AnyModel, freeModel, type Model } from '../../src/nn/model';
 import { compileIntervalPlan } from '../../src/plan/interval-plan';
 import { compilePlan, type Plan } from '../../src/plan/plan';
 import { compileSparsePlan } from '../../src/plan/sparse-plan';
 import type { Engine } from '../../src/runtime/engine';
+import { readEntries } from '../../src/sparse/weight';
 import { input, step, type Tensor } from '../../src/tensor/tensor';
 import { map, type Nd, nd, sizeOf } from './nd';
 import { modelOf, randomWeights } from './networks';
@@ -117,10 +115,10 @@ function against(
 const given = (engine: Engine, { shape, data }: Nd): Tensor => input(engine, data, shape);
 
 /** The library's values. */
-function values(model: Model, canonical: Model, images: Nd): Found[] {
+function values(model: Model, canonical: AnyModel, images: Nd): Found[] {
   const { engine } = model;
   const batch = images.shape[0]!;
-  const layers = (way: string, of: Model): Found => ({
+  const layers = (way: string, of: AnyModel): Found => ({
     way,
     values: step(engine, () => logits(of, given(engine, images)).read()),
   });
@@ -154,11 +152,7 @@ function atTheEdge(edge: CompactModel, images: Nd): Found[] {
 
 /** What sound bounds may be wider by: they count the longest sum of each layer, several times over. */
 const wider = ({ nodes }: Graph): number =>
-  nodes.reduce(
-    (sum, { layer, inputShapes, options }) =>
-      sum + (layer.role === 'affine' ? 8 * layer.terms(inputShapes[0]!, options) : 0),
-    ROUNDING,
-  );
+  nodes.reduce((sum, { structure }) => sum + 8 * (structure?.accumulationLength ?? 0), ROUNDING);
 
 const boxAround = (x: Nd): BoxNd => ({
   lo: map((v) => Math.max(0, v! - EPS), x),
@@ -168,9 +162,9 @@ const boxAround = (x: Nd): BoxNd => ({
 const read = ({ lo, hi }: Box): [Float32Array, Float32Array] => [lo.read(), hi.read()];
 
 /** Interval bounds: they hold those of float64, and are no wider than rounding makes them. */
-function boxes(model: Model, images: Nd): string[] {
+function boxes(model: AnyModel, images: Nd): string[] {
   const { engine, graph, params } = model;
-  const weights = new Map([...params].map(([name, t]) => [name, nd(t.shape, t.read())]));
+  const weights = new Map([...params].map(([name, t]) => [name, nd(t.shape, readEntries(t))]));
   const cut = lastAffine(graph);
   // What is in front of the last node is its input, which need not be the node before it.
   const nodes = cut ? graph.network.nodes.slice(0, cut.inputs[0]! + 1) : graph.network.nodes;
@@ -210,7 +204,7 @@ function boxes(model: Model, images: Nd): string[] {
 }
 
 /** Margins by layers, and certificates of the edge: below the margins of float64, and by rounding only. */
-function certificates(canonical: Model, edge: CompactModel, image: Nd): string[] {
+function certificates(canonical: AnyModel, edge: CompactModel, image: Nd): string[] {
   const { engine, graph, params } = canonical;
   if (sizeOf(graph.output) < 2) return [];
   const { label, margin } = edge.certify(image.data, EPS);
@@ -220,7 +214,7 @@ function certificates(canonical: Model, edge: CompactModel, image: Nd): string[]
     const at = propagate(graph, params, interval({ sound: true }), x, last ? { before: last } : {});
     return marginsFrom(graph, params, at, [label], true).read();
   });
-  const weights = new Map([...params].map(([name, t]) => [name, nd(t.shape, t.read())]));
+  const weights = new Map([...params].map(([name, t]) => [name, nd(t.shape, readEntries(t))]));
   const box = boxAround(image);
   const want = evaluateMargins(graph, weights, box, [label]).data;
   const others = [...want.keys()].filter((j) => j !== label);

@@ -6,9 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { propagate } from '../../src/domain/domain';
 import { value } from '../../src/domain/value';
 import { compile, type GraphNode } from '../../src/nn/graph';
-import type { AffineLayer, Params } from '../../src/nn/layer';
+import type { AffineLayer } from '../../src/nn/layer';
 import { layers } from '../../src/nn/layers/registry';
 import { type Model, nodeParams } from '../../src/nn/model';
+import type { LinearOperator } from '../../src/nn/operator';
 import { type Engine, load } from '../../src/runtime/engine';
 import { mul, sum } from '../../src/tensor/ops/core';
 import { gradients } from '../../src/tensor/tape';
@@ -104,12 +105,12 @@ function affineTests(
   const o = node.options as never;
   const shape = node.inputShapes[0]!;
   const [inputs, outputs] = [sizeOf(shape), sizeOf(node.shape)];
-  const use = <T>(fn: (p: Params) => T): T =>
+  const use = <T>(fn: (w: LinearOperator) => T): T =>
     with_(({ params }) => {
       const own = nodeParams(node, params);
-      return fn(layer.effective?.(own, o).params ?? own);
+      return fn(layer.operator(layer.derive?.(own, o).params ?? own, o, shape));
     });
-  const apply = (x: Nd): Nd => use((p) => back(layer.apply(tensor(x), p, o)));
+  const apply = (x: Nd): Nd => use((w) => back(w.apply(tensor(x))));
   const offset = () => apply(nd([1, ...shape], new Float64Array(inputs)));
   const units = (n: number, s: readonly number[]): Nd =>
     nd([n, ...s], tabulate([n, n], ([i, j]) => Number(i === j)).data);
@@ -127,11 +128,7 @@ function affineTests(
     const plane = outputs / perChannel.data.length;
     return Array.from({ length: outputs }, (_, i) => perChannel.data[Math.floor(i / plane)]!);
   };
-  const bias = (): Nd | undefined =>
-    use((p) => {
-      const b = layer.bias?.(p);
-      return b && back(b);
-    });
+  const bias = (): Nd | undefined => use(({ bias: b }) => b && back(b));
 
   it('is W x + b, b as told', () => {
     const b = bias();
@@ -146,28 +143,26 @@ function affineTests(
     const absolute = map((v) => Math.abs(v!), matrix());
     const expected = times(absolute, r.data);
     expectClose(
-      use((p) => layer.applyAbs(tensor(r), p, o).read()),
+      use((w) => w.applyAbs(tensor(r)).read()),
       expected,
     );
     const channels = random.array([bias()?.data.length ?? node.shape[0]!], 0, 1);
-    if (!bias() && node.kind !== 'avg-pool') return;
+    if (!bias() && !node.structure?.conv) return;
     const extra = spread(channels);
     expectClose(
-      use((p) => layer.applyAbs(tensor(r), p, o, tensor(channels)).read()),
+      use((w) => w.applyAbs(tensor(r), tensor(channels)).read()),
       expected.map((v, i) => v + extra[i]!),
     );
   });
 
   it('transposes to W^T', () => {
     const m = matrix();
-    const rows = use((p) =>
-      layer.transpose(tensor(units(outputs, node.shape)), p, o, shape).read(),
-    );
+    const rows = use((w) => w.transpose(tensor(units(outputs, node.shape))).read());
     const expected = tabulate([outputs, inputs], ([j, i]) => m.data[i! * outputs + j!]!);
     expectClose(rows, expected.data, { rel: 1e-6, abs: 1e-6 });
     const [x, g] = [random.array([1, ...shape]), random.array([1, ...node.shape])];
     const y = map((a, b) => a! - b!, apply(x), offset());
-    const back_ = use((p) => layer.transpose(tensor(g), p, o, shape).read());
+    const back_ = use((w) => w.transpose(tensor(g)).read());
     expectClose([dot(x.data, back_)], [dot(y.data, g.data)], { rel: 1e-5, abs: 1e-5 });
   });
 
@@ -177,7 +172,7 @@ function affineTests(
       Array.from({ length: inputs }, (_, i) => m.data[i * outputs + j]!).filter((v) => v !== 0),
     );
     const longest = Math.max(...rows.map((row) => row.length)) + (bias() ? 1 : 0);
-    const terms = layer.terms(shape, o);
+    const terms = node.structure!.accumulationLength;
     if (terms === 0) expect(rows.every((row) => row.length <= 1 && (row[0] ?? 1) === 1)).toBe(true);
     else expect(terms).toBeGreaterThanOrEqual(longest);
     expect(terms).toBeLessThanOrEqual(2 * longest + 30);

@@ -3,13 +3,13 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { logits } from '../../src/domain/classifier';
 import { compile, sequential } from '../../src/nn/graph';
-import type { ProductSizes } from '../../src/nn/layer';
 import { lower } from '../../src/nn/lower';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
 import { buildNetwork } from '../../src/nn/zoo';
 import { type Form, type FormName, formCost, forms } from '../../src/plan/algorithms';
 import { compilePlan } from '../../src/plan/plan';
 import { load } from '../../src/runtime/engine';
+import type { ConvShape } from '../../src/tensor/convolution';
 import { sizeOf } from '../../src/tensor/shape';
 import { input, step } from '../../src/tensor/tensor';
 
@@ -111,6 +111,7 @@ const LAYERS = [
   ['conv2d', { channels: 8, kernel: 4, stride: 2, padding: 1, bias: false }, [2, 10, 10]],
   ['conv2d', { channels: 3, kernel: 2 }, [4, 5, 5]],
   ['conv2d', { channels: 3, kernel: [3, 2], stride: [1, 2], dilation: 2 }, [2, 9, 8]],
+  ['conv2d', { channels: 6, kernel: 3, padding: 1, groups: 3 }, [3, 9, 7]],
 ] as const;
 
 describe.each(Object.keys(forms) as FormName[])('form %s', (name) => {
@@ -120,11 +121,11 @@ describe.each(Object.keys(forms) as FormName[])('form %s', (name) => {
     const chain = [[layer, options], ['relu']] as const;
     const model = createModel(engine, sequential('one', shape, chain));
     const [node] = model.graph.nodes;
-    const sizes = (node!.layer as unknown as Layer).product(shape, node!.options);
+    const conv = node!.structure!.conv!;
     for (const batch of [1, 3, 8]) {
-      if (formCost(name, sizes, batch) === Infinity) continue;
+      if (formCost(name, conv, batch) === Infinity) continue;
       const images = imagesOf(model, batch);
-      const got = step(engine, () => runForm(form, model, sizes, images, batch));
+      const got = step(engine, () => runForm(form, model, conv, images, batch));
       expect(distance(got, expected(model, images, batch))).toBeLessThan(1e-5);
     }
     freeModel(model);
@@ -133,21 +134,16 @@ describe.each(Object.keys(forms) as FormName[])('form %s', (name) => {
   it('applies to one of the layers at least', () => {
     const costs = LAYERS.map(([layer, options, shape]) => {
       const { nodes } = compile(sequential('one', shape, [[layer, options]]));
-      const product = (nodes[0]!.layer as unknown as Layer).product;
-      return formCost(name, product(shape, nodes[0]!.options), 2);
+      return formCost(name, nodes[0]!.structure!.conv!, 2);
     });
     expect(costs.some((cost) => cost < Infinity)).toBe(true);
   });
 });
 
-interface Layer {
-  product(input: readonly number[], options: unknown): ProductSizes;
-}
-
 function runForm(
   form: Form,
   model: Model,
-  sizes: ProductSizes,
+  conv: ConvShape,
   images: Float32Array,
   batch: number,
 ): Float32Array {
@@ -158,7 +154,7 @@ function runForm(
   const calls = form.compile({
     engine,
     batch,
-    sizes,
+    conv,
     weight: model.params.get(`${node.name}.weight`)!,
     bias: model.params.get(`${node.name}.bias`),
     x: x.ptr,

@@ -1,7 +1,8 @@
 /** Patterns of zeros: what is found in weights, and rows as blocks, against plain loops. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { blocksOf, fillingOf, patternOf } from '../../src/sparse/blocks';
+import { blocksOf, fillingOf, keptOfEvery } from '../../src/sparse/blocks';
+import { nonZeros } from '../../src/sparse/tables';
 
 const matrices = fc
   .tuple(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 1, max: 7 }))
@@ -40,7 +41,7 @@ describe('blocks of four rows', () => {
               if (n >= 0) dense[(4 * b + i) * columns + offsets[e]! / 4]! += values[n]!;
             }
         expect(dense).toEqual(weight);
-        const filling = fillingOf(weight, rows);
+        const filling = fillingOf(nonZeros(weight), rows, weight.length);
         expect(filling).toEqual({
           nnz: values.length,
           blocks: offsets.length,
@@ -51,6 +52,9 @@ describe('blocks of four rows', () => {
   });
 });
 
+const nOfM = (weight: readonly number[], channels: number, area: number) =>
+  keptOfEvery(nonZeros(weight), weight.length, channels, area);
+
 describe('N of M', () => {
   /** [rows, channels, area] that keeps the channels i with keep(i) at every place. */
   const weight = (rows: number, channels: number, area: number, keep: (i: number) => boolean) =>
@@ -60,28 +64,28 @@ describe('N of M', () => {
 
   it('is found along the channels', () => {
     expect(
-      patternOf(
+      nOfM(
         weight(3, 8, 9, (i) => i % 4 < 2),
         8,
         9,
       ),
     ).toBe('2:4');
     expect(
-      patternOf(
+      nOfM(
         weight(3, 8, 1, (i) => i % 4 === 3),
         8,
         1,
       ),
     ).toBe('1:4');
     expect(
-      patternOf(
+      nOfM(
         weight(2, 8, 4, (i) => i % 2 === 0),
         8,
         4,
       ),
     ).toBe('1:2');
     expect(
-      patternOf(
+      nOfM(
         weight(2, 16, 1, (i) => i < 3),
         16,
         1,
@@ -90,23 +94,23 @@ describe('N of M', () => {
   });
 
   it('is not seen where it is not', () => {
-    expect(patternOf([], 4, 1)).toBeUndefined();
+    expect(nOfM([], 4, 1)).toBeUndefined();
     expect(
-      patternOf(
+      nOfM(
         weight(2, 8, 3, () => true),
         8,
         3,
       ),
     ).toBeUndefined();
     expect(
-      patternOf(
+      nOfM(
         weight(2, 8, 3, () => false),
         8,
         3,
       ),
     ).toBeUndefined();
     expect(
-      patternOf(
+      nOfM(
         weight(2, 6, 3, (i) => i % 3 === 0),
         6,
         3,
@@ -114,6 +118,6 @@ describe('N of M', () => {
     ).toBeUndefined();
     const almost = weight(3, 8, 9, (i) => i % 4 < 2);
     almost[almost.length - 1] = 1;
-    expect(patternOf(almost, 8, 9)).toBeUndefined();
+    expect(nOfM(almost, 8, 9)).toBeUndefined();
   });
 });

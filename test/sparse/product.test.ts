@@ -1,13 +1,14 @@
-/** Products on a support against the dense ones with the same zeros, and their gradients. */
+/** Products over non-zeros against the dense ones with the same zeros, and their gradients. */
 import { describe, expect, it } from 'vitest';
 import { load } from '../../src/runtime/engine';
-import { supportOf } from '../../src/sparse/encoding';
-import { supportedProduct } from '../../src/sparse/product';
-import type { ConvSizes } from '../../src/sparse/tables';
-import { add, mul, sum } from '../../src/tensor/ops/core';
-import { type ConvOptions, conv2d, matmul } from '../../src/tensor/ops/product';
-import { gradients, record } from '../../src/tensor/tape';
-import { input, scattered, step, type Tensor } from '../../src/tensor/tensor';
+import { patternOf } from '../../src/sparse/pattern';
+import { sparseProduct } from '../../src/sparse/product';
+import { sparseWeight, takeEntries } from '../../src/sparse/weight';
+import { type ConvOptions, convShape, denseShape } from '../../src/tensor/convolution';
+import { mul, sum } from '../../src/tensor/ops/core';
+import { conv2d, matmul } from '../../src/tensor/ops/product';
+import { gradients } from '../../src/tensor/tape';
+import { input, step, type Tensor } from '../../src/tensor/tensor';
 import { sampler } from '../helpers/random';
 
 const engine = await load({ threads: 1, binary: 'simd' });
@@ -47,24 +48,13 @@ function near(got: Float32Array, want: Float32Array): void {
   expect(worst).toBeLessThan(1e-5 * size);
 }
 
-describe.each(SAMPLES)('product on a support, $shape, $kernel by $stride', (sample) => {
+describe.each(SAMPLES)('product over non-zeros, $shape, $kernel by $stride', (sample) => {
   const { shape, oc, kernel, stride, pad, dilation = [1, 1] } = sample;
   const [c, h, w] = shape;
-  const out = (i: 0 | 1): number =>
-    Math.floor((shape[i + 1]! + 2 * pad[i] - dilation[i] * (kernel[i] - 1) - 1) / stride[i]) + 1;
-  const sizes: ConvSizes = [
-    ...shape,
-    oc,
-    ...kernel,
-    ...stride,
-    ...pad,
-    ...dilation,
-    out(0),
-    out(1),
-  ];
   const options: ConvOptions = { stride, pad: [...pad, ...pad], dilation };
   const dense = h * w === 1;
   const area = kernel[0] * kernel[1];
+  const conv = dense ? denseShape(c, oc) : convShape(shape, [oc, c, ...kernel], options);
 
   it.each([
     [1, 0.3],
@@ -83,75 +73,45 @@ describe.each(SAMPLES)('product on a support, $shape, $kernel by $stride', (samp
         const x = input(engine, images, dense ? [batch, c] : [batch, ...shape]);
         const wt = input(engine, weights, dense ? [oc, c] : [oc, c, ...kernel]);
         const b = input(engine, biases, [oc]);
-        const support = supportOf(wt, sizes, batch);
+        const pattern = patternOf(wt);
+        const values = takeEntries(wt, pattern);
         const apply = (): Tensor => {
-          if (sparse) return supportedProduct(x, wt, support, b);
+          if (sparse) return sparseProduct(x, sparseWeight(pattern, values), conv, b);
           return dense ? matmul(x, wt, { tb: true, bias: b }) : conv2d(x, wt, options, b);
         };
-        const { result, gradients: found } = gradients(engine, [x, wt, b], () => {
+        const { result, gradients: found } = gradients(engine, [x, sparse ? values : wt, b], () => {
           const y = apply();
           return { y, loss: sum(mul(y, y)) };
         });
         const all = [result.y, ...found].map((t) => t.read());
-        support.free();
+        pattern.free();
         return all;
       });
     const [got, want] = [run(true), run(false)];
-    want[2] = want[2]!.map((v, i) => (weights[i] === 0 ? 0 : v));
+    want[2] = want[2]!.filter((_, i) => weights[i] !== 0);
     for (const [i, values] of want.entries()) near(got[i]!, values);
   });
 });
 
-describe('gradients on a support', () => {
-  const sizes = [3, 1, 1, 2, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1] as const;
-
-  /** What `use` makes of the gradient of a weight that two products of different batches share. */
-  const shared = <T>(use: (g: Tensor) => T): T =>
-    step(engine, () => {
-      const weight = input(engine, [0, 2, 0, 3, 0, -1], [2, 3]);
-      const [few, many] = [1, 17].map((n) => supportOf(weight, sizes, n));
-      const ones = (n: number) => input(engine, new Float32Array(3 * n).fill(1), [n, 3]);
-      const { gradients: found } = gradients(engine, [weight], () => ({
-        loss: sum(
-          mul(
-            supportedProduct(ones(1), weight, few!),
-            sum(supportedProduct(ones(17), weight, many!)),
-          ),
-        ),
-      }));
-      const result = use(found[0]!);
-      few!.free();
-      many!.free();
-      return result;
-    });
-
-  it('add up as their values', () => {
-    // Both sums are multiples of the same 4, once and 17 times.
-    expect(shared((g) => [...g.few!.values.read()])).toEqual([136, 136, 136]);
+it('gradients of values that two products of different batches share add up', () => {
+  const conv = denseShape(3, 2);
+  const found = step(engine, () => {
+    const weight = input(engine, [0, 2, 0, 3, 0, -1], [2, 3]);
+    const pattern = patternOf(weight);
+    const values = takeEntries(weight, pattern);
+    const ones = (n: number) => input(engine, new Float32Array(3 * n).fill(1), [n, 3]);
+    const product = (n: number): Tensor =>
+      sparseProduct(ones(n), sparseWeight(pattern, values), conv);
+    const { gradients: all } = gradients(engine, [values, weight], () => ({
+      loss: sum(mul(product(1), sum(product(17)))),
+    }));
+    const read = all.map((g) => [...g.read()]);
+    pattern.free();
+    return read;
   });
-
-  it('have all elements when asked', () => {
-    const read = shared((g) => ({ all: [...g.read()], few: g.few }));
-    expect(read).toEqual({ all: [0, 136, 0, 136, 0, 136], few: undefined });
-  });
-
-  it('are plain tensors where supports differ', () => {
-    const total = step(engine, () => {
-      const at = engine.arena.alloc(4);
-      engine.memory.i32(at, 1).set([1]);
-      const one = (): Tensor =>
-        scattered(engine, [3], {
-          mask: input(engine, [0, 1, 0], [3]),
-          at,
-          values: input(engine, [5], [1]),
-        });
-      const x = input(engine, [1, 2, 3], [3]);
-      const number = (): Tensor => record(input(engine, [0], [1]), [x], [one]);
-      const { gradients: found } = gradients(engine, [x], () => ({
-        loss: add(number(), number()),
-      }));
-      return { few: found[0]!.few, all: [...found[0]!.read()] };
-    });
-    expect(total).toEqual({ few: undefined, all: [0, 10, 0] });
-  });
+  // Both sums are multiples of the same 4, once and 17 times; the weight came before the tape.
+  expect(found).toEqual([
+    [136, 136, 136],
+    [0, 0, 0, 0, 0, 0],
+  ]);
 });

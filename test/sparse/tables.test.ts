@@ -12,7 +12,6 @@ import {
   viewOfPlanes,
 } from '../../src/sparse/calls';
 import {
-  type ConvSizes,
   forwardPass,
   GROUP,
   intoSplitOutput,
@@ -24,28 +23,25 @@ import {
   planesOf,
   transposedPasses,
 } from '../../src/sparse/tables';
+import { type ConvShape, convShape, convSize, geometryOf } from '../../src/tensor/convolution';
 import { filled, input, step } from '../../src/tensor/tensor';
 import { sampler } from '../helpers/random';
 
 const engine = await load({ threads: 1, binary: 'simd' });
 
 const sizesOf = (
-  [c, h, w]: readonly [number, number, number],
+  input: readonly [number, number, number],
   oc: number,
-  [kh, kw]: readonly [number, number],
-  [sh, sw]: readonly [number, number],
+  kernel: readonly [number, number],
+  stride: readonly [number, number],
   [pt, pl]: readonly [number, number],
-  [dh, dw]: readonly [number, number],
-): ConvSizes => {
-  const out = (size: number, k: number, s: number, p: number, d: number): number =>
-    Math.floor((size + 2 * p - d * (k - 1) - 1) / s) + 1;
-  const [oh, ow] = [out(h, kh, sh, pt, dh), out(w, kw, sw, pl, dw)];
-  return [c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow];
-};
+  dilation: readonly [number, number],
+): ConvShape =>
+  convShape(input, [oc, input[0], ...kernel], { stride, pad: [pt, pl, pt, pl], dilation });
 
 /** Calls back with the flat indices of every product. */
-function each(n: number, sizes: ConvSizes, visit: (x: number, w: number, y: number) => void): void {
-  const [c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow] = sizes;
+function each(n: number, sizes: ConvShape, visit: (x: number, w: number, y: number) => void): void {
+  const [, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow] = geometryOf(sizes, 1);
   for (let b = 0; b < n; b++)
     for (let o = 0; o < oc; o++)
       for (let y = 0; y < oh; y++)
@@ -64,7 +60,7 @@ function each(n: number, sizes: ConvSizes, visit: (x: number, w: number, y: numb
 }
 
 interface Sample {
-  readonly sizes: ConvSizes;
+  readonly sizes: ConvShape;
   readonly n: number;
   readonly weight: Float32Array;
   readonly from: Float32Array;
@@ -72,7 +68,7 @@ interface Sample {
 
 /** The product by the kernels: images to planes, the passes, planes to images. */
 function run({ sizes, n, weight, from }: Sample, transposed: boolean, order: Order): Float32Array {
-  const [c, h, w, oc, , , sh, sw, , , , , oh, ow] = sizes;
+  const [, c, h, w, oc, , , sh, sw, , , , , oh, ow] = geometryOf(sizes, 1);
   const [a, b] = [[c, h, w] as const, [oc, oh, ow] as const];
   const [inShape, outShape] = transposed ? [b, a] : [a, b];
   const whole = transposed ? transposedPasses(sizes) : [forwardPass(sizes)];
@@ -100,7 +96,7 @@ function run({ sizes, n, weight, from }: Sample, transposed: boolean, order: Ord
     const w0 = input(engine, weight, [weight.length]);
     for (const pass of passes) {
       const encoded = encode({
-        ...{ engine, keep, weight: w0, sizes, pass, source, target, transposed },
+        ...{ engine, keep, weight: w0, conv: sizes, pass, source, target, transposed },
       });
       calls.push(productCall(engine, encoded, { x, y }));
     }
@@ -116,7 +112,7 @@ function run({ sizes, n, weight, from }: Sample, transposed: boolean, order: Ord
 }
 
 function expected({ sizes, n, weight, from }: Sample, transposed: boolean): Float64Array {
-  const [c, h, w, oc, , , , , , , , , oh, ow] = sizes;
+  const [, c, h, w, oc, , , , , , , , , oh, ow] = geometryOf(sizes, 1);
   const want = new Float64Array(n * (transposed ? c * h * w : oc * oh * ow));
   each(n, sizes, (x, v, y) => {
     if (transposed) want[x]! += from[y]! * weight[v]!;
@@ -125,11 +121,11 @@ function expected({ sizes, n, weight, from }: Sample, transposed: boolean): Floa
   return want;
 }
 
-function check(sizes: ConvSizes, n: number, density: number, seed: number): void {
+function check(sizes: ConvShape, n: number, density: number, seed: number): void {
   const random = sampler(seed);
   const draw = (count: number, lo: number, hi: number): Float32Array =>
     Float32Array.from(random.array([count], lo, hi).data);
-  const [c, h, w, oc, kh, kw, , , , , , , oh, ow] = sizes;
+  const [, c, h, w, oc, kh, kw, , , , , , , oh, ow] = geometryOf(sizes, 1);
   const count = oc * c * kh * kw;
   const chosen = draw(count, 0, 1);
   const weight = draw(count, -1, 1).map((v, i) => (chosen[i]! < density ? v : 0));
@@ -189,9 +185,11 @@ describe('sparse passes', () => {
         fc.constantFrom(...LANES),
         fc.nat(1000),
         ([shape, ...rest], n, seed) => {
-          const sizes = sizesOf(shape, ...rest);
-          fc.pre(sizes[12] > 0 && sizes[13] > 0);
-          check(sizes, n, 0.4, seed);
+          const [, kernel, stride, [pt, pl], dilation] = rest;
+          const options = { stride, pad: [pt, pl, pt, pl], dilation } as const;
+          const size = convSize([shape[1], shape[2]], kernel, options);
+          fc.pre(size.every((n) => n > 0));
+          check(sizesOf(shape, ...rest), n, 0.4, seed);
         },
       ),
       { numRuns: 150 },

@@ -1,7 +1,8 @@
 /** Cases of rows of coefficients against tables of lines, and of rows of a convolution's matrix. */
 
+import { type ConvOptions, convShape, convSize } from '../../src/tensor/convolution';
 import { addWindows, takeWindows } from '../../src/tensor/ops/patches';
-import { conv2dRows, convSize } from '../../src/tensor/ops/product';
+import { convolutionRows } from '../../src/tensor/ops/product';
 import * as rows from '../../src/tensor/ops/rows';
 import { nd, tabulate } from '../helpers/nd';
 import { sampler } from '../helpers/random';
@@ -100,7 +101,7 @@ const CONV_ROWS = [
   { w: [3, 2, 3, 2], x: [2, 5, 4], stride: [2, 1], pad: [1, 0, 1, 2], dilation: [1, 2], groups: 1 },
   { w: [4, 1, 2, 2], x: [2, 3, 3], stride: [1, 1], pad: [1, 1, 1, 1], dilation: [1, 1], groups: 2 },
 ].map(({ w, x, groups, ...o }): OpCase => {
-  const options = o as unknown as Parameters<typeof conv2dRows>[3];
+  const options = { ...o, groups } as unknown as ConvOptions;
   const [oc, depth, kh, kw] = w as [number, number, number, number];
   const [c, h, width] = x as [number, number, number];
   const [oh, ow] = convSize([h, width], [kh, kw], options);
@@ -108,11 +109,11 @@ const CONV_ROWS = [
   const index = Int32Array.from({ length: 7 }, () => random.whole(size));
   const factor = Float32Array.from(index, () => random.real(-2, 2));
   return {
-    op: 'conv2dRows',
+    op: 'convolutionRows',
     about: `${w} on ${x}`,
     inputs: [random.array(w)],
     differentiable: false,
-    run: ([weight]) => conv2dRows({ index, factor }, weight!, x, options),
+    run: ([weight]) => convolutionRows({ index, factor }, weight!, convShape(x, w, options)),
     reference: ([weight]) =>
       tabulate([7, c, h, width], ([r, ic, iy, ix]) => {
         const [to, spot] = [Math.floor(index[r!]! / (oh! * ow!)), index[r!]! % (oh! * ow!)];

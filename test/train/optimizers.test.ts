@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Network, sequential } from '../../src/nn/graph';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
-import { filled, input, keep, scattered, step } from '../../src/tensor/tensor';
+import { patternOf } from '../../src/sparse/pattern';
+import { input, keep, step, type Tensor } from '../../src/tensor/tensor';
 import {
   createOptimizer,
   freeOptimizer,
@@ -64,13 +65,13 @@ function updateWith(
   optimizer: Optimizer,
   values: readonly (readonly number[])[],
   rate: number,
-  masks?: Parameters<typeof update>[4],
+  masks?: ReadonlyMap<string, Tensor>,
 ): boolean {
   return step(engine, () => {
     const gradients = optimizer.names.map((name, i) =>
       input(engine, values[i]!, model.params.get(name)!.shape),
     );
-    return update(optimizer, model, gradients, rate, masks);
+    return update(optimizer, model, gradients, rate, { masks });
   });
 }
 
@@ -144,69 +145,48 @@ describe.each(Object.entries(CASES))('%s', (_, given) => {
     freeModel(model);
   });
 
-  it.each([null, 0.5])('moves a support as its mask does, clipped to %s', (gradientClip) => {
-    const on = Float32Array.from({ length: 35 }, (_, i) => (i % 3 === 0 ? 1 : 0));
-    const places = [...on.keys()].filter((i) => on[i] === 1);
-    const runs = [false, true].map((few) => {
-      const random = sampler(4);
-      const model = createModel(engine, NETWORK, { seed: 1 });
-      const optimizer = createOptimizer(model, { ...options, gradientClip });
-      const weight = model.params.get('dense1.weight')!;
-      const mask = keep(engine, weight.shape, on);
-      weight.write(weight.read().map((w, i) => (on[i] === 1 ? w : 0)));
-      for (let t = 0; t < 5; t++)
-        step(engine, () => {
-          const drawn = Object.values(SIZES).map((n) => random.array([n]).data);
-          const plain = drawn.map((g, i) =>
-            input(engine, g, model.params.get(optimizer.names[i]!)!.shape),
-          );
-          const at = engine.arena.alloc(4 * places.length);
-          engine.memory.i32(at, places.length).set(places);
-          const values = input(
-            engine,
-            places.map((i) => drawn[0]![i]!),
-            [places.length],
-          );
-          const first = few ? scattered(engine, weight.shape, { mask, at, values }) : plain[0]!;
-          const all = [first, ...plain.slice(1)];
-          update(optimizer, model, all, 0.1, new Map([['dense1.weight', mask]]));
-          expect(first.few === undefined).toBe(!few);
-        });
-      const state = [...model.params.values(), ...optimizer.moments.values()].map((t) => t.read());
-      mask.free();
-      freeOptimizer(optimizer);
-      freeModel(model);
-      return state;
-    });
-    expect(runs[1]).toEqual(runs[0]);
-  });
-
-  it('moves all weights by a gradient on the support of no mask of its own', () => {
-    const model = createModel(engine, NETWORK, { seed: 1 });
-    const optimizer = createOptimizer(model, options);
-    const weight = model.params.get('dense1.weight')!;
-    const before = weight.read();
-    const [mask, other] = [0, 1].map(() =>
-      keep(engine, weight.shape, new Float32Array(35).fill(1)),
-    );
-    step(engine, () => {
-      const at = engine.arena.alloc(4);
-      engine.memory.i32(at, 1).set([8]);
-      const few = { mask: other!, at, values: input(engine, [3], [1]) };
-      const rest = optimizer.names
-        .slice(1)
-        .map((name) => filled(engine, model.params.get(name)!.shape, 0));
-      const all = [scattered(engine, weight.shape, few), ...rest];
-      update(optimizer, model, all, 0.1, new Map([['dense1.weight', mask!]]));
-      expect(all[0]!.few).toBeUndefined();
-    });
-    const after = weight.read();
-    expect(after[8]).toBeLessThan(before[8]! - 0.05);
-    if (options.weightDecay === 0) expect(after.with(8, before[8]!)).toEqual(before);
-    for (const tensor of [mask!, other!]) tensor.free();
-    freeOptimizer(optimizer);
-    freeModel(model);
-  });
+  it.each([null, 0.5])(
+    'moves the values of a pattern as its mask does, clipped to %s',
+    (gradientClip) => {
+      const on = Float32Array.from({ length: 35 }, (_, i) => (i % 3 === 0 ? 1 : 0));
+      const places = [...on.keys()].filter((i) => on[i] === 1);
+      const runs = [false, true].map((few) => {
+        const random = sampler(4);
+        const model = createModel(engine, NETWORK, { seed: 1 });
+        const optimizer = createOptimizer(model, { ...options, gradientClip });
+        const weight = model.params.get('dense1.weight')!;
+        const mask = keep(engine, weight.shape, on);
+        const pattern = patternOf(mask);
+        weight.write(weight.read().map((w, i) => (on[i] === 1 ? w : 0)));
+        for (let t = 0; t < 5; t++)
+          step(engine, () => {
+            const drawn = Object.values(SIZES).map((n) => random.array([n]).data);
+            const plain = drawn.map((g, i) =>
+              input(engine, g, model.params.get(optimizer.names[i]!)!.shape),
+            );
+            const values = input(
+              engine,
+              places.map((i) => drawn[0]![i]!),
+              [places.length],
+            );
+            const first = few ? values : plain[0]!;
+            const all = [first, ...plain.slice(1)];
+            const masks = new Map([['dense1.weight', mask]]);
+            const patterns = few ? new Map([['dense1.weight', pattern]]) : undefined;
+            update(optimizer, model, all, 0.1, { masks, patterns });
+          });
+        const state = [...model.params.values(), ...optimizer.moments.values()].map((t) =>
+          t.read(),
+        );
+        mask.free();
+        pattern.free();
+        freeOptimizer(optimizer);
+        freeModel(model);
+        return state;
+      });
+      expect(runs[1]).toEqual(runs[0]);
+    },
+  );
 });
 
 describe('gradients that are not finite', () => {

@@ -1,12 +1,12 @@
 /** Fine-tuning over what masks keep: the dense steps to rounding, the same bits for any threads. */
 import { afterAll, describe, expect, it } from 'vitest';
-import { supportMasks } from '../../src/nn/freeze';
 import { prunableNames } from '../../src/nn/model';
 import { applyMasks, assertMasked } from '../../src/prune/mask';
 import { type Engine, load } from '../../src/runtime/engine';
 import { keep, type Tensor } from '../../src/tensor/tensor';
 import { trainStep } from '../../src/train/loop';
 import { objectives } from '../../src/train/objectives/registry';
+import { maskPatterns, type Patterns } from '../../src/train/sparse';
 import { sampler } from '../helpers/random';
 import { batchFrom, range, toyJob, toySet } from './toy';
 
@@ -21,7 +21,7 @@ interface Trained {
   readonly weights: readonly number[];
 }
 
-/** Twenty masked steps; from each step in `starts` on over the support, encoded anew. */
+/** Twenty masked steps; from each step in `starts` on over the patterns, encoded anew. */
 function trained(engine: Engine, name: string, starts: readonly number[]): Trained {
   const batches = range(0, 5).map((b) => batchFrom(set, set.train, range(40 * b, 40 * b + 40)));
   const job = toyJob(engine, batches, { objective: objectives[name]!, rate: 0.003 });
@@ -33,20 +33,23 @@ function trained(engine: Engine, name: string, starts: readonly number[]): Train
     masks.set(full, keep(engine, shape, ones));
   }
   applyMasks(job.model, masks);
-  let drop = (): void => {};
+  let patterns: Patterns | undefined;
+  const drop = (): void => {
+    for (const pattern of patterns?.values() ?? []) pattern.free();
+  };
   const losses = range(0, 20).map((at) => {
     if (starts.includes(at)) {
       drop();
-      drop = supportMasks(job.model, masks);
+      patterns = maskPatterns(masks);
     }
-    return trainStep({ ...job, masks }, job.batch(at), 0.5).loss;
+    return trainStep({ ...job, masks, patterns }, job.batch(at), 0.5).loss;
   });
   drop();
   assertMasked(job.model, masks);
   return { losses, weights: [...job.model.params.values()].flatMap((t) => [...t.read()]) };
 }
 
-describe.each(Object.keys(objectives))('%s on the support', (name) => {
+describe.each(Object.keys(objectives))('%s over patterns', (name) => {
   it('takes the steps of dense training', () => {
     const [want, got] = [trained(engines[0]!, name, []), trained(engines[0]!, name, [0])];
     expect(got.weights).not.toEqual(want.weights);

@@ -31,7 +31,7 @@ describe('ties', () => {
     const gradient = Array.from(sampler(1).array([7, 5]).data);
     const [tied, free] = step(engine, () => {
       const given = [input(engine, gradient, [7, 5]), input(engine, [1, 2, 3], [3])];
-      return tieGradients(['dense1.weight', 'dense2.bias'], given, ties).map((t) => t.read());
+      return tieGradients(['dense1.weight', 'dense2.bias'], given, { ties }).map((t) => t.read());
     });
     weight.forEach((w, i) => {
       const own = gradient.filter((_, j) => weight[j] === w);
@@ -54,7 +54,7 @@ describe('ties', () => {
           const { shape } = model.params.get(name)!;
           return input(engine, random.array(shape, -1, 1).data, shape);
         });
-        update(optimizer, model, tieGradients(optimizer.names, found, ties), 0.01);
+        update(optimizer, model, tieGradients(optimizer.names, found, { ties }), 0.01);
       });
     retie(model, ties);
     const after = model.params.get('dense1.weight')!.read();
