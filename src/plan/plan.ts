@@ -173,10 +173,11 @@ export function productStep(
   node: GraphNode,
   { batch, winograd, costs, ...places }: StepJob,
 ): PlanStep | undefined {
-  const { conv, weight: own, bias } = operatorOf(node, params);
-  if (!conv || !own) return undefined;
+  const conv = productOf(node);
+  if (!conv) return undefined;
+  const { weight: own, bias } = operatorOf(node, params);
   const [name] = chooseForm(conv, batch, winograd, costs);
-  const weight = isSparse(own) ? own.dense : own;
+  const weight = own && isSparse(own) ? own.dense : own;
   if (!(weight instanceof Tensor)) return fail(node.name, 'all entries of its weight', 'non-zeros');
   const before = memory.bytes;
   const keep = (bytes: number): Ptr => memory.own(bytes);
