@@ -1,6 +1,6 @@
 /**
- * What the bundle of `espalier/runtime` leaves out: ways to compute with dense weights and to train,
- * which a compact model never takes (src/edge/layers.ts), though its layers can.
+ * What the bundle of `espalier/runtime` leaves out: ways to compute with dense weights, linear bounds and
+ * training, which a compact model never takes (src/edge/layers.ts), though its layers can.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -26,6 +26,9 @@ const isConvolution = (path) => path.replaceAll('\\', '/').endsWith('src/nn/laye
 /** What help texts say of a layer. */
 const ABOUT = /\babout:\s*'[^'\n]*'/g;
 
+/** What only linear bounds ask of a layer, a line each. */
+const LINEAR = /^ {2}(relax|kink|pick): [^\n]*,\n/gm;
+
 /** A plugin of esbuild. */
 export const withoutDense = {
   name: 'without-dense',
@@ -38,7 +41,7 @@ export const withoutDense = {
       resolveDir: dirname(path),
     }));
     onLoad({ filter: /[\\/]nn[\\/]layers[\\/]\w+\.ts$/ }, async ({ path }) => ({
-      contents: (await readFile(path, 'utf8')).replace(ABOUT, "about: ''"),
+      contents: (await readFile(path, 'utf8')).replace(ABOUT, "about: ''").replace(LINEAR, ''),
       loader: 'ts',
     }));
     onLoad({ filter: /[\\/](supports|supported|forms|sparse-blocks)\.ts$/ }, ({ path }) => {
