@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-const SIDE = 400;
+const SIDE = 260;
 const behind = (layer: string, options: object): Network =>
   sequential(
     layer,
@@ -30,8 +30,8 @@ it.each([
   ['conv2d', { channels: 1, kernel: SIDE }],
 ] as const)('%s %o', async (layer, options) => {
   const network = behind(layer, options);
-  for (const sparsity of [0, 0.99])
-    expect(await differences(engine, { network, batch: 1, sparsity, seed: 1 })).toEqual([]);
+  const run = { network, batch: 1, sparsity: 0.99, seed: 1 };
+  expect(await differences(engine, run)).toEqual([]);
   const model = lower(modelOf(engine, network, randomWeights(compile(network), sampler(1))));
   const images = Float32Array.from(sampler(2).array([SIDE * (SIDE + 1)], 0, 1).data);
   const crown = verifiers.crown!;

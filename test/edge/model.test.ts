@@ -45,7 +45,8 @@ async function pair(network: Network, sparsity: number, seed: number) {
   const model = modelOf(engine, network, randomWeights(compile(network), sampler(seed)));
   const random = sampler(seed + 1);
   for (const [name, t] of model.params)
-    if (name.endsWith('.weight')) t.write(t.read().map((v) => (random.real() < sparsity ? 0 : v)));
+    if (name.endsWith('.weight') && t.shape.length > 1)
+      t.write(t.read().map((v) => (random.real() < sparsity ? 0 : v)));
   const [dense, compact] = [lower(model), await openModel(await compactFile(model, {}))];
   freeModel(model);
   return { dense, compact };
