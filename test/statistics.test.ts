@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EspalierError } from '../src/errors';
 import { proportion } from '../src/report/binomial';
-import { clopperPearson, incompleteBeta, lowerConfidence, normalQuantile } from '../src/statistics';
+import {
+  clopperPearson,
+  incompleteBeta,
+  lowerConfidence,
+  normalCdf,
+  normalQuantile,
+} from '../src/statistics';
 
 /** P[X = k] of n trials, by a product of well-scaled factors: good to a few ulps for small n. */
 function mass(n: number, k: number, p: number): number {
@@ -220,5 +226,28 @@ describe('normalQuantile', () => {
 
   it('refuses what is no probability', () => {
     for (const p of [0, 1, -1, Number.NaN]) expect(() => normalQuantile(p)).toThrow(EspalierError);
+  });
+});
+
+describe('normalCdf', () => {
+  // Values by arbitrary-precision arithmetic.
+  it.each([
+    [-37, 5.725571222524577e-300],
+    [-20, 2.7536241186062337e-89],
+    [-10, 7.61985302416053e-24],
+    [-5, 2.86651571879194e-7],
+    [-3.5, 0.00023262907903552504],
+    [-1, 0.15865525393145705],
+    [-0.1, 0.460172162722971],
+    [0, 0.5],
+    [0.5, 0.6914624612740131],
+    [2, 0.9772498680518208],
+    [6, 0.9999999990134124],
+  ])('at %d', (x, value) => {
+    expect(Math.abs(normalCdf(x) / value - 1)).toBeLessThan(x < -15 ? 2e-13 : 3e-14);
+  });
+
+  it('has its limits, and NaN of NaN', () => {
+    expect([-Infinity, Infinity, Number.NaN].map(normalCdf)).toEqual([0, 1, Number.NaN]);
   });
 });
