@@ -37,8 +37,7 @@ class Reader {
   ) {}
 
   value(depth: number): unknown {
-    if (depth > MOST_NESTED)
-      this.#fail(`brackets at most ${MOST_NESTED} deep`, 'more');
+    if (depth > MOST_NESTED) this.#fail(`brackets at most ${MOST_NESTED} deep`, 'more');
     this.#skip();
     const char = this.text[this.#at];
     if (char === '{') return this.#object(depth);

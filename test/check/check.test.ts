@@ -188,11 +188,17 @@ describe('a certificate', () => {
     const { region, method } = certificate;
     for (const [change, what] of [
       [{ region: { ...region, centre: [1] } }, /region.centre: expected 36 numbers, got 1/],
-      [{ region: { ...region, range: [2, 3] } }, /region.centre: input 0: expected a value in \[2, 3\]/],
+      [
+        { region: { ...region, range: [2, 3] } },
+        /region.centre: input 0: expected a value in \[2, 3\]/,
+      ],
       [{ region: { kind: 'box', lo: Array(36).fill(1), hi: Array(36).fill(0) } }, /expected some/],
       [{ region: { kind: 'box', lo: [], hi: [] } }, /region.lo: expected 36/],
       [{ property: { kind: 'label', label: 4 } }, /a class in \[0, 4\)/],
-      [{ property: { kind: 'linear', rows: [], offsets: [] } }, /property.rows: expected 1 to 10000 lists/],
+      [
+        { property: { kind: 'linear', rows: [], offsets: [] } },
+        /property.rows: expected 1 to 10000 lists/,
+      ],
       [{ property: { kind: 'linear', rows: [[1]], offsets: [0] } }, /property.rows.0: expected 4/],
       [{ property: { kind: 'linear', rows: [[1, 0, 0, 0]], offsets: [] } }, /property.offsets/],
       [
