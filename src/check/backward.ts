@@ -75,8 +75,10 @@ function rewrite(setting: Setting, step: Step, own: Float64Array[], state: State
   const [x] = inputs;
   const [to] = into;
   const claimed = Object.hasOwn(setting.slopes, step.name) ? setting.slopes[step.name] : undefined;
+  const read = new Uint8Array(step.size);
+  for (const a of own) for (let i = 0; i < a.length; i++) if (a[i] !== 0) read[i] = 1;
   for (let i = 0; i < step.size; i++) {
-    if (own.every((a) => a[i] === 0)) continue;
+    if (read[i] === 0) continue;
     switch (step.kind) {
       case 'affine':
         affine(step.operator, i, x!, own, to!, state);
