@@ -1,7 +1,8 @@
 /**
  * The independent checker: whether what a certificate claims of a network is so. It recomputes every
  * bound in slow f64 arithmetic with error terms of its own (docs/certificates.md), and shares no code
- * with the domains and verifiers whose certificates it judges; the check of floors keeps it so.
+ * with the domains and verifiers whose certificates it judges; the check of floors keeps it so. What an
+ * accepted certificate says, and of which runtimes: docs/claims.md.
  */
 import { sha256 } from '../data/sha256';
 import { EspalierError } from '../errors';
