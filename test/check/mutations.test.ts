@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encode } from '../../src/check/certificate';
 import { check } from '../../src/check/check';
 import { type Engine, load } from '../../src/runtime/engine';
-import { KINDS, mutant, type Subject, subjects } from '../helpers/certificate-mutations';
+import { KINDS, mutant } from '../helpers/certificate-mutations';
+import { type Subject, subjects } from '../helpers/certificate-subjects';
 
 let engine: Engine;
 let all: Subject[];

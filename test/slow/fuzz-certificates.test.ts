@@ -2,7 +2,8 @@
 import { expect, it } from 'vitest';
 import { check } from '../../src/check/check';
 import { load } from '../../src/runtime/engine';
-import { KINDS, mutant, subjects } from '../helpers/certificate-mutations';
+import { KINDS, mutant } from '../helpers/certificate-mutations';
+import { subjects } from '../helpers/certificate-subjects';
 
 const COUNT = 10_000;
 
