@@ -9,6 +9,7 @@ import {
   normalCdf,
   normalQuantile,
 } from '../src/statistics';
+import { type Fraction, fraction, isAtMost } from './helpers/fraction';
 
 /** P[X = k] of n trials, by a product of well-scaled factors: good to a few ulps for small n. */
 function mass(n: number, k: number, p: number): number {
@@ -171,7 +172,35 @@ describe('lowerConfidence', () => {
       { numRuns: 60 },
     );
   });
+
+  it('holds in exact fractions down to an alpha far below the spacing of doubles at 1', () => {
+    for (const n of [1, 7, 40, 150])
+      for (const k of new Set([1, Math.ceil(n / 2), n - 1, n].filter((k) => k > 0)))
+        for (const alpha of [0.3, 1e-6, 8.4e-17, 1e-15 / 16, 1e-100]) {
+          const bound = lowerConfidence(k, n, alpha);
+          const what = `${k} of ${n} at ${alpha}`;
+          expect(isAtMost(exactTail(k, n, bound), fraction(alpha)), what).toBe(true);
+          const above = exactTail(k, n, Math.min(1, bound * (1 + 1e-9)));
+          expect(isAtMost(above, fraction(alpha)), `${what}: tight`).toBe(false);
+        }
+  });
+
+  it('refuses an alpha that is none', () => {
+    for (const alpha of [0, 1, -1, Number.NaN])
+      expect(() => lowerConfidence(1, 2, alpha)).toThrow(/alpha: expected/);
+  });
 });
+
+/** P[X >= k] of n trials, exactly: the sum over a common denominator. */
+function exactTail(k: number, n: number, p: number): Fraction {
+  const { over, under } = fraction(p);
+  let [sum, ways] = [0n, 1n];
+  for (let i = n; i >= k; i--) {
+    sum += ways * over ** BigInt(i) * (under - over) ** BigInt(n - i);
+    ways = (ways * BigInt(i)) / BigInt(n - i + 1);
+  }
+  return { over: sum, under: under ** BigInt(n) };
+}
 
 describe('normalQuantile', () => {
   /** Standard normal distribution function of x <= 0, by Simpson's rule on its tail. */
