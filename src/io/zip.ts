@@ -12,6 +12,7 @@
 import { Inflate, zipSync } from 'fflate';
 import { EspalierError, expect, fail, quote } from '../errors';
 import { crc32 } from './crc32';
+import { expansionCap } from './limits';
 
 const END = 0x06054b50;
 const END64 = 0x06064b50;
@@ -22,17 +23,6 @@ const UNSET = 0xffffffff;
 
 /** Bytes inflated at a time: at most 1032 times as many come out before the next check. */
 const CHUNK = 16 << 10;
-const SMALL = 64 << 20;
-const MAX_EXPANSION = 50;
-
-/**
- * Most bytes a reader may make of a file of `fileBytes` bytes: 64 MiB, or 50 times its size if that
- * is more. Real weights and images stay far below; a bomb is nothing else but being above.
- */
-export function expansionCap(fileBytes: number): number {
-  return Math.max(SMALL, MAX_EXPANSION * fileBytes);
-}
-
 export interface Zip {
   /** In the order of the directory; each once. */
   readonly names: readonly string[];

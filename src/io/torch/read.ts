@@ -6,9 +6,9 @@
  * share or repeat a storage) is capped as for zip archives.
  */
 import { expect } from '../../errors';
+import { expansionCap } from '../limits';
 import { type Dtype, ITEM_BYTES, toFloat32 } from '../safetensors';
 import { rowMajor } from '../strided';
-import { expansionCap } from '../zip';
 import { type Contents, openTorch } from './container';
 import { findTensors, type TorchModule } from './tree';
 import type { TensorRef } from './values';
