@@ -11,9 +11,10 @@ import { expansionCap } from './limits';
 /** Bytes at a time while only the start is wanted: at most 1032 times as many come out. */
 const CHUNK = 1 << 10;
 
-/** Whether `bytes` begin as gzip data do: the magic, deflate, no reserved flag. */
+/** Whether `bytes` begin as gzip data do: magic, deflate, no reserved flag, no safetensors' "{". */
 export function isGzip(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 8 && bytes[3]! < 0x20;
+  const [one, two, method, flags = 0xff] = bytes;
+  return one === 0x1f && two === 0x8b && method === 8 && flags < 0x20 && bytes[8] !== 0x7b;
 }
 
 /**

@@ -20,6 +20,9 @@ function protobuf(...fields: readonly (readonly [field: number, value: number | 
   return pbf.finish();
 }
 
+/** A graph of one node of nothing, and a name. */
+const GRAPH = '\n\0\x12\x01g';
+
 const KNOWN: readonly (readonly [string, FileKind, Uint8Array])[] = [
   [
     'safetensors',
@@ -47,9 +50,9 @@ const KNOWN: readonly (readonly [string, FileKind, Uint8Array])[] = [
     ),
   ],
   ['legacy pickle of PyTorch', 'torch', Uint8Array.of(0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46)],
-  ['ONNX', 'onnx', protobuf([1, 8], [2, 'pytorch'], [7, 'graph'], [8, 'opset'])],
-  ['ONNX in another order', 'onnx', protobuf([7, 'graph'], [1, 8])],
-  ['ONNX cut short', 'onnx', protobuf([1, 8], [7, 'x'.repeat(300)]).subarray(0, 50)],
+  ['ONNX', 'onnx', protobuf([1, 8], [2, 'pytorch'], [7, GRAPH], [8, 'opset'])],
+  ['ONNX in another order', 'onnx', protobuf([7, GRAPH], [1, 8])],
+  ['ONNX cut short', 'onnx', protobuf([1, 8], [7, `${GRAPH}${'x'.repeat(300)}`]).subarray(0, 50)],
 ];
 
 describe('the kind of a file', () => {
@@ -66,7 +69,7 @@ describe('the kind of a file', () => {
       '68 65 6c 6c 6f 2c 20 77 6f 72 6c 64 20 6f 66 20 ("hello, world of ")',
     ],
     ['npy', writeNpy(numbers.values, numbers.shape), 'one NumPy array'],
-    ['gzip', Uint8Array.of(0x1f, 0x8b, 8, 0), 'gzip data'],
+    ['gzip', Uint8Array.of(0x1f, 0x8b, 8, 0), 'gzip data in gzip'],
     [
       'another zip',
       writeZip(new Map([['a.txt', ascii('x')]]), false),
@@ -79,6 +82,8 @@ describe('the kind of a file', () => {
     ['JSON', ascii('{"name": "mlp"}'), 'JSON'],
     ['other protobuf', protobuf([1, 8], [9, 4]), '08 08 48 04'],
     ['protobuf without a graph', protobuf([2, 'pytorch']), '12 07'],
+    ['protobuf with text for a graph', protobuf([1, 8], [7, 'graph']), '08 08'],
+    ['text that is protobuf by chance', ascii('(x: (or x) and more of it'), 'VNN-LIB'],
   ])('is unknown: %s', (_, bytes, said) => {
     expect(kindOfModel(bytes)).toBeUndefined();
     expect(describeStart(bytes)).toContain(said);

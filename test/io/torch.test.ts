@@ -23,9 +23,13 @@ import {
 import { torchFile } from '../helpers/torch-files';
 import { torchSeeds } from '../helpers/torch-seeds';
 
-const read = (bytes: Uint8Array) => readTorch(bytes, 'm.pt');
-const values = (bytes: Uint8Array) =>
-  Object.fromEntries([...read(bytes).tensors].map(([name, t]) => [name, [...t.values]]));
+/** The file, all of its values asked for. */
+const read = (bytes: Uint8Array) => {
+  const file = readTorch(bytes, 'm.pt');
+  const values = [...file.tensors].map(([name, t]) => [name, [...t.values]] as const);
+  return { ...file, values: Object.fromEntries(values) };
+};
+const values = (bytes: Uint8Array) => read(bytes).values;
 const message = (bytes: Uint8Array): string => {
   try {
     read(bytes);
@@ -75,17 +79,20 @@ describe('files of PyTorch', () => {
   };
 
   it.each(['checkpointZip', 'checkpointLegacy'] as const)('%s: the state dict inside', (name) => {
-    const { notes } = read(torchFile(name));
-    expect(notes).toEqual([
-      'Read what is under "state_dict"; left out epoch, optimizer, best.',
-      'Took "module." (DataParallel) off every name.',
+    const { notes, keys, values: found } = read(torchFile(name));
+    expect(notes).toEqual(['Left out, as no tensors: epoch, optimizer, best.']);
+    expect(keys).toEqual(['', 'state_dict']);
+    const named = Object.entries(network).map(([key, value]) => [
+      `state_dict.module.${key}`,
+      value,
     ]);
-    expect(values(torchFile(name))).toEqual(network);
+    expect(found).toMatchObject(Object.fromEntries(named));
   });
 
   it('a network pickled whole: its weights and its layers', () => {
-    const { modules } = read(torchFile('moduleZip'));
-    expect(values(torchFile('moduleZip'))).toEqual(network);
+    const file = read(torchFile('moduleZip'));
+    const modules = file.modules.get('')!;
+    expect(file.values).toEqual(network);
     expect(modules.map(({ name, type }) => `${name}:${type}`)).toEqual([
       ':Sequential',
       '0:Conv2d',

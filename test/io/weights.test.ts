@@ -1,6 +1,7 @@
 /** Weights to parameters: by name, by order and shape, and what is said where they do not fit. */
 import { describe, expect, it } from 'vitest';
-import { matchWeights, type WeightFile } from '../../src/io/weights';
+import { type MatchOptions, matchWeights } from '../../src/io/weights/match';
+import type { WeightFile } from '../../src/io/weights/types';
 import { compile, type Network, paramSpecs, sequential } from '../../src/nn/graph';
 import { prependNormalise } from '../../src/nn/prepend';
 import { buildNetwork } from '../../src/nn/zoo';
@@ -36,8 +37,8 @@ function renamed(network: Network, names: readonly string[]): WeightFile {
 }
 
 /** Parameter -> position of the tensor it got. */
-function taken(network: Network, weights: WeightFile, order: 'file' | 'name' = 'file') {
-  const matched = matchWeights(network, weights, 'w', order);
+function taken(network: Network, weights: WeightFile, options: Partial<MatchOptions> = {}) {
+  const matched = matchWeights(network, weights, 'w', { order: 'file', ...options });
   const places = [...matched.weights].map(([name, values]) => [name, values[0]] as const);
   return { places: Object.fromEntries(places), notes: matched.notes };
 }
@@ -46,13 +47,15 @@ const OWN = [...paramSpecs(compile(NET)).keys()];
 const IN_ORDER = Object.fromEntries(OWN.map((name, i) => [name, i]));
 const TORCH = [0, 2, 5, 7].flatMap((i) => [`${i}.weight`, `${i}.bias`]);
 
+const ASKED = { byOrder: true };
+
 const refusal = (
   network: Network,
   weights: WeightFile,
-  order: 'file' | 'name' = 'file',
+  options: Partial<MatchOptions> = {},
 ): string => {
   try {
-    matchWeights(network, weights, 'w.pt', order);
+    matchWeights(network, weights, 'w.pt', { order: 'file', ...options });
   } catch (error) {
     return (error as Error).message;
   }
@@ -81,7 +84,7 @@ describe('by name', () => {
   it('needs no mean and std of a normalise node, but takes them', () => {
     const net = prependNormalise(NET, { mean: [0.5], std: [0.25] });
     expect(taken(net, renamed(NET, OWN)).places).toEqual(IN_ORDER);
-    expect(taken(net, renamed(NET, TORCH)).places).toEqual(IN_ORDER);
+    expect(taken(net, renamed(NET, TORCH), ASKED).places).toEqual(IN_ORDER);
     const both = file(['normalise.mean', [1]], ['normalise.std', [1]]);
     expect(taken(net, new Map([...both, ...renamed(NET, OWN)])).places).toMatchObject({
       'normalise.std': 1,
@@ -91,7 +94,7 @@ describe('by name', () => {
 
 describe('by order and shape', () => {
   it('takes names like 0.weight, in the order of the file, and says so', () => {
-    const { places, notes } = taken(NET, renamed(NET, TORCH));
+    const { places, notes } = taken(NET, renamed(NET, TORCH), ASKED);
     expect(places).toEqual(IN_ORDER);
     expect(notes).toHaveLength(1);
     expect(notes[0]).toContain('conv2d1 <- 0, conv2d2 <- 2, dense1 <- 5, dense2 <- 7');
@@ -101,7 +104,7 @@ describe('by order and shape', () => {
     const deep = buildNetwork('mlp', { hidden: [6, 6, 6, 6, 6, 6] }, [6], 6);
     const names = [0, 2, 4, 6, 8, 10, 12].flatMap((i) => [`net.${i}.weight`, `net.${i}.bias`]);
     const weights = new Map([...renamed(deep, names)].sort(([a], [b]) => (a < b ? -1 : 1)));
-    const { places } = taken(deep, weights, 'name');
+    const { places } = taken(deep, weights, { order: 'name', byOrder: true });
     expect(places['dense2.weight']).toBe(2);
     expect(places['dense6.weight']).toBe(10);
   });
@@ -117,7 +120,7 @@ describe('by order and shape', () => {
       ['bn.num_batches_tracked', []],
       ['conv.weight', [3, 2, 3, 3]],
     );
-    expect(taken(NORMED, weights).places).toEqual({
+    expect(taken(NORMED, weights, ASKED).places).toEqual({
       'conv2d1.weight': 7,
       'batch-norm1.weight': 2,
       'batch-norm1.bias': 3,
@@ -159,7 +162,7 @@ describe('what does not fit', () => {
   it('stays short for files of many odd names', () => {
     const long = 'x'.repeat(1000);
     const entries = Array.from({ length: 20_000 }, (_, i): [string, Shape] => [`${long}${i}`, [1]]);
-    const message = refusal(NET, file(...entries), 'name');
+    const message = refusal(NET, file(...entries), { order: 'name', byOrder: true });
     expect(message.length).toBeLessThan(10_000);
     expect(message).toMatch(/and \d+ more$/);
   });
