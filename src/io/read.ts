@@ -141,8 +141,9 @@ async function torchParts(bytes: Uint8Array, path: string, options: ReadOptions)
   const module = modules.get(key);
   if (!module) return plainParts(plain, path, options);
   const { networkOfModules } = await import('./modules');
-  const names = [...tensors.keys()].filter((name) => key === '' || name.startsWith(`${key}.`));
-  const own = new Set(names.map((name) => name.slice(key === '' ? 0 : key.length + 1)));
+  const { effectiveWeights } = await import('./weights/effective');
+  const names = effectiveWeights(below(tensors, key)).keys();
+  const own = new Set([...names].map((name) => name.slice(key === '' ? 0 : key.length + 1)));
   const network = networkOfModules(module, own, path, options.input);
   return plainParts(plain, path, { ...options, network, key });
 }
