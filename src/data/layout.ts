@@ -14,7 +14,7 @@ import type { DataSet, Layout } from './types';
 export function arranged(set: DataSet, input: Shape, who: string): DataSet {
   const layout = layoutFor(set.shape, input);
   if (layout === undefined)
-    return fail(who, `images [${input.join(', ')}]`, `${set.name} with [${set.shape.join(', ')}]`);
+    return fail(who, `images [${input}]`, `${set.name} with [${set.shape}]`);
   return layout === 'chw' ? set : { ...set, layout };
 }
 
