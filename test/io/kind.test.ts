@@ -1,13 +1,17 @@
 /** What a file is, by its first bytes alone. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import fc from 'fast-check';
 import { PbfWriter } from 'pbf';
 import { describe, expect, it } from 'vitest';
+import { isGzip } from '../../src/io/gzip';
 import { describeStart, type FileKind, kindOfModel } from '../../src/io/kind';
 import { writeNpy } from '../../src/io/npy';
 import { writeNpz } from '../../src/io/npz';
 import { encode } from '../../src/io/safetensors';
 import { writeZip } from '../../src/io/zip';
 import { FOLDER, PRESENT } from '../goldens/goldens';
+import { ordered, pickle, torchLegacy, torchZip } from '../helpers/pickle';
 
 const ascii = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0));
 const numbers = { values: Float32Array.of(1, 2), shape: [2] };
@@ -98,3 +102,90 @@ describe('the kind of a file', () => {
       }
   });
 });
+
+describe('files of ours', () => {
+  const name = fc.stringMatching(/^[a-z][a-z0-9._/-]{0,40}$/);
+  const floats = (n: number) => Float32Array.from({ length: n }, (_, i) => i / 8);
+  const safetensors = (names: readonly string[], text: string): Uint8Array =>
+    encode(
+      new Map(names.map((n) => [n, { dtype: 'F32', shape: [2], data: floats(2) } as const])),
+      text === '' ? {} : { note: text },
+    );
+  /** Headers of every length; padded or not, as other writers leave them. */
+  const header = (length: number): Uint8Array => {
+    const file = new Uint8Array(8 + length + 4).fill(0x20);
+    new DataView(file.buffer).setUint32(0, length, true);
+    new DataView(file.buffer).setUint32(4, 0);
+    file.set(ascii('{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'), 8);
+    return file;
+  };
+
+  it('safetensors are so at any length of the header', () => {
+    const chance = [0x280, 0x380, 0x480, 0x580, 0x4b50, 0x8b1f, 0x0808, 0x030a, 0x3a28];
+    for (const length of [...Array.from({ length: 3000 }, (_, i) => i + 56), ...chance])
+      expect(kindOfModel(header(length)), String(length)).toBe('safetensors');
+    // Lengths whose bytes are the magic numbers of gzip and of a pickle of text.
+    for (const length of [0x088b1f, 0x580280]) {
+      expect(kindOfModel(header(length))).toBe('safetensors');
+      expect(isGzip(header(length))).toBe(false);
+    }
+  });
+
+  it('are of their own kind only, whatever names and sizes they have', () => {
+    const own: Readonly<
+      Record<string, (names: string[], text: string) => [Uint8Array, FileKind?]>
+    > = {
+      safetensors: (names, text) => [safetensors(names, text), 'safetensors'],
+      npz: (names) => [writeNpz(new Map(names.map((n) => [n, numbers]))), 'npz'],
+      'PyTorch, zip': (names) => [
+        torchZip(
+          pickle(ordered(Object.fromEntries(names.map((n) => [n, 1])))),
+          { 0: new Uint8Array(4) },
+          {
+            'archive/notes.npy': ascii('x'),
+          },
+        ),
+        'torch',
+      ],
+      'PyTorch, legacy': (names) => [torchLegacy(pickle([...names]), {}), 'torch'],
+      ONNX: ([graph], text) => [onnxFile(graph!, text), 'onnx'],
+      npy: (names) => [writeNpy(floats(names.length), [names.length])],
+      'another zip': (names, text) => [
+        writeZip(new Map(names.map((n) => [`${n}.txt`, ascii(`${text}.npy data.pkl`)])), true),
+      ],
+      IDX: (names) => [Uint8Array.from([0, 0, 8, 1, 0, 0, 0, names.length, ...names.map(() => 7)])],
+      JSON: (names, text) => [ascii(JSON.stringify({ schema: 'certificate', names, text }))],
+      'VNN-LIB': (names, text) => [
+        ascii(`; ${text}\n${names.map((n) => `(declare-const ${n} Real)`).join('\n')}`),
+      ],
+      'VNN-LIB without a comment': (names) => [
+        ascii(names.map((n) => `(declare-const ${n} Real)`).join('\n')),
+      ],
+    };
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(name, { minLength: 1, maxLength: 20 }),
+        fc.string({ unit: 'binary-ascii', maxLength: 300 }),
+        (names, text) => {
+          for (const [what, make] of Object.entries(own)) {
+            const [bytes, kind] = make(names, text);
+            expect(kindOfModel(bytes), what).toBe(kind);
+            expect(isGzip(bytes), what).toBe(false);
+            expect(kindOfModel(gzipSync(bytes)), what).toBeUndefined();
+          }
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+});
+
+/** A model of one empty graph, by the fields that other tools write. */
+function onnxFile(graph: string, doc: string): Uint8Array {
+  return protobuf(
+    [1, 8],
+    [2, doc],
+    [7, `\x12${String.fromCharCode(graph.length)}${graph}`],
+    [8, 'v'],
+  );
+}
