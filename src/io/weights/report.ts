@@ -40,8 +40,10 @@ export function orderNote(who: string, pairs: Pairs): string {
   const layers = new Map(
     [...pairs].map(([name, from]) => [splitName(name).node, splitName(from).node || from]),
   );
-  const list = [...layers].map(([node, from]) => `${node} <- ${from}`).join(', ');
-  return `${who}: weights matched by order and shape, not by name: ${list}.`;
+  const list = [...layers].map(([node, from]) => `${node} <- ${from}`);
+  const shown = list.slice(0, MAX_LINES).join(', ');
+  const more = list.length > MAX_LINES ? ` and ${list.length - MAX_LINES} more` : '';
+  return `${who}: weights matched by order and shape, not by name: ${shown}${more}.`;
 }
 
 /** The error where only order and shape fit: both lists side by side. */
