@@ -199,7 +199,7 @@ async function plainParts(
   const { key, byOrder, ignore } = options;
   const network = await networkFor(below(file, key ?? likeliestKey(keys)), path, options);
   const matched = matchWeights(network, file, path, { order, byOrder, ignore, key, keys });
-  const weight = (name: string) => matched.weights.get(name);
+  const weight = (name: string) => matched.weights.get(name)?.values;
   return { network, weight, format, notes: [...notes, ...matched.notes], metadata: {} };
 }
 

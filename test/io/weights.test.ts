@@ -42,7 +42,7 @@ function renamed(network: Network, names: readonly string[]): WeightFile {
 /** Parameter -> position of the tensor it got. */
 function taken(network: Network, weights: WeightFile, options: Partial<MatchOptions> = {}) {
   const matched = matchWeights(network, weights, 'w', { order: 'file', ...options });
-  const places = [...matched.weights].map(([name, values]) => [name, values[0]] as const);
+  const places = [...matched.weights].map(([name, t]) => [name, t.values[0]] as const);
   return { places: Object.fromEntries(places), notes: matched.notes };
 }
 
@@ -194,7 +194,8 @@ describe('weights in parts', () => {
       ]),
     );
   const weight = (parts: Record<string, [Shape, number[]]>) => [
-    ...matchWeights(net, tensors(parts), 'w', { order: 'file' }).weights.get('dense1.weight')!,
+    ...matchWeights(net, tensors(parts), 'w', { order: 'file' }).weights.get('dense1.weight')!
+      .values,
   ];
   const w = [3, -4, 0, 1, 2, 2];
 

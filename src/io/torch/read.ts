@@ -46,6 +46,7 @@ export function readTorch(bytes: Uint8Array, who: string): TorchFile {
   const contents = openTorch(bytes, who);
   const { tensors: refs, keys, modules, left } = findTensors(contents.value, who);
   const cap = expansionCap(bytes.length);
+  const made = new Set<string>();
   let total = 0;
   const tensors = new Map<string, TorchTensor>();
   for (const [name, ref] of refs) {
@@ -56,7 +57,8 @@ export function readTorch(bytes: Uint8Array, who: string): TorchFile {
       dtype,
       shape,
       get values() {
-        total += 4 * size;
+        if (!made.has(name)) total += 4 * size;
+        made.add(name);
         expect(total <= cap, field, `at most ${cap} bytes in all`, total);
         return toFloat32({ dtype, shape, data: bytesOf(ref, size, contents) });
       },

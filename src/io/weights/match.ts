@@ -43,7 +43,7 @@ export interface MatchOptions {
 
 export interface MatchedWeights {
   /** By the network's own parameter names; fixed ones (mean and std of `normalise`) may be absent. */
-  readonly weights: ReadonlyMap<string, Float32Array>;
+  readonly weights: WeightFile;
   readonly notes: readonly string[];
 }
 
@@ -77,7 +77,7 @@ export function matchWeights(
   const found = byNames(wanted, candidates, who) ?? byOrder(wanted, candidates, who, options);
   if (!found) throw new EspalierError(whyNot(wanted, candidates, who, options));
   const { candidate, pairs, notes } = found;
-  const weights = new Map([...pairs].map(([to, from]) => [to, candidate.file.get(from)!.values]));
+  const weights = new Map([...pairs].map(([to, from]) => [to, candidate.file.get(from)!]));
   return { weights, notes: [...keyNote(kept, candidate), ...notes] };
 }
 
