@@ -27,6 +27,7 @@ import {
   type Pairs,
   type TensorOrder,
   type WeightFile,
+  type WeightTensor,
 } from './types';
 
 export interface MatchOptions {
@@ -187,11 +188,13 @@ function topNames(file: WeightFile): string {
 
 /** What is under a key, counters left out and parts put together. */
 function candidateAt(file: WeightFile, key: string): Candidate {
-  const inside = [...file].flatMap(([name, tensor]) => {
-    const below = key === '' ? name : name.startsWith(`${key}.`) ? name.slice(key.length + 1) : '';
-    return below === '' || COUNTERS.has(splitName(below).local) ? [] : [[below, tensor] as const];
-  });
-  const effective = effectiveWeights(new Map(inside));
+  const prefix = key === '' ? '' : `${key}.`;
+  const inside = new Map<string, WeightTensor>();
+  for (const [name, tensor] of file) {
+    const below = name.startsWith(prefix) ? name.slice(prefix.length) : '';
+    if (below !== '' && !COUNTERS.has(splitName(below).local)) inside.set(below, tensor);
+  }
+  const effective = effectiveWeights(inside);
   return { key, file: effective, entries: [...effective].map(entryOf) };
 }
 
