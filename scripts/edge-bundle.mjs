@@ -24,8 +24,11 @@ const SIZES =
 
 const isConvolution = (path) => path.replaceAll('\\', '/').endsWith('src/nn/layers/conv2d.ts');
 
-/** What help texts say of a layer; and what only linear bounds and references ask of it, a line each. */
-const UNREAD = [/\babout:\s*'[^'\n]*',/g, /^ {2,4}(relax|kink|pick|scalar): [^\n]*,\n/gm];
+/** What help texts say of a layer; and what only linear bounds, pruning and references ask of it, a line each. */
+const UNREAD = [
+  /\babout:\s*'[^'\n]*',/g,
+  /^ {2,4}(relax|kink|pick|scalar|flow|macs|backTerms): [^\n]*,\n/gm,
+];
 
 /** Parts of the table of kernels that the runtime's binary has none of. */
 const KERNELS =
