@@ -10,7 +10,7 @@ import type { Compacted, CompactJob } from '../recipe/compact';
 import type { Config, PlugIn } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
 import type { Evaluation } from '../recipe/evaluate';
-import type { Listener } from '../recipe/events';
+import type { Listener, StopSignal } from '../recipe/events';
 import type { Fit } from '../recipe/fit';
 import type { Inspection } from '../recipe/inspect';
 import type { Judgement } from '../recipe/judge';
@@ -27,7 +27,7 @@ export type EngineHandle = Pick<Engine, 'info' | 'close'>;
 /** How a long job tells how far it is, and is told to stop. */
 export interface Hooks {
   readonly onEvent: Listener;
-  readonly signal: AbortSignal;
+  readonly signal: StopSignal;
 }
 
 export interface Backend {

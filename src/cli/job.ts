@@ -1,14 +1,15 @@
 /**
- * What every long command does around its work: the engine, the bar, Ctrl-C, and the config that
+ * What every long command does around its work: the engine, the bar, signals, and the config that
  * its arguments stand for.
  */
 import { EspalierError, expect, fail } from '../errors';
 import type { ReadOptions } from '../io/read';
 import { parseOptions, real, whole } from '../options';
 import type { Config } from '../recipe/config';
+import type { Listener, StopSignal } from '../recipe/events';
 import type { Values } from './args';
 import type { EngineHandle, Hooks } from './backend';
-import { type Context, EXIT } from './command';
+import type { Context } from './command';
 import { createProgress } from './progress';
 
 export interface Job extends Hooks {
@@ -17,33 +18,28 @@ export interface Job extends Hooks {
 
 /** Runs `work` with an engine and hooks; everything is given back afterwards. */
 export async function withEngine<T>(
-  { io, values, backend }: Context,
+  { io, values, backend, faults }: Context,
   work: (job: Job) => Promise<T>,
   threads?: number,
 ): Promise<T> {
   const given = values.engine();
   const options = threads !== undefined && given.threads === 'auto' ? { ...given, threads } : given;
   const progress = await createProgress(io, values.on('json'));
-  const controller = new AbortController();
-  const unhook = io.onInterrupt(() => {
-    if (controller.signal.aborted) {
-      progress.stop();
-      io.exit(EXIT.interrupted);
-      return;
-    }
-    controller.abort();
-    progress.listener({
-      type: 'note',
-      text: 'Stopping after this step; Ctrl-C again ends at once.',
-    });
-  });
+  const onEvent: Listener = (event) => {
+    if (event.type === 'fault') faults.push(event.text);
+    progress.listener(event);
+  };
+  const signal: StopSignal = {
+    get aborted() {
+      return io.asked() !== 0;
+    },
+  };
   let engine: EngineHandle | undefined;
   try {
     engine = await backend.load(options);
-    return await work({ engine, onEvent: progress.listener, signal: controller.signal });
+    return await work({ engine, onEvent, signal });
   } finally {
     progress.stop();
-    unhook();
     engine?.close();
   }
 }

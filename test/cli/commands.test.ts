@@ -59,35 +59,35 @@ describe('compress', () => {
     });
   });
 
-  it('stops at the first Ctrl-C, says how to go on, and ends at the second', async () => {
+  it('stops when it is asked to, and says how to go on', async () => {
     await inTemporaryFolder(async (file) => {
-      let press: () => void = () => expect.fail('no handler');
-      const exits: number[] = [];
+      let signal = 0;
       const argv = ['compress', '--out', file('run')];
-      const compress: Backend['compress'] = async (_, { signal }) => {
-        expect(signal.aborted).toBe(false);
-        press();
-        expect(signal.aborted).toBe(true);
-        press();
+      const compress: Backend['compress'] = async (_, job) => {
+        expect(job.signal.aborted).toBe(false);
+        signal = 15;
+        expect(job.signal.aborted).toBe(true);
         throw new Interrupted('Saved epoch 3.');
       };
-      const { code, stderr } = await run(
-        argv,
-        { compress },
-        {
-          onInterrupt: (handler) => {
-            press = handler;
-            return () => undefined;
-          },
-          exit: (status) => exits.push(status),
-        },
-      );
-      expect(code).toBe(130);
-      expect(exits).toEqual([130]);
+      const { code, stderr } = await run(argv, { compress }, { asked: () => signal });
+      expect(code).toBe(143);
       expect(stderr).toContain('interrupted. Saved epoch 3.');
       expect(stderr).toContain(`To go on: espalier compress --out ${file('run')}`);
       // The lock is free again.
       expect((await run(argv)).code).toBe(0);
+    });
+  });
+
+  it('has a code of its own where the work is done and a part of its output is not', async () => {
+    await inTemporaryFolder(async (file) => {
+      const compress: Backend['compress'] = async (_, { onEvent }) => {
+        onEvent({ type: 'fault', text: 'report.html: expected charts, got none.' });
+        return summary();
+      };
+      const { code, stdout, stderr } = await run(['compress', '--out', file('run')], { compress });
+      expect(code).toBe(74);
+      expect(stdout).toContain('dense against pruned');
+      expect(stderr).toContain('report.html: expected charts');
     });
   });
 });

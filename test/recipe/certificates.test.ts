@@ -121,8 +121,7 @@ describe('espalier check', () => {
           stdout: stream,
           stderr: { write: () => true },
           env: {},
-          onInterrupt: () => () => undefined,
-          exit: () => undefined,
+          asked: () => 0,
           backend,
         });
       };
