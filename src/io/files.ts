@@ -61,11 +61,11 @@ export async function isSameFile(a: string, b: string): Promise<boolean> {
   }
 }
 
-/** Creates a folder and those above it; what is there already stays. */
-export async function makeFolder(path: string): Promise<void> {
+/** Creates a folder and those above it; what is there already stays. Returns the first it made. */
+export async function makeFolder(path: string): Promise<string | undefined> {
   const fs = await import('node:fs/promises');
-  await fs.mkdir(path, { recursive: true }).catch((error: unknown) => {
-    fail(path, 'to create this folder', cause(error), 'Choose another name.');
+  return fs.mkdir(path, { recursive: true }).catch((error: unknown) => {
+    return fail(path, 'to create this folder', cause(error), 'Choose another name.');
   });
 }
 
