@@ -8,7 +8,7 @@ import { parseOptions, real, whole } from '../options';
 import type { Config } from '../recipe/config';
 import type { Listener, StopSignal } from '../recipe/events';
 import type { Values } from './args';
-import type { EngineHandle, Hooks } from './backend';
+import type { EngineHandle, Hooks, OutFile } from './backend';
 import type { Context } from './command';
 import { createProgress } from './progress';
 
@@ -113,11 +113,15 @@ export async function freeOutput(
   out: string,
   values: Values,
   inputs: readonly string[] = [],
-): Promise<string> {
+): Promise<Required<OutFile>> {
   const { checkWritable, isSameFile, kindOf } = await import('../io/files');
   const { dirname } = await import('node:path');
+  const { lstat } = await import('node:fs/promises');
   const kind = await kindOf(out);
   if (kind === 'folder') fail(out, 'the name of a file', 'a folder');
+  const there = await lstat(out).catch(() => undefined);
+  if (there && kind === undefined)
+    fail(out, 'the name of a file', there.isSymbolicLink() ? 'a link to nothing' : 'a device');
   for (const path of inputs)
     if (await isSameFile(out, path))
       fail(out, 'another file than those it is made of', path, 'Choose another name.');
@@ -126,7 +130,7 @@ export async function freeOutput(
   const folder = dirname(out);
   if ((await kindOf(folder)) !== 'folder') fail(out, 'a folder to write to', `none at ${folder}`);
   await checkWritable(folder, out);
-  return out;
+  return { out, replace: values.on('force') };
 }
 
 /** "runs/a/dense.safetensors", "pruned" -> "runs/a/dense-pruned.safetensors". */

@@ -35,6 +35,10 @@ export const certifyArgs = {
     description:
       'of --verify and --radius: journals to resume from, evaluation.json, radii.html (default: the run of the model, if it has one)',
   },
+  force: {
+    type: 'boolean',
+    description: 'of --out: replace the evaluation.json of another evaluation there',
+  },
   jobs: {
     type: 'string',
     valueHint: 'n',
@@ -94,8 +98,11 @@ export async function runJudge(context: Context, given: Target): Promise<number>
     shard || !io.self ? 1 : (values.number('jobs', whole(1, 256)) ?? (await processors()));
   const { dir, temporary } = await folderFor(context, target.model, shard !== undefined);
   const fs = await import('node:fs/promises');
+  const ended = new AbortController();
+  const settings = await settingsOf(target, verifiers, values.on('radius'));
+  if (!temporary && !shard) await refuseOther(dir, settings, values);
   try {
-    const startOthers = jobs > 1 ? () => others(context, dir, jobs) : undefined;
+    const startOthers = jobs > 1 ? () => others(context, dir, jobs, ended.signal) : undefined;
     const judged = await withEngine(
       context,
       (job) =>
@@ -119,10 +126,12 @@ export async function runJudge(context: Context, given: Target): Promise<number>
         );
       return EXIT.done;
     }
-    if (!temporary) await writeFiles(dir, target, judged);
     show(context, target, judged);
+    // Last: the answer is told even where the disk is full.
+    if (!temporary) await writeFiles(context, dir, target, settings, judged);
     return judged.contradictions > 0 ? EXIT.badNews : EXIT.done;
   } finally {
+    ended.abort();
     if (temporary) await fs.rm(dir, { recursive: true, force: true });
   }
 }
@@ -173,43 +182,105 @@ async function folderFor(
   return { dir: await fs.mkdtemp(path.join(os.tmpdir(), 'espalier-')), temporary: true };
 }
 
-/** Starts processes 1 .. jobs - 1; they end with this one, and what one does not do this one does. */
-async function others({ io, argv }: Context, dir: string, jobs: number): Promise<void> {
+/**
+ * Starts processes 1 .. jobs - 1; what one does not do this one does. They end at once with `ended`, or
+ * with this process, however that ends: their journals hold what they did.
+ */
+async function others(
+  { io, argv }: Context,
+  dir: string,
+  jobs: number,
+  ended: AbortSignal,
+): Promise<void> {
   const { spawn } = await import('node:child_process');
   const [program, ...before] = io.self!;
   const start = (index: number): Promise<void> =>
     new Promise((resolve) => {
-      const args = [
-        ...before,
-        ...argv,
-        '--threads',
-        '1',
-        '--out',
-        dir,
-        '--shard',
-        `${index}/${jobs}`,
-      ];
-      const env = { ...io.env, [CHILD]: '1' };
-      const child = spawn(program!, args, { env, stdio: ['pipe', 'ignore', 'ignore'] });
+      const share = ['--threads', '1', '--out', dir, '--shard', `${index}/${jobs}`];
+      const child = spawn(program!, [...before, ...argv, ...share], {
+        env: { ...io.env, [CHILD]: '1' },
+        stdio: ['pipe', 'ignore', 'ignore'],
+        signal: ended,
+        killSignal: 'SIGKILL',
+      });
       child.once('error', () => resolve());
       child.once('close', () => resolve());
     });
   await Promise.all(Array.from({ length: jobs - 1 }, (_, i) => start(i + 1)));
 }
 
+/** What an evaluation depends on; kept in its file, so that only the same one replaces it. */
+type Settings = Readonly<Record<string, unknown>>;
+
+async function settingsOf(
+  { model, as, config: { data, evaluate } }: Target,
+  verifiers: readonly PlugIn[],
+  radius: boolean,
+): Promise<Settings> {
+  const { readFile } = await import('../io/files');
+  const { sha256 } = await import('../data/sha256');
+  const file = await readFile(model, 2 ** 32).then(
+    (bytes) => sha256([bytes]),
+    () => model,
+  );
+  const { eps, attack } = evaluate;
+  return { file, as, data, eps, attack, verifiers, radius };
+}
+
+const EVALUATION = 'evaluation.json';
+const RADII = 'radii.html';
+
+/** Whether the folder has an evaluation of these settings; `other` for files of anything else. */
+async function evaluationIn(dir: string, settings: Settings): Promise<'none' | 'same' | 'other'> {
+  const { kindOf, readFile } = await import('../io/files');
+  const { canonicalJson } = await import('../recipe/config');
+  const { join } = await import('node:path');
+  const [json, html] = [join(dir, EVALUATION), join(dir, RADII)];
+  if ((await kindOf(json)) === undefined)
+    return settings.radius && (await kindOf(html)) !== undefined ? 'other' : 'none';
+  try {
+    const text = new TextDecoder().decode(await readFile(json, 1 << 30));
+    const held: unknown = JSON.parse(text)?.settings;
+    return canonicalJson(held) === canonicalJson(settings) ? 'same' : 'other';
+  } catch {
+    return 'other';
+  }
+}
+
+async function refuseOther(dir: string, settings: Settings, values: Values): Promise<void> {
+  if (values.on('force') || (await evaluationIn(dir, settings)) !== 'other') return;
+  fail(
+    dir,
+    `no ${EVALUATION} or ${RADII} but of the same evaluation`,
+    'another',
+    'Choose another folder with --out, or --force to replace it.',
+  );
+}
+
 async function writeFiles(
+  { io, values, faults }: Context,
   dir: string,
   { model, config }: Target,
+  settings: Settings,
   judged: Judgement,
 ): Promise<void> {
-  const { writeAtomic } = await import('../io/files');
+  const { writeAtomic, writeNew } = await import('../io/files');
   const path = await import('node:path');
+  const mine = values.on('force') || (await evaluationIn(dir, settings)) === 'same';
+  const put = mine ? writeAtomic : writeNew;
   const { eps, attack } = config.evaluate;
-  const json = { model, data: config.data.name, eps, norm: normOf(attack), ...judged };
-  await writeAtomic(path.join(dir, 'evaluation.json'), `${JSON.stringify(json, null, 1)}\n`);
+  const json = { model, data: config.data.name, eps, norm: normOf(attack), settings, ...judged };
+  await put(path.join(dir, EVALUATION), `${JSON.stringify(json, null, 1)}\n`);
   if (!judged.radii) return;
   const about = { title: path.basename(model), verifiers: judged.verifiers.map((v) => v.name) };
-  await writeAtomic(path.join(dir, 'radii.html'), renderRadiusReport(judged.radii, about));
+  const file = path.join(dir, RADII);
+  try {
+    await put(file, renderRadiusReport(judged.radii, about));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    faults.push(`${file}: expected to make the report, got: ${why}`);
+    io.stderr.write(`error: ${faults.at(-1)}\n`);
+  }
 }
 
 function show({ io, values }: Context, { model, config }: Target, judged: Judgement): void {

@@ -136,10 +136,63 @@ export async function gunzip(
  */
 export async function writeAtomic(path: string, content: Uint8Array | string): Promise<void> {
   const fs = await import('node:fs/promises');
+  const target = await fs.realpath(path).catch(() => path);
+  await putAtomic(path, target, content, (from) => fs.rename(from, target));
+}
+
+/**
+ * Creates `path` as `writeAtomic` would, but where nothing is: false, and no change, if there is
+ * anything of that name, even if another process has put it there this moment.
+ */
+export async function createAtomic(path: string, content: Uint8Array | string): Promise<boolean> {
+  const fs = await import('node:fs/promises');
+  let created = true;
+  await putAtomic(path, path, content, async (from) => {
+    try {
+      // File systems without hard links copy: a crash may then leave a part.
+      await fs.link(from, path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'EEXIST') throw error;
+        return fs.copyFile(from, path, fs.constants.COPYFILE_EXCL);
+      });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      created = false;
+    }
+    await fs.rm(from, { force: true });
+  });
+  return created;
+}
+
+/** Puts content into the file of a name, whole or not at all: `writeAtomic`, or `writeNew`. */
+export type Put = (path: string, content: Uint8Array | string) => Promise<void>;
+
+/**
+ * Creates `path` where nothing is. Where something came there meanwhile that stays, and the content goes
+ * into a file beside it (`net-1.onnx`), which the EspalierError names: nothing is lost.
+ */
+export const writeNew: Put = async (path, content) => {
+  if (await createAtomic(path, content)) return;
+  const { extname } = await import('node:path');
+  const extension = extname(path);
+  const stem = path.slice(0, path.length - extension.length);
+  for (let i = 1; ; i++) {
+    const beside = `${stem}-${i}${extension}`;
+    if (await createAtomic(beside, content))
+      fail(path, 'no such file yet', 'one that came meanwhile', `The result is in ${beside}.`);
+  }
+};
+
+/** Writes a temporary file beside `target`, synced, and has `place` move it there. */
+async function putAtomic(
+  path: string,
+  target: string,
+  content: Uint8Array | string,
+  place: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const fs = await import('node:fs/promises');
   const { dirname, basename, join } = await import('node:path');
   const { randomBytes } = await import('node:crypto');
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-  const target = await fs.realpath(path).catch(() => path);
   const folder = dirname(target);
   const temporary = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
   let created = false;
@@ -152,7 +205,7 @@ export async function writeAtomic(path: string, content: Uint8Array | string): P
     } finally {
       await handle.close();
     }
-    await fs.rename(temporary, target);
+    await place(temporary);
   } catch (error) {
     if (created) await fs.rm(temporary, { force: true }).catch(() => undefined);
     fail(path, `to write ${bytes.length} bytes`, `${cause(error)}; nothing was overwritten`);

@@ -84,10 +84,18 @@ export interface ImageBounds {
   readonly certified: boolean;
 }
 
+export interface BoundsOptions {
+  /** Positions in the test split. */
+  readonly indices: readonly number[];
+  readonly eps: number;
+  readonly method: PlugIn;
+  readonly signal?: StopSignal;
+}
+
 export function outputBounds(
   model: Model,
   set: DataSet,
-  { indices, eps, method }: { indices: readonly number[]; eps: number; method: PlugIn },
+  { indices, eps, method, signal }: BoundsOptions,
 ): ImageBounds[] {
   checkFits(model, set);
   for (const index of indices) {
@@ -103,6 +111,7 @@ export function outputBounds(
   const canonical = supportZeros(lower(model));
   const { engine, graph } = canonical;
   const result = indices.map((index) => {
+    if (signal?.aborted) throw new Interrupted('Nothing is kept: the bounds start again.');
     const { images, labels } = batchOf(set, set.test, index, index + 1);
     return step(engine, () => {
       const x = input(engine, images, [1, ...graph.network.input]);
