@@ -209,46 +209,49 @@ async function others(
   await Promise.all(Array.from({ length: jobs - 1 }, (_, i) => start(i + 1)));
 }
 
-/** What an evaluation depends on; kept in its file, so that only the same one replaces it. */
-type Settings = Readonly<Record<string, unknown>>;
-
+/** Hash of what an evaluation depends on: kept in its file, which only the same one replaces. */
 async function settingsOf(
   { model, as, config: { data, evaluate } }: Target,
   verifiers: readonly PlugIn[],
   radius: boolean,
-): Promise<Settings> {
+): Promise<string> {
   const { readFile } = await import('../io/files');
   const { sha256 } = await import('../data/sha256');
-  const file = await readFile(model, 2 ** 32).then(
+  const { canonicalJson } = await import('../recipe/config');
+  const hash = await readFile(model, 2 ** 32).then(
     (bytes) => sha256([bytes]),
     () => model,
   );
   const { eps, attack } = evaluate;
-  return { file, as, data, eps, attack, verifiers, radius };
+  const text = canonicalJson({ model: hash, as, data, eps, attack, verifiers, radius });
+  return sha256([new TextEncoder().encode(text)]);
 }
 
 const EVALUATION = 'evaluation.json';
 const RADII = 'radii.html';
 
 /** Whether the folder has an evaluation of these settings; `other` for files of anything else. */
-async function evaluationIn(dir: string, settings: Settings): Promise<'none' | 'same' | 'other'> {
+async function evaluationIn(
+  dir: string,
+  settings: string,
+  radius: boolean,
+): Promise<'none' | 'same' | 'other'> {
   const { kindOf, readFile } = await import('../io/files');
-  const { canonicalJson } = await import('../recipe/config');
   const { join } = await import('node:path');
-  const [json, html] = [join(dir, EVALUATION), join(dir, RADII)];
-  if ((await kindOf(json)) === undefined)
-    return settings.radius && (await kindOf(html)) !== undefined ? 'other' : 'none';
+  const file = join(dir, EVALUATION);
+  if ((await kindOf(file)) === undefined)
+    return radius && (await kindOf(join(dir, RADII))) !== undefined ? 'other' : 'none';
   try {
-    const text = new TextDecoder().decode(await readFile(json, 1 << 30));
-    const held: unknown = JSON.parse(text)?.settings;
-    return canonicalJson(held) === canonicalJson(settings) ? 'same' : 'other';
+    const text = new TextDecoder().decode(await readFile(file, 1 << 30));
+    return JSON.parse(text).settings === settings ? 'same' : 'other';
   } catch {
     return 'other';
   }
 }
 
-async function refuseOther(dir: string, settings: Settings, values: Values): Promise<void> {
-  if (values.on('force') || (await evaluationIn(dir, settings)) !== 'other') return;
+async function refuseOther(dir: string, settings: string, values: Values): Promise<void> {
+  if (values.on('force') || (await evaluationIn(dir, settings, values.on('radius'))) !== 'other')
+    return;
   fail(
     dir,
     `no ${EVALUATION} or ${RADII} but of the same evaluation`,
@@ -261,12 +264,13 @@ async function writeFiles(
   { io, values, faults }: Context,
   dir: string,
   { model, config }: Target,
-  settings: Settings,
+  settings: string,
   judged: Judgement,
 ): Promise<void> {
   const { writeAtomic, writeNew } = await import('../io/files');
   const path = await import('node:path');
-  const mine = values.on('force') || (await evaluationIn(dir, settings)) === 'same';
+  const radius = judged.radii !== undefined;
+  const mine = values.on('force') || (await evaluationIn(dir, settings, radius)) === 'same';
   const put = mine ? writeAtomic : writeNew;
   const { eps, attack } = config.evaluate;
   const json = { model, data: config.data.name, eps, norm: normOf(attack), settings, ...judged };
