@@ -19,7 +19,7 @@ describe('a signal', () => {
     ['SIGINT', 'bench', 'in a step that nobody can stop'],
     ['SIGTERM', 'bench', 'in a step that nobody can stop'],
     ['SIGHUP', 'compress', 'between two steps'],
-  ] as const)('%s ends %s %s, and says how to go on', async (signal, name) => {
+  ] as const)('%s ends %s %s, and says how to go on', async (signal, name, _where) => {
     await inTemporaryFolder(async (file) => {
       const child = cli.start([...LONG[name]!('', file), '--json'], (event) => {
         if (event.type === 'progress') child.process.kill(signal);
