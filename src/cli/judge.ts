@@ -8,6 +8,7 @@ import { EspalierError, fail } from '../errors';
 import type { ReadOptions } from '../io/read';
 import { whole } from '../options';
 import type { Config, PlugIn } from '../recipe/config';
+import { Interrupted } from '../recipe/events';
 import type { Judgement } from '../recipe/judge';
 import { interval, percent, short } from '../report/format';
 import { radiusTable, renderRadiusReport } from '../report/radius';
@@ -130,6 +131,10 @@ export async function runJudge(context: Context, given: Target): Promise<number>
     // Last: the answer is told even where the disk is full.
     if (!temporary) await writeFiles(context, dir, target, settings, judged);
     return judged.contradictions > 0 ? EXIT.badNews : EXIT.done;
+  } catch (error) {
+    if (temporary && error instanceof Interrupted)
+      throw new Interrupted('Nothing was kept; --out keeps it.');
+    throw error;
   } finally {
     ended.abort();
     if (temporary) await fs.rm(dir, { recursive: true, force: true });

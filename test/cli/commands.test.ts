@@ -200,6 +200,19 @@ describe('commands on a model', () => {
       }),
   );
 
+  it('evaluate --verify promises no journal where it keeps none', async () => {
+    const judge: Backend['judge'] = async () => {
+      throw new Interrupted('Verdicts so far are in a journal.');
+    };
+    const { code, stderr } = await run(
+      'evaluate m --verify interval',
+      { judge },
+      { asked: () => 2 },
+    );
+    expect(code).toBe(130);
+    expect(stderr).toContain('interrupted. Nothing was kept; --out keeps it.');
+  });
+
   it('evaluate --out replaces no evaluation of other settings unasked, nor a file of others', () =>
     inTemporaryFolder(async (file, write) => {
       await write('m', 'weights');

@@ -33,6 +33,7 @@ export async function makeModel(
   };
   await writeFile(file('made.json'), JSON.stringify(config));
   await writeFile(file('p.vnnlib'), SPEC(64, 500));
+  await writeFile(file('q.vnnlib'), SPEC(64, 4));
   const { code, stderr } = await cli.run(['compress', file('made.json'), '-o', file('made')]);
   if (code !== 0) throw new Error(stderr);
   return file('made/dense.safetensors');
@@ -82,7 +83,7 @@ export const OUTPUTS: Lines = {
   compact: (model, file) => ['compact', model, '--limit', '5', '--out', file('compact.compact')],
   convert: (model, file) => ['convert', model, file('convert.onnx')],
   verify: (model, file) => [
-    ...['verify', model, file('p.vnnlib'), '--nodes', '20', '--timeout', '0'],
+    ...['verify', model, file('q.vnnlib'), '--nodes', '20', '--timeout', '0'],
     ...['--out', file('verify.txt')],
   ],
   smooth: (model, file) => [

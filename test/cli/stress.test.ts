@@ -16,18 +16,16 @@ const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 describe('a signal', () => {
   it.each([
-    ['SIGINT', 'bench', 'in a step that nobody can stop'],
-    ['SIGTERM', 'bench', 'in a step that nobody can stop'],
+    ['SIGINT', 'smooth', 'in a step that nobody can stop'],
+    ['SIGTERM', 'smooth', 'in a step that nobody can stop'],
     ['SIGHUP', 'compress', 'between two steps'],
   ] as const)('%s ends %s %s, and says how to go on', async (signal, name, _where) => {
     await inTemporaryFolder(async (file) => {
-      const child = cli.start([...LONG[name]!('', file), '--json'], (event) => {
-        if (event.type === 'progress') child.process.kill(signal);
+      const model = name === 'smooth' ? await makeModel(cli, file) : '';
+      const child = cli.start([...LONG[name]!(model, file), '--json'], (event) => {
+        if (event.phase !== 'data') child.process.kill(signal);
       });
-      // It tells nothing while it measures.
-      const timer = setTimeout(() => child.process.kill(signal), name === 'bench' ? 1500 : 1e9);
       const { code, stdout, stderr } = await child.finished;
-      clearTimeout(timer);
       expect(code, stderr).toBe(SIGNALS[signal]);
       expect(stderr).toMatch(/interrupted\. .*\nTo go on: espalier /);
       expect(JSON.parse(stdout).error).toMatch(/^interrupted\. /);
@@ -36,11 +34,15 @@ describe('a signal', () => {
   });
 
   it('twice ends at once', async () => {
-    const child = cli.start(LONG.bench!('', String));
-    const timer = setInterval(() => child.process.kill('SIGINT'), 700);
-    const { code, stderr } = await child.finished;
-    clearInterval(timer);
-    expect(code, stderr).toBe(130);
+    await inTemporaryFolder(async (file) => {
+      const model = await makeModel(cli, file);
+      const child = cli.start(LONG.smooth!(model, file), () => {
+        child.process.kill('SIGINT');
+        setTimeout(() => child.process.kill('SIGINT'), 100);
+      });
+      const { code, stderr } = await child.finished;
+      expect(code, stderr).toBe(130);
+    });
   });
 });
 
