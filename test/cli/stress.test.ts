@@ -22,8 +22,10 @@ describe('a signal', () => {
   ] as const)('%s ends %s %s, and says how to go on', async (signal, name, _where) => {
     await inTemporaryFolder(async (file) => {
       const model = name === 'smooth' ? await makeModel(cli, file) : '';
-      const child = cli.start([...LONG[name]!(model, file), '--json'], (event) => {
-        if (event.phase !== 'data') child.process.kill(signal);
+      let sent = false;
+      const child = cli.start([...LONG[name]!(model, file), '--json'], ({ phase }) => {
+        if (sent || phase === 'data') return;
+        sent = child.process.kill(signal);
       });
       const { code, stdout, stderr } = await child.finished;
       expect(code, stderr).toBe(SIGNALS[signal]);
@@ -38,7 +40,7 @@ describe('a signal', () => {
       const model = await makeModel(cli, file);
       const child = cli.start(LONG.smooth!(model, file), () => {
         child.process.kill('SIGINT');
-        setTimeout(() => child.process.kill('SIGINT'), 100);
+        setTimeout(() => child.process.kill('SIGINT'), 300);
       });
       const { code, stderr } = await child.finished;
       expect(code, stderr).toBe(130);
