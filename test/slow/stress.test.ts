@@ -65,8 +65,8 @@ async function contentOf(folder: string): Promise<Record<string, string>> {
     if (entry.isDirectory() || /\.tmp$|\.lock|^made|report\.html$|radii\.html$/.test(name))
       continue;
     const bytes = await readFile(path);
-    // Processes share blocks as they come.
-    if (/certify-[0-9a-f]+-\d+\.jsonl$/.test(name)) continue;
+    // Processes share blocks as they come, and a checkpoint says how long it took.
+    if (/certify-[0-9a-f]+-\d+\.jsonl$|checkpoint\.safetensors$/.test(name)) continue;
     found[name] = /\.jsonl?$/.test(name) ? timeless(bytes.toString()) : bytes.toString('base64');
   }
   return found;
