@@ -8,7 +8,7 @@ import { type Model, modelFrom } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import { type Shape, sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { type Put, readFile, writeAtomic } from './files';
+import { type Put, readPlainOrGzip, writeAtomic } from './files';
 import { type Metadata, parseMetadata } from './metadata';
 import { type Decoded, decode, encode, type TensorInput, toFloat32 } from './safetensors';
 
@@ -47,7 +47,7 @@ export interface LoadedTensors {
 
 /** Reads a file written by `saveTensors`. */
 export async function loadTensors(path: string): Promise<LoadedTensors> {
-  return tensorsIn(decode(await readFile(path, MAX_BYTES), path), path);
+  return tensorsIn(decode(await readPlainOrGzip(path, MAX_BYTES), path), path);
 }
 
 /** Whether a safetensors file carries the library's format mark. */
