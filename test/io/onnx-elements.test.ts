@@ -95,7 +95,7 @@ describe('typed fields', () => {
 
 it.each([0, 8, 14, 17, 22, 99])('element type %i is refused', (data_type) => {
   const t = { ...EMPTY, data_type, dims: [0] };
-  expect(() => readTensor(t, 'w')).toThrow('w: expected a float, integer or boolean element type');
+  expect(() => readTensor(t, 'w')).toThrow('w: expected numbers of a known type');
 });
 
 it.each([[[-1]], [[2 ** 20, 2 ** 20]], [[2 ** 31]], [new Array<number>(40).fill(1)]])(
@@ -130,7 +130,7 @@ describe('data beside the file', () => {
       asked.push(name);
       return file;
     };
-    const { weights } = readOnnx(entry(pairs), 'f', external);
+    const { weights } = readOnnx(entry(pairs), 'f', { external });
     return { asked, values: [...weights.get('n0.weight')!.values] };
   };
 
@@ -179,10 +179,11 @@ describe('data beside the file', () => {
     ];
     const bytes = onnxFile({ input: [1, 2], nodes, tensors: { a: one, b: one } });
     let count = 0;
-    readOnnx(bytes, 'f', () => {
+    const external = () => {
       count++;
       return file;
-    });
+    };
+    readOnnx(bytes, 'f', { external });
     expect(count).toBe(1);
   });
 });

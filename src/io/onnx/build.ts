@@ -9,7 +9,7 @@ import { expect, fail } from '../../errors';
 import { layers } from '../../nn/layers/registry';
 import { parseOptions } from '../../options';
 import { type Shape, sameShape, sizeOf, stridesOf } from '../../tensor/shape';
-import { type Constant, FLOAT, numbers } from './element';
+import { type Constant, FLOAT, MAX_SPARSE, type Numbers, numbers } from './element';
 
 /** A node of ours, not yet named for good. */
 export interface Draft {
@@ -21,13 +21,19 @@ export interface Draft {
   params: Readonly<Record<string, Float32Array>>;
   /** One step of arithmetic with constants; `merge` makes layers of it. */
   step?: Arithmetic;
+  /** Of a constant that layers are to compute with: its numbers. */
+  readonly values?: Numbers;
   readonly sample: Shape;
 }
 
-/** x + by, x - by, x * by or x / by, with one number a channel or a value. */
+/**
+ * x + by, or x * by, with one number a channel or a value. `inexact` where the file divides by
+ * numbers whose reciprocals are rounded.
+ */
 export interface Arithmetic {
-  readonly op: 'add' | 'sub' | 'mul' | 'div';
+  readonly op: 'add' | 'mul';
   readonly by: Float32Array;
+  readonly inexact?: boolean;
 }
 
 /** A value of the file that depends on the network's input. */
@@ -45,6 +51,12 @@ export type Value = Constant | Live;
 /** Values of one sample, at most: far above real networks, far below what hurts. */
 const MAX_SAMPLE = 2 ** 24;
 
+/** Multiply-adds over constants that every file may ask for, and those for each number it may make. */
+const [WORK, WORK_PER_NUMBER] = [2 ** 28, 256];
+const FOLD = 'Fold the constants of the model before, as onnxruntime and onnxslim do.';
+
+const MAX_NOTES = 20;
+
 /** The sample of an ONNX shape: without a leading 1. */
 export function sampleOf(full: Shape): Shape {
   if (full.length === 0) return [1];
@@ -55,17 +67,20 @@ export class Builder {
   readonly input: Draft;
   /** In topological order, without the input. */
   readonly drafts: Draft[] = [];
-  readonly notes: string[] = [];
   /** The operation at work, for names and errors. */
   name = '';
   who: string;
+  readonly #notes = new Set<string>();
   #budget: number;
+  #work: number;
+  #sparse = MAX_SPARSE;
   readonly #shaped = new Map<Draft, Map<string, Draft>>();
 
   /** `budget` limits the numbers that may be made, beyond those that the file holds. */
   constructor(input: Shape, who: string, budget: number) {
     this.who = who;
     this.#budget = budget;
+    this.#work = WORK + WORK_PER_NUMBER * budget;
     expect(sizeOf(input) <= MAX_SAMPLE, who, `at most ${MAX_SAMPLE} inputs`, sizeOf(input));
     this.input = {
       ...{ name: 'input', layer: '', options: {}, inputs: [], params: {} },
@@ -76,6 +91,27 @@ export class Builder {
   /** Allows for `count` numbers more. */
   allow(count: number): void {
     this.#budget += count;
+  }
+
+  /** Accounts for `count` multiply-adds over constants. */
+  toil(count: number): void {
+    this.#work -= count;
+    expect(
+      this.#work >= 0,
+      this.who,
+      'work in proportion to the file',
+      `${count} operations`,
+      FOLD,
+    );
+  }
+
+  /** Accounts for a sparse tensor with its zeros; all of a file have a limit of their own. */
+  unpacked(constant: Constant): Constant {
+    const { length } = constant.values;
+    this.#sparse -= length;
+    expect(this.#sparse >= 0, this.who, `at most ${MAX_SPARSE} numbers in sparse tensors`, length);
+    this.allow(3 * length);
+    return constant;
   }
 
   /** Accounts for `count` numbers to be made. */
@@ -95,8 +131,20 @@ export class Builder {
     return Array.from({ length: count }, (_, i) => start + i * step);
   }
 
+  /** What was left out or changed, each sentence once and of many the first. */
   note(text: string): void {
-    if (!this.notes.includes(text)) this.notes.push(text);
+    if (this.#notes.size < MAX_NOTES) this.#notes.add(text);
+  }
+
+  get notes(): readonly string[] {
+    return [...this.#notes];
+  }
+
+  /** A constant as a value that layers compute with. */
+  lift({ values, shape }: Constant): Live {
+    const sample = shape.length === 0 ? [1] : shape;
+    const draft = { name: '', layer: '', options: {}, inputs: [], params: {}, values, sample };
+    return this.live(draft, shape, -1);
   }
 
   /** A new node of ours; its sample follows from the layer's own rule, which checks the inputs. */
