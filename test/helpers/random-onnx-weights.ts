@@ -73,7 +73,7 @@ export class Draftsman {
   /** Weights of this shape, made in some way. */
   weights(shape: readonly number[]): string {
     const ways = WAYS.filter(({ since }) => since <= this.opset);
-    for (let i = 0; i < 4 && this.s.whole(3) === 0; i++) {
+    for (let i = 0; i < 4 && this.s.whole(5) < 3; i++) {
       const made = this.one(ways).make(this, shape);
       if (made !== undefined) return made;
     }
@@ -93,10 +93,21 @@ const FUNCTIONS: readonly (readonly [op: string, since: number])[] = [
   ...(
     ['Neg', 'Abs', 'Relu', 'Sigmoid', 'Tanh', 'Exp', 'Floor', 'Ceil', 'LeakyRelu', 'Elu'] as const
   ).map((op) => [op, 7] as const),
-  ...(['Selu', 'HardSigmoid', 'Softplus', 'Softsign', 'Cos', 'Sin', 'Tan', 'Atan'] as const).map(
-    (op) => [op, 7] as const,
-  ),
-  ...(['Sinh', 'Cosh', 'Asinh', 'Erf', 'Sign'] as const).map((op) => [op, 9] as const),
+  ...(
+    [
+      'Selu',
+      'HardSigmoid',
+      'Softplus',
+      'Softsign',
+      'Cos',
+      'Sin',
+      'Tan',
+      'Atan',
+      'Asin',
+      'Acos',
+    ] as const
+  ).map((op) => [op, 7] as const),
+  ...(['Sinh', 'Cosh', 'Asinh', 'Atanh', 'Erf', 'Sign'] as const).map((op) => [op, 9] as const),
   ...[
     ['Round', 11] as const,
     ['HardSwish', 14] as const,
@@ -108,10 +119,12 @@ const FUNCTIONS: readonly (readonly [op: string, since: number])[] = [
 const sizes = (d: Draftsman, shape: readonly number[]): string => d.wholes(shape);
 
 const WAYS: readonly Way[] = [
-  way(7, (d, shape) => {
-    const op = d.one(FUNCTIONS.filter(([, since]) => since <= d.opset))[0];
-    return d.node('Add', [d.node(op, [d.floats(shape)]), d.floats([])]);
-  }),
+  ...[1, 2, 3, 4].map(() =>
+    way(7, (d, shape) => {
+      const op = d.one(FUNCTIONS.filter(([, since]) => since <= d.opset))[0];
+      return d.node('Add', [d.node(op, [d.floats(shape, 0.2, 0.95)]), d.floats([])]);
+    }),
+  ),
   way(7, (d, shape) => d.node(d.one(['Sqrt', 'Log', 'Reciprocal']), [d.positive(shape)])),
   way(7, (d, shape) => {
     const other = shape.map((size) => (d.s.whole(2) === 0 ? 1 : size)).slice(d.s.whole(2));

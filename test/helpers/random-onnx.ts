@@ -13,6 +13,7 @@ interface Flow {
 export interface RandomFile extends FileCase {
   /** Images to run at once; 1 where the file's batch is fixed. */
   readonly batch: number;
+  readonly opset: number;
 }
 
 /** One more operator behind `x`, or nothing where it does not fit. */
@@ -78,6 +79,8 @@ function window(d: Draftsman, sizes: readonly number[], kind: 'conv' | 'max' | '
   const up = kind !== 'conv' && opset >= 10 && s.whole(2) === 0;
   const auto = s.whole(4) === 0 ? d.one(['SAME_UPPER', 'SAME_LOWER', 'VALID']) : 'NOTSET';
   const limit = (i: number): number => (kind === 'conv' ? 3 : kernel[i]!);
+  const dilated = dilations.some((n) => n > 1);
+  if (kind !== 'conv' && auto.startsWith('SAME') && dilated) dilations.fill(1);
   const pads =
     auto !== 'NOTSET'
       ? undefined
@@ -397,7 +400,8 @@ const resize: Rule = (d, x) => {
   const way = d.one(['asymmetric', 'half_pixel', 'align_corners', 'pytorch_half_pixel']);
   const nearest_mode = d.one(['floor', 'ceil', 'round_prefer_floor', 'round_prefer_ceil']);
   const attributes = { mode: 'nearest', coordinate_transformation_mode: way, nearest_mode };
-  return flow(d.node('Resize', [x.name, '', scales], attributes), to);
+  const roi = d.opset < 13 ? d.tensor(floats([0], [])) : '';
+  return flow(d.node('Resize', [x.name, roi, scales], attributes), to);
 };
 
 const blocks: Rule = (d, x) => {

@@ -11,6 +11,9 @@ import { parseOptions } from '../../options';
 import { type Shape, sameShape, sizeOf, stridesOf } from '../../tensor/shape';
 import { type Constant, FLOAT, MAX_SPARSE, type Numbers, numbers } from './element';
 
+/** Functions over all outputs that labels do not depend on, and networks here do not have. */
+export type LeftOut = 'softmax' | 'log-softmax';
+
 /** A node of ours, not yet named for good. */
 export interface Draft {
   name: string;
@@ -48,6 +51,9 @@ export interface Live {
 
 export type Value = Constant | Live;
 
+/** Groups of axes that one permute layer moves apart from each other, besides the batch. */
+const MAX_APART = 3;
+
 /** Values of one sample, at most: far above real networks, far below what hurts. */
 const MAX_SAMPLE = 2 ** 24;
 
@@ -67,6 +73,8 @@ export class Builder {
   readonly input: Draft;
   /** In topological order, without the input. */
   readonly drafts: Draft[] = [];
+  /** What was left out at the very end. */
+  leftOut: LeftOut | undefined;
   /** The operation at work, for names and errors. */
   name = '';
   who: string;
@@ -244,16 +252,41 @@ export class Builder {
       return { ...value, full: to, batch: order.indexOf(value.batch) };
     }
     if (value.kind === 'live') {
-      const inner = order[0] === 0 && shape[0] === 1;
-      const own = inner ? order.slice(1).map((axis) => axis - 1) : order;
-      const draft = this.as(value, inner ? shape.slice(1) : shape);
-      const batch = order.indexOf(value.batch);
-      return this.live(this.node('permute', [draft], { order: own }), to, batch);
+      const draft = this.#reordered(value, shape, order, to);
+      return this.live(draft, to, order.indexOf(value.batch));
     }
     const [strides, from] = [stridesOf(to), stridesOf(shape)];
     return this.#gather(value, to, (i) =>
       order.reduce((at, axis, k) => at + (Math.floor(i / strides[k]!) % to[k]!) * from[axis]!, 0),
     );
+  }
+
+  /** A permute layer; of more axes than one copy takes, several that bring one axis to its place each. */
+  #reordered(value: Live, shape: Shape, order: readonly number[], to: Shape): Draft {
+    const inner = order[0] === 0 && shape[0] === 1;
+    const own = inner ? order.slice(1).map((axis) => axis - 1) : order;
+    const apart = own.filter((axis, i) => i === 0 || axis !== own[i - 1]! + 1).length;
+    if (apart <= MAX_APART) {
+      const draft = this.as(value, inner ? shape.slice(1) : shape);
+      return this.node('permute', [draft], { order: own });
+    }
+    let [now, sizes, axes] = [value, [...shape], shape.map((_, axis) => axis)];
+    for (let place = 0; place < order.length; place++) {
+      const at = axes.indexOf(order[place]!);
+      if (at === place) continue;
+      const blocks = [
+        sizes.slice(0, place),
+        sizes.slice(place, at),
+        [sizes[at]!],
+        sizes.slice(at + 1),
+      ];
+      const draft = this.as(now, blocks.map(sizeOf));
+      const moved = this.node('permute', [draft], { order: [0, 2, 1, 3] });
+      now = this.live(moved, [], -1);
+      sizes = sizes.toSpliced(at, 1).toSpliced(place, 0, sizes[at]!);
+      axes = axes.toSpliced(at, 1).toSpliced(place, 0, axes[at]!);
+    }
+    return this.as(now, inner ? to.slice(1) : to);
   }
 
   /** Repeated along axes of size 1, and new axes in front, up to `full`. */

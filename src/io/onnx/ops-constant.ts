@@ -281,6 +281,34 @@ const quantize = weights((call) => {
   );
 });
 
+/** Shares of exponentials along an axis; before operator set 13 over all axes from it on. */
+const softmax =
+  (end: (share: number) => number): Operator =>
+  (call) => {
+    const hint = 'Inside of a network it is a quotient, which no layer computes.';
+    if (!call.folds)
+      call.fail(`${call.node.op_type} at the end, over the classes`, 'elsewhere', hint);
+    const c = call.constant(0);
+    const newer = call.opset >= 13;
+    const axis = call.axis(call.int('axis', newer ? -1 : 1), c.shape.length);
+    const count = newer ? c.shape[axis]! : sizeOf(c.shape.slice(axis));
+    const inner = newer ? sizeOf(c.shape.slice(axis + 1)) : 1;
+    const place = (i: number): number => Math.floor(i / (count * inner)) * inner + (i % inner);
+    const groups = c.values.length / Math.max(1, count);
+    const most = new Float64Array(groups).fill(Number.NEGATIVE_INFINITY);
+    const sums = new Float64Array(groups);
+    call.build.spend(c.values.length);
+    c.values.forEach((x: number, i: number) => {
+      most[place(i)] = Math.max(most[place(i)]!, x);
+    });
+    c.values.forEach((x: number, i: number) => {
+      sums[place(i)]! += Math.exp(x - most[place(i)]!);
+    });
+    const share = (x: number, at: number): number => Math.exp(x - most[at]!) / sums[at]!;
+    const values = c.values.map((x: number, i: number) => settle(c.type, end(share(x, place(i)))));
+    return { ...c, values };
+  };
+
 function range(call: Call): Constant {
   const [start, limit, step] = [call.constant(0), call.scalar(1)!, call.scalar(2)!];
   const from = call.scalar(0)!;
@@ -313,6 +341,8 @@ export const constants: Readonly<Record<string, Operator>> = {
   ),
   DequantizeLinear: dequantize,
   EyeLike: alone(eyeLike),
+  LogSoftmax: softmax(Math.log),
   QuantizeLinear: quantize,
   Range: alone(range),
+  Softmax: softmax((share) => share),
 };

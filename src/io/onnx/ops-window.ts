@@ -122,6 +122,10 @@ const pool =
     const { draft, sizes } = planes(call, x);
     const kernel = call.ints('kernel_shape') ?? call.fail('kernel_shape', 'none');
     const told = windows(call, sizes, kernel);
+    const automatic = call.text('auto_pad', 'NOTSET').startsWith('SAME');
+    const clear = !automatic || told.every((s) => s.dilation === 1);
+    const hint = 'Runtimes pad less than the standard says; export with explicit pads.';
+    call.expect(clear, 'explicit pads around windows with dilation', 'auto_pad', hint);
     const up = call.int('ceil_mode', 0) !== 0;
     // What no window reaches is left out: rounding up leaves windows out too.
     const sides = told.map((s, i) =>

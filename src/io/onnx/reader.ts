@@ -26,6 +26,7 @@ import { inputShape, needed, type Stored } from './order';
 import type { ModelProto, NodeProto } from './proto';
 import { decodeModel } from './wire';
 
+export type { LeftOut } from './build';
 export type { External } from './element';
 export type { Imported, Weight } from './merge';
 
@@ -212,10 +213,6 @@ const LISTED = 'docs/formats.md lists the operators that are read.';
 function operatorOf({ op_type: type, domain }: NodeProto, where: string): Operator {
   const name = isStandard(domain) ? type : `${domain}.${type}`.slice(0, 120);
   if (Object.hasOwn(operators, name)) return operators[name]!;
-  if (MONOTONE.includes(name)) {
-    const hint = 'Inside of a network it is a quotient, which no layer computes.';
-    return (call) => call.fail(`${type} at the end, over the classes`, 'elsewhere', hint);
-  }
   const hint = Object.hasOwn(HINTS, type) ? `${HINTS[type]} ${LISTED}` : LISTED;
   return fail(where, 'a known operator', name.slice(0, 120), hint);
 }
@@ -233,6 +230,7 @@ function softmax(call: Call): Value {
     `one over ${over} of [${x.full}]`,
     'Choose the output before it: --output NAME.',
   );
+  call.build.leftOut = call.node.op_type === 'Softmax' ? 'softmax' : 'log-softmax';
   call.build.note(
     `${call.build.name}: the final ${call.node.op_type} is left out; outputs are logits.`,
   );
