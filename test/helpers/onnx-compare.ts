@@ -3,7 +3,7 @@ import { propagate } from '../../src/domain/domain';
 import { value } from '../../src/domain/value';
 import { EspalierError } from '../../src/errors';
 import { readOnnx } from '../../src/io/onnx/reader';
-import { freeModel, modelFrom } from '../../src/nn/model';
+import { freeModel, type Model, modelFrom } from '../../src/nn/model';
 import type { Engine } from '../../src/runtime/engine';
 import { input, step } from '../../src/tensor/tensor';
 import { type NodeCase, onnxFile } from './onnx-files';
@@ -22,17 +22,24 @@ export function ours(
   const { network, weights } = readOnnx(bytes, 'made', output === undefined ? {} : { output });
   const model = modelFrom(engine, network, (name) => weights.get(name)!.values);
   try {
-    return step(engine, () =>
-      propagate(
-        model.graph,
-        model.params,
-        value,
-        input(engine, x, [batch, ...network.input]),
-      ).read(),
-    );
+    return valuesOf(engine, model, x, batch);
   } finally {
     freeModel(model);
   }
+}
+
+/** Outputs of a model for a batch of images. */
+export function valuesOf(
+  engine: Engine,
+  model: Model,
+  x: Float32Array,
+  batch: number,
+): Float32Array {
+  const { graph, params } = model;
+  return step(engine, () => {
+    const images = input(engine, x, [batch, ...graph.network.input]);
+    return propagate(graph, params, value, images).read();
+  });
 }
 
 export interface Outcome {

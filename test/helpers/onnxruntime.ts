@@ -12,12 +12,16 @@ interface OrtTensor {
 interface Session {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
+  readonly inputMetadata: readonly {
+    readonly name: string;
+    readonly shape: readonly (number | string)[];
+  }[];
   run(feeds: Readonly<Record<string, OrtTensor>>): Promise<Readonly<Record<string, OrtTensor>>>;
   release(): Promise<void>;
 }
 interface Ort {
   readonly InferenceSession: {
-    create(bytes: Uint8Array, options: object): Promise<Session>;
+    create(model: Uint8Array | string, options: object): Promise<Session>;
   };
   readonly Tensor: new (type: string, data: Float32Array, dims: readonly number[]) => OrtTensor;
   readonly env?: { readonly wasm: { numThreads?: number } };
@@ -64,6 +68,33 @@ export async function runOrt(
     });
     const { dims, data } = outputs[session.outputNames[0]!]!;
     return { dims: [...dims], data: Float32Array.from(data) };
+  } finally {
+    await session.release();
+  }
+}
+
+/** One output of the file at `path`, the first by default, for an input of any shape that fits. */
+export async function runOrtFile(
+  path: string,
+  values: Float32Array,
+  output?: string,
+): Promise<Float32Array> {
+  if (!ort) throw new Error('onnxruntime is not installed');
+  const session = await ort.InferenceSession.create(path, {
+    graphOptimizationLevel: 'disabled',
+    logSeverityLevel: 4,
+    intraOpNumThreads: 1,
+  });
+  try {
+    const feeds = Object.fromEntries(
+      session.inputMetadata.map(({ name, shape }, i) => {
+        const sizes = shape.map((size) => (typeof size === 'number' && size > 0 ? size : 1));
+        const data = i === 0 ? values : new Float32Array(sizeOf(sizes));
+        return [name, new ort.Tensor('float32', data, sizes)];
+      }),
+    );
+    const outputs = await session.run(feeds);
+    return Float32Array.from(outputs[output ?? session.outputNames[0]!]!.data);
   } finally {
     await session.release();
   }

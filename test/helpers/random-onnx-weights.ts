@@ -201,9 +201,7 @@ const WAYS: readonly Way[] = [
   }),
   way(9, (d, shape) => {
     const test = d.node(d.one(['Greater', 'Less']), [d.floats(shape), d.floats([])]);
-    const odd = d.node('Not', [
-      d.node('Equal', [d.wholes(shape.map(() => 1).slice(0, 1)), d.wholes([0], [1])]),
-    ]);
+    const odd = d.node('Not', [d.node('Equal', [d.wholes([1]), d.wholes([0], [1])])]);
     const both = d.node(d.one(['And', 'Or', 'Xor']), [test, d.node('Not', [test])]);
     const which = d.one([test, both, odd]);
     return d.node('Where', [which, d.floats(shape), d.floats(shape)]);

@@ -10,10 +10,11 @@ import { onnxFile } from '../helpers/onnx-files';
 import { installed, runOrt } from '../helpers/onnxruntime';
 import { sampler } from '../helpers/random';
 import { COMPUTE_CASES } from './onnx-cases-compute';
+import { CONSTANT_CASES } from './onnx-cases-constant';
 import { STRUCTURE_CASES } from './onnx-cases-structure';
 import { WINDOW_CASES } from './onnx-cases-window';
 
-const OPERATOR_CASES = [...COMPUTE_CASES, ...STRUCTURE_CASES, ...WINDOW_CASES];
+const OPERATOR_CASES = [...COMPUTE_CASES, ...CONSTANT_CASES, ...STRUCTURE_CASES, ...WINDOW_CASES];
 
 let engine: Engine;
 beforeAll(async () => {
@@ -23,7 +24,11 @@ afterAll(() => engine.close());
 
 describe('operators', () => {
   it('all have a case', () => {
-    const seen = new Set(OPERATOR_CASES.flatMap(({ nodes }) => nodes.map(({ op }) => op)));
+    const seen = new Set(
+      OPERATOR_CASES.flatMap(({ nodes }) =>
+        nodes.map(({ op, domain }) => (domain ? `${domain}.${op}` : op)),
+      ),
+    );
     expect(Object.keys(operators).filter((op) => !seen.has(op))).toEqual([]);
   });
 
