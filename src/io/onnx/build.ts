@@ -58,7 +58,7 @@ const MAX_APART = 3;
 const MAX_SAMPLE = 2 ** 24;
 
 /** Multiply-adds over constants that every file may ask for, and those for each number it may make. */
-const [WORK, WORK_PER_NUMBER] = [2 ** 28, 256];
+const [WORK, WORK_PER_NUMBER] = [2 ** 26, 64];
 const FOLD = 'Fold the constants of the model before, as onnxruntime and onnxslim do.';
 
 const MAX_NOTES = 20;
@@ -255,10 +255,21 @@ export class Builder {
       const draft = this.#reordered(value, shape, order, to);
       return this.live(draft, to, order.indexOf(value.batch));
     }
-    const [strides, from] = [stridesOf(to), stridesOf(shape)];
-    return this.#gather(value, to, (i) =>
-      order.reduce((at, axis, k) => at + (Math.floor(i / strides[k]!) % to[k]!) * from[axis]!, 0),
-    );
+    const strides = stridesOf(shape);
+    const steps = order.map((axis) => strides[axis]!);
+    const index = to.map(() => 0);
+    let from = 0;
+    return this.#gather(value, to, () => {
+      const found = from;
+      for (let axis = to.length - 1; axis >= 0; axis--) {
+        from += steps[axis]!;
+        index[axis]!++;
+        if (index[axis]! < to[axis]!) break;
+        from -= steps[axis]! * to[axis]!;
+        index[axis] = 0;
+      }
+      return found;
+    });
   }
 
   /** A permute layer; of more axes than one copy takes, several that bring one axis to its place each. */

@@ -54,15 +54,15 @@ function fromLeft(call: Call, w: Stack, x: Live, bias?: Float32Array): Live {
   return build.permute(build.live(draft, [w.m, g, n], planes.batch), [1, 0, 2]) as Live;
 }
 
-/** x W for x [g, m, k], as [g, m, n], one row after the other; `bias` is one number a column. */
+/** x W' for x [g, m, k], as [g, m, n], one row after the other; `bias` is one number a column. */
 function fromRight(call: Call, x: Live, w: Stack, bias?: Float32Array): Live {
   const { build } = call;
   const [g, m] = x.full as [number, number];
   const flat = w.count === 1 && g > 1;
   const rows = flat ? build.view(x, [1, g * m, x.full[2]!]) : x;
   const columns = build.permute(rows, [0, 2, 1]) as Live;
-  const y = fromLeft(call, turned(call, w), columns, bias);
-  return build.view(build.permute(y, [0, 2, 1]) as Live, [g, m, w.k]);
+  const y = fromLeft(call, w, columns, bias);
+  return build.view(build.permute(y, [0, 2, 1]) as Live, [g, m, w.m]);
 }
 
 /** The constant's last two axes as matrices, the others broadcast to `outer`. */
@@ -100,19 +100,18 @@ function foldProduct(call: Call, a: Constant, b: Constant): Constant {
     return Float64Array.from({ length: count * sizeOf(shape.slice(-2)) }, (_, i) => at(i));
   };
   const [p, q] = [wide(a, left), wide(b, right)];
-  const values = numbers(a.type, count * m * n);
-  for (let i = 0; i < values.length; i++) {
-    const [row, column] = [Math.floor(i / n), i % n];
-    const start = Math.floor(row / m) * k;
-    let sum = 0;
-    for (let j = 0; j < k; j++) sum += p[row * k + j]! * q[(start + j) * n + column]!;
-    values[i] = sum;
-  }
+  const sums = new Float64Array(count * m * n);
+  for (let row = 0; row < count * m; row++)
+    for (let j = 0; j < k; j++) {
+      const [factor, start] = [p[row * k + j]!, (Math.floor(row / m) * k + j) * n];
+      for (let i = 0; i < n; i++) sums[row * n + i]! += factor * q[start + i]!;
+    }
+  const values = numbers(a.type, sums.length);
+  values.set(sums);
   return over(call, ([v]) => v!, [{ kind: 'constant', type: a.type, shape: to, values }]);
 }
 
-/** The product, of which `bias` holds one number a column. */
-function product(call: Call, a: Value, b: Value, bias?: Float32Array): Value {
+function product(call: Call, a: Value, b: Value): Value {
   if (a.kind === 'constant' && b.kind === 'constant') return foldProduct(call, a, b);
   const { build } = call;
   if (a.kind === 'live' && b.kind === 'live') {
@@ -128,55 +127,55 @@ function product(call: Call, a: Value, b: Value, bias?: Float32Array): Value {
     const [from, rank] = [x.batch, x.full.length];
     return from >= 0 && from >= rank - 2 && rank > 1 ? { ...flat, batch: from - rank + 3 } : flat;
   };
+  const stack = (c: Constant, shape: Shape): Stack => stackOf(call, { ...c, shape }, outer);
   const y =
     a.kind === 'live'
-      ? fromRight(
-          call,
-          lift(a, left),
-          stackOf(call, { ...(b as Constant), shape: right }, outer),
-          bias,
-        )
-      : fromLeft(call, stackOf(call, { ...a, shape: left }, outer), lift(b as Live, right));
+      ? fromRight(call, lift(a, left), turned(call, stack(b as Constant, right)))
+      : fromLeft(call, stack(a, left), lift(b as Live, right));
   return build.view(y, to);
-}
-
-function matMul(call: Call): Value {
-  return product(call, call.value(0), call.value(1));
 }
 
 const exact = (x: number): boolean => x !== 0 && Number.isInteger(Math.log2(Math.abs(x)));
 
-/** alpha A' B' + beta C. */
+const times = (call: Call, value: Value, by: number): Value => {
+  if (by === 1) return value;
+  if (value.kind === 'live') return withConstant(call, 'mul', value, call.build.number(by));
+  return over(call, ([x]) => x! * by, [value]);
+};
+
+/** alpha A' B' + beta C. Powers of two scale the weights, as that does not round. */
 function gemm(call: Call): Value {
-  const { build } = call;
   const [alpha, beta] = [call.float('alpha') ?? 1, call.float('beta') ?? 1];
   const side = (index: number, name: string): Value => {
     const value = call.value(index);
     const shape = value.kind === 'live' ? value.full : value.shape;
     call.expect(shape.length === 2, 'two matrices', `shape [${shape}]`);
-    return call.int(name, 0) !== 0 ? build.permute(value, [1, 0]) : value;
+    return call.int(name, 0) !== 0 ? call.build.permute(value, [1, 0]) : value;
   };
-  const times = (value: Value, by: number): Value => {
-    if (by === 1) return value;
-    if (value.kind === 'live') return withConstant(call, 'mul', value, build.number(by));
-    return over(call, ([x]) => x! * by, [value]);
-  };
-  let [a, b] = [side(0, 'transA'), side(1, 'transB')];
-  // Powers of two scale the constant factor without rounding.
-  const scaled = exact(alpha);
-  if (scaled && a.kind === 'constant') a = times(a, alpha);
-  else if (scaled) b = times(b, alpha);
-  const c = call.inputs[2] && beta !== 0 ? times(call.value(2), beta) : undefined;
-  const bias = scaled && a.kind === 'live' ? biasOf(call, b, c) : undefined;
-  const y = product(call, a, b, bias);
-  const whole = scaled ? y : times(y, alpha);
-  return c && !bias ? plus(call, whole, c) : whole;
+  const c = call.inputs[2] && beta !== 0 ? times(call, call.value(2), beta) : undefined;
+  const [first, second] = [call.value(0), call.value(1)];
+  if (first.kind === 'live' && second.kind === 'constant' && exact(alpha))
+    return layer(call, side(0, 'transA') as Live, times(call, second, alpha) as Constant, c);
+  const whole = times(call, product(call, side(0, 'transA'), side(1, 'transB')), alpha);
+  return c ? plus(call, whole, c) : whole;
 }
 
-/** C as one number a column, where it is that. */
-function biasOf(call: Call, b: Value, c: Value | undefined): Float32Array | undefined {
-  if (c?.kind !== 'constant' || b.kind !== 'constant') return undefined;
-  const n = b.shape[1]!;
+/** A B' + C as a layer with weights and a bias, where C is one number a column. */
+function layer(call: Call, x: Live, w: Constant, c: Value | undefined): Value {
+  call.expect(w.shape.length === 2, 'two matrices', `shape [${w.shape}]`);
+  const [rows, columns] = w.shape as [number, number];
+  const stored = { count: 1, m: rows, k: columns, values: single(call, w) };
+  const weights = call.int('transB', 0) !== 0 ? stored : turned(call, stored);
+  const bias = biasOf(call, weights.m, c);
+  const flat = call.build.view(x, [1, ...x.full]);
+  const own = x.batch === 1 ? { ...flat, batch: 2 } : flat;
+  const y = call.build.view(fromRight(call, own, weights, bias), [x.full[0]!, weights.m]);
+  return c && !bias ? plus(call, y, c) : y;
+}
+
+/** C as one number for each of n columns, where it is that. */
+function biasOf(call: Call, n: number, c: Value | undefined): Float32Array | undefined {
+  if (c?.kind !== 'constant') return undefined;
   const last = c.shape.at(-1) ?? 1;
   if (c.values.length !== last || (last !== 1 && last !== n)) return undefined;
   const values = single(call, c);
@@ -184,4 +183,7 @@ function biasOf(call: Call, b: Value, c: Value | undefined): Float32Array | unde
   return last === n ? values : new Float32Array(n).fill(values[0]!);
 }
 
-export const products: Readonly<Record<string, Operator>> = { Gemm: gemm, MatMul: matMul };
+export const products: Readonly<Record<string, Operator>> = {
+  Gemm: gemm,
+  MatMul: (call) => product(call, call.value(0), call.value(1)),
+};

@@ -60,12 +60,23 @@ export function needed(graph: GraphProto, name: string | undefined, who: string)
   const read = new Set([output]);
   for (const node of found) for (const input of node.input) read.add(input);
   const used = inputs.filter((info) => read.has(info.name));
-  const hint = used.length > 1 ? 'Choose an output that one input leads to (--output).' : '';
-  const told = some((used.length > 0 ? used : inputs).map((info) => info.name));
+  const lost = unmade(found, names);
+  if (lost) fail(nodeName(lost.node, who), 'inputs made before', `"${lost.name.slice(0, 60)}"`);
   if (used.length === 0 && inputs.length > 0)
-    expect(false, `${who}: output ${output}`, 'to depend on the input', 'a constant');
-  expect(used.length === 1, who, 'one input', told, hint);
+    fail(`${who}: output ${output.slice(0, 60)}`, 'to depend on the input', 'a constant');
+  const hint = used.length > 1 ? 'Choose an output that one input leads to (--output).' : '';
+  expect(used.length === 1, who, 'one input', some(used.map((info) => info.name)), hint);
   return { output, input: used[0]!, initialisers, nodes: sorted(graph.node, found, makers, who) };
+}
+
+const nodeName = (node: NodeProto, who: string): string =>
+  `${who}: node ${(node.name || node.output[0] || '').slice(0, 60)} (${node.op_type.slice(0, 60)})`;
+
+/** The first of the nodes that reads what nothing makes. */
+function unmade(nodes: ReadonlySet<NodeProto>, known: ReadonlySet<string>) {
+  for (const node of nodes)
+    for (const name of node.input) if (name !== '' && !known.has(name)) return { node, name };
+  return undefined;
 }
 
 function stored(graph: GraphProto, who: string): Map<string, Stored> {
@@ -148,12 +159,7 @@ function sorted(
   }
   if (out.length === found.size) return out;
   const stuck = nodes.find((node) => found.has(node) && missing.get(node)! > 0)!;
-  const named = stuck.name || stuck.output[0] || '';
-  return fail(
-    `${who}: node ${named.slice(0, 60)} (${stuck.op_type.slice(0, 60)})`,
-    'inputs made before',
-    'itself',
-  );
+  return fail(nodeName(stuck, who), 'inputs made before', 'a value that depends on itself');
 }
 
 /** The input's shape at a batch of 1, and whether the size of the batch is open. */
