@@ -9,12 +9,7 @@ import { expectClose } from '../helpers/close';
 import { onnxFile } from '../helpers/onnx-files';
 import { installed, runOrt } from '../helpers/onnxruntime';
 import { sampler } from '../helpers/random';
-import { COMPUTE_CASES } from './onnx-cases-compute';
-import { CONSTANT_CASES } from './onnx-cases-constant';
-import { STRUCTURE_CASES } from './onnx-cases-structure';
-import { WINDOW_CASES } from './onnx-cases-window';
-
-const OPERATOR_CASES = [...COMPUTE_CASES, ...CONSTANT_CASES, ...STRUCTURE_CASES, ...WINDOW_CASES];
+import { OPERATOR_CASES } from './onnx-cases';
 
 let engine: Engine;
 beforeAll(async () => {
