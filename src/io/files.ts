@@ -136,10 +136,44 @@ export async function gunzip(
  */
 export async function writeAtomic(path: string, content: Uint8Array | string): Promise<void> {
   const fs = await import('node:fs/promises');
+  const target = await fs.realpath(path).catch(() => path);
+  await putAtomic(path, target, content, (from) => fs.rename(from, target));
+}
+
+/**
+ * Creates `path` as `writeAtomic` would, but where nothing is: false, and no change, if there is
+ * anything of that name, even if another process has put it there this moment.
+ */
+export async function createAtomic(path: string, content: Uint8Array | string): Promise<boolean> {
+  const fs = await import('node:fs/promises');
+  let created = true;
+  await putAtomic(path, path, content, async (from) => {
+    try {
+      // File systems without hard links copy: a crash may then leave a part.
+      await fs.link(from, path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'EEXIST') throw error;
+        return fs.copyFile(from, path, fs.constants.COPYFILE_EXCL);
+      });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      created = false;
+    }
+    await fs.rm(from, { force: true });
+  });
+  return created;
+}
+
+/** Writes a temporary file beside `target`, synced, and has `place` move it there. */
+async function putAtomic(
+  path: string,
+  target: string,
+  content: Uint8Array | string,
+  place: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const fs = await import('node:fs/promises');
   const { dirname, basename, join } = await import('node:path');
   const { randomBytes } = await import('node:crypto');
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-  const target = await fs.realpath(path).catch(() => path);
   const folder = dirname(target);
   const temporary = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
   let created = false;
@@ -152,7 +186,7 @@ export async function writeAtomic(path: string, content: Uint8Array | string): P
     } finally {
       await handle.close();
     }
-    await fs.rename(temporary, target);
+    await place(temporary);
   } catch (error) {
     if (created) await fs.rm(temporary, { force: true }).catch(() => undefined);
     fail(path, `to write ${bytes.length} bytes`, `${cause(error)}; nothing was overwritten`);

@@ -9,6 +9,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { EspalierError } from '../../src/errors';
 import {
   checkWritable,
+  createAtomic,
   gunzip,
   kindOf,
   packageFolder,
@@ -39,6 +40,32 @@ afterEach(() => {
   broken.code = undefined;
 });
 afterAll(() => fs.rm(folder, { recursive: true, force: true }));
+
+describe('createAtomic', () => {
+  it('writes where nothing is, and else changes nothing', async () => {
+    const sub = join(folder, 'create');
+    await fs.mkdir(sub);
+    const path = join(sub, 'a.json');
+    expect(await createAtomic(path, 'first')).toBe(true);
+    expect(await createAtomic(path, 'second')).toBe(false);
+    await fs.symlink(join(sub, 'nowhere'), join(sub, 'link'));
+    expect(await createAtomic(join(sub, 'link'), 'x')).toBe(false);
+    await fs.mkdir(join(sub, 'folder'));
+    expect(await createAtomic(join(sub, 'folder'), 'x')).toBe(false);
+    expect(await fs.readFile(path, 'utf8')).toBe('first');
+    expect(await fs.readdir(sub)).toEqual(['a.json', 'folder', 'link']);
+    broken.code = 'ENOSPC';
+    await expect(createAtomic(join(sub, 'b.json'), 'x')).rejects.toThrow(/the disk is full/);
+    expect(await fs.readdir(sub)).toHaveLength(3);
+  });
+
+  it('lets one of many at once win', async () => {
+    const path = join(folder, 'race.json');
+    const won = await Promise.all(Array.from({ length: 20 }, (_, i) => createAtomic(path, `${i}`)));
+    expect(won.filter(Boolean)).toHaveLength(1);
+    expect(await fs.readFile(path, 'utf8')).toBe(String(won.indexOf(true)));
+  });
+});
 
 describe('writeAtomic', () => {
   it('writes bytes and text, replaces, and leaves nothing else behind', async () => {
