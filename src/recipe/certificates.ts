@@ -20,7 +20,7 @@ import { freeModel, type Model } from '../nn/model';
 import { supportZeros } from '../nn/support';
 import { parseOptions } from '../options';
 import { verifiers } from '../verify/verifiers/registry';
-import { batchOf, checkFits } from './evaluate';
+import { batchOf, fitted } from './evaluate';
 import { Interrupted, type Listener, type StopSignal } from './events';
 
 /** Methods by the names of the bounds they are, cheap ones first. */
@@ -72,10 +72,10 @@ export interface Certified {
  */
 export async function certify(
   model: Model,
-  set: DataSet,
+  given: DataSet,
   { indices, eps, methods, folder, force = false, onEvent, signal }: CertifyOptions,
 ): Promise<Certified[]> {
-  checkFits(model, set);
+  const set = fitted(model, given, onEvent);
   const { join } = await import('node:path');
   const wrong = indices.find((index) => !(index >= 0 && index < set.test.count));
   expect(wrong === undefined, '--index', `positions in [0, ${set.test.count})`, wrong);

@@ -17,7 +17,7 @@ import { parseOptions, real, whole } from '../options';
 import { proportion } from '../report/binomial';
 import type { Proportion } from '../report/types';
 import { type Smoothed, smooth } from '../verify/smoothing';
-import { batchOf, checkFits } from './evaluate';
+import { batchOf, fitted } from './evaluate';
 import { Interrupted, type Listener, type StopSignal } from './events';
 import { Journal, type JournalRecord } from './journal';
 
@@ -61,10 +61,10 @@ export interface SmoothResult {
 
 export async function smoothSet(
   model: Model,
-  set: DataSet,
+  given: DataSet,
   options: SmoothOptions,
 ): Promise<SmoothResult> {
-  checkFits(model, set);
+  const set = fitted(model, given, options.onEvent);
   const { limit, batch, out, onEvent, signal } = options;
   const { sigma, n0, n, alpha, seed, radii } = options;
   const settings: SmoothSettings = { sigma, n0, n, alpha, seed, radii };

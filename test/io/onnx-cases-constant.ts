@@ -172,7 +172,15 @@ const FOLDED: readonly OperatorCase[] = [
 ].map((c, i) => ({ ...c, title: `${c.title} (${i})` }));
 
 const VALUES: readonly OperatorCase[] = [
-  of('Abs', [0, 3], [{ op: 'Abs' }], { layers: ['scale', 'relu', 'relu', 'add'] }),
+  of('Abs', [0, 3], [{ op: 'Abs' }], { layers: ['abs'] }),
+  ...['none', 'tanh'].map((approximate) =>
+    of(`Gelu ${approximate}`, [0, 3], [{ op: 'Gelu', attributes: { approximate } }], {
+      opset: 20,
+      layers: ['gelu'],
+    }),
+  ),
+  of('HardSwish', [0, 3], [{ op: 'HardSwish' }], { opset: 14, layers: ['hard-swish'] }),
+  of('silu', [0, 3], [{ op: 'Sigmoid' }, { op: 'Mul', in: ['x', 'v0'] }], { layers: ['silu'] }),
   of('Neg', [0, 3], [{ op: 'Neg' }], { layers: ['scale'] }),
   of('HardSigmoid', [0, 3], [{ op: 'HardSigmoid' }], { layers: ['scale', 'clip'] }),
   of('ThresholdedRelu', [0, 3], [{ op: 'ThresholdedRelu', attributes: { alpha: { float: 0 } } }], {

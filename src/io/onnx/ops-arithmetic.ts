@@ -2,7 +2,7 @@
  * Arithmetic, extremes and choices. Of values of the network they become layers that compute the same
  * in float32 too: constants are scales and shifts, extremes are pools over the values side by side.
  */
-import { broadcastShape, type Shape, sizeOf } from '../../tensor/shape';
+import { broadcastShape, type Shape, sameShape, sizeOf } from '../../tensor/shape';
 import type { Arithmetic, Live, Value } from './build';
 import type { Call, Operator } from './call';
 import { type Constant, ELEMENTS, FLOAT } from './element';
@@ -104,6 +104,8 @@ function arithmetic(op: Op): Operator {
     if (b.kind === 'live' && sum) return plus(call, a, op === 'sub' ? negative(call, b) : b);
     if (b.kind === 'live' && a.kind === 'constant' && op === 'mul')
       return withConstant(call, op, b, a);
+    const product = op === 'mul' && a.kind === 'live' && b.kind === 'live' && silu(call, a, b);
+    if (product) return product;
     const hint = 'Products and quotients of values of the network are not linear.';
     return call.fail(
       'a constant factor or divisor',
@@ -197,10 +199,14 @@ function greatest(call: Call, live: readonly Live[], constant?: Constant): Live 
 
 const BEHIND = '-part';
 
-/** |x| = max(x, 0) + max(-x, 0), of which one is 0. */
-export function absolute(call: Call, x: Live): Live {
-  const below = step(call, negative(call, x), 'relu', BEHIND);
-  return total(call, [step(call, x, 'relu', BEHIND), below]);
+export const absolute = (call: Call, x: Live): Live => step(call, x, 'abs', '');
+
+/** x sigmoid(x), as exporters write it. */
+function silu(call: Call, a: Live, b: Live): Live | undefined {
+  const swish = (x: Live, s: Live): boolean =>
+    s.draft.layer === 'sigmoid' && s.draft.inputs[0] === x.draft && sameShape(x.full, s.full);
+  if (!swish(a, b) && !swish(b, a)) return undefined;
+  return step(call, swish(a, b) ? a : b, 'silu', '');
 }
 
 /** max(x, 0) - slope max(-x, 0), of which one is 0, for slopes of any size. */

@@ -108,6 +108,8 @@ function scaler(call: Call): Value {
 export const compute: Readonly<Record<string, Operator>> = {
   'ai.onnx.ml.Scaler': scaler,
   BatchNormalization: batchNormalization,
+  Gelu: (call) => pointwise('gelu', { approximate: call.text('approximate', 'none') })(call),
+  HardSwish: pointwise('hard-swish'),
   Clip: clip,
   ReduceL1: reduction('ReduceL1', (call, x, found) => added(false)(call, absolute(call, x), found)),
   ReduceMax: reduction('ReduceMax', maximum),

@@ -91,11 +91,6 @@ function erf(x: number): number {
   return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
 }
 
-function gelu([x]: readonly number[], call: Call): number {
-  if (call.text('approximate', 'none') === 'none') return (x! / 2) * (1 + erf(x! / Math.SQRT2));
-  return (x! / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x! + 0.044715 * x! ** 3)));
-}
-
 function mod([a, b]: readonly number[], call: Call): number {
   return call.int('fmod', 0) === 1 ? a! % b! : a! - Math.floor(a! / b!) * b!;
 }
@@ -118,10 +113,8 @@ const FUNCTIONS: Readonly<Record<string, Operator>> = {
   Erf: one(erf),
   Exp: one(Math.exp),
   Floor: one(Math.floor),
-  Gelu: of(gelu),
   Greater: truth((a, b) => a > b),
   GreaterOrEqual: truth((a, b) => a >= b),
-  HardSwish: one((x) => x * Math.min(1, Math.max(0, x / 6 + 0.5))),
   IsNaN: of(([x]) => Number(Number.isNaN(x)), BOOL),
   Less: truth((a, b) => a < b),
   LessOrEqual: truth((a, b) => a <= b),
