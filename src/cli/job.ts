@@ -83,7 +83,7 @@ export async function modelConfig(context: Context, sets: readonly string[]): Pr
 
 /** How to read a model of another tool, as `foreignArgs` say. */
 export function readOptions(values: Values): ReadOptions {
-  const network = values.text('network');
+  const [network, output] = [values.text('network'), values.text('output')];
   const input = numbers(values, 'input')?.map((size) => parseOptions(whole(1), size, '--input'));
   const classes = values.number('classes', whole(1, 1_000_000));
   const key = values.text('key');
@@ -93,6 +93,7 @@ export function readOptions(values: Values): ReadOptions {
   expect((mean === undefined) === (std === undefined), '--mean, --std', 'both or none', 'one');
   return {
     ...(network !== undefined && { network }),
+    ...(output !== undefined && { output }),
     ...(input && { input }),
     ...(classes !== undefined && { classes }),
     ...(key !== undefined && { key }),
