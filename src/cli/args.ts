@@ -99,6 +99,11 @@ export const foreignArgs = {
     description: 'the network takes (x - mean) / std: puts that in front, as inputs are in [0, 1]',
   },
   std: { type: 'string', valueHint: 's,...', description: 'one number a channel, or one for all' },
+  output: {
+    type: 'string',
+    valueHint: 'name',
+    description: 'of ONNX files: the output (or inner value) that the network ends in',
+  },
 } as const satisfies ArgsDef;
 
 export const outFile = {

@@ -38,6 +38,8 @@ export interface ReadOptions {
   readonly ignore?: readonly string[];
   /** Put in front of a network that takes (x - mean) / std, so that its inputs are in [0, 1]. */
   readonly normalise?: Normalisation;
+  /** Of ONNX files: the output that the network ends in; by default the only one. */
+  readonly output?: string;
 }
 
 export interface ModelFile {
@@ -90,7 +92,10 @@ export async function readRecord(path: string): Promise<Metadata> {
 async function readParts(path: string, options: ReadOptions): Promise<Parts> {
   const { describeStart, kindOfModel, UNDERSTOOD } = await import('./kind');
   const bytes = await readPlainOrGzip(path, MAX_BYTES);
-  switch (kindOfModel(bytes)) {
+  const kind = kindOfModel(bytes);
+  const chosen = options.output === undefined || kind === 'onnx';
+  expect(chosen, path, 'no output, as only ONNX files have names for theirs', options.output);
+  switch (kind) {
     case 'safetensors': {
       const decoded = decode(bytes, path);
       if (isCompact(decoded)) {
@@ -160,16 +165,13 @@ function ownParts(format: Format, file: LoadedTensors, path: string, options: Re
 async function onnxParts(bytes: Uint8Array, path: string, options: ReadOptions): Promise<Parts> {
   refuseNetwork(path, options);
   const { readOnnx } = await import('./onnx/reader');
-  const fs = await import('node:fs');
-  const { dirname, join } = await import('node:path');
-  const external = (name: string): Uint8Array => {
-    const beside = join(dirname(path), name);
-    const stat = fs.statSync(beside, { throwIfNoEntry: false });
-    if (!stat?.isFile()) return fail(path, `its external data ${name} beside it`, 'no such file');
-    expect(stat.size <= MAX_BYTES, beside, `at most ${MAX_BYTES} bytes`, stat.size);
-    return fs.readFileSync(beside);
-  };
-  const { network, weights, notes } = readOnnx(bytes, path, external);
+  const { filesBeside } = await import('./onnx/external');
+  const external = await filesBeside(path, MAX_BYTES);
+  const { output } = options;
+  const { network, weights, notes } = readOnnx(bytes, path, {
+    external,
+    ...(output !== undefined && { output }),
+  });
   const weight = (name: string) => weights.get(name)?.values;
   return { network, weight, format: 'onnx', notes, metadata: {} };
 }

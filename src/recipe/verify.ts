@@ -19,7 +19,7 @@ import { Budget } from '../verify/budget';
 import type { Outcome, Subject } from '../verify/outcome';
 import { boxesAtOnce } from '../verify/row-lines';
 import { verifySpecification } from '../verify/search';
-import type { Listener, StopSignal } from './events';
+import { Interrupted, type Listener, type StopSignal } from './events';
 
 export interface VerifyFileJob {
   readonly model: string;
@@ -98,7 +98,10 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
       }
       if (outcomes.at(-1)!.verdict === 'falsified') break;
     }
-    return verdictOf(outcomes, budget);
+    const verdict = verdictOf(outcomes, budget);
+    if (signal?.aborted && verdict.answer !== 'sat')
+      throw new Interrupted('There is no answer yet: the search starts again.');
+    return verdict;
   } finally {
     freeModel(model);
     freeModel(model.original);
