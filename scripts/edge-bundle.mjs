@@ -1,6 +1,6 @@
 /**
- * What the bundle of `espalier/runtime` leaves out: ways to compute with dense weights and to train,
- * which a compact model never takes (src/edge/model.ts), though its layers can.
+ * What the bundle of `espalier/runtime` leaves out: ways to compute with dense weights, linear bounds and
+ * training, which a compact model never takes (src/edge/model.ts), though its layers can.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -11,6 +11,7 @@ const ABSENT = {
   'src/sparse/representation.ts': "export const chooseRepresentation = () => 'sparse';",
   'src/plan/algorithms.ts': 'export const forms = {}, formCost = 0;',
   'src/sparse/blocks.ts': 'export const BLOCK = 4, blocksOf = 0, fillingOf = 0, keptOfEvery = 0;',
+  'src/statistics.ts': 'export const normalCdf = 0, normalDensity = 0;',
 };
 
 /** What operators ask of dense products, none of which is called. */
@@ -19,8 +20,15 @@ const NONE =
 
 const isOperator = (path) => path.replaceAll('\\', '/').endsWith('src/nn/operators/product.ts');
 
-/** What help texts say of a layer. */
-const ABOUT = /\babout:\s*'[^'\n]*'/g;
+/** What help texts say of a layer; and what only linear bounds, pruning and references ask of it, a line each. */
+const UNREAD = [
+  /\babout:\s*'[^'\n]*',/g,
+  /^ {2,4}(relax|kink|pick|scalar|flow|macs|backTerms): [^\n]*,\n/gm,
+];
+
+/** Parts of the table of kernels that the runtime's binary has none of. */
+const KERNELS =
+  /^ {2}\/\/ (Convolution|Rows of|Classification|Optimisers|Random|Pruning)[\s\S]*?(?=^ {2}\/\/ |^\})/gm;
 
 /** A plugin of esbuild. */
 export const withoutDense = {
@@ -31,11 +39,15 @@ export const withoutDense = {
     );
     onLoad({ filter: /.*/, namespace: 'none' }, () => ({ contents: NONE }));
     onLoad({ filter: /[\\/]nn[\\/]layers[\\/]\w+\.ts$/ }, async ({ path }) => ({
-      contents: (await readFile(path, 'utf8')).replace(ABOUT, "about: ''"),
+      contents: UNREAD.reduce((text, part) => text.replace(part, ''), await readFile(path, 'utf8')),
+      loader: 'ts',
+    }));
+    onLoad({ filter: /[\\/]runtime[\\/]kernels\.ts$/ }, async ({ path }) => ({
+      contents: (await readFile(path, 'utf8')).replace(KERNELS, ''),
       loader: 'ts',
     }));
     onLoad(
-      { filter: /[\\/](sparse[\\/](representation|blocks)|plan[\\/]algorithms)\.ts$/ },
+      { filter: /[\\/](sparse[\\/](representation|blocks)|plan[\\/]algorithms|statistics)\.ts$/ },
       ({ path }) => {
         const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));
         return file && { contents: ABSENT[file] };

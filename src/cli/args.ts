@@ -79,12 +79,31 @@ export const foreignArgs = {
     description: 'shape of one input of a network of the zoo, such as 1,28,28',
   },
   classes: { type: 'string', valueHint: 'n', description: 'its outputs (default: by the weights)' },
+  key: {
+    type: 'string',
+    valueHint: 'key',
+    description: 'the key of a checkpoint (or prefix of names) under which the weights are',
+  },
+  'by-order': {
+    type: 'boolean',
+    description: 'match weights by order and shape where their names are others',
+  },
+  ignore: {
+    type: 'string',
+    valueHint: 'pattern',
+    description: 'tensors of the file to leave out, such as "*.popup_scores"; repeatable',
+  },
   mean: {
     type: 'string',
     valueHint: 'm,...',
     description: 'the network takes (x - mean) / std: puts that in front, as inputs are in [0, 1]',
   },
   std: { type: 'string', valueHint: 's,...', description: 'one number a channel, or one for all' },
+  output: {
+    type: 'string',
+    valueHint: 'name',
+    description: 'of ONNX files: the output (or inner value) that the network ends in',
+  },
 } as const satisfies ArgsDef;
 
 export const outFile = {

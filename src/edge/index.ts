@@ -6,7 +6,7 @@ import { EspalierError, expect, fail } from '../errors';
 import { readCompact } from '../io/compact';
 import { inflater } from '../io/inflate';
 import { edgeEngine } from './engine';
-import { type CompactModel, EdgeModel } from './model';
+import { type CompactModel, EdgeModel, shown } from './model';
 
 export { EspalierError } from '../errors';
 export type { Certificate, CompactModel, ModelInfo, Prediction, Sample } from './model';
@@ -28,15 +28,10 @@ export interface OpenOptions {
 
 /** Loads a compact model (`espalier compact`), which must fit into the memory given. */
 export async function openModel(source: Source, options: OpenOptions = {}): Promise<CompactModel> {
-  expect(isObject(options), 'openModel: options', 'an object', kindOf(options));
+  expect(isObject(options), 'openModel: options', 'an object', shown(options));
   const { module, maxMemory = 2 ** 30, maxBytes = 2 ** 30 } = options;
   for (const [name, bytes] of Object.entries({ maxMemory, maxBytes }))
-    expect(
-      typeof bytes === 'number' && bytes > 0,
-      `openModel: ${name}`,
-      'bytes > 0',
-      kindOf(bytes),
-    );
+    expect(typeof bytes === 'number' && bytes > 0, `openModel: ${name}`, 'bytes > 0', shown(bytes));
   const url = urlOf(source);
   const who = url ?? 'compact model';
   const bytes = url === undefined ? copyOf(source) : await fetched(url);
@@ -46,11 +41,6 @@ export async function openModel(source: Source, options: OpenOptions = {}): Prom
 }
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
-const kindOf = (value: unknown): string =>
-  typeof value === 'number' || value === null ? `${value}` : typeof value;
-const isBuffer = (value: unknown): value is ArrayBuffer =>
-  Object.prototype.toString.call(value) === '[object ArrayBuffer]';
-
 function urlOf(source: unknown): string | undefined {
   if (typeof source === 'string') return source;
   return isObject(source) && 'href' in source ? String(source.href) : undefined;
@@ -60,8 +50,9 @@ function urlOf(source: unknown): string | undefined {
 function copyOf(source: unknown): Uint8Array {
   if (ArrayBuffer.isView(source))
     return new Uint8Array(source.buffer, source.byteOffset, source.byteLength).slice();
-  if (!isBuffer(source)) fail('openModel', 'bytes or a URL', kindOf(source));
-  return new Uint8Array(source.slice(0));
+  const isBuffer = Object.prototype.toString.call(source) === '[object ArrayBuffer]';
+  expect(isBuffer, 'openModel', 'bytes or a URL', shown(source));
+  return new Uint8Array(source as ArrayBuffer).slice();
 }
 
 async function fetched(url: string): Promise<Uint8Array> {

@@ -258,7 +258,7 @@ const MOST = (2 - 2 ** -23) * 2 ** 127;
 const RANGE = 'Radii are of inputs in [0, 1]; normalisation is a layer of the network.';
 
 /** What was given in place of a number, in a word. */
-const shown = (value: unknown): string =>
+export const shown = (value: unknown): string =>
   typeof value === 'number' || value === null ? `${value}` : typeof value;
 
 /** What is made of a network without regard to its zeros may take this part of the memory. */
@@ -275,7 +275,7 @@ function checkMade({ network, nodes }: Graph, limit: number, who: string): void 
     );
     return sum + sizeOf(node.shape) + own.reduce((a, b) => a + b, 0);
   }, sizeOf(network.input));
-  const what = `values and parameters of at most ${limit} bytes (maxMemory / ${MADE})`;
+  const what = `at most ${limit} bytes (maxMemory / ${MADE})`;
   expect(4 * made <= limit, who, what, 4 * made);
 }
 

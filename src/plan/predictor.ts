@@ -5,17 +5,15 @@
  *
  * Cost: those of the plan (plan/sparse-plan.ts), and two copies of the samples.
  */
-
-import { predict } from '../domain/classifier';
+import { classesOf, predict } from '../domain/classifier';
 import type { AnyModel } from '../nn/model';
 import { GROUP } from '../sparse/tables';
-import { argmax } from '../tensor/ops/loss';
 import { sizeOf } from '../tensor/shape';
-import { input, step, type Tensor } from '../tensor/tensor';
+import type { Tensor } from '../tensor/tensor';
 import { compileSparsePlan, zerosPay } from './sparse-plan';
 
 export interface Predictor {
-  /** [n, ...input] -> n classes. */
+  /** [n, ...input] -> n classes, as `classesOf` has them. */
   classes(x: Tensor): Int32Array;
   free(): void;
 }
@@ -24,7 +22,7 @@ export interface Predictor {
 export function predictorOf(model: AnyModel): Predictor {
   if (!zerosPay(model, { batch: GROUP }))
     return { classes: (x) => predict(model, x), free: () => undefined };
-  const { engine, graph } = model;
+  const { graph } = model;
   const plan = compileSparsePlan(model, { batch: GROUP });
   const [size, width] = [sizeOf(graph.network.input), sizeOf(graph.output)];
   return {
@@ -38,7 +36,7 @@ export function predictorOf(model: AnyModel): Predictor {
         const found = plan.run(images).subarray(0, (n - from) * width);
         logits.set(found, from * width);
       }
-      return step(engine, () => argmax(input(engine, logits, [n, width])));
+      return classesOf(logits, width);
     },
     free: () => plan.free(),
   };

@@ -8,7 +8,7 @@ import { datasets } from '../data/registry';
 import type { DataSet } from '../data/types';
 import { expect, fail, lookup } from '../errors';
 import type { CompactFile } from '../io/compact';
-import { writeAtomic } from '../io/files';
+import { writeAtomic, writeNew } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
 import { freeModel, type Model } from '../nn/model';
 import { removeDead } from '../prune/dead';
@@ -16,7 +16,7 @@ import { type Bits, bitsByKind, shareWeights } from '../prune/share';
 import type { Engine } from '../runtime/engine';
 import { retie, tiesOf } from '../train/ties';
 import type { Config } from './config';
-import { checkFits, type Evaluation, evaluate } from './evaluate';
+import { type Evaluation, evaluate, fitted } from './evaluate';
 import { Interrupted, type Listener, type StopSignal } from './events';
 import { supportOf } from './phases';
 import { freePhase, runPhase, startPhase, takeBest } from './training';
@@ -26,6 +26,8 @@ export interface CompactJob {
   /** For models of other tools. */
   readonly as?: ReadOptions;
   readonly out: string;
+  /** Whether a file there may be replaced. */
+  readonly replace?: boolean;
   /** Bits a weight by kind of layer; at 32 its weights stay as they are. */
   readonly bits?: Readonly<Record<string, number>>;
   /** The data to measure on and how, `evaluate.eps` resolved; without it nothing is measured. */
@@ -93,7 +95,7 @@ export async function compact(engine: Engine, job: CompactJob): Promise<Compacte
   const set = config && (await loadSet(config));
   const { model, metadata, notes } = await readModelFile(engine, job.model, job.as);
   for (const text of notes) onEvent?.({ type: 'note', text });
-  if (set) checkFits(model, set);
+  if (set) fitted(model, set);
   const before = floatBytes(model);
   const { model: smaller, removed } = removeDead(model);
   freeModel(model);
@@ -104,7 +106,7 @@ export async function compact(engine: Engine, job: CompactJob): Promise<Compacte
     await trainValues(smaller, bits, set, { ...job, epochs, config });
   const file = await compactFile(smaller, { ...metadata, bits: given });
   freeModel(smaller);
-  await writeAtomic(out, file);
+  await (job.replace ? writeAtomic : writeNew)(out, file);
   const deflate = await smallestDeflate();
   const gzip = (bytes: Uint8Array): number => deflate(bytes).length + GZIP_FRAME;
   const sizes = {

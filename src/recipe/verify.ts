@@ -7,7 +7,7 @@
  * the model as its file has it.
  */
 import { EspalierError, expect } from '../errors';
-import { readFile } from '../io/files';
+import { readPlainOrGzip } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
 import { type Answer, type Property, parseVnnlib } from '../io/vnnlib';
 import { freezeSparsity } from '../nn/freeze';
@@ -19,7 +19,7 @@ import { Budget } from '../verify/budget';
 import type { Outcome, Subject } from '../verify/outcome';
 import { boxesAtOnce } from '../verify/row-lines';
 import { verifySpecification } from '../verify/search';
-import type { Listener, StopSignal } from './events';
+import { Interrupted, type Listener, type StopSignal } from './events';
 
 export interface VerifyFileJob {
   readonly model: string;
@@ -98,7 +98,10 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
       }
       if (outcomes.at(-1)!.verdict === 'falsified') break;
     }
-    return verdictOf(outcomes, budget);
+    const verdict = verdictOf(outcomes, budget);
+    if (signal?.aborted && verdict.answer !== 'sat')
+      throw new Interrupted('There is no answer yet: the search starts again.');
+    return verdict;
   } finally {
     freeModel(model);
     freeModel(model.original);
@@ -122,7 +125,7 @@ async function readBoth(
   };
   const file = await tried(() => readModelFile(engine, path, as));
   const property = await tried(async () =>
-    parseVnnlib(new TextDecoder().decode(await readFile(spec, MAX_SPEC_BYTES)), spec),
+    parseVnnlib(new TextDecoder().decode(await readPlainOrGzip(spec, MAX_SPEC_BYTES)), spec),
   );
   if (!file || !property) throw new EspalierError(wrong.join('\n'));
   for (const text of file.notes) onEvent?.({ type: 'note', text });

@@ -162,13 +162,15 @@ export const phasesOf = ([c, h, w]: Planes['shape'], [sy, sx]: Pair): Planes['sh
 export function marginsOf(passes: readonly Pass[], [, h, w]: Planes['shape']): Margins {
   const all: Margins = [0, 0, 0, 0];
   return passes.reduce<Margins>((most, { grid, step, taps }) => {
-    const far = (d: 0 | 1) => taps.map(({ at }) => at[d] + (grid[d] - 1) * step[d]);
-    const near = (d: 0 | 1) => taps.map(({ at }) => -at[d]);
+    // By reduction: a kernel may have more taps than a call has arguments.
+    const over = (least: number, d: 0 | 1, beyond: (at: number) => number): number =>
+      taps.reduce((max, { at }) => Math.max(max, beyond(at[d])), least);
+    const last = (d: 0 | 1): number => (grid[d] - 1) * step[d];
     return [
-      Math.max(most[0], ...near(0)),
-      Math.max(most[1], ...near(1)),
-      Math.max(most[2], ...far(0).map((y) => y - h + 1)),
-      Math.max(most[3], ...far(1).map((x) => x - w + 1)),
+      over(most[0], 0, (y) => -y),
+      over(most[1], 1, (x) => -x),
+      over(most[2], 0, (y) => y + last(0) - h + 1),
+      over(most[3], 1, (x) => x + last(1) - w + 1),
     ];
   }, all);
 }

@@ -11,7 +11,7 @@ import { interval } from '../../src/domain/interval';
 import { value } from '../../src/domain/value';
 import { UNDERSTOOD } from '../../src/io/kind';
 import { moduleTypes } from '../../src/io/modules';
-import { operators } from '../../src/io/onnx/reader';
+import { OPSETS, operators, readOnnx } from '../../src/io/onnx/reader';
 import { compile, type Graph } from '../../src/nn/graph';
 import { layers } from '../../src/nn/layers/registry';
 import { freeModel, type Model } from '../../src/nn/model';
@@ -22,7 +22,9 @@ import { sizeOf } from '../../src/tensor/shape';
 import { gradients } from '../../src/tensor/tape';
 import { input, step, type Tensor } from '../../src/tensor/tensor';
 import { LAYER_CASES, modelOf, networkOf, randomWeights } from '../helpers/networks';
+import { onnxFile } from '../helpers/onnx-files';
 import { sampler } from '../helpers/random';
+import { OPERATOR_CASES } from '../io/onnx-cases';
 import { ROOT, read } from './markdown';
 
 let engine: Engine;
@@ -86,6 +88,24 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
 }
 
+/** Layers that the cases of an operator, by themselves, become. */
+function operatorRows(): string[][] {
+  const found = new Map(Object.keys(operators).map((name) => [name, new Set<string>()]));
+  for (const given of OPERATOR_CASES) {
+    const live = given.nodes.filter(({ op }) => op !== 'Constant' && op !== 'Shape');
+    const [node] = live;
+    const name = node?.domain ? `${node.domain}.${node.op}` : node?.op;
+    if (live.length !== 1 || name === undefined) continue;
+    for (const { layer } of readOnnx(onnxFile(given), 'case').network.nodes)
+      found.get(name)?.add(layer);
+  }
+  const moves = ['flatten', 'reshape'];
+  return [...found].sort().map(([name, kinds]) => {
+    const made = [...kinds].filter((kind) => !moves.includes(kind));
+    return [`\`${name}\``, made.map((kind) => `\`${kind}\``).join(', ') || '-'];
+  });
+}
+
 const escaped = (text: string): string => text.replaceAll('|', '\\|');
 
 const BEGIN = '<!-- generated from the registries by test/docs/support.test.ts: do not edit -->';
@@ -116,13 +136,11 @@ describe('docs/formats.md, what is supported', () => {
       '',
       `Read: ${UNDERSTOOD}; told apart by content, not by name.`,
       '',
-      'Operators of ONNX files that are read, as one layer or several of those above, or folded into',
-      'constants:',
+      `Operators of ONNX files, of operator sets ${OPSETS[0]} to ${OPSETS[1]}, and the layers that they become where they work on values that`,
+      'depend on the input. All of them fold away over constants; those with a dash are read over constants alone,',
+      'or only move values.',
       '',
-      `${Object.keys(operators)
-        .sort()
-        .map((name) => `\`${name}\``)
-        .join(', ')}.`,
+      table(['operator', 'layers'], operatorRows()),
       '',
       'Layers of PyTorch modules that were pickled whole:',
       '',

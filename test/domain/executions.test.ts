@@ -143,7 +143,10 @@ describe.skipIf(!present)('answers that were wrong', () => {
   ])('%s is not certified', async (file, picture, radii) => {
     const canonical = freezeSparsity(lower(await modelAt(file)));
     const images = Float32Array.from(image(picture).x);
-    const labels = step(simd, () => predict(canonical, input(simd, images, [1, 1, 8, 8])));
+    // Logits that are no numbers have no label.
+    const labels = step(simd, () => predict(canonical, input(simd, images, [1, 1, 8, 8]))).map(
+      (label) => Math.max(label, 0),
+    );
     for (const verifier of Object.values(verifiers))
       for (const eps of radii) {
         const options = parseOptions(verifier.options, {}, 'test');

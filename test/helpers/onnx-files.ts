@@ -1,5 +1,11 @@
 /** ONNX files made by hand: nodes, attributes and tensors in a few words. */
-import type { Draft, ModelProto, NodeProto, TensorProto } from '../../src/io/onnx/proto';
+import type {
+  Draft,
+  ModelProto,
+  NodeProto,
+  SparseTensorProto,
+  TensorProto,
+} from '../../src/io/onnx/proto';
 import { encodeModel } from '../../src/io/onnx/wire';
 import { sizeOf } from './nd';
 import { sampler } from './random';
@@ -8,7 +14,20 @@ import { sampler } from './random';
 export interface Float {
   readonly float: number;
 }
-export type Attribute = number | string | Float | readonly number[] | Draft<TensorProto>;
+export interface Floats {
+  readonly many: readonly number[];
+}
+export interface Sparse {
+  readonly sparse: Draft<SparseTensorProto>;
+}
+export type Attribute =
+  | number
+  | string
+  | Float
+  | Floats
+  | Sparse
+  | readonly number[]
+  | Draft<TensorProto>;
 
 export interface NodeCase {
   readonly op: string;
@@ -26,6 +45,7 @@ export interface FileCase {
   readonly input: readonly number[];
   readonly nodes: readonly NodeCase[];
   readonly tensors?: Readonly<Record<string, Draft<TensorProto>>>;
+  readonly sparse?: Readonly<Record<string, Draft<SparseTensorProto>>>;
   /** By default the last output. */
   readonly output?: string;
   readonly opset?: number;
@@ -46,6 +66,8 @@ function attribute(name: string, value: Attribute) {
   if (typeof value === 'string') return { name, type: 3, s: new TextEncoder().encode(value) };
   if (isList(value)) return { name, type: 7, ints: [...value] };
   if ('float' in value) return { name, type: 1, f: value.float };
+  if ('many' in value) return { name, type: 6, floats: [...value.many] };
+  if ('sparse' in value) return { name, type: 11, sparse_tensor: value.sparse };
   return { name, type: 4, t: value };
 }
 
@@ -72,10 +94,14 @@ export function message(given: FileCase): Draft<ModelProto> {
   const output = given.output ?? nodes.at(-1)?.output?.[0] ?? 'x';
   return {
     ir_version: 7,
-    opset_import: [{ version: given.opset ?? 13 }],
+    opset_import: [{ version: given.opset ?? 13 }, { domain: 'ai.onnx.ml', version: 1 }],
     graph: {
       name: 'made',
       node: nodes,
+      sparse_initializer: Object.entries(given.sparse ?? {}).map(([name, t]) => ({
+        ...t,
+        values: { ...t.values, name },
+      })),
       initializer: Object.entries(given.tensors ?? {}).map(([name, t]) => ({ ...t, name })),
       input: [{ name: 'x', type: { tensor_type: { elem_type: 1, shape: { dim } } } }],
       output: [{ name: output, type: { tensor_type: { elem_type: 1 } } }],

@@ -12,26 +12,34 @@ interface OrtTensor {
 interface Session {
   readonly inputNames: readonly string[];
   readonly outputNames: readonly string[];
+  readonly inputMetadata: readonly {
+    readonly name: string;
+    readonly shape: readonly (number | string)[];
+  }[];
   run(feeds: Readonly<Record<string, OrtTensor>>): Promise<Readonly<Record<string, OrtTensor>>>;
   release(): Promise<void>;
 }
 interface Ort {
   readonly InferenceSession: {
-    create(bytes: Uint8Array, options: object): Promise<Session>;
+    create(model: Uint8Array | string, options: object): Promise<Session>;
   };
   readonly Tensor: new (type: string, data: Float32Array, dims: readonly number[]) => OrtTensor;
+  readonly env?: { readonly wasm: { numThreads?: number } };
 }
 
-function find(): Ort | undefined {
+function find(name: string): Ort | undefined {
   try {
     const require = createRequire(new URL('../../bench/peers/package.json', import.meta.url));
-    return require('onnxruntime-node') as Ort;
+    return require(name) as Ort;
   } catch {
     return undefined;
   }
 }
 
-const ort = find();
+/** Native, and the newer one in WebAssembly, which has some faults of the first mended. */
+const ort = find('onnxruntime-node');
+const newer = ort && find('onnxruntime-web');
+if (newer?.env) newer.env.wasm.numThreads = 1;
 export const installed = ort !== undefined;
 if (!installed)
   console.warn(
@@ -43,20 +51,50 @@ export async function runOrt(
   bytes: Uint8Array,
   values: Float32Array,
   shape: readonly number[],
+  { web = false } = {},
 ): Promise<OrtTensor> {
-  if (!ort) throw new Error('onnxruntime is not installed');
+  const runtime = web ? newer : ort;
+  if (!runtime) throw new Error('onnxruntime is not installed');
   if (values.length !== sizeOf(shape)) throw new Error(`${values.length} values for [${shape}]`);
-  const session = await ort.InferenceSession.create(bytes, {
+  const session = await runtime.InferenceSession.create(bytes, {
+    executionProviders: [web ? 'wasm' : 'cpu'],
     graphOptimizationLevel: 'disabled',
-    logSeverityLevel: 3,
+    logSeverityLevel: 4,
     intraOpNumThreads: 1,
   });
   try {
     const outputs = await session.run({
-      [session.inputNames[0]!]: new ort.Tensor('float32', values, shape),
+      [session.inputNames[0]!]: new runtime.Tensor('float32', values, shape),
     });
     const { dims, data } = outputs[session.outputNames[0]!]!;
     return { dims: [...dims], data: Float32Array.from(data) };
+  } finally {
+    await session.release();
+  }
+}
+
+/** One output of the file at `path`, the first by default, for an input of any shape that fits. */
+export async function runOrtFile(
+  path: string,
+  values: Float32Array,
+  output?: string,
+): Promise<Float32Array> {
+  if (!ort) throw new Error('onnxruntime is not installed');
+  const session = await ort.InferenceSession.create(path, {
+    graphOptimizationLevel: 'disabled',
+    logSeverityLevel: 4,
+    intraOpNumThreads: 1,
+  });
+  try {
+    const feeds = Object.fromEntries(
+      session.inputMetadata.map(({ name, shape }, i) => {
+        const sizes = shape.map((size) => (typeof size === 'number' && size > 0 ? size : 1));
+        const data = i === 0 ? values : new Float32Array(sizeOf(sizes));
+        return [name, new ort.Tensor('float32', data, sizes)];
+      }),
+    );
+    const outputs = await session.run(feeds);
+    return Float32Array.from(outputs[output ?? session.outputNames[0]!]!.data);
   } finally {
     await session.release();
   }

@@ -47,6 +47,10 @@ export const OPTIONS: Readonly<Record<string, Draw>> = {
   tanh: () => ({}),
   // Limits that are float32 numbers: what others round to is not the question here.
   clip: (_, random) => ({ lo: Math.fround(-random.real()), hi: Math.fround(random.real()) }),
+  abs: () => ({}),
+  silu: () => ({}),
+  gelu: (_, random) => ({ approximate: ['none', 'tanh'][random.whole(2)] }),
+  'hard-swish': () => ({}),
   flatten: () => ({}),
   reshape: (shape, random) => ({
     shape: [[sizeOf(shape), 1, 1], [1, sizeOf(shape), 1], shape.toReversed(), [sizeOf(shape)]][

@@ -127,11 +127,11 @@ const ARITHMETIC: readonly OperatorCase[] = [
     ['relu'],
   ),
   arithmetic(
-    'Sub and Div are a normalise',
+    'Sub and Div are two',
     [0, 2, 3, 3],
     [binary('Sub', 'x', 'c'), binary('Div', 'v0', 'c')],
     [2, 1, 1],
-    ['normalise'],
+    ['scale', 'scale'],
   ),
   arithmetic(
     'Mul and Add are a scale',

@@ -1,6 +1,10 @@
 /** Numbers in ONNX files: every element type, raw and typed, and data beside the file. */
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readTensor } from '../../src/io/onnx/element';
+import { filesBeside } from '../../src/io/onnx/external';
 import type { Draft, TensorProto } from '../../src/io/onnx/proto';
 import { readOnnx } from '../../src/io/onnx/reader';
 import { encodeModel } from '../../src/io/onnx/wire';
@@ -93,9 +97,9 @@ describe('typed fields', () => {
   });
 });
 
-it.each([0, 8, 14, 17, 22, 99])('element type %i is refused', (data_type) => {
+it.each([0, 8, 14, 17, 23, 99])('element type %i is refused', (data_type) => {
   const t = { ...EMPTY, data_type, dims: [0] };
-  expect(() => readTensor(t, 'w')).toThrow('w: expected a float, integer or boolean element type');
+  expect(() => readTensor(t, 'w')).toThrow('w: expected numbers of a known type');
 });
 
 it.each([[[-1]], [[2 ** 20, 2 ** 20]], [[2 ** 31]], [new Array<number>(40).fill(1)]])(
@@ -130,7 +134,7 @@ describe('data beside the file', () => {
       asked.push(name);
       return file;
     };
-    const { weights } = readOnnx(entry(pairs), 'f', external);
+    const { weights } = readOnnx(entry(pairs), 'f', { external });
     return { asked, values: [...weights.get('n0.weight')!.values] };
   };
 
@@ -179,10 +183,11 @@ describe('data beside the file', () => {
     ];
     const bytes = onnxFile({ input: [1, 2], nodes, tensors: { a: one, b: one } });
     let count = 0;
-    readOnnx(bytes, 'f', () => {
+    const external = () => {
       count++;
       return file;
-    });
+    };
+    readOnnx(bytes, 'f', { external });
     expect(count).toBe(1);
   });
 });
@@ -195,4 +200,30 @@ it('reads initialisers that are listed as inputs too', () => {
   });
   model.graph!.input!.push({ name: 'c' });
   expect(readOnnx(encodeModel(model), 'f').network.nodes[0]?.layer).toBe('scale');
+});
+
+describe('files beside a model', () => {
+  it('are plain files of its folder, and no links out of it', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'espalier-onnx-'));
+    try {
+      const folder = join(root, 'model');
+      await mkdir(join(folder, 'parts'), { recursive: true });
+      await writeFile(join(root, 'secret'), 'no');
+      await writeFile(join(folder, 'parts', 'w.bin'), 'yes');
+      await symlink(join(root, 'secret'), join(folder, 'out.bin'));
+      await symlink('..', join(folder, 'up'));
+      await symlink(join('parts', 'w.bin'), join(folder, 'in.bin'));
+      const read = await filesBeside(join(folder, 'm.onnx'), 3);
+      const text = (name: string) => new TextDecoder().decode(read(name));
+      expect([text('parts/w.bin'), text('in.bin')]).toEqual(['yes', 'yes']);
+      expect(() => read('out.bin')).toThrow('in its folder, got a link out of it. Copy the data');
+      expect(() => read('up/secret')).toThrow('got a link out of it');
+      expect(() => read('parts')).toThrow('beside it, got no such file');
+      expect(() => read('none')).toThrow('beside it, got no such file');
+      await writeFile(join(folder, 'parts', 'w.bin'), 'long');
+      expect(() => read('in.bin')).toThrow('at most 3 bytes, got 4');
+    } finally {
+      await rm(root, { recursive: true });
+    }
+  });
 });

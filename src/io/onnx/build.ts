@@ -9,7 +9,10 @@ import { expect, fail } from '../../errors';
 import { layers } from '../../nn/layers/registry';
 import { parseOptions } from '../../options';
 import { type Shape, sameShape, sizeOf, stridesOf } from '../../tensor/shape';
-import { type Constant, FLOAT, numbers } from './element';
+import { type Constant, FLOAT, MAX_SPARSE, type Numbers, numbers } from './element';
+
+/** Functions over all outputs that labels do not depend on, and networks here do not have. */
+export type LeftOut = 'softmax' | 'log-softmax';
 
 /** A node of ours, not yet named for good. */
 export interface Draft {
@@ -21,13 +24,19 @@ export interface Draft {
   params: Readonly<Record<string, Float32Array>>;
   /** One step of arithmetic with constants; `merge` makes layers of it. */
   step?: Arithmetic;
+  /** Of a constant that layers are to compute with: its numbers. */
+  readonly values?: Numbers;
   readonly sample: Shape;
 }
 
-/** x + by, x - by, x * by or x / by, with one number a channel or a value. */
+/**
+ * x + by, or x * by, with one number a channel or a value. `inexact` where the file divides by
+ * numbers whose reciprocals are rounded.
+ */
 export interface Arithmetic {
-  readonly op: 'add' | 'sub' | 'mul' | 'div';
+  readonly op: 'add' | 'mul';
   readonly by: Float32Array;
+  readonly inexact?: boolean;
 }
 
 /** A value of the file that depends on the network's input. */
@@ -42,8 +51,17 @@ export interface Live {
 
 export type Value = Constant | Live;
 
+/** Groups of axes that one permute layer moves apart from each other, besides the batch. */
+const MAX_APART = 3;
+
 /** Values of one sample, at most: far above real networks, far below what hurts. */
 const MAX_SAMPLE = 2 ** 24;
+
+/** Multiply-adds over constants that every file may ask for, and those for each number it may make. */
+const [WORK, WORK_PER_NUMBER] = [2 ** 26, 64];
+const FOLD = 'Fold the constants of the model before, as onnxruntime and onnxslim do.';
+
+const MAX_NOTES = 20;
 
 /** The sample of an ONNX shape: without a leading 1. */
 export function sampleOf(full: Shape): Shape {
@@ -55,17 +73,22 @@ export class Builder {
   readonly input: Draft;
   /** In topological order, without the input. */
   readonly drafts: Draft[] = [];
-  readonly notes: string[] = [];
+  /** What was left out at the very end. */
+  leftOut: LeftOut | undefined;
   /** The operation at work, for names and errors. */
   name = '';
   who: string;
+  readonly #notes = new Set<string>();
   #budget: number;
+  #work: number;
+  #sparse = MAX_SPARSE;
   readonly #shaped = new Map<Draft, Map<string, Draft>>();
 
   /** `budget` limits the numbers that may be made, beyond those that the file holds. */
   constructor(input: Shape, who: string, budget: number) {
     this.who = who;
     this.#budget = budget;
+    this.#work = WORK + WORK_PER_NUMBER * budget;
     expect(sizeOf(input) <= MAX_SAMPLE, who, `at most ${MAX_SAMPLE} inputs`, sizeOf(input));
     this.input = {
       ...{ name: 'input', layer: '', options: {}, inputs: [], params: {} },
@@ -76,6 +99,27 @@ export class Builder {
   /** Allows for `count` numbers more. */
   allow(count: number): void {
     this.#budget += count;
+  }
+
+  /** Accounts for `count` multiply-adds over constants. */
+  toil(count: number): void {
+    this.#work -= count;
+    expect(
+      this.#work >= 0,
+      this.who,
+      'work in proportion to the file',
+      `${count} operations`,
+      FOLD,
+    );
+  }
+
+  /** Accounts for a sparse tensor with its zeros; all of a file have a limit of their own. */
+  unpacked(constant: Constant): Constant {
+    const { length } = constant.values;
+    this.#sparse -= length;
+    expect(this.#sparse >= 0, this.who, `at most ${MAX_SPARSE} numbers in sparse tensors`, length);
+    this.allow(3 * length);
+    return constant;
   }
 
   /** Accounts for `count` numbers to be made. */
@@ -95,8 +139,20 @@ export class Builder {
     return Array.from({ length: count }, (_, i) => start + i * step);
   }
 
+  /** What was left out or changed, each sentence once and of many the first. */
   note(text: string): void {
-    if (!this.notes.includes(text)) this.notes.push(text);
+    if (this.#notes.size < MAX_NOTES) this.#notes.add(text);
+  }
+
+  get notes(): readonly string[] {
+    return [...this.#notes];
+  }
+
+  /** A constant as a value that layers compute with. */
+  lift({ values, shape }: Constant): Live {
+    const sample = shape.length === 0 ? [1] : shape;
+    const draft = { name: '', layer: '', options: {}, inputs: [], params: {}, values, sample };
+    return this.live(draft, shape, -1);
   }
 
   /** A new node of ours; its sample follows from the layer's own rule, which checks the inputs. */
@@ -196,16 +252,52 @@ export class Builder {
       return { ...value, full: to, batch: order.indexOf(value.batch) };
     }
     if (value.kind === 'live') {
-      const inner = order[0] === 0 && shape[0] === 1;
-      const own = inner ? order.slice(1).map((axis) => axis - 1) : order;
-      const draft = this.as(value, inner ? shape.slice(1) : shape);
-      const batch = order.indexOf(value.batch);
-      return this.live(this.node('permute', [draft], { order: own }), to, batch);
+      const draft = this.#reordered(value, shape, order, to);
+      return this.live(draft, to, order.indexOf(value.batch));
     }
-    const [strides, from] = [stridesOf(to), stridesOf(shape)];
-    return this.#gather(value, to, (i) =>
-      order.reduce((at, axis, k) => at + (Math.floor(i / strides[k]!) % to[k]!) * from[axis]!, 0),
-    );
+    const strides = stridesOf(shape);
+    const steps = order.map((axis) => strides[axis]!);
+    const index = to.map(() => 0);
+    let from = 0;
+    return this.#gather(value, to, () => {
+      const found = from;
+      for (let axis = to.length - 1; axis >= 0; axis--) {
+        from += steps[axis]!;
+        index[axis]!++;
+        if (index[axis]! < to[axis]!) break;
+        from -= steps[axis]! * to[axis]!;
+        index[axis] = 0;
+      }
+      return found;
+    });
+  }
+
+  /** A permute layer; of more axes than one copy takes, several that bring one axis to its place each. */
+  #reordered(value: Live, shape: Shape, order: readonly number[], to: Shape): Draft {
+    const inner = order[0] === 0 && shape[0] === 1;
+    const own = inner ? order.slice(1).map((axis) => axis - 1) : order;
+    const apart = own.filter((axis, i) => i === 0 || axis !== own[i - 1]! + 1).length;
+    if (apart <= MAX_APART) {
+      const draft = this.as(value, inner ? shape.slice(1) : shape);
+      return this.node('permute', [draft], { order: own });
+    }
+    let [now, sizes, axes] = [value, [...shape], shape.map((_, axis) => axis)];
+    for (let place = 0; place < order.length; place++) {
+      const at = axes.indexOf(order[place]!);
+      if (at === place) continue;
+      const blocks = [
+        sizes.slice(0, place),
+        sizes.slice(place, at),
+        [sizes[at]!],
+        sizes.slice(at + 1),
+      ];
+      const draft = this.as(now, blocks.map(sizeOf));
+      const moved = this.node('permute', [draft], { order: [0, 2, 1, 3] });
+      now = this.live(moved, [], -1);
+      sizes = sizes.toSpliced(at, 1).toSpliced(place, 0, sizes[at]!);
+      axes = axes.toSpliced(at, 1).toSpliced(place, 0, axes[at]!);
+    }
+    return this.as(now, inner ? to.slice(1) : to);
   }
 
   /** Repeated along axes of size 1, and new axes in front, up to `full`. */

@@ -2,10 +2,10 @@
 import { expect, fail } from '../../errors';
 import type { Builder, Live, Value } from './build';
 import type { Constant } from './element';
-import type { AttributeProto, NodeProto, TensorProto } from './proto';
+import type { AttributeProto, NodeProto, SparseTensorProto, TensorProto } from './proto';
 
 /** By the numbers of AttributeProto.AttributeType. */
-const TYPES = { float: 1, int: 2, text: 3, tensor: 4, floats: 6, ints: 7 } as const;
+const TYPES = { float: 1, int: 2, text: 3, tensor: 4, floats: 6, ints: 7, sparse: 11 } as const;
 
 export class Call {
   readonly node: NodeProto;
@@ -22,9 +22,15 @@ export class Call {
     this.build = given.build;
   }
 
-  /** Raises the error that this node expected something else. */
+  /** Raises the error that this node expected something else; long lists are cut. */
   fail(expected: string, got: unknown, hint = ''): never {
-    return fail(this.who, expected, got, hint);
+    const long = Array.isArray(got) && got.length > 12;
+    return fail(this.who, expected, long ? [...got.slice(0, 12), '...'] : got, hint);
+  }
+
+  /** Whether no input depends on the network's input. */
+  get folds(): boolean {
+    return this.inputs.every((value) => value?.kind !== 'live');
   }
 
   expect(condition: unknown, expected: string, got: unknown, hint = ''): asserts condition {
@@ -35,17 +41,22 @@ export class Call {
     return this.inputs[index] ?? this.fail(`an input ${index}`, 'none');
   }
 
-  /** An input that depends on the network's input. */
+  /**
+   * An input that layers compute with: one that depends on the network's input, or, where none of the
+   * node's does, a constant, over which the layers are then evaluated.
+   */
   live(index: number): Live {
     const value = this.value(index);
-    return value.kind === 'live' ? value : this.fail(`input ${index} to vary`, 'a constant');
+    if (value.kind === 'live') return value;
+    if (this.folds) return this.build.lift(value);
+    return this.fail(`input ${index} to vary`, 'a constant');
   }
 
   constant(index: number): Constant {
     const value = this.value(index);
     return value.kind === 'constant'
       ? value
-      : this.fail(`a constant input ${index}`, 'a varying one');
+      : this.fail(`a constant input ${index}`, "one that depends on the network's input");
   }
 
   /** The whole numbers of a constant input, or undefined where it is left out. */
@@ -89,6 +100,10 @@ export class Call {
 
   tensor(name: string): TensorProto | undefined {
     return this.#attribute(name, 'tensor')?.t;
+  }
+
+  sparse(name: string): SparseTensorProto | undefined {
+    return this.#attribute(name, 'sparse')?.sparse_tensor;
   }
 
   /** An axis (or another place) of `rank`, counted from the end where negative. */

@@ -5,8 +5,7 @@
 import { expect } from '../../errors';
 import { compile, INPUT, type Network, type NodeSpec, paramSpecs } from '../../nn/graph';
 import type { Shape } from '../../tensor/shape';
-import type { Arithmetic, Builder, Draft } from './build';
-import { shortest } from './numbers';
+import type { Arithmetic, Builder, Draft, LeftOut } from './build';
 
 export interface Weight {
   readonly shape: Shape;
@@ -19,6 +18,8 @@ export interface Imported {
   readonly weights: Map<string, Weight>;
   /** What was left out or changed, one sentence each. */
   readonly notes: readonly string[];
+  /** What the file computes of this network's outputs, if it computes more. */
+  readonly leftOut?: LeftOut;
 }
 
 /** The network that ends in `output`. */
@@ -44,7 +45,8 @@ export function finish(build: Builder, output: Draft, name: string): Imported {
     expect(values?.length === size, `${name}.${full}`, `${size} numbers`, values?.length ?? 'none');
     weights.set(full, { shape, values });
   }
-  return { network, weights, notes: build.notes };
+  const { notes, leftOut } = build;
+  return { network, weights, notes, ...(leftOut && { leftOut }) };
 }
 
 /** The drafts that `output` depends on, in order. */
@@ -61,64 +63,56 @@ function settle(drafts: readonly Draft[]): Draft[] {
   const readers = new Map<Draft, number>();
   for (const { inputs } of drafts)
     for (const from of inputs) readers.set(from, (readers.get(from) ?? 0) + 1);
+  /** What every draft became, by its first form; drafts that were joined stand for their last one. */
   const became = new Map<Draft, Draft>();
-  const out: Draft[] = [];
+  const out = new Map<Draft, Draft>();
+  /** The first of the drafts that were joined to this one. */
+  const origin = new Map<Draft, Draft>();
   for (const draft of drafts) {
-    const inputs = draft.inputs.map((from) => became.get(from) ?? from);
-    const [before] = inputs;
-    const alone = before && readers.get(draft.inputs[0]!) === 1;
-    const joined = draft.step && alone ? join(before, draft, draft.step) : undefined;
-    const result = joined ?? { ...draft, inputs };
-    if (joined) out[out.indexOf(before!)] = joined;
-    else out.push(result);
-    became.set(draft, result);
+    const [from] = draft.inputs;
+    const start = from && (origin.get(from) ?? from);
+    const before = start && out.get(start);
+    const alone = draft.step && before && readers.get(from!) === 1;
+    const joined = alone ? join(before, draft, draft.step!) : undefined;
+    const place = joined ? start! : draft;
+    origin.set(draft, place);
+    out.set(place, joined ?? draft);
+    became.set(draft, place);
   }
-  const plain = new Map(
-    out.map((draft) => [draft, draft.step ? settled(draft, draft.step) : draft]),
-  );
-  for (const draft of plain.values())
-    draft.inputs = draft.inputs.map((from) => plain.get(from) ?? from);
+  const plain = new Map<Draft, Draft>();
+  for (const [place, draft] of out) {
+    const own = draft.step ? settled(draft, draft.step) : { ...draft };
+    own.inputs = draft.inputs.map((from) => plain.get(became.get(from) ?? from) ?? from);
+    plain.set(place, own);
+  }
   return [...plain.values()];
 }
 
-/** Both in one layer, under the name of the second, or undefined. */
+/**
+ * Both in one layer, under the name of the second, or undefined. Nothing is computed for it, so the
+ * layer has the numbers of the file and computes what the file says: products are added up in some
+ * order, the shift among them. Two scales, or a rounded reciprocal and a shift, would make another
+ * function; where such rounding is counted, `nn/lower.ts` folds.
+ */
 function join(first: Draft, second: Draft, { op, by }: Arithmetic): Draft | undefined {
   const { name, layer } = second;
-  const shift = op === 'add' ? by : op === 'sub' ? by.map((v) => -v) : undefined;
+  if (op !== 'add') return undefined;
   const matrix = first.layer === 'dense' || first.layer === 'conv2d';
-  if (matrix && first.options.bias === false && layer === 'scale' && shift)
+  if (matrix && first.options.bias === false && layer === 'scale')
     return {
       ...{ ...first, name },
       options: { ...first.options, bias: true },
-      params: { ...first.params, bias: shift },
+      params: { ...first.params, bias: by },
     };
-  if (!first.step || first.layer !== layer) return undefined;
+  if (first.step?.op !== 'mul' || first.step.inexact || first.layer !== layer) return undefined;
   const { step, ...rest } = first;
-  if (shift && (step.op === 'mul' || step.op === 'div'))
-    return { ...rest, name, params: { scale: factor(step), shift } };
-  const divides = op === 'div' && layer === 'scale' && step.op === 'sub';
-  if (divides && by.every((v) => v >= 1e-12 && Number.isFinite(v)))
-    return { ...rest, name, ...normalise(step.by, by) };
-  return undefined;
-}
-
-const factor = ({ op, by }: Arithmetic): Float32Array => (op === 'div' ? by.map((v) => 1 / v) : by);
-
-function normalise(
-  mean: Float32Array,
-  std: Float32Array,
-): Pick<Draft, 'layer' | 'options' | 'params'> {
-  const options = { mean: Array.from(mean, shortest), std: Array.from(std, shortest) };
-  return { layer: 'normalise', options, params: { mean, std } };
+  return { ...rest, name, params: { scale: step.by, shift: by } };
 }
 
 /** A scale and a shift, one of which changes nothing. */
 function settled({ step: _, ...draft }: Draft, { op, by }: Arithmetic): Draft {
   const all = (value: number): Float32Array => new Float32Array(by.length).fill(value);
-  const scales = op === 'mul' || op === 'div';
-  const params = scales
-    ? { scale: factor({ op, by }), shift: all(0) }
-    : { scale: all(1), shift: op === 'add' ? by : by.map((v) => -v) };
+  const params = op === 'mul' ? { scale: by, shift: all(0) } : { scale: all(1), shift: by };
   return { ...draft, params };
 }
 

@@ -1,257 +1,125 @@
-/**
- * Operators that compute: arithmetic, functions, normalisation, sums, products of matrices. All but
- * sums of several values of the network are one of our layers with constants as its parameters.
- */
-import {
-  broadcastShape,
-  broadcastStrides,
-  type Shape,
-  sizeOf,
-  stridesOf,
-} from '../../tensor/shape';
-import type { Arithmetic, Draft, Live, Value } from './build';
+/** Functions, normalisation and reductions: each is one of our layers, or a few of them. */
+import { sizeOf } from '../../tensor/shape';
+import type { Draft, Live, Value } from './build';
 import type { Call, Operator } from './call';
-import { type Constant, ELEMENTS, numbers } from './element';
 import { shortest, single } from './numbers';
-
-type Op = Arithmetic['op'];
-
-const COMPUTE: Readonly<Record<Op, (a: number, b: number) => number>> = {
-  add: (a, b) => a + b,
-  sub: (a, b) => a - b,
-  mul: (a, b) => a * b,
-  div: (a, b) => a / b,
-};
-
-/** Numbers of `c` repeated to `shape`. */
-function spread(c: Constant, shape: Shape): (i: number) => number {
-  if (c.values.length === 1) return () => c.values[0]!;
-  const [own, strides] = [broadcastStrides(c.shape, shape), stridesOf(shape)];
-  return (i) =>
-    c.values[
-      shape.reduce((at, size, k) => at + (Math.floor(i / strides[k]!) % size) * own[k]!, 0)
-    ]!;
-}
-
-function fold(call: Call, op: Op, a: Constant, b: Constant): Constant {
-  const shape = broadcastShape(a.shape, b.shape, call.who);
-  const size = sizeOf(shape);
-  call.build.spend(size);
-  const [p, q] = [spread(a, shape), spread(b, shape)];
-  const whole = ELEMENTS[a.type]?.kind === 'whole' && op === 'div';
-  const values = numbers(a.type, size);
-  for (let i = 0; i < size; i++) {
-    const value = COMPUTE[op](p(i), q(i));
-    values[i] = whole ? Math.trunc(value) : value;
-  }
-  return { kind: 'constant', shape, type: a.type, values };
-}
-
-/** `x op c`, one number a channel where that is enough, else one a value. */
-export function withConstant(call: Call, op: Op, x: Live, c: Constant): Live {
-  const full = broadcastShape(x.full, c.shape, call.who);
-  const live = call.build.expand(x, full);
-  const neutral = op === 'add' || op === 'sub' ? 0 : 1;
-  if (c.values.every((value) => value === neutral)) return live;
-  const { draft } = live;
-  const [channels, size] = [draft.sample[0]!, sizeOf(full)];
-  const shape = [...full.map(() => 1).slice(c.shape.length), ...c.shape];
-  const wide = shape.flatMap((s, axis) => (s === 1 ? [] : [axis]));
-  const [axis = 0] = wide;
-  const leading = sizeOf(full.slice(0, axis)) === 1 && full[axis] === channels;
-  const few = wide.length === 0 || (wide.length === 1 && leading);
-  const at = spread(c, full);
-  const count = few ? channels : size;
-  const layer = count === channels ? 'scale' : 'elementwise';
-  call.build.spend(count);
-  const by = Float32Array.from({ length: count }, (_, i) => at(few ? (i * size) / channels : i));
-  const made = call.build.node(layer, [draft]);
-  made.step = { op, by };
-  return { ...live, draft: made };
-}
-
-/** A sum of values of the network, of one shape after broadcasting. */
-function total(call: Call, values: readonly Live[]): Live {
-  const full = values.map((v) => v.full).reduce((a, b) => broadcastShape(a, b, call.who));
-  const [first, ...rest] = values.map((value) => call.build.expand(value, full));
-  const drafts = rest.map((value) => call.build.as(value, first!.draft.sample));
-  return { ...first!, draft: call.build.node('add', [first!.draft, ...drafts]) };
-}
-
-function negative(call: Call, x: Live): Live {
-  const live = withConstant(call, 'mul', x, call.build.number(-1));
-  live.draft.name += '-negative';
-  return live;
-}
-
-function arithmetic(op: Op): Operator {
-  return (call) => {
-    const [a, b] = [call.value(0), call.value(1)];
-    if (a.kind === 'constant' && b.kind === 'constant') return fold(call, op, a, b);
-    if (a.kind === 'live' && b.kind === 'constant') return withConstant(call, op, a, b);
-    const sum = op === 'add' || op === 'sub';
-    if (b.kind === 'live' && a.kind === 'constant' && op !== 'div')
-      return withConstant(call, sum ? 'add' : 'mul', op === 'sub' ? negative(call, b) : b, a);
-    if (a.kind === 'live' && b.kind === 'live' && sum)
-      return total(call, [a, op === 'sub' ? negative(call, b) : b]);
-    return call.fail('a constant factor or divisor', 'varying ones');
-  };
-}
-
-function sum(call: Call): Value {
-  const values = [call.value(0), ...call.inputs.slice(1).map((_, i) => call.value(i + 1))];
-  const live = values.filter((value) => value.kind === 'live');
-  const constants = values.filter((value) => value.kind === 'constant');
-  if (live.length === 0) return constants.reduce((a, b) => fold(call, 'add', a, b));
-  const start = live.length === 1 ? live[0]! : total(call, live);
-  return constants.reduce((x, c) => withConstant(call, 'add', x, c), start);
-}
+import { absolute, negative, withConstant } from './ops-arithmetic';
+import { FOLDS, over, type Reduction, reduced, reductionOf } from './ops-constant';
 
 /** A layer that changes each value by itself. */
 const pointwise =
-  (layer: string, options: (call: Call) => Draft['options'] = () => ({})) =>
+  (layer: string, options: Draft['options'] = {}) =>
   (call: Call): Live => {
     const x = call.live(0);
-    return { ...x, draft: call.build.node(layer, [x.draft], options(call)) };
+    return { ...x, draft: call.build.node(layer, [x.draft], options) };
   };
 
 function clip(call: Call): Value {
-  const limit = (index: number, name: string): number | null => {
+  const limit = (index: number, name: string): number | undefined => {
     const value = call.scalar(index) ?? call.float(name);
-    return value === undefined || Math.abs(value) > 3.4e38 ? null : shortest(value);
+    call.expect(!Number.isNaN(value), 'limits that are numbers', value);
+    return value === undefined || Math.abs(value) > 3.4e38 ? undefined : value;
   };
-  const options = { lo: limit(1, 'min'), hi: limit(2, 'max') };
-  if (options.lo === null && options.hi === null) return call.live(0);
-  return pointwise('clip', () => options)(call);
+  const [lo, hi] = [limit(1, 'min'), limit(2, 'max')];
+  if (call.folds)
+    return over(call, ([x]) => Math.min(Math.max(x!, lo ?? x!), hi ?? Number.POSITIVE_INFINITY), [
+      call.constant(0),
+    ]);
+  if (lo === undefined && hi === undefined) return call.live(0);
+  // Above the upper limit there is that limit, whatever the lower one is.
+  const below = lo !== undefined && hi !== undefined && lo > hi ? hi : lo;
+  const at = (value: number | undefined) => (value === undefined ? null : shortest(value));
+  return pointwise('clip', { lo: at(below), hi: at(hi) })(call);
 }
 
 function batchNormalization(call: Call): Value {
   const x = call.live(0);
   const inference = call.int('training_mode', 0) === 0 && call.int('spatial', 1) === 1;
-  call.expect(inference, 'statistics of inference, one a channel', 'others');
+  const hint = 'Export the model in inference mode (model.eval()).';
+  call.expect(inference, 'statistics of inference, one a channel', 'others', hint);
   const draft = call.build.behind(x);
   const [weight, bias, mean, variance] = [1, 2, 3, 4].map((i) => single(call, call.constant(i)));
+  const channels = draft.sample[0]!;
+  const fits = [weight, bias, mean, variance].every((list) => list!.length === channels);
+  call.expect(fits, `${channels} numbers a channel`, weight!.length);
   const options = {
-    momentum: shortest(1 - shortest(call.float('momentum') ?? 0.9)),
+    momentum: Math.min(1, Math.max(0, shortest(1 - shortest(call.float('momentum') ?? 0.9)))),
     epsilon: shortest(call.float('epsilon') ?? 1e-5),
   };
   const params = { weight: weight!, bias: bias!, mean: mean!, variance: variance! };
   return { ...x, draft: call.build.node('batch-norm', [draft], options, params) };
 }
 
+/** A reduction of constants, or `live` of values of the network over axes that are not of size 1. */
 const reduction =
-  (mean: boolean): Operator =>
-  (call: Call) => {
+  (name: string, live: (call: Call, x: Live, found: Reduction) => Live): Operator =>
+  (call) => {
+    if (call.folds) return reduced(call, FOLDS[name]!);
     const x = call.live(0);
-    const given = call.wholesOrInts(1, 'axes') ?? [];
-    if (given.length === 0 && call.int('noop_with_empty_axes', 0) === 1) return x;
-    const every = x.full.map((_, axis) => axis);
-    const axes = given.length === 0 ? every : call.axes(given, x.full.length);
-    const kept = x.full.map((size, axis) => (axes.includes(axis) ? 1 : size));
-    const to = call.int('keepdims', 1) ? kept : kept.filter((_, axis) => !axes.includes(axis));
-    const wide = axes.filter((axis) => x.full[axis] !== 1 || axis === x.batch);
-    const own = call.build.axesOf(x, wide);
-    const options = { axes: own.axes, mean };
-    const draft = wide.length > 0 ? call.build.node('reduce', [own.draft], options) : x.draft;
-    return call.build.view(call.build.live(draft, kept, x.batch), to);
+    const found = reductionOf(call, x.full);
+    if (!found) return x;
+    const wide = found.axes.filter((axis) => x.full[axis] !== 1 || axis === x.batch);
+    return call.build.view(live(call, x, { ...found, axes: wide }), found.to);
   };
 
-/** Rows of the weight are the outputs. */
-interface Product {
-  readonly x: Live;
-  readonly weight: Float32Array;
-  readonly bias?: Float32Array;
-  readonly to: Shape;
+const added =
+  (mean: boolean) =>
+  (call: Call, x: Live, { axes, kept }: Reduction): Live => {
+    if (axes.length === 0) return x;
+    const own = call.build.axesOf(x, axes);
+    const options = { axes: own.axes, mean };
+    return call.build.live(call.build.node('reduce', [own.draft], options), kept, x.batch);
+  };
+
+/** Pools over the axes, behind each other at the end. */
+function maximum(call: Call, x: Live, { axes, kept }: Reduction): Live {
+  if (axes.length === 0) return x;
+  const { build } = call;
+  build.apart(x, axes);
+  const others = x.full.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
+  const moved = build.permute(x, [...others, ...axes]) as Live;
+  const size = sizeOf(axes.map((axis) => x.full[axis]!));
+  const draft = build.as(moved, [1, sizeOf(x.full) / size, size]);
+  return build.live(build.node('max-pool', [draft], { kernel: [1, size] }), kept, x.batch);
 }
 
-function dense(call: Call, { x, weight, bias, to }: Product): Live {
-  const units = sizeOf(to);
-  const features = sizeOf(x.full);
-  const hint = 'Only products of one row a sample are understood; export with a batch of 1.';
-  call.expect(
-    weight.length === units * features,
-    `${units} x ${features} weights`,
-    weight.length,
-    hint,
+/** max(0, x) above a threshold of 0. */
+function thresholdedRelu(call: Call): Value {
+  const alpha = call.float('alpha') ?? 1;
+  call.expect(alpha === 0, 'alpha 0, as other thresholds jump', alpha);
+  return pointwise('relu')(call);
+}
+
+/** (x - offset) scale, of ai.onnx.ml. */
+function scaler(call: Call): Value {
+  const list = (name: string, missing: number) => ({
+    ...({ kind: 'constant', type: 1 } as const),
+    shape: [call.floats(name)?.length ?? 1],
+    values: Float32Array.from(call.floats(name) ?? [missing]),
+  });
+  return withConstant(
+    call,
+    'mul',
+    withConstant(call, 'sub', call.live(0), list('offset', 0)),
+    list('scale', 1),
   );
-  const draft = call.build.as(x, [features]);
-  const params = { weight, ...(bias ? { bias } : {}) };
-  return call.build.live(
-    call.build.node('dense', [draft], { units, bias: !!bias }, params),
-    to,
-    x.batch,
-  );
-}
-
-/** [rows, columns] with the axes exchanged. */
-function turned(call: Call, values: Float32Array, rows: number, columns: number): Float32Array {
-  call.build.spend(values.length);
-  return Float32Array.from(values, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!);
-}
-
-function matMul(call: Call): Value {
-  const [a, b] = [call.value(0), call.value(1)];
-  if (a.kind === 'live' && b.kind === 'constant') {
-    const [k, n = 1] = matrix(call, b.shape, a.full.length);
-    const to = [...a.full.slice(0, -1), ...(b.shape.length > 1 ? [n] : [])];
-    call.expect(a.full.at(-1) === k, `${k} columns`, a.full);
-    return dense(call, { x: a, weight: turned(call, single(call, b), k!, n), to });
-  }
-  const w = call.constant(0);
-  const x = call.live(1);
-  const [m, k = m] = w.shape.length === 1 ? [1, w.shape[0]!] : matrix(call, w.shape, x.full.length);
-  const flat = x.full.length === 1;
-  call.expect(x.full.at(flat ? -1 : -2) === k, `${k} rows`, x.full);
-  const rows = w.shape.length > 1 ? [m!] : [];
-  const to = flat ? rows : [...x.full.slice(0, -2), ...rows, x.full.at(-1)!];
-  return dense(call, { x, weight: single(call, w), to });
-}
-
-/** The last two sizes of a shape of at most `rank` axes whose others are 1. */
-function matrix(call: Call, shape: Shape, rank: number): Shape {
-  const fits = shape.length > 0 && shape.length <= Math.max(2, rank);
-  const flat = fits && sizeOf(shape.slice(0, -2)) === 1;
-  call.expect(flat, 'a constant matrix', `shape [${shape}]`);
-  return shape.slice(-2);
-}
-
-function gemm(call: Call): Value {
-  const [x, w] = [call.live(0), call.constant(1)];
-  const [ta, tb] = [call.int('transA', 0) !== 0, call.int('transB', 0) !== 0];
-  const [alpha, beta] = [call.float('alpha') ?? 1, call.float('beta') ?? 1];
-  call.expect(w.shape.length === 2 && x.full.length === 2, 'two matrices', [x.full, w.shape]);
-  const [m, k] = ta ? [x.full[1]!, x.full[0]!] : [x.full[0]!, x.full[1]!];
-  const [k2, n] = tb ? [w.shape[1]!, w.shape[0]!] : [w.shape[0]!, w.shape[1]!];
-  call.expect(k === k2, `${k} rows`, k2);
-  const values = single(call, w);
-  const weight = tb ? values : turned(call, values, k, n);
-  const c = call.inputs[2] && call.constant(2);
-  const to = [m, n];
-  const scaled = (by: number, list: Float32Array): Float32Array =>
-    by === 1 ? list : list.map((v) => v * by);
-  if (!c) return dense(call, { x, weight: scaled(alpha, weight), to });
-  const fits = sizeOf(broadcastShape(c.shape, to, call.who)) === m * n;
-  call.expect(fits, `numbers for [${to}]`, c.shape);
-  const one = single(call, c);
-  call.build.spend(n);
-  const bias = one.length === n ? one : new Float32Array(n).fill(one[0]!);
-  return dense(call, { x, weight: scaled(alpha, weight), bias: scaled(beta, bias), to });
 }
 
 export const compute: Readonly<Record<string, Operator>> = {
-  Add: arithmetic('add'),
+  'ai.onnx.ml.Scaler': scaler,
   BatchNormalization: batchNormalization,
+  Gelu: (call) => pointwise('gelu', { approximate: call.text('approximate', 'none') })(call),
+  HardSwish: pointwise('hard-swish'),
   Clip: clip,
-  Div: arithmetic('div'),
-  Gemm: gemm,
-  LeakyRelu: pointwise('leaky-relu', (call) => ({ slope: shortest(call.float('alpha') ?? 0.01) })),
-  MatMul: matMul,
-  Mul: arithmetic('mul'),
-  ReduceMean: reduction(true),
-  ReduceSum: reduction(false),
+  ReduceL1: reduction('ReduceL1', (call, x, found) => added(false)(call, absolute(call, x), found)),
+  ReduceMax: reduction('ReduceMax', maximum),
+  ReduceMean: reduction('ReduceMean', added(true)),
+  ReduceMin: reduction('ReduceMin', (call, x, found) =>
+    negative(call, maximum(call, negative(call, x), found)),
+  ),
+  ReduceSum: reduction('ReduceSum', added(false)),
   Relu: pointwise('relu'),
   Sigmoid: pointwise('sigmoid'),
-  Sub: arithmetic('sub'),
-  Sum: sum,
   Tanh: pointwise('tanh'),
+  ThresholdedRelu: thresholdedRelu,
 };

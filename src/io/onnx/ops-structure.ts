@@ -2,10 +2,22 @@
  * Operators that move values or make them from nothing: shapes, axes, choices, constants. Constants
  * and values of the network go through the same rules, so whole shape computations fold away.
  */
-import { sizeOf } from '../../tensor/shape';
-import type { Value } from './build';
+import { broadcastShape, type Shape, sizeOf } from '../../tensor/shape';
+import type { Live, Value } from './build';
 import type { Call, Operator } from './call';
-import { type Constant, checkShape, elementOf, FLOAT, INT64, numbers, readTensor } from './element';
+import {
+  type Constant,
+  checkShape,
+  elementOf,
+  FLOAT,
+  INT64,
+  numbers,
+  readSparse,
+  readTensor,
+  settle,
+  typeName,
+} from './element';
+import { withConstant } from './ops-arithmetic';
 
 const shapeOf = (value: Value) => (value.kind === 'live' ? value.full : value.shape);
 
@@ -14,7 +26,7 @@ const wholes = (values: readonly number[], shape = [values.length]): Constant =>
   values: Float64Array.from(values),
 });
 
-const floats = (values: readonly number[], shape = [values.length]): Constant => ({
+const floats = (values: ArrayLike<number>, shape: Shape = [values.length]): Constant => ({
   ...{ kind: 'constant', type: FLOAT, shape },
   values: Float32Array.from(values),
 });
@@ -29,7 +41,9 @@ function constant(call: Call): Value {
   if (many) return floats(many);
   if (!Number.isNaN(int)) return wholes([int], []);
   if (float !== undefined) return floats([float], []);
-  const tensor = call.tensor('value') ?? call.fail('a dense number or tensor as value', 'none');
+  const sparse = call.sparse('sparse_value');
+  if (sparse) return call.build.unpacked(readSparse(sparse, call.who));
+  const tensor = call.tensor('value') ?? call.fail('a number or tensor as value', 'none');
   return readTensor(tensor, call.who);
 }
 
@@ -48,18 +62,34 @@ function shape(call: Call): Value {
   return wholes(all.slice(start, end));
 }
 
-function cast(call: Call): Value {
+const PRECISION =
+  'The network is read and proved in float32 alone; export it in float32, without casts of its values.';
+
+function castTo(call: Call, type: number): Value {
   const value = call.value(0);
-  const type = call.int('to', 0);
-  const { kind, name, single } = elementOf(type, call.who);
+  elementOf(type, call.who);
   if (value.kind === 'live') {
-    call.expect(kind === 'float', 'a cast to floats', name);
+    const plain = type === FLOAT;
+    if (!plain)
+      call.fail('values of the network in float32', `a cast to ${typeName(type)}`, PRECISION);
     return value;
   }
   call.build.spend(value.values.length);
-  const convert = { float: (v: number) => v, whole: Math.trunc, bool: Math.sign }[kind];
-  const values = single ? Float32Array.from(value.values) : Float64Array.from(value.values);
-  return { ...value, type, values: values.map(convert) };
+  const values = numbers(type, value.values.length);
+  // To the nearest number of a float type; towards 0 to integers.
+  for (let i = 0; i < values.length; i++) values[i] = settle(type, value.values[i]!);
+  return { ...value, type, values };
+}
+
+const cast: Operator = (call) => castTo(call, call.int('to', 0));
+
+function castLike(call: Call): Value {
+  const like = call.value(1);
+  return castTo(call, like.kind === 'live' ? FLOAT : like.type);
+}
+
+function size(call: Call): Value {
+  return wholes([sizeOf(shapeOf(call.value(0)))], []);
 }
 
 function reshape(call: Call): Value {
@@ -166,7 +196,7 @@ function split(call: Call): readonly Value[] {
   const value = call.value(0);
   const from = shapeOf(value);
   const axis = call.axis(call.int('axis', 0), from.length);
-  const count = call.node.output.length;
+  const count = call.int('num_outputs', call.node.output.length);
   const size = Math.ceil(from[axis]! / Math.max(1, count));
   const even = Array.from({ length: count }, (_, i) => Math.min(size, from[axis]! - i * size));
   const sizes = call.wholesOrInts(1, 'split') ?? even;
@@ -183,29 +213,57 @@ function split(call: Call): readonly Value[] {
 
 function concat(call: Call): Value {
   const values = call.inputs.map((_, i) => call.value(i));
-  const [first] = values.map(shapeOf);
-  call.expect(first, 'inputs', 'none');
+  const first = values[0] ? shapeOf(values[0]) : call.fail('inputs', 'none');
   const axis = call.axis(call.int('axis', 1), first.length);
-  const alike = values.every((value) => {
+  const odd = values.find((value) => {
     const s = shapeOf(value);
-    return s.length === first.length && s.every((size, i) => i === axis || size === first[i]);
+    return s.length !== first.length || s.some((length, i) => i !== axis && length !== first[i]);
   });
-  const shapes = values.map((v) => `[${shapeOf(v)}]`).join(' and ');
-  call.expect(alike, `shapes that differ in axis ${axis} only`, shapes);
+  const shapes = odd ? `[${first}] and [${shapeOf(odd)}]` : '';
+  call.expect(!odd, `shapes that differ in axis ${axis} only`, shapes);
   const total = values.reduce((sum, value) => sum + shapeOf(value)[axis]!, 0);
   const to = first.with(axis, total);
   const constants = values.filter((value) => value.kind === 'constant');
   if (constants.length === values.length) return joined(call, constants, axis, to);
-  const live = values.filter((value) => value.kind === 'live');
-  call.expect(constants.length === 0, 'varying inputs', `${constants.length} constant ones`);
-  const parts = live.map((value) => call.build.axesOf(value, [axis]));
-  const options = { axis: parts[0]!.axes[0] };
-  const drafts = parts.map(({ draft }) => draft);
-  return call.build.live(call.build.node('concat', drafts, options), to, live[0]!.batch);
+  return mixed(call, values, axis, to);
+}
+
+/** Values of the network side by side, with zeros where constants go, which are then added. */
+function mixed(call: Call, values: readonly Value[], axis: number, to: number[]): Value {
+  const { build } = call;
+  const parts: { readonly value: Live; before: number; after: number }[] = [];
+  let waiting = 0;
+  for (const value of values) {
+    const length = shapeOf(value)[axis]!;
+    const last = parts.at(-1);
+    if (value.kind === 'live')
+      parts.push({ value, before: parts.length === 0 ? waiting : 0, after: 0 });
+    else if (last) last.after += length;
+    else waiting += length;
+  }
+  const { batch } = parts[0]!.value;
+  const own = parts.map(({ value, before, after }) => {
+    const { draft, axes } = build.axesOf(value, [axis]);
+    if (before + after === 0) return { draft, axis: axes[0]! };
+    const zeros = draft.sample.map(() => 0);
+    const around = { before: zeros.with(axes[0]!, before), after: zeros.with(axes[0]!, after) };
+    return { draft: build.node('pad', [draft], around), axis: axes[0]! };
+  });
+  const drafts = own.map(({ draft }) => draft);
+  const draft =
+    drafts.length === 1 ? drafts[0]! : build.node('concat', drafts, { axis: own[0]!.axis });
+  const live = build.live(draft, to, batch);
+  if (parts.length === values.length) return live;
+  const rows = values.map((value): Constant => {
+    if (value.kind === 'constant') return value;
+    build.spend(sizeOf(value.full));
+    return floats(new Float32Array(sizeOf(value.full)), value.full);
+  });
+  return withConstant(call, 'add', live, joined(call, rows, axis, to));
 }
 
 function joined(call: Call, parts: readonly Constant[], axis: number, shape: number[]): Constant {
-  const type = parts[0]!.type;
+  const { type } = parts[0]!;
   call.build.spend(sizeOf(shape));
   const values = numbers(type, sizeOf(shape));
   const outer = sizeOf(shape.slice(0, axis));
@@ -220,20 +278,56 @@ function joined(call: Call, parts: readonly Constant[], axis: number, shape: num
 }
 
 function expand(call: Call): Value {
-  const value = call.live(0);
+  const value = call.value(0);
   const wanted = call.wholes(1) ?? [];
-  const rank = Math.max(wanted.length, value.full.length);
-  const sizes = Array.from({ length: rank }, (_, i) => {
-    const own = value.full[i - rank + value.full.length] ?? 1;
-    const other = wanted[i - rank + wanted.length] ?? 1;
-    call.expect(
-      own === other || own === 1 || other === 1,
-      `sizes that fit [${value.full}]`,
-      wanted,
-    );
-    return own === 1 ? other : own;
-  });
-  return call.build.expand(value, checkShape(sizes, call.who));
+  const full = broadcastShape(shapeOf(value), checkShape(wanted, call.who), call.who);
+  if (value.kind === 'live') return call.build.expand(value, full);
+  const wide = [...full.map(() => 1).slice(value.shape.length), ...value.shape];
+  return full.reduce<Value>(
+    (v, size, axis) =>
+      wide[axis] === size ? v : call.build.take(v, axis, call.build.range(0, size, 0)),
+    call.build.view(value, wide),
+  );
+}
+
+function tile(call: Call): Value {
+  const value = call.value(0);
+  const shape = shapeOf(value);
+  const counts = call.wholes(1) ?? [];
+  call.expect(
+    counts.length === shape.length && counts.every((n) => n > 0),
+    'repeats of each axis',
+    counts,
+  );
+  checkShape(
+    shape.map((length, axis) => length * counts[axis]!),
+    call.who,
+  );
+  return counts.reduce((v, count, axis) => {
+    if (count === 1) return v;
+    const places = call.build.range(0, shape[axis]! * count).map((i) => i % shape[axis]!);
+    return call.build.take(v, axis, places);
+  }, value);
+}
+
+/** Blocks of channels as blocks of pixels, or the other way round. */
+function blocks(call: Call, deeper: boolean): Value {
+  const value = call.value(0);
+  const [n, c, h, w] = shapeOf(value) as [number, number, number, number];
+  const b = call.int('blocksize', 0);
+  const { build } = call;
+  call.expect(shapeOf(value).length === 4 && b > 0, 'planes and a block size', shapeOf(value));
+  if (deeper) {
+    call.expect(h % b === 0 && w % b === 0, `sizes that ${b} divides`, [h, w]);
+    const split = build.view(value, [n, c, h / b, b, w / b, b]);
+    return build.view(build.permute(split, [0, 3, 5, 1, 2, 4]), [n, c * b * b, h / b, w / b]);
+  }
+  call.expect(c % (b * b) === 0, `channels that ${b * b} divides`, c);
+  const depth = c / (b * b);
+  const first = call.text('mode', 'DCR') === 'DCR';
+  const split = build.view(value, first ? [n, b, b, depth, h, w] : [n, depth, b, b, h, w]);
+  const order = first ? [0, 3, 4, 1, 5, 2] : [0, 1, 4, 2, 5, 3];
+  return build.view(build.permute(split, order), [n, depth, h * b, w * b]);
 }
 
 /** Dropout in inference: the identity; nothing may read the mask. */
@@ -245,9 +339,11 @@ function dropout(call: Call): Value {
 
 export const structure: Readonly<Record<string, Operator>> = {
   Cast: cast,
+  CastLike: castLike,
   Concat: concat,
   Constant: constant,
   ConstantOfShape: constantOfShape,
+  DepthToSpace: (call) => blocks(call, false),
   Dropout: dropout,
   Expand: expand,
   Flatten: flatten,
@@ -255,9 +351,12 @@ export const structure: Readonly<Record<string, Operator>> = {
   Identity: identity,
   Reshape: reshape,
   Shape: shape,
+  Size: size,
   Slice: slice,
+  SpaceToDepth: (call) => blocks(call, true),
   Split: split,
   Squeeze: squeeze,
+  Tile: tile,
   Transpose: transpose,
   Unsqueeze: unsqueeze,
 };

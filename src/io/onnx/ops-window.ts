@@ -1,13 +1,11 @@
 /**
- * Convolutions, pools and padding. One-dimensional ones go as two-dimensional ones of height 1.
+ * Convolutions and pools. One-dimensional ones go as two-dimensional ones of height 1.
  * Automatic padding and rounding up become explicit padding.
  */
 import { type Shape, sizeOf } from '../../tensor/shape';
 import type { Draft, Live, Value } from './build';
 import type { Call, Operator } from './call';
-import { FLOAT } from './element';
 import { single } from './numbers';
-import { withConstant } from './ops-compute';
 
 /** One spatial axis of a window. */
 interface Side {
@@ -124,33 +122,126 @@ const pool =
     const { draft, sizes } = planes(call, x);
     const kernel = call.ints('kernel_shape') ?? call.fail('kernel_shape', 'none');
     const told = windows(call, sizes, kernel);
+    const automatic = call.text('auto_pad', 'NOTSET').startsWith('SAME');
+    const clear = !automatic || told.every((s) => s.dilation === 1);
+    const hint = 'Runtimes pad less than the standard says; export with explicit pads.';
+    call.expect(clear, 'explicit pads around windows with dilation', 'auto_pad', hint);
     const up = call.int('ceil_mode', 0) !== 0;
     // What no window reaches is left out: rounding up leaves windows out too.
     const sides = told.map((s, i) =>
       up ? { ...s, after: Math.min(s.after, behind(s, sizes[i]!)) } : s,
     );
-    const dense = sides.every((s) => s.dilation === 1) && call.int('storage_order', 0) === 0;
-    call.expect(dense, 'windows without dilation, in row-major order', 'others');
-    const grown = sides.map((s, i) => ({ ...s, after: Math.max(s.after, behind(s, sizes[i]!)) }));
-    const counted = layer === 'avg-pool' && call.int('count_include_pad', 0) !== 0;
-    const longer = grown.some((s, i) => s.after > sides[i]!.after);
-    const padded = grown.some((s) => s.before + s.after > 0);
-    // Explicit zeros count, those of rounding up do not: the former become a layer of their own.
-    const apart = counted && longer;
-    const from = apart ? zeros(call, draft, sides) : draft;
-    const left = apart
-      ? grown.map((s, i) => ({ ...s, before: 0, after: s.after - sides[i]!.after }))
-      : grown;
-    const options = {
-      ...shared(left),
-      ...(layer === 'avg-pool' ? { countPadding: !padded || (counted && !apart) } : {}),
-    };
-    const made = call.build.node(layer, [from], options);
-    return call.build.live(made, [1, x.full[1]!, ...left.map((s) => s.count)], x.batch);
+    const average = layer === 'avg-pool';
+    const counted = average && call.int('count_include_pad', 0) !== 0;
+    const dense = sides.every((s) => s.dilation === 1);
+    const given = { call, draft, sizes, sides };
+    const made = dense
+      ? denselyPooled(given, layer, counted)
+      : average
+        ? spreadAverage(given, counted)
+        : spreadMaximum(given);
+    return call.build.live(made, [1, x.full[1]!, ...sides.map((s) => s.count)], x.batch);
   };
+
+interface Pool {
+  readonly call: Call;
+  readonly draft: Draft;
+  /** Of the spatial axes. */
+  readonly sizes: Shape;
+  readonly sides: readonly Side[];
+}
+
+/** Room behind for all windows. */
+const grow = ({ sides, sizes }: Pool): Side[] =>
+  sides.map((s, i) => ({ ...s, after: Math.max(s.after, behind(s, sizes[i]!)) }));
+
+/** Windows without dilation: our own pools. */
+function denselyPooled(pool: Pool, layer: string, counted: boolean): Draft {
+  const { call, draft, sides } = pool;
+  const grown = grow(pool);
+  const longer = grown.some((s, i) => s.after > sides[i]!.after);
+  const padded = grown.some((s) => s.before + s.after > 0);
+  // Explicit zeros count, those of rounding up do not: the former become a layer of their own.
+  const apart = counted && longer;
+  const from = apart ? zeros(call, draft, sides) : draft;
+  const left = apart
+    ? grown.map((s, i) => ({ ...s, before: 0, after: s.after - sides[i]!.after }))
+    : grown;
+  const average = layer === 'avg-pool';
+  const options = {
+    ...shared(left),
+    ...(average ? { countPadding: !padded || (counted && !apart) } : {}),
+  };
+  return call.build.node(layer, [from], options);
+}
+
+/** Places of the taps of all windows along an axis, one window after the other. */
+const taps = ({ count, kernel, stride, dilation, before }: Side): number[][] =>
+  Array.from({ length: count }, (_, window) =>
+    Array.from({ length: kernel }, (_tap, k) => window * stride + k * dilation - before),
+  );
+
+/** The given places of both axes, and a pool over them by windows that stand side by side. */
+function spreadPool(
+  { call, draft, sides }: Pool,
+  layer: string,
+  places: readonly number[][],
+): Draft {
+  const { build } = call;
+  const chosen = places.reduce((from, indices, i) => {
+    const axis = i + 3 - places.length;
+    const same = indices.length === from.sample[axis] && indices.every((at, k) => at === k);
+    return same ? from : build.node('select', [from], { axis, indices });
+  }, draft);
+  const kernel = both(sides, (s) => s.kernel, 1);
+  return build.node(layer, [chosen], { kernel: brief(kernel) });
+}
+
+/** Windows with dilation; a tap outside is another tap of its window, which changes no maximum. */
+function spreadMaximum(pool: Pool): Draft {
+  const places = pool.sides.map((side, i) => {
+    const size = pool.sizes[i]!;
+    pool.call.build.spend(side.count * side.kernel);
+    return taps(side).flatMap((window) => {
+      const valid = window.find((at) => at >= 0 && at < size);
+      if (valid === undefined)
+        return pool.call.fail('windows that reach the input', 'one beside it');
+      return window.map((at) => (at >= 0 && at < size ? at : valid));
+    });
+  });
+  return spreadPool(pool, 'max-pool', places);
+}
+
+/** Windows with dilation over zeros around; means of fewer values are scaled where zeros do not count. */
+function spreadAverage(pool: Pool, counted: boolean): Draft {
+  const { call, sides, sizes } = pool;
+  const grown = grow(pool);
+  const from = zeros(call, pool.draft, grown);
+  const places = grown.map((side) => {
+    call.build.spend(side.count * side.kernel);
+    return taps({ ...side, before: 0 }).flat();
+  });
+  const made = spreadPool({ ...pool, draft: from }, 'avg-pool', places);
+  // How many of a window's taps count, by axis.
+  const factors = sides.map((side, i) => {
+    const [first, last] = counted ? [-side.before, sizes[i]! + side.after] : [0, sizes[i]!];
+    return taps(side).map(
+      (window) => side.kernel / window.filter((at) => at >= first && at < last).length,
+    );
+  });
+  if (factors.flat().every((f) => f === 1)) return made;
+  const [rows, columns] = [[1], ...factors].slice(-2) as [number[], number[]];
+  call.build.spend(sizeOf(made.sample));
+  const plane = rows.flatMap((r) => columns.map((c) => r * c));
+  const by = Float32Array.from({ length: sizeOf(made.sample) }, (_, i) => plane[i % plane.length]!);
+  const scaled = call.build.node('elementwise', [made]);
+  scaled.step = { op: 'mul', by, inexact: true };
+  return scaled;
+}
 
 /** Zeros around planes. */
 function zeros(call: Call, draft: Draft, sides: readonly Side[]): Draft {
+  if (sides.every((s) => s.before + s.after === 0)) return draft;
   const [before, after] = [both(sides, (s) => s.before, 0), both(sides, (s) => s.after, 0)];
   const made = call.build.node('pad', [draft], { before: [0, ...before], after: [0, ...after] });
   made.name += '-pad';
@@ -161,76 +252,14 @@ const globalPool =
   (layer: 'max-pool' | 'avg-pool'): Operator =>
   (call: Call) => {
     const x = call.live(0);
-    const { draft, sizes } = planes(call, x);
-    const made = call.build.node(layer, [draft], { kernel: brief(draft.sample.slice(1)) });
+    const sizes = x.full.slice(2);
+    call.build.behind(x);
+    call.expect(sizes.length > 0, 'spatial axes', `shape [${x.full}]`);
+    const flat = sizes.length === 2 ? sizes : [1, sizeOf(sizes)];
+    const draft = call.build.as(x, [x.full[1]!, ...flat]);
+    const made = call.build.node(layer, [draft], { kernel: brief(flat) });
     return call.build.live(made, [1, x.full[1]!, ...sizes.map(() => 1)], x.batch);
   };
-
-/** Constant padding; a negative count crops, a constant other than 0 is added at the border. */
-function pad(call: Call): Value {
-  let x = call.live(0);
-  const rank = x.full.length;
-  call.expect(
-    call.text('mode', 'constant') === 'constant',
-    'constant padding',
-    call.text('mode', ''),
-  );
-  const pads = call.wholesOrInts(1, 'pads') ?? call.ints('paddings') ?? [];
-  const axes = call.axes(call.wholes(3) ?? x.full.map((_, axis) => axis), rank);
-  call.expect(pads.length === 2 * axes.length, `${2 * axes.length} pads`, pads);
-  const value = call.scalar(2) ?? call.float('value') ?? 0;
-  const counts = x.full.map((_, axis) => {
-    const at = axes.indexOf(axis);
-    return at < 0 ? [0, 0] : [pads[at]!, pads[at + axes.length]!];
-  });
-  counts.forEach(([before, after], axis) => {
-    const [cut, rest] = [Math.min(0, before!), Math.min(0, after!)];
-    const left = x.full[axis]! + cut + rest;
-    call.expect(left > 0, 'values left after cropping', left);
-    if (left < x.full[axis]!) x = call.build.take(x, axis, call.build.range(-cut, left)) as Live;
-  });
-  const grow = counts.map(
-    ([before, after]) => [Math.max(0, before!), Math.max(0, after!)] as const,
-  );
-  const wide = grow.flatMap(([before, after], axis) => (before + after > 0 ? [axis] : []));
-  if (wide.length === 0) return x;
-  const { draft, axes: places } = call.build.axesOf(x, wide);
-  const list = (side: 0 | 1): number[] => {
-    const out = draft.sample.map(() => 0);
-    wide.forEach((axis, i) => {
-      out[places[i]!] = grow[axis]![side];
-    });
-    return out;
-  };
-  const to = x.full.map((size, axis) => size + grow[axis]![0] + grow[axis]![1]);
-  const made = call.build.node('pad', [draft], { before: list(0), after: list(1) });
-  const padded = call.build.live(made, to, x.batch);
-  return value === 0
-    ? padded
-    : border(
-        call,
-        padded,
-        x.full,
-        grow.map(([before]) => before),
-        value,
-      );
-}
-
-/** `value` added outside of the block of `inner` sizes that begins at `start`. */
-function border(call: Call, x: Live, inner: Shape, start: readonly number[], value: number): Live {
-  const size = sizeOf(x.full);
-  call.build.spend(size);
-  const values = Float32Array.from({ length: size }, (_, i) => {
-    let rest = i;
-    for (let axis = inner.length - 1; axis >= 0; axis--) {
-      const at = (rest % x.full[axis]!) - start[axis]!;
-      if (at < 0 || at >= inner[axis]!) return value;
-      rest = Math.floor(rest / x.full[axis]!);
-    }
-    return 0;
-  });
-  return withConstant(call, 'add', x, { kind: 'constant', type: FLOAT, shape: x.full, values });
-}
 
 export const windowed: Readonly<Record<string, Operator>> = {
   AveragePool: pool('avg-pool'),
@@ -238,5 +267,4 @@ export const windowed: Readonly<Record<string, Operator>> = {
   GlobalAveragePool: globalPool('avg-pool'),
   GlobalMaxPool: globalPool('max-pool'),
   MaxPool: pool('max-pool'),
-  Pad: pad,
 };

@@ -39,6 +39,7 @@ export interface GraphProto {
   input: ValueInfoProto[];
   output: ValueInfoProto[];
   value_info: ValueInfoProto[];
+  sparse_initializer: SparseTensorProto[];
 }
 
 export interface NodeProto {
@@ -59,6 +60,7 @@ export interface AttributeProto {
   floats: number[];
   ints: number[];
   type: number;
+  sparse_tensor: SparseTensorProto | undefined;
 }
 
 export interface TensorProto {
@@ -73,6 +75,12 @@ export interface TensorProto {
   uint64_data: number[];
   external_data: StringStringEntryProto[];
   data_location: number;
+}
+
+export interface SparseTensorProto {
+  values: TensorProto | undefined;
+  indices: TensorProto | undefined;
+  dims: number[];
 }
 
 export interface ValueInfoProto {
@@ -170,6 +178,7 @@ export function readGraphProto(pbf: PbfReader, end?: number): GraphProto {
     input: [],
     output: [],
     value_info: [],
+    sparse_initializer: [],
   };
   let field: number;
   for (field = pbf.nextField(end); field; field = pbf.nextField(end)) {
@@ -179,6 +188,8 @@ export function readGraphProto(pbf: PbfReader, end?: number): GraphProto {
     else if (field === 11) obj.input.push(readValueInfoProto(pbf, pbf.readVarint() + pbf.pos));
     else if (field === 12) obj.output.push(readValueInfoProto(pbf, pbf.readVarint() + pbf.pos));
     else if (field === 13) obj.value_info.push(readValueInfoProto(pbf, pbf.readVarint() + pbf.pos));
+    else if (field === 15)
+      obj.sparse_initializer.push(readSparseTensorProto(pbf, pbf.readVarint() + pbf.pos));
   }
   return obj;
 }
@@ -191,6 +202,8 @@ export function writeGraphProto(obj: Draft<GraphProto>, pbf: PbfWriter): void {
   if (obj.output) for (const item of obj.output) pbf.writeMessage(12, writeValueInfoProto, item);
   if (obj.value_info)
     for (const item of obj.value_info) pbf.writeMessage(13, writeValueInfoProto, item);
+  if (obj.sparse_initializer)
+    for (const item of obj.sparse_initializer) pbf.writeMessage(15, writeSparseTensorProto, item);
 }
 
 export function readNodeProto(pbf: PbfReader, end?: number): NodeProto {
@@ -233,6 +246,7 @@ export function readAttributeProto(pbf: PbfReader, end?: number): AttributeProto
     floats: [],
     ints: [],
     type: 0,
+    sparse_tensor: undefined,
   };
   let field: number;
   for (field = pbf.nextField(end); field; field = pbf.nextField(end)) {
@@ -244,6 +258,8 @@ export function readAttributeProto(pbf: PbfReader, end?: number): AttributeProto
     else if (field === 7) pbf.readPackedFloat(obj.floats);
     else if (field === 8) pbf.readPackedVarint(obj.ints, true);
     else if (field === 20) obj.type = pbf.readVarint(true);
+    else if (field === 22)
+      obj.sparse_tensor = readSparseTensorProto(pbf, pbf.readVarint() + pbf.pos);
   }
   return obj;
 }
@@ -256,6 +272,7 @@ export function writeAttributeProto(obj: Draft<AttributeProto>, pbf: PbfWriter):
   if (obj.floats) for (const item of obj.floats) pbf.writeFloatField(7, item);
   if (obj.ints) for (const item of obj.ints) pbf.writeVarintField(8, item);
   if (obj.type) pbf.writeVarintField(20, obj.type);
+  if (obj.sparse_tensor) pbf.writeMessage(22, writeSparseTensorProto, obj.sparse_tensor);
 }
 
 export function readTensorProto(pbf: PbfReader, end?: number): TensorProto {
@@ -302,6 +319,22 @@ export function writeTensorProto(obj: Draft<TensorProto>, pbf: PbfWriter): void 
   if (obj.external_data)
     for (const item of obj.external_data) pbf.writeMessage(13, writeStringStringEntryProto, item);
   if (obj.data_location) pbf.writeVarintField(14, obj.data_location);
+}
+
+export function readSparseTensorProto(pbf: PbfReader, end?: number): SparseTensorProto {
+  const obj: SparseTensorProto = { values: undefined, indices: undefined, dims: [] };
+  let field: number;
+  for (field = pbf.nextField(end); field; field = pbf.nextField(end)) {
+    if (field === 1) obj.values = readTensorProto(pbf, pbf.readVarint() + pbf.pos);
+    else if (field === 2) obj.indices = readTensorProto(pbf, pbf.readVarint() + pbf.pos);
+    else if (field === 3) pbf.readPackedVarint(obj.dims, true);
+  }
+  return obj;
+}
+export function writeSparseTensorProto(obj: Draft<SparseTensorProto>, pbf: PbfWriter): void {
+  if (obj.values) pbf.writeMessage(1, writeTensorProto, obj.values);
+  if (obj.indices) pbf.writeMessage(2, writeTensorProto, obj.indices);
+  if (obj.dims) for (const item of obj.dims) pbf.writeVarintField(3, item);
 }
 
 export function readValueInfoProto(pbf: PbfReader, end?: number): ValueInfoProto {

@@ -9,10 +9,15 @@ export interface Step {
   /** Behind the layer's own inputs; null is an input left out. */
   readonly constants?: readonly (Param | Wholes | Single | null)[];
   readonly attributes?: Attributes;
+  /** The layer's own inputs in front of the operator before. */
+  readonly again?: true;
 }
 
+/** Operators that came after operator set 13, and with which. */
+export const SINCE: Readonly<Record<string, number>> = { Gelu: 20, HardSwish: 14 };
+
 /** Whole numbers, or a float. */
-type Attributes = Readonly<Record<string, number | Float | readonly number[]>>;
+type Attributes = Readonly<Record<string, number | string | Float | readonly number[]>>;
 export interface Float {
   readonly float: number;
 }
@@ -32,7 +37,7 @@ export interface Single {
 }
 
 /** Nothing is the identity. */
-type Writer = (node: GraphNode) => readonly Step[];
+type Writer = (node: GraphNode, opset: number) => readonly Step[];
 
 const list = (value: unknown): readonly number[] => value as readonly number[];
 const number = (value: unknown): number => value as number;
@@ -75,6 +80,10 @@ export const WRITERS: Readonly<Record<string, Writer>> = {
   relu: one('Relu'),
   'leaky-relu': one('LeakyRelu', (o) => ({ alpha: { float: number(o.slope) } })),
   sigmoid: one('Sigmoid'),
+  abs: one('Abs'),
+  gelu: one('Gelu', (o) => ({ approximate: String(o.approximate) })),
+  silu: () => [{ op: 'Sigmoid' }, { op: 'Mul', again: true }],
+  'hard-swish': one('HardSwish'),
   tanh: one('Tanh'),
   clip({ options: { lo, hi } }) {
     if (lo === null && hi === null) return [];
@@ -107,12 +116,12 @@ export const WRITERS: Readonly<Record<string, Writer>> = {
     ...windows(o),
     count_include_pad: o.countPadding ? 1 : 0,
   })),
-  reduce: ({ options: { axes, mean } }) =>
-    mean
+  reduce: ({ options: { axes, mean } }, opset) =>
+    mean && opset < 18
       ? [{ op: 'ReduceMean', attributes: { axes: next(axes), keepdims: 1 } }]
       : [
           {
-            op: 'ReduceSum',
+            op: mean ? 'ReduceMean' : 'ReduceSum',
             constants: [{ name: 'axes', wholes: next(axes) }],
             attributes: { keepdims: 1 },
           },

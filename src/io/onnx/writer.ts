@@ -1,5 +1,5 @@
 /**
- * ONNX models out: opset 13, IR version 8, input `input` and output `logits` with an open batch. Each
+ * ONNX models out: opset 13 (or that of the newest operator needed), IR version 8, input `input` and output `logits` with an open batch. Each
  * layer is one or two standard operators named after it (write-layers.ts), its parameters float32
  * initialisers under their own names; dropout is left out. The same model gives the same bytes.
  */
@@ -10,9 +10,10 @@ import { VERSION } from '../../version';
 import { FLOAT, INT64 } from './element';
 import type { AttributeProto, Draft, GraphProto, TensorProto, ValueInfoProto } from './proto';
 import { encodeModel } from './wire';
-import { type Step, WRITERS } from './write-layers';
+import { SINCE, type Step, WRITERS } from './write-layers';
 
 const IR_VERSION = 8;
+/** Operators that came later raise it. */
 const OPSET = 13;
 const OUTPUT = 'logits';
 /** Bytes of one protobuf message, at most. */
@@ -52,14 +53,18 @@ export function writeOnnx(model: Writable, { normalise = true }: WriteOptions = 
     0,
   );
   expect(bytes < MAX_BYTES, network.name, `parameters of less than ${MAX_BYTES} bytes`, bytes);
+  const needed = nodes.flatMap((node) =>
+    WRITERS[node.kind]!(node, OPSET).map(({ op }) => SINCE[op] ?? 0),
+  );
+  const opset = needed.reduce((a, b) => Math.max(a, b), OPSET);
   return encodeModel({
     ir_version: IR_VERSION,
     producer_name: 'espalier',
     producer_version: VERSION,
-    opset_import: [{ version: OPSET }],
+    opset_import: [{ version: opset }],
     graph: {
       name: network.name || 'network',
-      ...bodyOf(model, normalise),
+      ...bodyOf(model, opset, normalise),
       input: [valueInfo(INPUT, network.input)],
       output: [valueInfo(OUTPUT, output)],
     },
@@ -69,7 +74,7 @@ export function writeOnnx(model: Writable, { normalise = true }: WriteOptions = 
 type Body = Required<Pick<Draft<GraphProto>, 'node' | 'initializer' | 'value_info'>>;
 
 /** All nodes with their constants, in order. */
-function bodyOf({ graph: { nodes }, params }: Writable, normalise: boolean): Body {
+function bodyOf({ graph: { nodes }, params }: Writable, opset: number, normalise: boolean): Body {
   const body: Body = { node: [], initializer: [], value_info: [] };
   /** Names of the nodes' values; a node that is left out has its input's. */
   const values: string[] = [];
@@ -77,8 +82,8 @@ function bodyOf({ graph: { nodes }, params }: Writable, normalise: boolean): Bod
     const inputs = node.inputs.map((i) => (i < 0 ? INPUT : values[i]!));
     const last = at === nodes.length - 1;
     const skip = !normalise && node.kind === 'normalise' && node.inputs[0] === -1;
-    const found = skip ? [] : WRITERS[node.kind]!(node);
-    const steps = found.length === 0 && last ? [{ op: 'Identity' }] : found;
+    const found = skip ? [] : WRITERS[node.kind]!(node, opset);
+    const steps: readonly Step[] = found.length === 0 && last ? [{ op: 'Identity' }] : found;
     const own = node.name === OUTPUT ? `${node.name}.value` : node.name;
     const end = last ? OUTPUT : own;
     let from = inputs;
@@ -89,7 +94,11 @@ function bodyOf({ graph: { nodes }, params }: Writable, normalise: boolean): Bod
       body.node.push({
         op_type: step.op,
         name: inner ?? node.name,
-        input: [...from, ...constants.map((tensor) => tensor?.name ?? '')],
+        input: [
+          ...(step.again ? inputs : []),
+          ...from,
+          ...constants.map((tensor) => tensor?.name ?? ''),
+        ],
         output: [inner ?? end],
         attribute: attributesOf(step),
       });
@@ -133,10 +142,11 @@ function tensor(
   return { name, data_type: type, dims: [...shape], raw_data: bytes };
 }
 
-/** By the numbers of AttributeProto.AttributeType: 1 a float, 2 a whole number, 7 a list of those. */
+/** By the numbers of AttributeProto.AttributeType: 1 a float, 2 a whole number, 3 a text, 7 whole numbers. */
 function attributesOf({ attributes = {} }: Step): Draft<AttributeProto>[] {
   return Object.entries(attributes).map(([name, value]) => {
     if (typeof value === 'number') return { name, type: 2, i: value };
+    if (typeof value === 'string') return { name, type: 3, s: new TextEncoder().encode(value) };
     return 'float' in value
       ? { name, type: 1, f: value.float }
       : { name, type: 7, ints: [...value] };
