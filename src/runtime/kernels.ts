@@ -257,7 +257,7 @@ export const KERNELS = {
     },
   ),
 
-  // With groups (grouped.ts); weights are [oc, c / groups, kh, kw].
+  // Convolution with groups (grouped.ts); weights are [oc, c / groups, kh, kw].
   conv2d_grouped: kernel<
     [...ConvGeometry, groups: Size, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]
   >((...args) => groupedForward(geometryOf(args), args[15])),

@@ -24,8 +24,11 @@ import { ROWS } from './cases-rows';
 import { STRUCTURED } from './cases-structured';
 
 const CASES = [...ELEMENTWISE, ...STRUCTURED, ...MOVES, ...ROWS];
-/** Exports that are no operations on tensors, or are tested below or in random.test.ts. */
-const OTHERS = ['argmax', 'convSize', 'copyWalk', 'normal', 'poolShape', 'uniform', 'withNaN'];
+/** Exports that are no operations on tensors, or are tested below, in random.test.ts, or as conv2d. */
+const OTHERS = [
+  ...['argmax', 'copyWalk', 'normal', 'poolShape', 'uniform', 'withNaN'],
+  ...['convolution', 'convolutionInputGrad', 'convolutionWeightGrad'],
+];
 const OPS = new URL('../../src/tensor/ops/', import.meta.url);
 
 describe('the table', () => {

@@ -35,11 +35,11 @@ const REFUSED: Readonly<Record<string, readonly [work: () => unknown, message: s
   ],
   'a gradient that is none of the output': [
     () => conv2dInputGrad(t(1, 4, 2, 1), t(4, 2, 3, 3), [0, 2, 3, 3], conv),
-    'conv2d: expected a gradient [1,4,1,1], got [1,4,2,1]',
+    'conv2d: expected a batch of [4,1,1], got [1,4,2,1]',
   ],
   'the same for the weights': [
     () => conv2dWeightGrad(t(1, 2, 3, 3), t(1, 3, 1, 1), [4, 2, 3, 3], conv),
-    'conv2d: expected a gradient [1,4,1,1], got [1,3,1,1]',
+    'conv2d: expected a batch of [4,1,1], got [1,3,1,1]',
   ],
   'a label that is no class': [
     () => crossEntropy(t(2, 3), [0, 3]),

@@ -130,9 +130,10 @@ describe.each(binaries())('%s', (binary) => {
         const bad = lower(model);
         const t = bad.params.get('conv2.weight')!;
         t.write(t.read().map((w) => (w === 0 ? w : value)));
-        const verdicts = entry.verify({ model: freezeSparsity(bad), ...batch }, options);
+        const frozen = freezeSparsity(bad);
+        const verdicts = entry.verify({ model: frozen, ...batch }, options);
         expect(verdicts.map((v) => v.verdict)).toEqual(new Array(COUNT).fill('unknown'));
-        freeModel(bad);
+        freeModel(frozen);
       }
     });
   });
