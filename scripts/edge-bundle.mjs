@@ -4,13 +4,16 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
+import ts from 'typescript';
 
 /** Source -> what stands for it. */
 const ABSENT = {
   'src/sparse/representation.ts': "export const chooseRepresentation = () => 'sparse';",
   'src/plan/algorithms.ts': 'export const forms = {}, formCost = 0;',
-  'src/sparse/blocks.ts': 'export const BLOCK = 4, blocksOf = 0, fillingOf = 0, keptOfEvery = 0;',
+  'src/plan/choice.ts':
+    "import { operatorOf } from '../nn/model'; export const weightOf = ({ params }, node) => operatorOf(node, params).weight, lanesOf = (n) => Math.min(n, 16), isBare = () => true, sparseForm = () => ['csr'], zerosPayAt = isBare, zerosPay = isBare;",
+  'src/sparse/blocks.ts': 'export const BLOCK = 4, fillingOf = 0, copiedRows = 0, keptOfEvery = 0;',
   'src/statistics.ts': 'export const normalCdf = 0, normalDensity = 0;',
 };
 
@@ -30,6 +33,19 @@ const UNREAD = [
 const KERNELS =
   /^ {2}\/\/ (Convolution|Rows of|Classification|Optimisers|Random|Pruning)[\s\S]*?(?=^ {2}\/\/ |^\})/gm;
 
+/** A source whose operations leave out their pullbacks: nothing is differentiated at the edge. */
+function withoutPullbacks(text) {
+  const source = ts.createSourceFile('op.ts', text, ts.ScriptTarget.Latest, true);
+  const spans = [];
+  const visit = (node) => {
+    const isRecord = ts.isCallExpression(node) && node.expression.getText() === 'record';
+    if (isRecord) spans.push([node.arguments[2].getStart(), node.arguments[2].end]);
+    else ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return spans.reduceRight((rest, [from, to]) => `${rest.slice(0, from)}[]${rest.slice(to)}`, text);
+}
+
 /** A plugin of esbuild. */
 export const withoutDense = {
   name: 'without-dense',
@@ -42,15 +58,25 @@ export const withoutDense = {
       contents: UNREAD.reduce((text, part) => text.replace(part, ''), await readFile(path, 'utf8')),
       loader: 'ts',
     }));
+    onLoad(
+      { filter: /[\\/](tensor[\\/]ops[\\/]\w+|sparse[\\/](product|weight))\.ts$/ },
+      async ({ path }) => ({
+        contents: withoutPullbacks(await readFile(path, 'utf8')),
+        loader: 'ts',
+      }),
+    );
     onLoad({ filter: /[\\/]runtime[\\/]kernels\.ts$/ }, async ({ path }) => ({
       contents: (await readFile(path, 'utf8')).replace(KERNELS, ''),
       loader: 'ts',
     }));
     onLoad(
-      { filter: /[\\/](sparse[\\/](representation|blocks)|plan[\\/]algorithms|statistics)\.ts$/ },
+      {
+        filter:
+          /[\\/](sparse[\\/](representation|blocks)|plan[\\/](algorithms|choice)|statistics)\.ts$/,
+      },
       ({ path }) => {
         const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));
-        return file && { contents: ABSENT[file] };
+        return file && { contents: ABSENT[file], resolveDir: dirname(path) };
       },
     );
   },

@@ -22,8 +22,8 @@ import { type AnyModel, prunableNames } from '../nn/model';
 import { GROUP } from '../sparse/tables';
 import { openTape } from '../tensor/tape';
 import { input, step, type Tensor } from '../tensor/tensor';
+import { zerosPay } from './choice';
 import { compileIntervalPlan, type IntervalPlan } from './interval-plan';
-import { zerosPay } from './sparse-plan';
 
 /** The box in front of the last layer where that is affine, and else of the outputs. */
 export function lastBox(model: AnyModel, box: Box, { sound }: IntervalOptions): Box {

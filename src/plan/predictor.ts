@@ -10,7 +10,8 @@ import type { AnyModel } from '../nn/model';
 import { GROUP } from '../sparse/tables';
 import { sizeOf } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { compileSparsePlan, zerosPay } from './sparse-plan';
+import { zerosPay } from './choice';
+import { compileSparsePlan } from './sparse-plan';
 
 export interface Predictor {
   /** [n, ...input] -> n classes, as `classesOf` has them. */

@@ -3,12 +3,9 @@
  * (plan/sparse-plan.ts): planes with the margins that the convolutions after them read, and lines
  * of one length where groups of outputs go along planes.
  */
-import type { GraphNode } from '../nn/graph';
-import { type AnyModel, operatorOf } from '../nn/model';
-import { type Costs, costOf, type Work } from '../runtime/costs';
+import type { AnyModel } from '../nn/model';
 import type { Call } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import { BLOCK, type Filling, fillingOf } from '../sparse/blocks';
 import { copyCall, viewOfImages, viewOfPlanes } from '../sparse/calls';
 import {
   forwardPass,
@@ -23,10 +20,10 @@ import {
   planesOf,
   singles,
 } from '../sparse/tables';
-import { isSparse, placesOf, type Weight } from '../sparse/weight';
 import { type ConvShape, inputOf, isMatrix } from '../tensor/convolution';
 import { type Shape, sameShape, sizeOf } from '../tensor/shape';
-import { chooseForm, type PlanMemory, productOf, rootsOf } from './plan';
+import { type SparseOptions, zerosPayAt } from './choice';
+import { type PlanMemory, productOf, rootsOf } from './plan';
 
 /** A value: its planes and where they are. */
 export interface Place {
@@ -40,76 +37,6 @@ export interface Product {
   readonly pass: Pass;
   readonly split: boolean;
   readonly margins: Margins;
-}
-
-/** Images side by side in a plan for batches of this size. */
-export const lanesOf = (batch: number): number => Math.min(batch, GROUP);
-
-export function denseCost(
-  node: GraphNode,
-  batch: number,
-  winograd: boolean,
-  costs?: Costs,
-): number {
-  return chooseForm(productOf(node)!, batch, winograd, costs)[1];
-}
-
-/** What the forms over non-zeros do, by the keys of their costs. */
-export function sparseWork(
-  { nnz, blocks, size }: Filling,
-  rows: number,
-  outputs: number,
-): Readonly<{ csr: Work<'csr'>; '4x1': Work<'4x1'>; single: Work<'single'> }> {
-  const single = outputs === 1;
-  const lanes = GROUP * Math.ceil(outputs / GROUP);
-  const each = (entries: number) =>
-    single ? undefined : { product: lanes * entries, row: lanes * rows };
-  return {
-    csr: each(nnz),
-    // For zeros: full layers stay dense.
-    '4x1': 2 * BLOCK * blocks > size ? undefined : each(BLOCK * blocks),
-    single: single ? { product: nnz } : undefined,
-  };
-}
-
-export interface SparseOptions {
-  /** Values in pairs (interval plans): only rows, and forms for a whole group whatever the lanes. */
-  readonly pairs?: boolean;
-  readonly costs?: Costs | undefined;
-}
-
-/** The weight of a product. */
-export const weightOf = ({ params }: AnyModel, node: GraphNode): Weight =>
-  operatorOf(node, params).weight!;
-
-/** Whether a product has nothing but its non-zeros. */
-const isBare = (weight: Weight): boolean => isSparse(weight) && weight.dense === 'never';
-
-/** The cheapest form of a product over its non-zeros. */
-export function sparseForm(
-  model: AnyModel,
-  node: GraphNode,
-  lanes: number,
-  { pairs = false, costs }: SparseOptions = {},
-): readonly [name: 'csr' | '4x1' | 'single', cost: number] {
-  const { outChannels: oc, outHeight: oh, outWidth: ow } = productOf(node)!;
-  const weight = weightOf(model, node);
-  if (isBare(weight)) return ['csr', 0];
-  const filling = fillingOf(placesOf(weight), oc, sizeOf(weight.shape));
-  const side = pairs ? GROUP * Math.ceil(lanes / GROUP) : lanes;
-  const work = sparseWork(filling, oc, oh * ow * side);
-  const names = pairs ? (['csr'] as const) : (['csr', '4x1', 'single'] as const);
-  return names
-    .map((name) => [name, costOf(name, work[name], costs)] as const)
-    .reduce((best, one) => (one[1] < best[1] ? one : best));
-}
-
-export const sparseCost = (...of: Parameters<typeof sparseForm>): number => sparseForm(...of)[1];
-
-/** Of a product of a plan over non-zeros that is dense, with copies before and after. */
-export function copiedDenseCost(node: GraphNode, lanes: number, costs?: Costs): number {
-  const element = lanes * (sizeOf(node.inputShapes[0]!) + sizeOf(node.shape));
-  return denseCost(node, lanes, false, costs) + costOf('copy', { element }, costs);
 }
 
 /** A sample's shape as [c, h, w]. */
@@ -159,7 +86,8 @@ export class Layout {
   #productOf(i: number): Product | undefined {
     const node = this.model.graph.nodes[i]!;
     const conv = productOf(node);
-    if (!conv || this.#betterDense(node)) return undefined;
+    const side = this.options.pairs ? GROUP : this.lanes;
+    if (!conv || !zerosPayAt(this.model, node, side, this.options)) return undefined;
     const { strideY: sh, strideX: sw } = conv;
     const shape = this.shape(this.source(i));
     const flat = isMatrix(conv) && conv.inChannels === sizeOf(shape);
@@ -168,13 +96,6 @@ export class Layout {
     const pass = split ? overSplitInput(forwardPass(conv)) : forwardPass(conv);
     const over = split ? phasesOf(inputOf(conv), [sh, sw]) : inputOf(conv);
     return { conv, pass, split, margins: marginsOf([pass], over) };
-  }
-
-  #betterDense(node: GraphNode): boolean {
-    const { model, options } = this;
-    if (isBare(weightOf(model, node))) return false;
-    const lanes = options.pairs ? GROUP : this.lanes;
-    return copiedDenseCost(node, lanes, options.costs) < sparseCost(model, node, lanes, options);
   }
 
   /** Positions a line of a product's own split input. */

@@ -22,10 +22,11 @@ import type { Ptr } from '../runtime/kernels';
 import { keptOfEvery } from '../sparse/blocks';
 import { encode, productCall, type SparsePass, splitCalls, viewOfPlanes } from '../sparse/calls';
 import { type Planes, phasesOf, planesOf } from '../sparse/tables';
-import { isSparse, placesOf } from '../sparse/weight';
+import { placesOf } from '../sparse/weight';
 import { inputOf } from '../tensor/convolution';
 import { sameShape, sizeOf } from '../tensor/shape';
 import { step } from '../tensor/tensor';
+import { isBare, lanesOf, sparseForm, weightOf, zerosPay } from './choice';
 import {
   compilePlan,
   isRelu,
@@ -37,36 +38,11 @@ import {
   productStep,
   valueStep,
 } from './plan';
-import {
-  copiedDenseCost,
-  denseCost,
-  Layout,
-  lanesOf,
-  type SparseOptions,
-  sparseCost,
-  sparseForm,
-  weightOf,
-} from './sparse-layout';
+import { Layout } from './sparse-layout';
 
 /** The plan that should take less time: dense, or over the non-zeros. */
 export const fastestPlan = (model: AnyModel, options: PlanOptions): Plan =>
   zerosPay(model, options) ? compileSparsePlan(model, options) : compilePlan(model, options);
-
-/** Whether the plan over non-zeros should take less time than the dense one. */
-export function zerosPay(
-  model: AnyModel,
-  { batch, winograd = false, ...options }: PlanOptions & SparseOptions,
-): boolean {
-  const { costs } = options;
-  const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
-  const products = model.graph.nodes.filter((node) => productOf(node));
-  const dense = products.map((node) => denseCost(node, batch, winograd, costs));
-  const lanes = lanesOf(batch);
-  const sparse = products.map((node) =>
-    Math.min(sparseCost(model, node, lanes, options), copiedDenseCost(node, lanes, costs)),
-  );
-  return sum(dense) >= sum(sparse) * Math.ceil(batch / lanes);
-}
 
 /** Compiles a model that `lower` made for its zeros. */
 export function compileSparsePlan(
@@ -209,7 +185,7 @@ function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | unde
 /** "2:4" where two of every four inputs are kept: rows of one length, for the same kernel. */
 function keptOf(model: AnyModel, node: GraphNode): string | undefined {
   const [weight, conv] = [weightOf(model, node), productOf(node)!];
-  if (isSparse(weight) && weight.dense === 'never') return undefined;
+  if (isBare(weight)) return undefined;
   const area = conv.kernelHeight * conv.kernelWidth;
   const size = sizeOf(weight.shape);
   return keptOfEvery(placesOf(weight), size, conv.inChannels / conv.groups, area);
@@ -261,9 +237,8 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
     x: inputs[0]!,
     y,
   };
-  const own = node.structure?.conv && weightOf(model, node);
-  const isBare = own && isSparse(own) && own.dense === 'never';
-  const dense = isBare ? undefined : productStep(model, memory, node, job);
+  const bare = node.structure?.conv && isBare(weightOf(model, node));
+  const dense = bare ? undefined : productStep(model, memory, node, job);
   const inner = dense ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));
   const copies = [before, [layout.fromImages(y, i)]].map((calls) =>

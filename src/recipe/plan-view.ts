@@ -11,8 +11,9 @@
 import { expect } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { zerosPay } from '../plan/choice';
 import { compilePlan, type Plan, type PlanOptions, type PlanStep } from '../plan/plan';
-import { compileSparsePlan, zerosPay } from '../plan/sparse-plan';
+import { compileSparsePlan } from '../plan/sparse-plan';
 import { sizeOf } from '../tensor/shape';
 import { inspect } from './inspect';
 import { stopwatch } from './stopwatch';

@@ -6,7 +6,9 @@
  * Rows that share only most of their places can be blocks too, with the zeros between: what that
  * costs is for the caller to weigh. Cost: a look at every weight.
  */
-import type { Rows } from './tables';
+import type { ConvShape } from '../tensor/convolution';
+import { encodeRows, type Pass, type Planes, type Rows } from './tables';
+import { isSparse, placesOf, type Weight } from './weight';
 
 /** Rows of a block. */
 export const BLOCK = 4;
@@ -81,4 +83,28 @@ export function keptOfEvery(
     if (n > 0 && n < m && kept.every((count) => count === n)) return `${n}:${m}`;
   }
   return undefined;
+}
+
+/** The tables of a pass, with values of their own in the order of the rows (or blocks). */
+export function copiedRows(
+  weight: Weight,
+  conv: ConvShape,
+  pass: Pass,
+  source: Planes,
+  { transposed, blocks }: { readonly transposed?: boolean | undefined; readonly blocks: boolean },
+): {
+  readonly rows: number;
+  readonly starts: Int32Array;
+  readonly offsets: Int32Array;
+  readonly values: Float32Array;
+} {
+  const nonZeros = placesOf(weight);
+  const rows = encodeRows(nonZeros, conv, pass, source, transposed);
+  const { starts, offsets, entries } = blocks ? blocksOf(rows) : rows;
+  const { engine, ptr, size } = isSparse(weight) ? weight.values : weight;
+  const from = engine.memory.f32(ptr, size);
+  const values = Float32Array.from(entries, (n) =>
+    n < 0 ? 0 : from[isSparse(weight) ? n : nonZeros[n]!]!,
+  );
+  return { rows: rows.starts.length - 1, starts, offsets, values };
 }

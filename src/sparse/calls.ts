@@ -5,17 +5,9 @@
 import type { Call, Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import type { ConvShape } from '../tensor/convolution';
-import { blocksOf } from './blocks';
-import {
-  encodePlaces,
-  encodeRows,
-  offsetsOf,
-  type Pass,
-  type Planes,
-  phasesOf,
-  withoutGroups,
-} from './tables';
-import { isSparse, placesOf, type SparseWeight, type Weight } from './weight';
+import { copiedRows } from './blocks';
+import { encodePlaces, offsetsOf, type Pass, type Planes, phasesOf, withoutGroups } from './tables';
+import { isSparse, type SparseWeight, type Weight } from './weight';
 
 /** Where memory comes from: a plan, or the arena of a step. */
 export type Keep = (bytes: number) => Ptr;
@@ -79,21 +71,17 @@ function rowsOf(
   { engine, keep, conv, pass, source, transposed, form }: PassJob,
   weight: Weight,
 ): RowTables {
-  const nonZeros = placesOf(weight);
-  const rows = encodeRows(nonZeros, conv, pass, source, transposed);
-  const { starts, offsets, entries } = form === 'blocks' ? blocksOf(rows) : rows;
-  const { ptr, size } = isSparse(weight) ? weight.values : weight;
-  const from = engine.memory.f32(ptr, size);
-  const given = Float32Array.from(entries, (n) =>
-    n < 0 ? 0 : from[isSparse(weight) ? n : nonZeros[n]!]!,
-  );
-  const values = keep(4 * given.length);
-  engine.memory.f32(values, given.length).set(given);
+  const { rows, starts, offsets, values } = copiedRows(weight, conv, pass, source, {
+    transposed,
+    blocks: form === 'blocks',
+  });
+  const at = keep(4 * values.length);
+  engine.memory.f32(at, values.length).set(values);
   return {
-    rows: rows.starts.length - 1,
+    rows,
     nnz: offsets.length,
     starts: put(engine, keep, starts),
-    values,
+    values: at,
     offsets: put(engine, keep, offsets),
   };
 }
