@@ -4,34 +4,37 @@
  */
 
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import ts from 'typescript';
 
 /** Source -> what stands for it. */
 const ABSENT = {
-  'src/sparse/representation.ts': "export const chooseRepresentation = () => 'sparse';",
+  'src/nn/operators/dense-product.ts':
+    'export const denseProduct = 0, denseTranspose = 0, denseRows = 0;',
+  'src/sparse/product.ts': "export * from '../edge/product';",
+  'src/sparse/encoding.ts': 'export const encodePattern = 0, lanesFor = 0;',
+  'src/sparse/representation.ts': 'export const representationOf = (weight) => weight;',
   'src/plan/algorithms.ts': 'export const forms = {}, formCost = 0;',
   'src/plan/choice.ts':
-    "import { operatorOf } from '../nn/model'; export const weightOf = ({ params }, node) => operatorOf(node, params).weight, lanesOf = (n) => Math.min(n, 16), isBare = () => true, sparseForm = () => ['csr'], zerosPayAt = isBare, zerosPay = isBare;",
+    "import { operatorOf } from '../nn/model'; export const weightOf = ({ params }, node) => operatorOf(node, params).weight, lanesOf = (n) => Math.min(n, 16), denseStep = () => {}, keptOf = denseStep, sparseForm = () => ['csr'], zerosPayAt = () => true, zerosPay = zerosPayAt;",
   'src/sparse/blocks.ts': 'export const BLOCK = 4, fillingOf = 0, copiedRows = 0, keptOfEvery = 0;',
   'src/statistics.ts': 'export const normalCdf = 0, normalDensity = 0;',
 };
 
-/** What operators ask of dense products, none of which is called. */
-const NONE =
-  'export const convolution = 0, convolutionInputGrad = 0, convolutionRows = 0, matmul = 0;';
-
-const isOperator = (path) => path.replaceAll('\\', '/').endsWith('src/nn/operators/product.ts');
-
 /** What help texts say of a layer; and what only linear bounds, pruning and references ask of it, a line each. */
 const UNREAD = [
   /\babout:\s*'[^'\n]*',/g,
-  /^ {2,4}(relax|kink|pick|scalar|flow|macs|backTerms): [^\n]*,\n/gm,
+  /^ {2,8}(relax|kink|pick|scalar|flow|macs|transposeAccumulationLength): [^\n]*,\n/gm,
+  /^ {2,4}(macs|rows|relax|scalar|kink|flow|pick)\([\s\S]*?^ {2,4}\},?\n/gm,
 ];
 
 /** Parts of the table of kernels that the runtime's binary has none of. */
 const KERNELS =
   /^ {2}\/\/ (Convolution|Rows of|Classification|Optimisers|Random|Pruning)[\s\S]*?(?=^ {2}\/\/ |^\})/gm;
+
+/** Names of properties that neither files nor callers see. */
+const INNER =
+  /^(inChannels|outChannels|kernelHeight|kernelWidth|strideY|strideX|padTop|padLeft|dilation[XY]|outHeight|outWidth|accumulationLength|transposeAccumulationLength|applyAbs|structure|inputShapes|perChannel|reshapes|encodingFor|fanIn|prunable|trainable|derive|combine|inputError|planes|lanes|roots|origin|starts|offsets|masks|fromImages|toImages|margins|nonZeros|passes|phasesOf|density|forms|perGroup|scaleRows|decodedBytes|pattern|workspace|scratch|prepare|operators|updates|feed|lift|share|taps|grid|channel|line|column|allocated|epoch|kept|isLive|conv|blocks|nnz|cost)$/;
 
 /** A source whose operations leave out their pullbacks: nothing is differentiated at the edge. */
 function withoutPullbacks(text) {
@@ -49,17 +52,20 @@ function withoutPullbacks(text) {
 /** A plugin of esbuild. */
 export const withoutDense = {
   name: 'without-dense',
-  setup({ onLoad, onResolve }) {
-    onResolve({ filter: /[\\/]ops[\\/]product$/ }, ({ path, importer, resolveDir }) =>
-      isOperator(importer) ? { path: resolve(resolveDir, path), namespace: 'none' } : undefined,
-    );
-    onLoad({ filter: /.*/, namespace: 'none' }, () => ({ contents: NONE }));
-    onLoad({ filter: /[\\/]nn[\\/]layers[\\/]\w+\.ts$/ }, async ({ path }) => ({
-      contents: UNREAD.reduce((text, part) => text.replace(part, ''), await readFile(path, 'utf8')),
-      loader: 'ts',
-    }));
+  setup({ initialOptions, onLoad }) {
+    initialOptions.mangleProps = INNER;
     onLoad(
-      { filter: /[\\/](tensor[\\/]ops[\\/]\w+|sparse[\\/](product|weight))\.ts$/ },
+      { filter: /[\\/]nn[\\/](layers[\\/]\w+|operators[\\/]product)\.ts$/ },
+      async ({ path }) => ({
+        contents: UNREAD.reduce(
+          (text, part) => text.replace(part, ''),
+          await readFile(path, 'utf8'),
+        ),
+        loader: 'ts',
+      }),
+    );
+    onLoad(
+      { filter: /[\\/](tensor[\\/]ops[\\/]\w+|sparse[\\/]weight)\.ts$/ },
       async ({ path }) => ({
         contents: withoutPullbacks(await readFile(path, 'utf8')),
         loader: 'ts',
@@ -72,7 +78,7 @@ export const withoutDense = {
     onLoad(
       {
         filter:
-          /[\\/](sparse[\\/](representation|blocks)|plan[\\/](algorithms|choice)|statistics)\.ts$/,
+          /[\\/](dense-product|sparse[\\/](representation|product|encoding|blocks)|plan[\\/](algorithms|choice)|statistics)\.ts$/,
       },
       ({ path }) => {
         const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));

@@ -6,11 +6,11 @@
 import type { GraphNode } from '../nn/graph';
 import { type AnyModel, operatorOf } from '../nn/model';
 import { type Costs, costOf, type Work } from '../runtime/costs';
-import { BLOCK, type Filling, fillingOf } from '../sparse/blocks';
+import { BLOCK, type Filling, fillingOf, keptOfEvery } from '../sparse/blocks';
 import { GROUP } from '../sparse/tables';
 import { isSparse, placesOf, type Weight } from '../sparse/weight';
 import { sizeOf } from '../tensor/shape';
-import { chooseForm, type PlanOptions, productOf } from './plan';
+import { chooseForm, type PlanOptions, type PlanStep, productOf, productStep } from './plan';
 
 export interface SparseOptions {
   /** Values in pairs (interval plans): only rows, and forms for a whole group whatever the lanes. */
@@ -53,7 +53,7 @@ export const weightOf = ({ params }: AnyModel, node: GraphNode): Weight =>
   operatorOf(node, params).weight!;
 
 /** Whether a product has nothing but its non-zeros. */
-export const isBare = (weight: Weight): boolean => isSparse(weight) && weight.dense === 'never';
+const isBare = (weight: Weight): boolean => isSparse(weight) && weight.dense === 'never';
 
 /** The cheapest form of a product over its non-zeros. */
 export function sparseForm(
@@ -92,6 +92,21 @@ export function zerosPayAt(
   if (isBare(weightOf(model, node))) return true;
   return copiedDenseCost(node, lanes, options.costs) >= sparseCost(model, node, lanes, options);
 }
+
+/** "2:4" where two of every four inputs are kept: rows of one length, for the same kernel. */
+export function keptOf(model: AnyModel, node: GraphNode): string | undefined {
+  const [weight, conv] = [weightOf(model, node), productOf(node)!];
+  if (isBare(weight)) return undefined;
+  const area = conv.kernelHeight * conv.kernelWidth;
+  const size = sizeOf(weight.shape);
+  return keptOfEvery(placesOf(weight), size, conv.inChannels / conv.groups, area);
+}
+
+/** A product of a plan over non-zeros that is dense after all; none where it has nothing but non-zeros. */
+export const denseStep = (...job: Parameters<typeof productStep>): PlanStep | undefined => {
+  const [model, , node] = job;
+  return productOf(node) && isBare(weightOf(model, node)) ? undefined : productStep(...job);
+};
 
 /** Whether the plan over non-zeros should take less time than the dense one. */
 export function zerosPay(

@@ -48,7 +48,7 @@ export interface IntervalPlan {
 
 type Pair = readonly [Ptr, Ptr];
 
-/** Compiles a model that `lower` made. Weights of its products must stay as they are. */
+/** Compiles a model that `lower` made. Weights and biases must stay as they are. */
 export function compileIntervalPlan(
   model: AnyModel,
   { lanes, sound }: IntervalPlanOptions,
@@ -68,7 +68,6 @@ export function compileIntervalPlan(
       bytes: memory.bytes,
       run({ lo, hi }) {
         memory.check(model);
-        compiler.lift();
         const n = lo.shape[0]!;
         expect(lo.size === n * inputs, 'plan.run', `boxes of ${inputs} numbers`, `[${lo.shape}]`);
         const result = { lo: empty(engine, [n, ...shape]), hi: empty(engine, [n, ...shape]) };
@@ -104,7 +103,6 @@ class Compiler {
   readonly #fed = new Map<number, Pair>();
   /** Where kernels say that they refuse: numbers that are finite where they do not. */
   readonly #flags: Ptr[] = [];
-  readonly #lifting: (() => void)[] = [];
 
   constructor(
     readonly model: AnyModel,
@@ -144,11 +142,6 @@ class Compiler {
     if (count === this.lanes) return;
     const { size } = this.layout.place(-1).planes;
     for (const ptr of this.ends(-1)) memory.f32(ptr, size).fill(0);
-  }
-
-  /** Before a run: what depends on biases. */
-  lift(): void {
-    for (const write of this.#lifting) write();
   }
 
   refused(): boolean {
@@ -256,14 +249,11 @@ class Compiler {
   #lifts(node: GraphNode, rows: number, bias: Tensor | undefined): Ptr {
     const { sound, model, memory } = this;
     const lifts = memory.own(4 * rows);
-    const of = () => model.engine.memory.f32(lifts, rows);
     const { lift, share } = costOf(this.#termsOf(node));
-    of().fill(sound ? lift[1] : 0);
+    const to = model.engine.memory.f32(lifts, rows).fill(sound ? lift[1] : 0);
     if (sound && bias)
-      this.#lifting.push(() => {
-        const [from, to] = [model.engine.memory.f32(bias.ptr, rows), of()];
-        for (let r = 0; r < rows; r++)
-          to[r] = roundUp(lift[0] * share * Math.abs(from[r]!) + lift[1]);
+      model.engine.memory.f32(bias.ptr, rows).forEach((b, r) => {
+        to[r] = roundUp(lift[0] * share * Math.abs(b) + lift[1]);
       });
     return lifts;
   }

@@ -19,14 +19,12 @@ import { type AnyModel, operatorOf } from '../nn/model';
 import type { Costs } from '../runtime/costs';
 import { type Call, type Engine, workspaceOf } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import { keptOfEvery } from '../sparse/blocks';
 import { encode, productCall, type SparsePass, splitCalls, viewOfPlanes } from '../sparse/calls';
 import { type Planes, phasesOf, planesOf } from '../sparse/tables';
-import { placesOf } from '../sparse/weight';
 import { inputOf } from '../tensor/convolution';
 import { sameShape, sizeOf } from '../tensor/shape';
 import { step } from '../tensor/tensor';
-import { isBare, lanesOf, sparseForm, weightOf, zerosPay } from './choice';
+import { denseStep, keptOf, lanesOf, sparseForm, weightOf, zerosPay } from './choice';
 import {
   compilePlan,
   isRelu,
@@ -34,8 +32,6 @@ import {
   PlanMemory,
   type PlanOptions,
   type PlanStep,
-  productOf,
-  productStep,
   valueStep,
 } from './plan';
 import { Layout } from './sparse-layout';
@@ -182,15 +178,6 @@ function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | unde
   return stepOf(engine, memory, node.name, name, memory.bytes - before, [...calls, call]);
 }
 
-/** "2:4" where two of every four inputs are kept: rows of one length, for the same kernel. */
-function keptOf(model: AnyModel, node: GraphNode): string | undefined {
-  const [weight, conv] = [weightOf(model, node), productOf(node)!];
-  if (isBare(weight)) return undefined;
-  const area = conv.kernelHeight * conv.kernelWidth;
-  const size = sizeOf(weight.shape);
-  return keptOfEvery(placesOf(weight), size, conv.inChannels / conv.groups, area);
-}
-
 /** Maxima and means of windows. */
 function poolStep(layout: Layout, node: GraphNode, i: number): PlanStep | undefined {
   const [from, to] = [layout.place(layout.source(i)), layout.place(i)];
@@ -237,8 +224,7 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
     x: inputs[0]!,
     y,
   };
-  const bare = node.structure?.conv && isBare(weightOf(model, node));
-  const dense = bare ? undefined : productStep(model, memory, node, job);
+  const dense = denseStep(model, memory, node, job);
   const inner = dense ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));
   const copies = [before, [layout.fromImages(y, i)]].map((calls) =>

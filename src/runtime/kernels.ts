@@ -157,35 +157,22 @@ function groupedPlane(...[, , , , , kh, kw, sh, sw, , , dh, dw, oh, ow]: ConvGeo
   return ((oh - 1) * sh + (kh - 1) * dh + 1) * sw * run;
 }
 
-/** Of a convolution in groups: those of its last argument but the pointers. */
+/** Of a kernel of grouped.ts: its rows, and elements of its workspace. */
 function groupedSplit(
+  args: readonly number[],
   rows: (n: number, c: number, groups: number) => number,
   work: (depth: number, plane: number, taps: number, grad: number) => number,
-) {
-  return (...[g, groups]: [g: ConvGeometry, groups: Size]): Split => {
-    const [n, c, , , , kh, kw, , , , , , , oh, ow] = g;
-    const depth = c / groups;
-    const grad = oh * 4 * Math.ceil(ow / 4);
-    return {
-      rows: rows(n, c, groups),
-      cost: convCost(...g) / groups,
-      work: 4 * work(depth, groupedPlane(...g), depth * kh * kw, grad),
-    };
+): Split {
+  const g = args.slice(0, 15) as ConvGeometry;
+  const [n, c, , , , kh, kw, , , , , , , oh, ow] = g;
+  const groups = args[15]!;
+  const depth = c / groups;
+  return {
+    rows: rows(n, c, groups),
+    cost: convCost(...g) / groups,
+    work: 4 * work(depth, groupedPlane(...g), depth * kh * kw, oh * 4 * Math.ceil(ow / 4)),
   };
 }
-const groupedForward = groupedSplit(
-  (n, _, groups) => n * groups,
-  (depth, plane, taps) => taps + depth * plane,
-);
-const groupedInputGrad = groupedSplit(
-  (n, c) => n * c,
-  (_, plane) => plane,
-);
-const groupedWeightGrad = groupedSplit(
-  (_, __, groups) => groups,
-  (depth, plane, _, grad) => depth * plane + grad,
-);
-const geometryOf = (args: readonly number[]) => args.slice(0, 15) as ConvGeometry;
 
 /** Of sparse.ts, which does not say how many non-zeros: as if a row had 16. */
 const sparseCost = (m: number, n: number, groups: number) => 512 * m * n * groups;
@@ -260,13 +247,30 @@ export const KERNELS = {
   // Convolution with groups (grouped.ts); weights are [oc, c / groups, kh, kw].
   conv2d_grouped: kernel<
     [...ConvGeometry, groups: Size, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]
-  >((...args) => groupedForward(geometryOf(args), args[15])),
+  >((...args) =>
+    groupedSplit(
+      args,
+      (n, _, groups) => n * groups,
+      (depth, plane, taps) => taps + depth * plane,
+    ),
+  ),
   conv2d_grouped_input_grad: kernel<[...ConvGeometry, groups: Size, dy: Ptr, weight: Ptr, dx: Ptr]>(
-    (...args) => groupedInputGrad(geometryOf(args), args[15]),
+    (...args) =>
+      groupedSplit(
+        args,
+        (n, c) => n * c,
+        (_, plane) => plane,
+      ),
   ),
   conv2d_grouped_weight_grad: kernel<
     [...ConvGeometry, groups: Size, x: Ptr, dy: Ptr, dweight: Ptr]
-  >((...args) => groupedWeightGrad(geometryOf(args), args[15])),
+  >((...args) =>
+    groupedSplit(
+      args,
+      (_, __, groups) => groups,
+      (depth, plane, _, grad) => depth * plane + grad,
+    ),
+  ),
 
   winograd_weights: kernel<
     [...[oc: Size, c: Size, k: Size, s: Size], ...[wt: Ptr, wo: Int, wi: Int, flip: Int, u: Ptr]]

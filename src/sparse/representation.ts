@@ -1,6 +1,6 @@
 /** Whether a weight's zeros pay: the one place that decides between its representations. */
 import { type ConvShape, isMatrix } from '../tensor/convolution';
-import { isSparse, type Weight } from './weight';
+import { isSparse, toDense, type Weight } from './weight';
 
 /**
  * Densities up to which products go over non-zeros: steps and bounds of cnn-large and vgg16 gain little
@@ -13,14 +13,9 @@ const LEAST = 8;
 /** Whether a weight of this density should be kept as its non-zeros. */
 export const worthSparse = (density: number): boolean => density <= PAYS;
 
-/** How a batch goes through a weight. */
-export function chooseRepresentation(
-  weight: Weight,
-  conv: ConvShape,
-  batch: number,
-): 'sparse' | 'dense' {
-  if (!isSparse(weight)) return 'dense';
-  if (weight.dense === 'never') return 'sparse';
-  if (!worthSparse(weight.pattern.density)) return 'dense';
-  return isMatrix(conv) && batch < LEAST ? 'dense' : 'sparse';
+/** A weight as a batch of this size goes through it: all entries, or its non-zeros. */
+export function representationOf(weight: Weight, conv: ConvShape, batch: number): Weight {
+  if (!isSparse(weight) || weight.dense === 'never') return weight;
+  const few = isMatrix(conv) && batch < LEAST;
+  return few || !worthSparse(weight.pattern.density) ? toDense(weight) : weight;
 }

@@ -2,7 +2,6 @@
  * The shape of a convolution of one sample, by named fields; the kernels' order of arguments is
  * written down here alone. A dense layer is a convolution of 1 x 1 planes whose samples are [features].
  */
-import { expect } from '../errors';
 import type { ConvGeometry } from '../runtime/kernels';
 import type { Shape } from './shape';
 
@@ -49,17 +48,12 @@ export function convSize(
   ];
 }
 
-/** The shape of a convolution of samples [c, h, w] with weights [oc, c / groups, kh, kw]. */
+/** The shape of a convolution of samples [c, h, w] with weights [oc, c / groups, kh, kw], which must fit. */
 export function convShape(sample: Shape, weight: Shape, o: ConvOptions): ConvShape {
   const { groups = 1 } = o;
-  const fits = sample.length === 3 && weight.length === 4 && sample[0] === groups * weight[1]!;
-  const what = `x [n, c, h, w] and w [oc, c${groups > 1 ? ` / ${groups}` : ''}, kh, kw]`;
-  expect(fits && weight[0]! % groups === 0, 'conv2d', what, `[n, ${sample}] and [${weight}]`);
   const [inChannels, height, width] = sample as [number, number, number];
   const [outChannels, , kernelHeight, kernelWidth] = weight as [number, number, number, number];
   const [outHeight, outWidth] = convSize([height, width], [kernelHeight, kernelWidth], o);
-  const inside = outHeight > 0 && outWidth > 0;
-  expect(inside, 'conv2d', 'an input at least as large as the kernel', [height, width]);
   return {
     ...{ flat: false, groups, inChannels, height, width },
     ...{ outChannels, kernelHeight, kernelWidth, outHeight, outWidth },

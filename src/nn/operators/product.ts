@@ -3,19 +3,12 @@
  * features] or [oc, c / groups, kh, kw], in whatever representation the weight has.
  */
 import { sparseProduct, sparseRadius, sparseTranspose } from '../../sparse/product';
-import { chooseRepresentation } from '../../sparse/representation';
+import { representationOf } from '../../sparse/representation';
 import { absolute, isSparse, toDense, type Weight } from '../../sparse/weight';
 import { type ConvShape, depthOf } from '../../tensor/convolution';
-import { mul } from '../../tensor/ops/core';
-import {
-  convolution,
-  convolutionInputGrad,
-  convolutionRows,
-  matmul,
-} from '../../tensor/ops/product';
-import { takeRows } from '../../tensor/ops/shape';
-import { input, type Tensor } from '../../tensor/tensor';
+import type { Tensor } from '../../tensor/tensor';
 import { FOLDED, type LinearOperator, memo, type Params, tensorOf, type Units } from '../operator';
+import { denseProduct, denseRows, denseTranspose } from './dense-product';
 
 export class ProductOperator implements LinearOperator {
   readonly kind: 'dense' | 'convolution';
@@ -45,35 +38,24 @@ export class ProductOperator implements LinearOperator {
   }
 
   apply(x: Tensor): Tensor {
-    const w = this.#chosen(this.weight, x);
-    return isSparse(w) ? sparseProduct(x, w, this.conv, this.bias) : this.#dense(x, w, this.bias);
+    const w = representationOf(this.weight, this.conv, x.shape[0]!);
+    if (isSparse(w)) return sparseProduct(x, w, this.conv, this.bias);
+    return denseProduct(x, w, this.conv, this.bias);
   }
 
   applyAbs(r: Tensor, extra?: Tensor): Tensor {
-    const w = this.#chosen(this.#absolute(), r);
-    return isSparse(w) ? sparseRadius(r, w, this.conv, extra) : this.#dense(r, w, extra);
+    const w = representationOf(this.#absolute(), this.conv, r.shape[0]!);
+    if (isSparse(w)) return sparseRadius(r, w, this.conv, extra);
+    return denseProduct(r, w, this.conv, extra);
   }
 
   transpose(g: Tensor): Tensor {
-    const w = this.#chosen(this.weight, g);
+    const w = representationOf(this.weight, this.conv, g.shape[0]!);
     if (isSparse(w)) return sparseTranspose(g, w, this.conv);
-    return this.conv.flat ? matmul(g, w) : convolutionInputGrad(g, w, this.conv);
+    return denseTranspose(g, w, this.conv);
   }
 
   rows(units: Units): Tensor {
-    const w = toDense(this.weight);
-    if (!this.conv.flat) return convolutionRows(units, w, this.conv);
-    const { index, factor } = units;
-    return mul(takeRows(w, index), input(w.engine, factor, [factor.length, 1]));
-  }
-
-  /** The weight as this batch goes through it. */
-  #chosen(w: Weight, { shape }: Tensor): Weight {
-    const isOver = chooseRepresentation(w, this.conv, shape[0]!) === 'sparse';
-    return isOver ? w : toDense(w);
-  }
-
-  #dense(x: Tensor, w: Tensor, bias: Tensor | undefined): Tensor {
-    return this.conv.flat ? matmul(x, w, { tb: true, bias }) : convolution(x, w, this.conv, bias);
+    return denseRows(units, toDense(this.weight), this.conv);
   }
 }

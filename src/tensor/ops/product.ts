@@ -51,7 +51,19 @@ export function matmul(a: Tensor, b: Tensor, { ta, tb, bias }: ProductOptions = 
 
 /** x [n, c, h, w], w [oc, c / groups, kh, kw] (+ bias [oc]) -> [n, oc, oh, ow]. */
 export function conv2d(x: Tensor, w: Tensor, o: ConvOptions, bias?: Tensor): Tensor {
-  return convolution(x, w, convShape(x.shape.slice(1), w.shape, o), bias);
+  return convolution(x, w, fitting(x.shape, w.shape, o), bias);
+}
+
+/** The shape of a convolution of batches [n, c, h, w]; raises an error where they do not fit. */
+function fitting([, ...sample]: Shape, weight: Shape, o: ConvOptions): ConvShape {
+  const { groups = 1 } = o;
+  const fits = sample.length === 3 && weight.length === 4 && sample[0] === groups * weight[1]!;
+  const what = `x [n, c, h, w] and w [oc, c${groups > 1 ? ` / ${groups}` : ''}, kh, kw]`;
+  expect(fits && weight[0]! % groups === 0, 'conv2d', what, `[n, ${sample}] and [${weight}]`);
+  const shape = convShape(sample, weight, o);
+  const inside = shape.outHeight > 0 && shape.outWidth > 0;
+  expect(inside, 'conv2d', 'an input at least as large as the kernel', sample.slice(1));
+  return shape;
 }
 
 /** The same of a given shape. */
@@ -142,11 +154,11 @@ export function convolutionWeightGrad(x: Tensor, dy: Tensor, s: ConvShape): Tens
 
 /** The transpose of `conv2d` in x, of the shape `xShape` = [n, c, h, w]. */
 export const conv2dInputGrad = (dy: Tensor, w: Tensor, xShape: Shape, o: ConvOptions): Tensor =>
-  convolutionInputGrad(dy, w, convShape(xShape.slice(1), w.shape, o));
+  convolutionInputGrad(dy, w, fitting(xShape, w.shape, o));
 
 /** The transpose of `conv2d` in w, of the shape `wShape`. */
 export const conv2dWeightGrad = (x: Tensor, dy: Tensor, wShape: Shape, o: ConvOptions): Tensor =>
-  convolutionWeightGrad(x, dy, convShape(x.shape.slice(1), wShape, o));
+  convolutionWeightGrad(x, dy, fitting(x.shape, wShape, o));
 
 /**
  * Rows of the matrix of a convolution of one image: row r is `factor[r]` times the weights behind
