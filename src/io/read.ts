@@ -15,6 +15,7 @@ import type { Shape } from '../tensor/shape';
 import { kindOf, readFile } from './files';
 import { COMPACT, isCompact, type Metadata, parseMetadata } from './metadata';
 import { checkNetwork, isOwn, type LoadedTensors, MAX_BYTES, tensorsIn, weightsIn } from './model';
+import type { LeftOut } from './onnx/build';
 import { decode, toFloat32 } from './safetensors';
 import { listTensors, matchWeights, type TensorOrder, type WeightFile } from './weights';
 
@@ -37,6 +38,8 @@ export interface ModelFile {
   readonly format: Format;
   /** What was matched by guess, dropped or changed, one sentence each. */
   readonly notes: readonly string[];
+  /** What the file computes of the model's outputs: its labels are the model's, its outputs are not. */
+  readonly leftOut?: LeftOut;
   /** What a file of ours remembers (config, ...); empty for others. */
   readonly metadata: Metadata;
 }
@@ -144,9 +147,9 @@ async function onnxParts(bytes: Uint8Array, path: string, options: ReadOptions):
     expect(stat.size <= MAX_BYTES, beside, `at most ${MAX_BYTES} bytes`, stat.size);
     return fs.readFileSync(beside);
   };
-  const { network, weights, notes } = readOnnx(bytes, path, external);
+  const { network, weights, notes, leftOut } = readOnnx(bytes, path, external);
   const weight = (name: string) => weights.get(name)?.values;
-  return { network, weight, format: 'onnx', notes, metadata: {} };
+  return { network, weight, format: 'onnx', notes, metadata: {}, ...(leftOut && { leftOut }) };
 }
 
 /** A file that holds its network takes no other. */

@@ -7,7 +7,7 @@
  * the model as its file has it.
  */
 import { EspalierError, expect } from '../errors';
-import { readFile } from '../io/files';
+import { readPlainOrGzip } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
 import { type Answer, type Property, parseVnnlib } from '../io/vnnlib';
 import { lower } from '../nn/lower';
@@ -16,6 +16,7 @@ import { supportZeros } from '../nn/support';
 import type { Engine } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
 import { Budget } from '../verify/budget';
+import type { Head } from '../verify/head';
 import type { Outcome, Subject } from '../verify/outcome';
 import { boxesAtOnce } from '../verify/row-lines';
 import { verifySpecification } from '../verify/search';
@@ -61,7 +62,7 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
     { ...(seconds !== undefined && { seconds }), ...(nodes !== undefined && { nodes }) },
     signal ? { signal } : {},
   );
-  const { model, property } = await readBoth(engine, job);
+  const { model, property, head } = await readBoth(engine, job);
   try {
     const title = `verify ${job.spec}`;
     const total = Math.ceil(seconds ?? 1);
@@ -71,7 +72,7 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
     onEvent?.({ type: 'note', text });
     const outcomes: Outcome[] = [];
     for (const region of property.cases) {
-      const specification = { region, unsafe: region.unsafe };
+      const specification = { region, unsafe: region.unsafe, ...(head && { head }) };
       const options = { budget, ...(seed !== undefined && { seed }) };
       const search = verifySpecification(model, specification, options);
       let last = 0;
@@ -105,11 +106,20 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
   }
 }
 
-/** The canonical model and the property; what is wrong with either is told together. */
+/** Files of a network and of a property, read. */
+interface Question {
+  /** In canonical form. */
+  readonly model: Subject & { readonly original: Model };
+  readonly property: Property;
+  /** What the file computes of the model's outputs. */
+  readonly head: Head | undefined;
+}
+
+/** The model and the property; what is wrong with either is told together. */
 async function readBoth(
   engine: Engine,
   { model: path, as, spec, onEvent }: VerifyFileJob,
-): Promise<{ model: Subject & { readonly original: Model }; property: Property }> {
+): Promise<Question> {
   const wrong: string[] = [];
   const tried = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -122,16 +132,23 @@ async function readBoth(
   };
   const file = await tried(() => readModelFile(engine, path, as));
   const property = await tried(async () =>
-    parseVnnlib(new TextDecoder().decode(await readFile(spec, MAX_SPEC_BYTES)), spec),
+    parseVnnlib(new TextDecoder().decode(await readPlainOrGzip(spec, MAX_SPEC_BYTES)), spec),
   );
   if (!file || !property) throw new EspalierError(wrong.join('\n'));
+  const head = file.leftOut;
   for (const text of file.notes) onEvent?.({ type: 'note', text });
+  if (head)
+    onEvent?.({
+      type: 'note',
+      text: `The property is judged by the outputs behind the final ${head}.`,
+    });
   const { network } = file.model.graph;
   const [inputs, outputs] = [sizeOf(network.input), sizeOf(file.model.graph.output)];
   const fits = property.inputs === inputs && property.outputs === outputs;
   const sizes = `${property.inputs} inputs and ${property.outputs} outputs`;
   expect(fits, spec, `the ${inputs} inputs and ${outputs} outputs of ${path}`, sizes);
-  return { model: { ...supportZeros(lower(file.model)), original: file.model }, property };
+  const model = { ...supportZeros(lower(file.model)), original: file.model };
+  return { model, property, head };
 }
 
 function verdictOf(outcomes: readonly Outcome[], budget: Budget): FileVerdict {

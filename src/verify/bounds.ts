@@ -111,6 +111,9 @@ function lessUnderflow(
   });
 }
 
+/** More than what underflows in a row: of its rest, and of its products. */
+const TINY = 2 ** -900;
+
 /** Rows over the box of the outputs, in f64. */
 export function rowsOfEnds(
   lo: ArrayLike<number>,
@@ -129,7 +132,7 @@ export function rowsOfEnds(
         sum += term;
         size += Math.abs(term);
       }
-      lower[i * rows + r] = sum - size * (outputs + 4) * 2 ** -52;
+      lower[i * rows + r] = sum - size * (outputs + 12) * 2 ** -52 - (rest ? TINY : 0);
     }
   return lower;
 }
@@ -149,6 +152,6 @@ export function lessRest(
       const w = Math.abs(rest?.[r * outputs + j] ?? 0);
       if (w !== 0) size += w * largest;
     }
-    return value - size * (1 + 1e-12) - Math.abs(value) * 2 ** -52;
+    return value - size * (1 + 1e-12) - Math.abs(value) * 2 ** -52 - TINY;
   });
 }

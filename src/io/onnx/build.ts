@@ -11,6 +11,9 @@ import { parseOptions } from '../../options';
 import { type Shape, sameShape, sizeOf, stridesOf } from '../../tensor/shape';
 import { type Constant, FLOAT, numbers } from './element';
 
+/** Functions over all outputs that labels do not depend on, and networks here do not have. */
+export type LeftOut = 'softmax' | 'log-softmax';
+
 /** A node of ours, not yet named for good. */
 export interface Draft {
   name: string;
@@ -56,6 +59,8 @@ export class Builder {
   /** In topological order, without the input. */
   readonly drafts: Draft[] = [];
   readonly notes: string[] = [];
+  /** What was left out at the very end. */
+  leftOut: LeftOut | undefined;
   /** The operation at work, for names and errors. */
   name = '';
   who: string;

@@ -5,7 +5,7 @@
 import { expect } from '../../errors';
 import { compile, INPUT, type Network, type NodeSpec, paramSpecs } from '../../nn/graph';
 import type { Shape } from '../../tensor/shape';
-import type { Arithmetic, Builder, Draft } from './build';
+import type { Arithmetic, Builder, Draft, LeftOut } from './build';
 import { shortest } from './numbers';
 
 export interface Weight {
@@ -19,6 +19,8 @@ export interface Imported {
   readonly weights: Map<string, Weight>;
   /** What was left out or changed, one sentence each. */
   readonly notes: readonly string[];
+  /** What the file computes of this network's outputs, if it computes more. */
+  readonly leftOut?: LeftOut;
 }
 
 /** The network that ends in `output`. */
@@ -44,7 +46,8 @@ export function finish(build: Builder, output: Draft, name: string): Imported {
     expect(values?.length === size, `${name}.${full}`, `${size} numbers`, values?.length ?? 'none');
     weights.set(full, { shape, values });
   }
-  return { network, weights, notes: build.notes };
+  const { notes, leftOut } = build;
+  return { network, weights, notes, ...(leftOut && { leftOut }) };
 }
 
 /** The drafts that `output` depends on, in order. */

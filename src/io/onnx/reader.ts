@@ -18,6 +18,7 @@ import { windowed } from './ops-window';
 import type { GraphProto, NodeProto, TensorProto, ValueInfoProto } from './proto';
 import { decodeModel } from './wire';
 
+export type { LeftOut } from './build';
 export type { External } from './element';
 export type { Imported, Weight } from './merge';
 
@@ -163,6 +164,7 @@ function softmax(call: Call): Value {
     'a softmax over all classes',
     `one over ${over} of [${x.full}]`,
   );
+  call.build.leftOut = call.node.op_type === 'Softmax' ? 'softmax' : 'log-softmax';
   call.build.note(
     `${call.build.name}: the final ${call.node.op_type} is left out; outputs are logits.`,
   );
