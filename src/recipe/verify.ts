@@ -21,6 +21,7 @@ import type { Outcome, Subject } from '../verify/outcome';
 import { boxesAtOnce } from '../verify/row-lines';
 import { verifySpecification } from '../verify/search';
 import type { Listener, StopSignal } from './events';
+import { sharing } from './slices';
 
 export interface VerifyFileJob {
   readonly model: string;
@@ -71,34 +72,30 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
     const text = `up to ${boxes} parts of a region at a time, at most about ${Math.ceil(bytes / 2 ** 20)} MiB`;
     onEvent?.({ type: 'note', text });
     const outcomes: Outcome[] = [];
+    const share = sharing();
+    let last = 0;
     for (const region of property.cases) {
+      await share();
+      if (budget.isOver) break;
       const specification = { region, unsafe: region.unsafe, ...(head && { head }) };
       const options = { budget, ...(seed !== undefined && { seed }) };
       const search = verifySpecification(model, specification, options);
-      let last = 0;
-      for (;;) {
-        const { done, value } = search.next();
-        if (done) {
-          outcomes.push(value);
-          break;
-        }
-        const now = value.spent.seconds;
-        if (now - last < 0.2) continue;
-        last = now;
-        const metrics = { bound: value.bound, open: value.open };
-        const rate = value.spent.nodes / Math.max(1e-9, now);
+      let step = search.next();
+      for (; !step.done; step = search.next()) {
+        await share();
+        const { bound, open, spent } = step.value;
+        if (spent.seconds - last < 0.2) continue;
+        last = spent.seconds;
+        const rate = spent.nodes / Math.max(1e-9, last);
         onEvent?.({
-          type: 'progress',
-          done: Math.min(total, now),
-          total,
-          rate,
-          unit: 'boxes',
-          metrics,
+          ...{ type: 'progress', done: Math.min(total, last), total, rate, unit: 'boxes' },
+          metrics: { bound, open },
         });
-        await new Promise((resolve) => setImmediate(resolve));
       }
-      if (outcomes.at(-1)!.verdict === 'falsified') break;
+      outcomes.push(step.value);
+      if (step.value.verdict === 'falsified') break;
     }
+    if (outcomes.length < property.cases.length) outcomes.push(unsearched(budget));
     return verdictOf(outcomes, budget);
   } finally {
     freeModel(model);
@@ -149,6 +146,16 @@ async function readBoth(
   expect(fits, spec, `the ${inputs} inputs and ${outputs} outputs of ${path}`, sizes);
   const model = { ...supportZeros(lower(file.model)), original: file.model };
   return { model, property, head };
+}
+
+/** The outcome of cases that nobody looked at, for want of budget. */
+function unsearched(budget: Budget): Outcome {
+  const used = budget.used();
+  return {
+    ...{ verdict: 'unknown', bound: Number.NEGATIVE_INFINITY, by: 'no case', spent: budget.spent },
+    reason: used?.why ?? 'cases are left',
+    timeout: used?.what === 'seconds',
+  };
 }
 
 function verdictOf(outcomes: readonly Outcome[], budget: Budget): FileVerdict {

@@ -15,8 +15,14 @@
  * holds what underflows; a log-softmax by ERROR (1 + |y|). Both are counted here (docs/numerics.md).
  */
 import { EspalierError } from '../errors';
-import { conjunctionsOf, type Head, type LogitRow } from './head';
+import type { Head } from './head';
 import type { Conjunction } from './specification';
+
+/** Some weights of logits, and a right side that they are at most. */
+interface LogitRow {
+  readonly weights: ReadonlyMap<number, number>;
+  readonly rhs: number;
+}
 
 /** Relative error of exponentials, their sum and its quotient, in float32: 256 roundings and 4 a class. */
 const errorOf = (outputs: number): number => (256 + 4 * outputs) * 2 ** -24;
@@ -199,4 +205,28 @@ function logRows({ rows, rhs }: Conjunction, outputs: number): LogitRow[][] {
     ...falling,
     ...rising.map((at) => row(at, [[k, 1]], Math.log(outputs))),
   ]);
+}
+
+/** Conjunctions of logit rows, without those that another one covers. */
+function conjunctionsOf(disjuncts: readonly LogitRow[][], outputs: number): Conjunction[] {
+  const single = new Map<string, LogitRow>();
+  const several: LogitRow[][] = [];
+  for (const rows of disjuncts) {
+    const [only] = rows;
+    if (rows.length !== 1) {
+      several.push(rows);
+      continue;
+    }
+    const key = [...only!.weights].map(([j, weight]) => `${j}:${weight}`).join();
+    const known = single.get(key);
+    if (!known || only!.rhs > known.rhs) single.set(key, only!);
+  }
+  return [...several, ...[...single.values()].map((row) => [row])].map((rows) => ({
+    rows: rows.map(({ weights }) => {
+      const row = new Float64Array(outputs);
+      for (const [j, weight] of weights) row[j] = weight;
+      return row;
+    }),
+    rhs: rows.map(({ rhs }) => rhs),
+  }));
 }

@@ -6,6 +6,7 @@
  */
 import { EspalierError, isOutOfMemory } from '../errors';
 import { isCanonical } from '../nn/lower';
+import type { Parts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
 import type { RowBounds } from './bounds';
 import type { Budget } from './budget';
@@ -132,13 +133,17 @@ function* bounding(search: Search, few: boolean): Stage {
   const { methods, budget } = search;
   let took = 0;
   for (const method of few ? methods.bounds : [...methods.bounds, ...methods.dear]) {
-    // A method cannot be stopped on its way.
+    // What a dear method would not get done in time is left to counter-examples.
     const needs = methods.dear.includes(method) ? DEAR * took : 0;
     if (budget.used() || needs > budget.secondsLeft) return undefined;
     search.by = method.name;
     budget.spend(1);
     const before = budget.spent.seconds;
-    search.bound = Math.max(search.bound, wholeRegion(search, method));
+    const parts = budget.within(wholeRegion(search, method));
+    let found = parts.next();
+    for (; !found.done; found = parts.next()) yield progress(search);
+    if (found.value === undefined) return undefined;
+    search.bound = Math.max(search.bound, found.value);
     took = budget.spent.seconds - before;
     if (search.bound > 0) return { verdict: 'certified' };
     yield progress(search);
@@ -189,9 +194,9 @@ function unknown({ budget }: Search, otherwise: string): Answer {
 const rowsOf = ({ unsafe, head }: Specification, outputs: number): OutputRows =>
   outputRows(logitRows(unsafe, head, outputs), outputs);
 
-function wholeRegion({ model, specification, rows }: Search, method: RowBounds): number {
+function* wholeRegion({ model, specification, rows }: Search, method: RowBounds): Parts<number> {
   if (rows.start.length === 1) return Number.POSITIVE_INFINITY;
   const { region } = specification;
   const boxes = { count: 1, ...outerBox(region), ...(region.ball && { ball: region.ball }) };
-  return provenSlack(rows, method.lower(model, boxes, rows)).slack;
+  return provenSlack(rows, yield* method.lower(model, boxes, rows)).slack;
 }

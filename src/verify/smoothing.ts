@@ -16,6 +16,7 @@ import type { Model } from '../nn/model';
 import { lowerConfidence, normalQuantile } from '../statistics';
 import { add } from '../tensor/ops/core';
 import { normal } from '../tensor/ops/random';
+import { type Parts, whole } from '../tensor/parts';
 import { STREAMS } from '../tensor/philox';
 import { sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
@@ -48,12 +49,20 @@ export interface Smoothed {
 }
 
 /** The chosen class and its certified radius for one image, `index` being its position in the data. */
-export function smooth(
+export const smooth = (
   model: Model,
   image: Float32Array,
   index: number,
   options: SmoothingOptions,
-): Smoothed {
+): Smoothed => whole(smoothInParts(model, image, index, options));
+
+/** The same in parts, a batch of draws each. */
+export function* smoothInParts(
+  model: Model,
+  image: Float32Array,
+  index: number,
+  options: SmoothingOptions,
+): Parts<Smoothed> {
   const { sigma, n0, n, alpha, seed, radii = [] } = options;
   expect(sigma > 0, 'smooth: sigma', 'a number above 0', sigma);
   expect(alpha > 0 && alpha < 0.5, 'smooth: alpha', 'a number in (0, 0.5)', alpha);
@@ -62,7 +71,7 @@ export function smooth(
   expect(seed >>> 0 === seed, 'smooth: seed', 'a whole number below 2^32', seed);
   expect(index >= 0 && index < 2 ** 21, 'smooth: index', 'a position below 2^21', index);
   const draw = (from: number, to: number) => count(model, image, index, from, to, options);
-  const chosen = draw(0, n0);
+  const chosen = yield* draw(0, n0);
   const top = chosen.indexOf(Math.max(...chosen));
   const targets = [...radii].sort((a, b) => a - b);
   const plan = stages(n, alpha, targets.length > 0);
@@ -72,7 +81,7 @@ export function smooth(
   };
   let [hits, made, radius] = [0, 0, 0];
   for (const stage of plan) {
-    hits += draw(HALF + made, HALF + stage.draws)[top]!;
+    hits += (yield* draw(HALF + made, HALF + stage.draws))[top]!;
     made = stage.draws;
     radius = Math.max(radius, radiusOf(hits, stage));
     const next = targets.find((target) => !(radius > 0 && radius >= target));
@@ -107,14 +116,14 @@ export function stages(n: number, alpha: number, early: boolean): Stage[] {
 }
 
 /** How often each class is given to the draws [from, to) of an image. */
-function count(
+function* count(
   model: Model,
   image: Float32Array,
   index: number,
   from: number,
   to: number,
   { sigma, seed, batch = 256, classes = (x) => predict(model, x) }: SmoothingOptions,
-): Uint32Array {
+): Parts<Uint32Array> {
   const { engine, graph } = model;
   const shape = graph.network.input;
   const counts = new Uint32Array(sizeOf(graph.output));
@@ -130,6 +139,7 @@ function count(
       return classes(add(noise, input(engine, image, shape)));
     });
     for (const c of found) counts[c]!++;
+    yield;
   }
   return counts;
 }

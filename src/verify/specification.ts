@@ -68,10 +68,7 @@ export function ballRegion(
   return norm === 'linf' ? { lo, hi } : { lo, hi, ball: { norm, centre, eps } };
 }
 
-/**
- * Unsafe where another class (or just `targets`) takes the label's place: its output is larger, or as
- * large and of a lower index, as the first of the largest outputs is the answer.
- */
+/** Unsafe where another class (or just `targets`) reaches the label's output. */
 export function marginProperty(
   classes: number,
   label: number,
@@ -83,7 +80,7 @@ export function marginProperty(
       const row = new Float64Array(classes);
       row[label] = 1;
       row[target] = -1;
-      return { rows: [row], rhs: [0], strict: [target > label] };
+      return { rows: [row], rhs: [0] };
     });
 }
 

@@ -1,8 +1,11 @@
-/** What a verifier is and says. It never throws on hard inputs. */
+/** What a verifier is and says. It never throws on hard inputs, but refuses jobs that are none. */
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
+import { expect } from '../errors';
 import type { Model } from '../nn/model';
 import type { OptionsSchema } from '../options';
+import { type Parts, whole } from '../tensor/parts';
+import { sizeOf } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 
 export type Verdict =
@@ -57,8 +60,15 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
   norm?(o: v.InferOutput<S>): Norm;
   /** Of methods that go by batches: how large those are of so many images, and what they take. */
   memoryFor?(model: Model, images: number, o: v.InferOutput<S>): MemoryEstimate;
-  /** One verdict a sample; `margin` is the least proven lower bound of z_y - z_j. */
+  /**
+   * One verdict a sample; `margin` is the least proven lower bound of z_y - z_j.
+   *
+   * Raises EspalierError for images that are not of the network's input and in [0, 1], labels that are
+   * no class, and an eps below 0.
+   */
   verify(job: VerifyJob, o: v.InferOutput<S>): Verdict[];
+  /** The same in parts of a second or less. */
+  parts(job: VerifyJob, o: v.InferOutput<S>): Parts<Verdict[]>;
   /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */
   bounds?(batch: Batch, o: v.InferOutput<S>): OutputBounds;
 }
@@ -67,5 +77,29 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
 export const normOf = ({ norm }: Verifier, options: v.InferOutput<OptionsSchema>): Norm =>
   norm?.(options) ?? 'linf';
 
-export const verifier = <S extends OptionsSchema>(entry: Verifier<S>): Verifier =>
-  entry as unknown as Verifier;
+/** A verifier as its author writes it: `verify`, or `parts` where that takes long. */
+export type VerifierEntry<S extends OptionsSchema> = Omit<Verifier<S>, 'verify' | 'parts'> &
+  (Pick<Verifier<S>, 'verify'> | Pick<Verifier<S>, 'parts'>);
+
+/** The verifier, which looks at every job before it works on it. */
+export function verifier<S extends OptionsSchema>(entry: VerifierEntry<S>): Verifier {
+  const parts: Verifier<S>['parts'] = function* (job, o) {
+    checkJob(job);
+    return 'parts' in entry ? yield* entry.parts(job, o) : entry.verify(job, o);
+  };
+  const verify: Verifier<S>['verify'] = (job, o) => whole(parts(job, o));
+  return { ...entry, parts, verify } as unknown as Verifier;
+}
+
+function checkJob({ model: { graph }, images, labels, eps }: VerifyJob): void {
+  const { input, name } = graph.network;
+  const [size, classes] = [sizeOf(input), sizeOf(graph.output)];
+  const wanted = `${labels.length} images of ${size} values`;
+  expect(images.length === labels.length * size, name, wanted, `${images.length} values`);
+  expect(eps >= 0, `${name}: eps`, 'a number that is not below 0', eps);
+  const odd = images.findIndex((value) => !(value >= 0 && value <= 1));
+  const at = `${name}: image ${Math.floor(odd / size)}, value ${odd % size}`;
+  expect(odd < 0, at, 'a number in [0, 1], where balls are', images[odd]);
+  const bad = labels.findIndex((label) => !(label >= 0 && label < classes));
+  expect(bad < 0, `${name}: label ${bad}`, `a class below ${classes}`, labels[bad]);
+}

@@ -4,7 +4,6 @@
  * the same inputs and outputs.
  */
 import { quote } from '../../errors';
-import type { Term } from './terms';
 
 export type Part = 'inputs' | 'outputs';
 
@@ -15,6 +14,12 @@ export interface Tensor {
   readonly name: string;
   readonly shape: readonly number[];
 }
+
+/** An argument of a form, as far as declarations read it. */
+type Argument =
+  | { readonly kind: 'atom'; readonly text: string }
+  | { readonly kind: 'unit' | 'bad' | 'formula' | 'linear' }
+  | Tensor;
 
 /** What is declared so far. */
 export interface Declared {
@@ -32,7 +37,7 @@ const SORTS = ['Real', 'float', 'float32', 'float64', 'double'];
 const MAX_VARIABLES = 500_000;
 
 /** Adds what a command declares, or says what is wrong with it. */
-type Declare = (args: readonly Term[], declared: Declared) => string | undefined;
+type Declare = (args: readonly Argument[], declared: Declared) => string | undefined;
 
 export const declarations: Readonly<Record<string, Declare>> = {
   'declare-const': (args, declared) => variable('declare-const', args, declared),
@@ -44,7 +49,7 @@ export const declarations: Readonly<Record<string, Declare>> = {
 };
 
 /** `(declare-const X_0 Real)` or `(declare-fun X_0 () Real)`. */
-function variable(op: string, args: readonly Term[], declared: Declared): string | undefined {
+function variable(op: string, args: readonly Argument[], declared: Declared): string | undefined {
   const [name, sort] = args;
   if (name?.kind !== 'atom' || sort?.kind !== 'atom' || args.length !== 2)
     return `expected (${op} NAME Real), got another form.`;
@@ -62,7 +67,7 @@ function variable(op: string, args: readonly Term[], declared: Declared): string
 
 /** `(declare-network NAME (declare-input X Real [3]) (declare-output Y Real [2]))`. */
 function network(
-  [name, ...parts]: readonly Term[],
+  [name, ...parts]: readonly Argument[],
   { inputs, outputs, tensors }: Declared,
 ): string | undefined {
   if (tensors.size > 0 || inputs.size > 0 || outputs.size > 0)
@@ -81,7 +86,7 @@ function network(
 }
 
 /** `(declare-input X Real [1, 3])`, or what is wrong with it. */
-export function tensorOf(op: string, args: readonly Term[]): Tensor | string {
+export function tensorOf(op: string, args: readonly Argument[]): Tensor | string {
   const [name, sort, dims] = args.map((term) => (term.kind === 'atom' ? term.text : ''));
   if (op === 'declare-hidden') return 'expected inputs and outputs only, got a hidden tensor.';
   if (args.length !== 3 || !NAME.test(name!) || !SHAPE.test(dims!))
