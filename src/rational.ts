@@ -130,14 +130,15 @@ export function toFloat64(x: Rational, rounding: Rounding = 'nearest'): number {
   const [top, of] = unit >= 0 ? [size, den << BigInt(unit)] : [size << BigInt(-unit), den];
   const whole = top / of;
   const rest = top - whole * of;
+  const outwards = (rounding === 'up') !== negative;
+  if (unit > 971) {
+    const most = rounding === 'nearest' || outwards ? Number.POSITIVE_INFINITY : Number.MAX_VALUE;
+    return negative ? -most : most;
+  }
   const away =
     rounding === 'nearest'
       ? 2n * rest > of || (2n * rest === of && whole % 2n === 1n)
-      : rest > 0n && (rounding === 'up') !== negative;
-  if (unit > 971) {
-    const most = rounding === 'nearest' || away ? Number.POSITIVE_INFINITY : Number.MAX_VALUE;
-    return negative ? -most : most;
-  }
+      : rest > 0n && outwards;
   const value = Number(away ? whole + 1n : whole) * 2 ** unit;
   return negative ? -value : value;
 }

@@ -39,7 +39,9 @@ export interface ProofOptions {
 /** Interval bounds of the margins: over the box around a ball of another norm. */
 export const byIntervals = (sound: boolean): Stage =>
   function* ({ model, x, labels, eps }) {
-    return ballMargins(model, x, eps, labels, { sound });
+    const margins = ballMargins(model, x, eps, labels, { sound });
+    yield;
+    return margins;
   };
 
 /** Linear bounds of the margins. */

@@ -383,6 +383,7 @@ describe.each(binaries())('%s', (binary) => {
     const huge = {
       ...intervalRows,
       *lower() {
+        yield;
         return new Float64Array(2 ** 50);
       },
     };

@@ -7,6 +7,8 @@ import {
   type ExactRow,
   exponentOf,
   parseDecimal,
+  type Rational,
+  rationalOf,
   scaled,
   toFloat64,
 } from '../../rational';
@@ -28,7 +30,7 @@ export interface Case {
   readonly lo: Float64Array;
   readonly hi: Float64Array;
   /**
-   * The float64 numbers that, as they are printed, lie in the box itself: from the first to the last
+   * The float64 numbers that lie in the box itself, or as they are printed: from the first to the last
    * of every input. Where there is none, the one nearest to it, twice.
    */
   readonly inner: { readonly lo: Float64Array; readonly hi: Float64Array };
@@ -136,13 +138,17 @@ function endsOf(bounds: ReadonlyMap<number, Interval>, inputs: number, before?: 
   return { lo, hi, inner };
 }
 
-/** The first float64 number whose shortest decimal is inside an end, upwards or downwards. */
+/** The first float64 number that is inside an end, or whose shortest decimal is, upwards or downwards. */
 function innerEnd(end: End | undefined, way: 'up' | 'down'): number {
   if (!end) return way === 'up' ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   const nearest = toFloat64(end.at);
   if (!Number.isFinite(nearest)) return nearest;
-  const order = compare(parseDecimal(`${nearest}`)!, end.at) * (way === 'up' ? 1 : -1);
-  return order > 0 || (order === 0 && !end.open) ? nearest : next(nearest, way);
+  const isInside = (value: Rational): boolean => {
+    const order = compare(value, end.at) * (way === 'up' ? 1 : -1);
+    return order > 0 || (order === 0 && !end.open);
+  };
+  const some = isInside(rationalOf(nearest)) || isInside(parseDecimal(`${nearest}`)!);
+  return some ? nearest : next(nearest, way);
 }
 
 /** The float64 number after v, upwards or downwards. */
