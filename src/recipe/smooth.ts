@@ -11,10 +11,11 @@ import { freeModel, type Model } from '../nn/model';
 import { supportZeros } from '../nn/support';
 import { proportion } from '../report/binomial';
 import type { Proportion } from '../report/types';
-import { type Smoothed, smooth } from '../verify/smoothing';
+import { type Smoothed, smoothInParts } from '../verify/smoothing';
 import { batchOf, checkFits } from './evaluate';
-import { Interrupted, type Listener, type StopSignal } from './events';
+import type { Listener, StopSignal } from './events';
 import { Journal, type JournalRecord } from './journal';
+import { inSlices } from './slices';
 
 export interface SmoothSettings {
   readonly sigma: number;
@@ -76,17 +77,15 @@ export async function smoothSet(
     const [started, before] = [performance.now(), images.length];
     onEvent?.({ type: 'phase', phase: 'smooth', title: 'smooth', total, done: before });
     for (let index = before; index < total; index++) {
-      await new Promise((resolve) => setImmediate(resolve));
-      if (signal?.aborted)
-        throw new Interrupted(
-          out === undefined ? 'Nothing was kept; --out keeps it.' : `${out} has ${index} images.`,
-        );
+      const saved =
+        out === undefined ? 'Nothing was kept; --out keeps it.' : `${out} has ${index} images.`;
       const { images: pixels, labels } = batchOf(set, set.test, index, index + 1);
-      const found = smooth(canonical, pixels, index, {
+      const parts = smoothInParts(canonical, pixels, index, {
         ...settings,
         ...(batch && { batch }),
         classes: predictor.classes,
       });
+      const found = await inSlices(parts, { signal, saved });
       const record = { event: 'image', index, label: labels[0]!, ...found };
       await journal?.append(record);
       images.push({ index, label: labels[0]!, ...found });
