@@ -1,4 +1,7 @@
-/** What a verifier is and says. It never throws on hard inputs, but refuses jobs that are none. */
+/**
+ * What a verifier is and says (docs/claims.md has what that means). It never throws on hard inputs, but
+ * refuses jobs that are none.
+ */
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
 import { expect } from '../errors';
