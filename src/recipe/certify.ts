@@ -14,7 +14,7 @@ import type { DataSet, Split } from '../data/types';
 import { lookup } from '../errors';
 import type { Model } from '../nn/model';
 import { type Parts, whole } from '../tensor/parts';
-import type { Verdict } from '../verify/verifier';
+import { type Verdict, verdictsInParts } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import type { PlugIn } from './config';
 import { batchOf } from './evaluate';
@@ -91,10 +91,9 @@ function cascadeOf(job: CertifyJob, images: Float32Array, labels: Int32Array): C
       open.forEach((i, at) => {
         part.set(images.subarray(i * size, (i + 1) * size), at * size);
       });
-      const verdicts = yield* lookup(verifiers, name, 'verifier').parts(
-        { model: job.model, images: part, labels: Int32Array.from(open, (i) => labels[i]!), eps },
-        options,
-      );
+      const all = { labels: Int32Array.from(open, (i) => labels[i]!), images: part, eps };
+      const entry = lookup(verifiers, name, 'verifier');
+      const verdicts = yield* verdictsInParts(entry, { model: job.model, ...all }, options);
       open.forEach((i, at) => {
         found.set(i, better(found.get(i), { ...verdicts[at]!, by: name }));
       });

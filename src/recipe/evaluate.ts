@@ -17,7 +17,7 @@ import { supportZeros } from '../nn/support';
 import { proportion } from '../report/binomial';
 import type { Accuracies } from '../report/types';
 import { sizeOf } from '../tensor/shape';
-import { normOf, type Verdict } from '../verify/verifier';
+import { normOf, type Verdict, verdictsInParts } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import type { EvaluateConfig, PlugIn } from './config';
 import { Interrupted, type Listener, type StopSignal } from './events';
@@ -91,7 +91,7 @@ export async function evaluate(
       const verdicts: readonly KnownVerdict[] =
         known?.slice(from, from + verified) ??
         (verified > 0
-          ? await inSlices(verifier.parts(head(verified), config.verifier), {
+          ? await inSlices(verdictsInParts(verifier, head(verified), config.verifier), {
               signal,
               saved: SAVED,
             })

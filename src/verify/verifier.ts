@@ -54,6 +54,12 @@ export interface MemoryEstimate {
   readonly bytes: number;
 }
 
+/** What verifies; `parts` does the same in parts of a second or less. */
+export interface Verify<S extends OptionsSchema> {
+  (job: VerifyJob, o: v.InferOutput<S>): Verdict[];
+  parts?(job: VerifyJob, o: v.InferOutput<S>): Parts<Verdict[]>;
+}
+
 export interface Verifier<S extends OptionsSchema = OptionsSchema> {
   readonly about: string;
   readonly options: S;
@@ -69,9 +75,7 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
    * Raises EspalierError for images that are not of the network's input and in [0, 1], labels that are
    * no class, and an eps below 0.
    */
-  verify(job: VerifyJob, o: v.InferOutput<S>): Verdict[];
-  /** The same in parts of a second or less. */
-  parts(job: VerifyJob, o: v.InferOutput<S>): Parts<Verdict[]>;
+  readonly verify: Verify<S>;
   /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */
   bounds?(batch: Batch, o: v.InferOutput<S>): OutputBounds;
 }
@@ -81,18 +85,38 @@ export const normOf = ({ norm }: Verifier, options: v.InferOutput<OptionsSchema>
   norm?.(options) ?? 'linf';
 
 /** A verifier as its author writes it: `verify`, or `parts` where that takes long. */
-export type VerifierEntry<S extends OptionsSchema> = Omit<Verifier<S>, 'verify' | 'parts'> &
-  (Pick<Verifier<S>, 'verify'> | Pick<Verifier<S>, 'parts'>);
+export type VerifierEntry<S extends OptionsSchema> = Omit<Verifier<S>, 'verify'> &
+  (Pick<Verifier<S>, 'verify'> | { readonly parts: Required<Verify<S>>['parts'] });
 
 /** The verifier, which looks at every job before it works on it. */
 export function verifier<S extends OptionsSchema>(entry: VerifierEntry<S>): Verifier {
-  const parts: Verifier<S>['parts'] = function* (job, o) {
+  const given = 'parts' in entry ? entry.parts : (entry.verify.parts ?? onePart(entry.verify));
+  const parts: typeof given = function* (job, o) {
     checkJob(job);
-    return 'parts' in entry ? yield* entry.parts(job, o) : entry.verify(job, o);
+    return yield* given(job, o);
   };
-  const verify: Verifier<S>['verify'] = (job, o) => whole(parts(job, o));
-  return { ...entry, parts, verify } as unknown as Verifier;
+  const verify = Object.assign((job: VerifyJob, o: v.InferOutput<S>) => whole(parts(job, o)), {
+    parts,
+  });
+  const { parts: _, ...rest } = { parts, ...entry };
+  return { ...rest, verify } as unknown as Verifier;
 }
+
+/** The verdicts in parts: one, where the verifier has no others. */
+export const verdictsInParts = (
+  { verify }: Verifier,
+  job: VerifyJob,
+  o: v.InferOutput<OptionsSchema>,
+): Parts<Verdict[]> => (verify.parts ?? onePart(verify))(job, o);
+
+const onePart = <S extends OptionsSchema>(
+  verify: (job: VerifyJob, o: v.InferOutput<S>) => Verdict[],
+): Required<Verify<S>>['parts'] =>
+  function* (job, o) {
+    const verdicts = verify(job, o);
+    yield;
+    return verdicts;
+  };
 
 function checkJob({ model: { graph }, images, labels, eps }: VerifyJob): void {
   const { input, name } = graph.network;
