@@ -6,7 +6,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/slow/**', '**/node_modules/**'],
     globalSetup: 'test/global-setup.ts',
-    testTimeout: 60_000,
+    // For what hangs: no test asserts a time, and a busy machine takes many times what an idle one does.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     // Two files side by side: vitest's own choice on two cores is one. No test asserts a time.
     maxWorkers: 2,
     coverage: {

@@ -2,7 +2,10 @@
 import { mergeConfig } from 'vitest/config';
 import fast from './vitest.config';
 
-const slow = mergeConfig(fast, { test: { testTimeout: 60 * 60_000, fileParallelism: false } });
+const hour = 60 * 60_000;
+const slow = mergeConfig(fast, {
+  test: { testTimeout: hour, hookTimeout: hour, fileParallelism: false },
+});
 // Lists are appended when merged; these are replaced.
 slow.test.include = ['test/slow/**/*.test.ts'];
 slow.test.exclude = ['**/node_modules/**'];

@@ -10,7 +10,7 @@ import type { Compacted, CompactJob } from '../recipe/compact';
 import type { Config, PlugIn } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
 import type { Evaluation } from '../recipe/evaluate';
-import type { Listener } from '../recipe/events';
+import type { Listener, StopSignal } from '../recipe/events';
 import type { Fit } from '../recipe/fit';
 import type { Inspection } from '../recipe/inspect';
 import type { Judgement } from '../recipe/judge';
@@ -27,7 +27,7 @@ export type EngineHandle = Pick<Engine, 'info' | 'close'>;
 /** How a long job tells how far it is, and is told to stop. */
 export interface Hooks {
   readonly onEvent: Listener;
-  readonly signal: AbortSignal;
+  readonly signal: StopSignal;
 }
 
 export interface Backend {
@@ -47,17 +47,23 @@ export interface Backend {
   verify(engine: EngineHandle, job: Hooks & VerifyFileJob): Promise<FileVerdict>;
   /** With `plan`, its plans too, measured. */
   inspect(engine: EngineHandle, model: string, as: ReadOptions, plan?: PlanJob): Promise<Inspected>;
-  convert(engine: EngineHandle, from: string, to: string, as: ReadOptions): Promise<Conversion>;
+  convert(engine: EngineHandle, from: string, to: OutFile, as: ReadOptions): Promise<Conversion>;
   compact(engine: EngineHandle, job: CompactJob): Promise<Compacted>;
   /** The config recorded in a model file, or undefined. */
   recordedConfig(model: string): Promise<unknown>;
   benchmark(engine: EngineHandle, options: { seconds: number }): Promise<readonly BenchRow[]>;
   /** Costs of plans on this machine, written to `out` if given. */
-  fit(engine: EngineHandle, options: { seconds: number; out?: string }): Promise<Fit>;
+  fit(engine: EngineHandle, options: { seconds: number } & Partial<OutFile>): Promise<Fit>;
   /** Float32 matrix product in GFLOP/s, measured for about `seconds`. */
   productSpeed(engine: EngineHandle, seconds: number): Promise<number>;
   /** Which of the built-in binaries this runtime can compile. */
   binaries(): Promise<{ simd: boolean; relaxed: boolean }>;
+}
+
+/** A file to write; what is there already stays unless it is to be replaced. */
+export interface OutFile {
+  readonly out: string;
+  readonly replace?: boolean;
 }
 
 /** A model in a file, of whatever format. */
@@ -83,15 +89,13 @@ export interface RunJob {
   readonly engine: EngineHandle;
 }
 
-export interface PruneJob extends ModelJob {
-  readonly out: string;
+export interface PruneJob extends ModelJob, OutFile {
   readonly strategy: PlugIn;
   readonly sparsity: number;
   readonly seed: number;
 }
 
-export interface FinetuneJob extends ModelJob {
-  readonly out: string;
+export interface FinetuneJob extends ModelJob, OutFile {
   readonly config: Config;
 }
 

@@ -8,8 +8,18 @@ import { isRequired, type Values } from './args';
 import type { Backend } from './backend';
 import type { Io } from './io';
 
-/** Exit codes: 0 done, 1 the answer is bad news, 2 wrong use or input, 70 a bug, 130 Ctrl-C. */
-export const EXIT = { done: 0, badNews: 1, wrongUse: 2, bug: 70, interrupted: 130 } as const;
+/**
+ * Exit codes: 0 done, 1 the answer is bad news, 2 wrong use or input, 70 a bug, 74 the work is done but
+ * output of it could not be made or written, 128 and the number of a signal that ended it (130: Ctrl-C).
+ */
+export const EXIT = {
+  done: 0,
+  badNews: 1,
+  wrongUse: 2,
+  bug: 70,
+  output: 74,
+  signalled: 128,
+} as const;
 
 export interface Context {
   readonly io: Io;
@@ -17,6 +27,8 @@ export interface Context {
   readonly backend: Backend;
   /** The command line as typed, to print how to go on. */
   readonly argv: readonly string[];
+  /** Filled with what could not be made although the work is done. */
+  readonly faults: string[];
 }
 
 /** A list printed below a command's help, such as the keys of a registry. */

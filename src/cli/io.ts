@@ -1,5 +1,5 @@
 /**
- * The world as a command sees it: two streams, the environment and Ctrl-C. Tests hand in their own,
+ * The world as a command sees it: two streams, the environment and signals. Tests hand in their own,
  * so the whole command line runs in-process.
  */
 import type { Colors } from 'picocolors/types';
@@ -15,10 +15,8 @@ export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Calls `handler` at each Ctrl-C (or SIGTERM) until the returned function is called. */
-  onInterrupt(handler: () => void): () => void;
-  /** Ends the process now, from a second Ctrl-C. */
-  exit(code: number): void;
+  /** The number of the signal that asked to stop, or 0: true at any moment, in busy code too. */
+  asked(): number;
   /** The command that started this process, to start more of it; without it there are no others. */
   readonly self?: readonly string[];
   /** What does the work; without it the real one is loaded when first needed. */
@@ -28,17 +26,31 @@ export interface Io {
 /** Set for processes that this command line starts. */
 export const CHILD = 'ESPALIER_CHILD';
 
-export function processIo(): Io {
+/** What the first thread hands to the one that runs the command line. */
+export interface Outside {
+  /** One number, shared: that of the signal, or 0. */
+  readonly asked: Int32Array;
+  readonly self: readonly string[];
+  readonly stdout: Omit<Output, 'write'>;
+  readonly stderr: Omit<Output, 'write'>;
+}
+
+/** What it gets back: text, and the exit code at the end. */
+export type Posted =
+  | { readonly to: 'stdout' | 'stderr'; readonly text: string }
+  | { readonly code: number };
+
+/** The world from a thread whose streams and signals are those of the first one. */
+export function threadIo(
+  { asked, self, stdout, stderr }: Outside,
+  post: (message: Posted) => void,
+): Io {
   return {
-    stdout: process.stdout,
-    stderr: process.stderr,
+    stdout: { ...stdout, write: (text) => post({ to: 'stdout', text }) },
+    stderr: { ...stderr, write: (text) => post({ to: 'stderr', text }) },
     env: process.env,
-    onInterrupt(handler) {
-      process.on('SIGINT', handler).on('SIGTERM', handler);
-      return () => process.off('SIGINT', handler).off('SIGTERM', handler);
-    },
-    exit: (code) => process.exit(code),
-    self: [process.execPath, ...process.execArgv, ...process.argv.slice(1, 2)],
+    asked: () => Atomics.load(asked, 0),
+    self,
   };
 }
 
@@ -50,7 +62,7 @@ export async function colors(output: Output, env: Io['env']): Promise<Colors> {
 }
 
 /** Writes `value` as the one JSON document of a command's standard output. */
-export function printJson(io: Io, value: unknown): void {
+export function printJson(io: Pick<Io, 'stdout'>, value: unknown): void {
   io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 

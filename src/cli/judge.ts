@@ -8,6 +8,7 @@ import { EspalierError, fail } from '../errors';
 import type { ReadOptions } from '../io/read';
 import { whole } from '../options';
 import type { Config, PlugIn } from '../recipe/config';
+import { Interrupted } from '../recipe/events';
 import type { Judgement } from '../recipe/judge';
 import { interval, percent, short } from '../report/format';
 import { radiusTable, renderRadiusReport } from '../report/radius';
@@ -34,6 +35,10 @@ export const certifyArgs = {
     valueHint: 'folder',
     description:
       'of --verify and --radius: journals to resume from, evaluation.json, radii.html (default: the run of the model, if it has one)',
+  },
+  force: {
+    type: 'boolean',
+    description: 'of --out: replace the evaluation.json of another evaluation there',
   },
   jobs: {
     type: 'string',
@@ -94,8 +99,11 @@ export async function runJudge(context: Context, given: Target): Promise<number>
     shard || !io.self ? 1 : (values.number('jobs', whole(1, 256)) ?? (await processors()));
   const { dir, temporary } = await folderFor(context, target.model, shard !== undefined);
   const fs = await import('node:fs/promises');
+  const ended = new AbortController();
+  const settings = await settingsOf(target, verifiers, values.on('radius'));
+  if (!temporary && !shard) await refuseOther(dir, settings, values);
   try {
-    const startOthers = jobs > 1 ? () => others(context, dir, jobs) : undefined;
+    const startOthers = jobs > 1 ? () => others(context, dir, jobs, ended.signal) : undefined;
     const judged = await withEngine(
       context,
       (job) =>
@@ -119,10 +127,16 @@ export async function runJudge(context: Context, given: Target): Promise<number>
         );
       return EXIT.done;
     }
-    if (!temporary) await writeFiles(dir, target, judged);
     show(context, target, judged);
+    // Last: the answer is told even where the disk is full.
+    if (!temporary) await writeFiles(context, dir, target, settings, judged);
     return judged.contradictions > 0 ? EXIT.badNews : EXIT.done;
+  } catch (error) {
+    if (temporary && error instanceof Interrupted)
+      throw new Interrupted('Nothing was kept; --out keeps it.');
+    throw error;
   } finally {
+    ended.abort();
     if (temporary) await fs.rm(dir, { recursive: true, force: true });
   }
 }
@@ -173,43 +187,109 @@ async function folderFor(
   return { dir: await fs.mkdtemp(path.join(os.tmpdir(), 'espalier-')), temporary: true };
 }
 
-/** Starts processes 1 .. jobs - 1; they end with this one, and what one does not do this one does. */
-async function others({ io, argv }: Context, dir: string, jobs: number): Promise<void> {
+/**
+ * Starts processes 1 .. jobs - 1; what one does not do this one does. They end at once with `ended`, or
+ * with this process, however that ends: their journals hold what they did.
+ */
+async function others(
+  { io, argv }: Context,
+  dir: string,
+  jobs: number,
+  ended: AbortSignal,
+): Promise<void> {
   const { spawn } = await import('node:child_process');
   const [program, ...before] = io.self!;
   const start = (index: number): Promise<void> =>
     new Promise((resolve) => {
-      const args = [
-        ...before,
-        ...argv,
-        '--threads',
-        '1',
-        '--out',
-        dir,
-        '--shard',
-        `${index}/${jobs}`,
-      ];
-      const env = { ...io.env, [CHILD]: '1' };
-      const child = spawn(program!, args, { env, stdio: ['pipe', 'ignore', 'ignore'] });
+      const share = ['--threads', '1', '--out', dir, '--shard', `${index}/${jobs}`];
+      const child = spawn(program!, [...before, ...argv, ...share], {
+        env: { ...io.env, [CHILD]: '1' },
+        stdio: ['pipe', 'ignore', 'ignore'],
+        signal: ended,
+        killSignal: 'SIGKILL',
+      });
       child.once('error', () => resolve());
       child.once('close', () => resolve());
     });
   await Promise.all(Array.from({ length: jobs - 1 }, (_, i) => start(i + 1)));
 }
 
+/** Hash of what an evaluation depends on: kept in its file, which only the same one replaces. */
+async function settingsOf(
+  { model, as, config: { data, evaluate } }: Target,
+  verifiers: readonly PlugIn[],
+  radius: boolean,
+): Promise<string> {
+  const { readFile } = await import('../io/files');
+  const { sha256 } = await import('../data/sha256');
+  const { canonicalJson } = await import('../recipe/config');
+  const hash = await readFile(model, 2 ** 32).then(
+    (bytes) => sha256([bytes]),
+    () => model,
+  );
+  const { eps, attack } = evaluate;
+  const text = canonicalJson({ model: hash, as, data, eps, attack, verifiers, radius });
+  return sha256([new TextEncoder().encode(text)]);
+}
+
+const EVALUATION = 'evaluation.json';
+const RADII = 'radii.html';
+
+/** Whether the folder has an evaluation of these settings; `other` for files of anything else. */
+async function evaluationIn(
+  dir: string,
+  settings: string,
+  radius: boolean,
+): Promise<'none' | 'same' | 'other'> {
+  const { kindOf, readFile } = await import('../io/files');
+  const { join } = await import('node:path');
+  const file = join(dir, EVALUATION);
+  if ((await kindOf(file)) === undefined)
+    return radius && (await kindOf(join(dir, RADII))) !== undefined ? 'other' : 'none';
+  try {
+    const text = new TextDecoder().decode(await readFile(file, 1 << 30));
+    return JSON.parse(text).settings === settings ? 'same' : 'other';
+  } catch {
+    return 'other';
+  }
+}
+
+async function refuseOther(dir: string, settings: string, values: Values): Promise<void> {
+  if (values.on('force') || (await evaluationIn(dir, settings, values.on('radius'))) !== 'other')
+    return;
+  fail(
+    dir,
+    `no ${EVALUATION} or ${RADII} but of the same evaluation`,
+    'another',
+    'Choose another folder with --out, or --force to replace it.',
+  );
+}
+
 async function writeFiles(
+  { io, values, faults }: Context,
   dir: string,
   { model, config }: Target,
+  settings: string,
   judged: Judgement,
 ): Promise<void> {
-  const { writeAtomic } = await import('../io/files');
+  const { writeAtomic, writeNew } = await import('../io/files');
   const path = await import('node:path');
+  const radius = judged.radii !== undefined;
+  const mine = values.on('force') || (await evaluationIn(dir, settings, radius)) === 'same';
+  const put = mine ? writeAtomic : writeNew;
   const { eps, attack } = config.evaluate;
-  const json = { model, data: config.data.name, eps, norm: normOf(attack), ...judged };
-  await writeAtomic(path.join(dir, 'evaluation.json'), `${JSON.stringify(json, null, 1)}\n`);
+  const json = { model, data: config.data.name, eps, norm: normOf(attack), settings, ...judged };
+  await put(path.join(dir, EVALUATION), `${JSON.stringify(json, null, 1)}\n`);
   if (!judged.radii) return;
   const about = { title: path.basename(model), verifiers: judged.verifiers.map((v) => v.name) };
-  await writeAtomic(path.join(dir, 'radii.html'), renderRadiusReport(judged.radii, about));
+  const file = path.join(dir, RADII);
+  try {
+    await put(file, renderRadiusReport(judged.radii, about));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    faults.push(`${file}: expected to make the report, got: ${why}`);
+    io.stderr.write(`error: ${faults.at(-1)}\n`);
+  }
 }
 
 function show({ io, values }: Context, { model, config }: Target, judged: Judgement): void {

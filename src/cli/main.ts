@@ -7,6 +7,7 @@ import { Interrupted } from '../recipe/events';
 import { VERSION } from '../version';
 import { checkArgs, shared, UsageError, Values } from './args';
 import { type Command, commandHelp, EXIT, renderSection } from './command';
+import { tellInterrupted } from './interrupted';
 import { colors, type Io, print, printJson } from './io';
 
 interface Entry {
@@ -123,14 +124,15 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
     return EXIT.done;
   }
   const { defineCommand, runCommand } = await import('citty');
+  const faults: string[] = [];
   const backend = io.backend ?? (await import('./wiring')).backend;
   const runnable = defineCommand({
     meta: { name: first, description: entry.about },
     args: command.args,
-    run: ({ args }) => command.run({ io, values: new Values(args, every), backend, argv }),
+    run: ({ args }) => command.run({ io, values: new Values(args, every), backend, argv, faults }),
   });
   const { result } = await runCommand(runnable, { rawArgs: rest });
-  return result as number;
+  return result === EXIT.done && faults.length > 0 ? EXIT.output : (result as number);
 }
 
 async function rootHelp(io: Io): Promise<number> {
@@ -162,7 +164,8 @@ async function rootHelp(io: Io): Promise<number> {
       '',
       renderSection({ title: 'EXAMPLES', lines: examples }, paint),
       '',
-      'Exit code: 0 done, 1 the answer is bad news, 2 wrong use or input, 70 a bug, 130 interrupted.',
+      'Exit code: 0 done, 1 the answer is bad news, 2 wrong use or input, 70 a bug, 74 output that could',
+      'not be made or written, 130 interrupted (129 and 143: by SIGHUP, SIGTERM).',
       'More: espalier <command> --help',
     ].join('\n'),
   );
@@ -174,10 +177,8 @@ async function explain(error: unknown, argv: readonly string[], io: Io): Promise
   const paint = await colors(io.stderr, io.env);
   const json = argv.includes('--json');
   if (error instanceof Interrupted) {
-    io.stderr.write(`${paint.yellow('interrupted.')} ${error.saved}\n`);
-    io.stderr.write(`To go on: ${commandLine(argv)}\n`);
-    if (json) printJson(io, { error: error.message });
-    return EXIT.interrupted;
+    tellInterrupted(io, error.saved, argv, paint.yellow);
+    return EXIT.signalled + io.asked();
   }
   const message = error instanceof Error ? error.message : String(error);
   if (json) printJson(io, { error: message });
@@ -194,9 +195,4 @@ async function explain(error: unknown, argv: readonly string[], io: Io): Promise
 
 function helpFor([first = '']: readonly string[]): string {
   return Object.hasOwn(COMMANDS, first) ? ` ${first}` : '';
-}
-
-function commandLine(argv: readonly string[]): string {
-  const quoted = argv.map((arg) => (/^[\w./=:,@%+-]+$/.test(arg) ? arg : `'${arg}'`));
-  return ['espalier', ...quoted].join(' ');
 }

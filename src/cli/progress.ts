@@ -92,7 +92,8 @@ async function barProgress(io: Io): Promise<Progress> {
     bar.update(event.done, payload);
   };
   const message = (event: MessageEvent) => {
-    const mark = event.type === 'warning' ? paint.yellow('warning: ') : '';
+    const marks = { note: '', warning: paint.yellow('warning: '), fault: paint.red('error: ') };
+    const mark = marks[event.type];
     // Over the bar's line; the bar is drawn again below.
     io.stderr.write(`${bar ? '\r\u001b[2K' : ''}${mark}${event.text}\n`);
     bar?.render();

@@ -1,10 +1,11 @@
 /**
  * The real backend: each method loads what it needs and hands over to the recipe.
  */
+import type { Put } from '../io/files';
 import type { ModelFile } from '../io/read';
 import type { Config } from '../recipe/config';
 import type { Engine } from '../runtime/engine';
-import type { Backend, EngineHandle, Hooks, ModelJob } from './backend';
+import type { Backend, EngineHandle, Hooks, ModelJob, OutFile } from './backend';
 
 /** Every handle comes from `load` below. */
 const real = (engine: EngineHandle): Engine => engine as Engine;
@@ -31,7 +32,7 @@ export const backend: Backend = {
     const writer = writerFor(job.out);
     const { model, metadata } = await open(engine, job);
     const pruned = pruneModel(model, job);
-    await writer.write(job.out, pruned, metadata);
+    await writer.write(job.out, pruned, metadata, await putOf(job));
     return inspect(pruned);
   },
   async finetune(engine, job) {
@@ -42,7 +43,7 @@ export const backend: Backend = {
     const writer = writerFor(out);
     const { model, metadata } = await open(engine, job);
     await trainModel(model, config, { onEvent, signal });
-    await writer.write(out, model, { ...metadata, config });
+    await writer.write(out, model, { ...metadata, config }, await putOf(job));
     return inspect(model);
   },
   async evaluate(engine, job) {
@@ -97,7 +98,7 @@ export const backend: Backend = {
   },
   async convert(engine, from, to, as) {
     const { convert } = await import('../recipe/convert');
-    return convert(real(engine), from, to, as);
+    return convert(real(engine), from, to.out, as, await putOf(to));
   },
   async compact(engine, job) {
     const { compact } = await import('../recipe/compact');
@@ -111,13 +112,13 @@ export const backend: Backend = {
     const { benchmark } = await import('../recipe/bench');
     return benchmark(real(engine), options);
   },
-  async fit(engine, { seconds, out }) {
+  async fit(engine, { seconds, out, replace }) {
     const { fitCosts } = await import('../recipe/fit');
     const fit = fitCosts(real(engine), { seconds });
     if (out !== undefined) {
       const { costsText } = await import('../recipe/costs');
-      const { writeAtomic } = await import('../io/files');
-      await writeAtomic(out, costsText(fit.costs));
+      const put = await putOf({ out, ...(replace && { replace }) });
+      await put(out, costsText(fit.costs));
     }
     return fit;
   },
@@ -130,6 +131,12 @@ export const backend: Backend = {
     return { simd: supports('simd'), relaxed: supports('relaxed') };
   },
 };
+
+/** How the file of a job is written. */
+async function putOf({ replace }: OutFile): Promise<Put> {
+  const { writeAtomic, writeNew } = await import('../io/files');
+  return replace ? writeAtomic : writeNew;
+}
 
 /** The model of a job; what reading it took is told as notes. */
 async function open(

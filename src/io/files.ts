@@ -61,11 +61,11 @@ export async function isSameFile(a: string, b: string): Promise<boolean> {
   }
 }
 
-/** Creates a folder and those above it; what is there already stays. */
-export async function makeFolder(path: string): Promise<void> {
+/** Creates a folder and those above it; what is there already stays. Returns the first it made. */
+export async function makeFolder(path: string): Promise<string | undefined> {
   const fs = await import('node:fs/promises');
-  await fs.mkdir(path, { recursive: true }).catch((error: unknown) => {
-    fail(path, 'to create this folder', cause(error), 'Choose another name.');
+  return fs.mkdir(path, { recursive: true }).catch((error: unknown) => {
+    return fail(path, 'to create this folder', cause(error), 'Choose another name.');
   });
 }
 
@@ -154,6 +154,25 @@ export async function createAtomic(path: string, content: Uint8Array | string): 
   });
   return created;
 }
+
+/** Puts content into the file of a name, whole or not at all: `writeAtomic`, or `writeNew`. */
+export type Put = (path: string, content: Uint8Array | string) => Promise<void>;
+
+/**
+ * Creates `path` where nothing is. Where something came there meanwhile that stays, and the content goes
+ * into a file beside it (`net-1.onnx`), which the EspalierError names: nothing is lost.
+ */
+export const writeNew: Put = async (path, content) => {
+  if (await createAtomic(path, content)) return;
+  const { extname } = await import('node:path');
+  const extension = extname(path);
+  const stem = path.slice(0, path.length - extension.length);
+  for (let i = 1; ; i++) {
+    const beside = `${stem}-${i}${extension}`;
+    if (await createAtomic(beside, content))
+      fail(path, 'no such file yet', 'one that came meanwhile', `The result is in ${beside}.`);
+  }
+};
 
 /** Writes a temporary file beside `target`, synced, and has `place` move it there. */
 async function putAtomic(

@@ -8,7 +8,7 @@ import { type Model, modelFrom } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import { type Shape, sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { readPlainOrGzip, writeAtomic } from './files';
+import { type Put, readPlainOrGzip, writeAtomic } from './files';
 import { type Metadata, parseMetadata } from './metadata';
 import { type Decoded, decode, encode, type TensorInput, toFloat32 } from './safetensors';
 
@@ -21,8 +21,9 @@ export async function saveTensors(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Metadata,
+  put: Put = writeAtomic,
 ): Promise<void> {
-  await writeAtomic(path, encodeTensors(tensors, metadata));
+  await put(path, encodeTensors(tensors, metadata));
 }
 
 export function encodeTensors(
@@ -73,8 +74,13 @@ export function tensorsIn(decoded: Decoded, path: string): LoadedTensors {
 }
 
 /** Writes the model alone, with whatever else should be remembered about it. */
-export async function saveModel(path: string, model: Model, extra: Metadata = {}): Promise<void> {
-  await saveTensors(path, model.params, { ...extra, network: model.graph.network });
+export async function saveModel(
+  path: string,
+  model: Model,
+  extra: Metadata = {},
+  put: Put = writeAtomic,
+): Promise<void> {
+  await saveTensors(path, model.params, { ...extra, network: model.graph.network }, put);
 }
 
 export async function loadModel(engine: Engine, path: string): Promise<Model> {

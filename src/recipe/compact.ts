@@ -8,7 +8,7 @@ import { datasets } from '../data/registry';
 import type { DataSet } from '../data/types';
 import { expect, fail, lookup } from '../errors';
 import type { CompactFile } from '../io/compact';
-import { writeAtomic } from '../io/files';
+import { writeAtomic, writeNew } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
 import { freeModel, type Model } from '../nn/model';
 import { removeDead } from '../prune/dead';
@@ -26,6 +26,8 @@ export interface CompactJob {
   /** For models of other tools. */
   readonly as?: ReadOptions;
   readonly out: string;
+  /** Whether a file there may be replaced. */
+  readonly replace?: boolean;
   /** Bits a weight by kind of layer; at 32 its weights stay as they are. */
   readonly bits?: Readonly<Record<string, number>>;
   /** The data to measure on and how, `evaluate.eps` resolved; without it nothing is measured. */
@@ -104,7 +106,7 @@ export async function compact(engine: Engine, job: CompactJob): Promise<Compacte
     await trainValues(smaller, bits, set, { ...job, epochs, config });
   const file = await compactFile(smaller, { ...metadata, bits: given });
   freeModel(smaller);
-  await writeAtomic(out, file);
+  await (job.replace ? writeAtomic : writeNew)(out, file);
   const deflate = await smallestDeflate();
   const gzip = (bytes: Uint8Array): number => deflate(bytes).length + GZIP_FRAME;
   const sizes = {

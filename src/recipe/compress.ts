@@ -10,7 +10,7 @@
 import { holdout } from '../data/holdout';
 import { datasets } from '../data/registry';
 import { lookup } from '../errors';
-import { writeAtomic } from '../io/files';
+import { kindOf, writeAtomic } from '../io/files';
 import { loadModel, saveModel } from '../io/model';
 import { createModel, freeModel, type Model, prunableNames } from '../nn/model';
 import { buildNetwork } from '../nn/zoo';
@@ -52,18 +52,21 @@ interface Run extends CompressOptions {
   readonly journal: Journal;
 }
 
-/** Runs or resumes a whole run; its directory then holds models, journal, summary and report. */
+/**
+ * Runs or resumes a whole run; its directory then holds models, journal, summary and report. A report
+ * that cannot be made is a fault that is told; the run is finished without it, and makes it next time.
+ */
 export async function compress(config: Config, options: CompressOptions): Promise<Summary> {
   const { dir, onEvent } = options;
   const finished = await readSummary(dir);
-  if (finished) {
+  if (finished && (await kindOf(dir.paths.report)) === 'file') {
     onEvent?.({ type: 'note', text: `${dir.dir} holds this run, finished: showing its result.` });
     return finished;
   }
   const run = await open(config, options);
   try {
     const state = await train(run);
-    return await judge(run, state);
+    return await judge(run, state, finished);
   } finally {
     await run.journal.close();
   }
@@ -198,9 +201,9 @@ function isEpoch(record: JournalRecord): record is EpochRecord {
   return record.event === 'epoch';
 }
 
-/** Evaluates the two models of a trained run and writes summary and report. */
-async function judge(run: Run, state: RunState): Promise<Summary> {
-  const { config, dir, engine, data, journal, onEvent } = run;
+/** Evaluates the two models of a trained run, unless that is done, and writes summary and report. */
+async function judge(run: Run, state: RunState, finished: Summary | undefined): Promise<Summary> {
+  const { config, dir, engine, data } = run;
   const models: Model[] = [];
   try {
     const dense = await loadModel(engine, dir.paths.dense);
@@ -209,19 +212,35 @@ async function judge(run: Run, state: RunState): Promise<Summary> {
     models.push(pruned);
     const resolved = { ...config.evaluate, eps: evaluationEps(config) };
     const job = { config: { ...config, evaluate: resolved }, data, dense, pruned, state };
-    const summary = await summarise(engine, dir, job, run);
-    onEvent?.({ type: 'phase', phase: 'report', title: 'report', total: 1, done: 0 });
+    const summary = finished ?? (await summarise(engine, dir, job, run));
+    if (!finished) await writeAtomic(dir.paths.summary, `${JSON.stringify(summary, null, 2)}\n`);
+    await report(run, summary, dense, pruned, resolved);
+    return summary;
+  } finally {
+    for (const model of models) freeModel(model);
+  }
+}
+
+async function report(
+  { config, dir, data, journal, onEvent }: Run,
+  summary: Summary,
+  dense: Model,
+  pruned: Model,
+  evaluation: Config['evaluate'],
+): Promise<void> {
+  onEvent?.({ type: 'phase', phase: 'report', title: 'report', total: 1, done: 0 });
+  try {
     const html = await renderReport({
       summary,
       epochs: journal.records.filter(isEpoch),
       histograms: histograms(dense, pruned),
-      exhibits: exhibits(pruned, data.set, resolved, config.seed),
+      exhibits: exhibits(pruned, data.set, evaluation, config.seed),
     });
     await writeAtomic(dir.paths.report, html);
-    await writeAtomic(dir.paths.summary, `${JSON.stringify(summary, null, 2)}\n`);
-    return summary;
-  } finally {
-    for (const model of models) freeModel(model);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const text = `${dir.paths.report}: expected to make the report, got: ${why} The run is finished: ${dir.paths.summary} holds its result.`;
+    onEvent?.({ type: 'fault', text });
   }
 }
 

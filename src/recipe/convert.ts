@@ -1,6 +1,6 @@
 /** Between formats: any model file in, one of four kinds out, chosen by the name of the output. */
 import { fail } from '../errors';
-import { writeAtomic } from '../io/files';
+import { type Put, writeAtomic } from '../io/files';
 import type { Metadata } from '../io/metadata';
 import { saveModel } from '../io/model';
 import { type Format, type ReadOptions, readModelFile } from '../io/read';
@@ -20,7 +20,7 @@ export interface Conversion {
 interface Writer {
   readonly format: Format;
   readonly about: string;
-  write(path: string, model: Model, metadata: Metadata): Promise<void>;
+  write(path: string, model: Model, metadata: Metadata, put: Put): Promise<void>;
 }
 
 /** By extension. */
@@ -33,31 +33,37 @@ export const writers: Readonly<Record<string, Writer>> = {
   compact: {
     format: 'compact',
     about: 'the same weights, bit by bit, coded for size; `espalier compact` makes it small',
-    async write(path, model, metadata) {
+    async write(path, model, metadata, put) {
       const { compactFile } = await import('../io/compact-write');
-      await writeAtomic(path, await compactFile(model, metadata));
+      await put(path, await compactFile(model, metadata));
     },
   },
   onnx: {
     format: 'onnx',
     about: 'ONNX, opset 13, for other runtimes and verifiers',
-    async write(path, model) {
+    async write(path, model, _, put) {
       const { writeOnnx } = await import('../io/onnx/writer');
-      await writeAtomic(path, writeOnnx(model));
+      await put(path, writeOnnx(model));
     },
   },
   npz: {
     format: 'npz',
     about: 'NumPy arrays by parameter name: the weights alone',
-    async write(path, { params }) {
+    async write(path, { params }, _, put) {
       const { writeNpz } = await import('../io/npz');
       const arrays = [...params].map(
         ([name, t]) => [name, { shape: t.shape, values: t.read() }] as const,
       );
-      await writeAtomic(path, writeNpz(new Map(arrays)));
+      await put(path, writeNpz(new Map(arrays)));
     },
   },
 };
+
+/** The format that a file name says by its extension, if any. */
+export function formatOf(path: string): Format | undefined {
+  const extension = /\.(\w+)$/.exec(path)?.[1] ?? '';
+  return Object.hasOwn(writers, extension) ? writers[extension]!.format : undefined;
+}
 
 /** The writer for a file name; raises EspalierError where the extension names none. */
 export function writerFor(path: string): Writer {
@@ -77,11 +83,12 @@ export async function convert(
   from: string,
   to: string,
   options: ReadOptions = {},
+  put: Put = writeAtomic,
 ): Promise<Conversion> {
   const writer = writerFor(to);
   const { model, format, notes, metadata } = await readModelFile(engine, from, options);
   try {
-    await writer.write(to, model, metadata);
+    await writer.write(to, model, metadata, put);
     const fs = await import('node:fs/promises');
     const { size } = await fs.stat(to);
     return { from: format, to: writer.format, notes, bytes: size, inspection: inspect(model) };

@@ -35,9 +35,12 @@ export interface ProgressEvent {
   readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** A sentence worth keeping on the screen. */
+/**
+ * A sentence worth keeping on the screen. A fault is output that could not be made, though the work is
+ * done and stays: the exit code says so in the end.
+ */
 export interface MessageEvent {
-  readonly type: 'note' | 'warning';
+  readonly type: 'note' | 'warning' | 'fault';
   readonly text: string;
 }
 

@@ -5,6 +5,7 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import { EspalierError, fail } from '../errors';
+import { type Release, takeLock } from './lock';
 
 /** Any JSON object with the name of what happened, such as an `EpochRecord`. */
 export interface JournalRecord {
@@ -17,6 +18,7 @@ interface Line {
   readonly end: number;
 }
 
+const WORDS = { where: 'at this journal', instead: 'choose another name' };
 const NEWLINE = 10;
 /** How every line starts, so that a torn one is told from a file that is no journal. */
 const START = '{"event":"';
@@ -25,23 +27,30 @@ const MAX_BYTES = 1 << 28;
 export class Journal {
   readonly path: string;
   readonly #file: FileHandle;
+  readonly #unlock: Release;
   #lines: readonly Line[];
   /** Writers take turns. */
   #last: Promise<unknown> = Promise.resolve();
 
-  private constructor(path: string, file: FileHandle, lines: readonly Line[]) {
+  private constructor(path: string, file: FileHandle, unlock: Release, lines: readonly Line[]) {
     this.path = path;
     this.#file = file;
+    this.#unlock = unlock;
     this.#lines = lines;
   }
 
-  /** Opens or creates the journal at `path`; a torn last line is truncated away. */
+  /**
+   * Opens or creates the journal at `path` and locks it, by `<path>.lock`, until it is closed; a torn
+   * last line is truncated away.
+   */
   static async open(path: string): Promise<Journal> {
-    const { open } = await import('node:fs/promises');
-    const file = await open(path, 'a+').catch((error: Error) => {
-      throw new EspalierError(`${path}: expected to open the journal, got: ${error.message}.`);
-    });
+    const { open, realpath } = await import('node:fs/promises');
+    const unlock = await takeLock(`${await realpath(path).catch(() => path)}.lock`, WORDS);
+    let file: FileHandle | undefined;
     try {
+      file = await open(path, 'a+').catch((error: Error) => {
+        throw new EspalierError(`${path}: expected to open the journal, got: ${error.message}.`);
+      });
       const { size } = await file.stat();
       if (size > MAX_BYTES) fail(path, `a journal of at most ${MAX_BYTES} bytes`, `${size} bytes`);
       const lines = parse(path, await file.readFile());
@@ -50,9 +59,10 @@ export class Journal {
         await file.truncate(end);
         await file.sync();
       }
-      return new Journal(path, file, lines);
+      return new Journal(path, file, unlock, lines);
     } catch (error) {
-      await file.close();
+      await file?.close();
+      await unlock();
       throw error;
     }
   }
@@ -105,6 +115,7 @@ export class Journal {
 
   async close(): Promise<void> {
     await this.#inTurn(() => this.#file.close());
+    await this.#unlock();
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -85,16 +85,18 @@ export interface ImageBounds {
 }
 
 export interface BoundsJob {
+  /** Positions in the test split. */
   readonly indices: readonly number[];
   readonly eps: number;
   readonly method: PlugIn;
   readonly onEvent?: Listener;
+  readonly signal?: StopSignal;
 }
 
 export function outputBounds(
   model: Model,
   given: DataSet,
-  { indices, eps, method, onEvent }: BoundsJob,
+  { indices, eps, method, onEvent, signal }: BoundsJob,
 ): ImageBounds[] {
   const set = fitted(model, given, onEvent);
   for (const index of indices) {
@@ -110,6 +112,7 @@ export function outputBounds(
   const canonical = supportZeros(lower(model));
   const { engine, graph } = canonical;
   const result = indices.map((index) => {
+    if (signal?.aborted) throw new Interrupted('Nothing is kept: the bounds start again.');
     const { images, labels } = batchOf(set, set.test, index, index + 1);
     return step(engine, () => {
       const x = input(engine, images, [1, ...graph.network.input]);

@@ -20,7 +20,7 @@ import type { Head } from '../verify/head';
 import type { Outcome, Subject } from '../verify/outcome';
 import { boxesAtOnce } from '../verify/row-lines';
 import { verifySpecification } from '../verify/search';
-import type { Listener, StopSignal } from './events';
+import { Interrupted, type Listener, type StopSignal } from './events';
 import { sharing } from './slices';
 
 export interface VerifyFileJob {
@@ -96,7 +96,10 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
       if (step.value.verdict === 'falsified') break;
     }
     if (outcomes.length < property.cases.length) outcomes.push(unsearched(budget));
-    return verdictOf(outcomes, budget);
+    const verdict = verdictOf(outcomes, budget);
+    if (signal?.aborted && verdict.answer !== 'sat')
+      throw new Interrupted('There is no answer yet: the search starts again.');
+    return verdict;
   } finally {
     freeModel(model);
     freeModel(model.original);

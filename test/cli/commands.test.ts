@@ -1,5 +1,5 @@
 /** What each command asks of the backend, prints and returns. */
-import { link, mkdir, readFile, symlink } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/cli/backend';
 import type { Config } from '../../src/recipe/config';
@@ -51,7 +51,11 @@ describe('compress', () => {
 
   it('refuses a directory of another run before it loads anything', async () => {
     await inTemporaryFolder(async (file) => {
-      await run(['compress', '-o', file('run')]);
+      const compress: Backend['compress'] = async (_, { dir }) => {
+        await writeFile(dir.paths.journal, '{"event":"epoch"}\n');
+        return summary();
+      };
+      await run(['compress', '-o', file('run')], { compress });
       const load = async () => expect.fail('loaded');
       const { code, stderr } = await run(['compress', '--seed=5', '-o', file('run')], { load });
       expect(code).toBe(2);
@@ -59,35 +63,35 @@ describe('compress', () => {
     });
   });
 
-  it('stops at the first Ctrl-C, says how to go on, and ends at the second', async () => {
+  it('stops when it is asked to, and says how to go on', async () => {
     await inTemporaryFolder(async (file) => {
-      let press: () => void = () => expect.fail('no handler');
-      const exits: number[] = [];
+      let signal = 0;
       const argv = ['compress', '--out', file('run')];
-      const compress: Backend['compress'] = async (_, { signal }) => {
-        expect(signal.aborted).toBe(false);
-        press();
-        expect(signal.aborted).toBe(true);
-        press();
+      const compress: Backend['compress'] = async (_, job) => {
+        expect(job.signal.aborted).toBe(false);
+        signal = 15;
+        expect(job.signal.aborted).toBe(true);
         throw new Interrupted('Saved epoch 3.');
       };
-      const { code, stderr } = await run(
-        argv,
-        { compress },
-        {
-          onInterrupt: (handler) => {
-            press = handler;
-            return () => undefined;
-          },
-          exit: (status) => exits.push(status),
-        },
-      );
-      expect(code).toBe(130);
-      expect(exits).toEqual([130]);
+      const { code, stderr } = await run(argv, { compress }, { asked: () => signal });
+      expect(code).toBe(143);
       expect(stderr).toContain('interrupted. Saved epoch 3.');
       expect(stderr).toContain(`To go on: espalier compress --out ${file('run')}`);
       // The lock is free again.
       expect((await run(argv)).code).toBe(0);
+    });
+  });
+
+  it('has a code of its own where the work is done and a part of its output is not', async () => {
+    await inTemporaryFolder(async (file) => {
+      const compress: Backend['compress'] = async (_, { onEvent }) => {
+        onEvent({ type: 'fault', text: 'report.html: expected charts, got none.' });
+        return summary();
+      };
+      const { code, stdout, stderr } = await run(['compress', '--out', file('run')], { compress });
+      expect(code).toBe(74);
+      expect(stdout).toContain('dense against pruned');
+      expect(stderr).toContain('report.html: expected charts');
     });
   });
 });
@@ -148,6 +152,89 @@ describe('commands on a model', () => {
       expect(await readFile(file(name), 'utf8')).toBe('precious');
     }),
   );
+
+  it.each([
+    ['prune', 'm.safetensors', '.safetensors', ['--out']],
+    ['finetune', 'm.safetensors', '.onnx', ['--out']],
+    ['compact', 'm.onnx', '.compact', ['--out']],
+    ['convert', 'm.safetensors', '.npz', []],
+    ['verify', 'm.onnx', '.txt', ['p.vnnlib', '--out']],
+    ['bench', '', '.json', ['--fit', '--out']],
+  ])(
+    '%s replaces nothing unasked, and no folder, link to nothing or device at all',
+    (command, name, extension, rest) =>
+      inTemporaryFolder(async (file, write) => {
+        const work = async (): Promise<never> => {
+          throw new Error('worked');
+        };
+        const backend = { prune: work, finetune: work, compact: work, convert: work };
+        await write(`file${extension}`, 'precious');
+        await mkdir(file(`folder${extension}`));
+        await symlink(file('nothing'), file(`dangling${extension}`));
+        await symlink('/dev/null', file(`device${extension}`));
+        const words = rest.map((word) => (word.includes('.') ? file(word) : word));
+        const start = (out: string, ...more: string[]) =>
+          run([command, ...(name ? [file(name)] : []), ...words, file(out), ...more], {
+            ...backend,
+            verify: work,
+            fit: work,
+          });
+        const before = (await readdir(file('.'))).sort();
+        const cases: readonly (readonly [string, RegExp])[] = [
+          [`folder${extension}`, /the name of a file, got a folder/],
+          [`dangling${extension}`, /the name of a file, got a link to nothing/],
+          [`device${extension}`, /the name of a file, got a (device|link to nothing)/],
+          [`no-such-folder/x${extension}`, /a folder to write to, got none/],
+        ];
+        for (const [out, said] of cases)
+          for (const more of [[], ['--force']]) {
+            const { code, stderr } = await start(out, ...more);
+            expect(stderr).toMatch(said);
+            expect(code).toBe(2);
+          }
+        const refused = await start(`file${extension}`);
+        expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('--force')]);
+        expect((await start(`file${extension}`, '--force')).stderr).toContain('worked');
+        expect(await readFile(file(`file${extension}`), 'utf8')).toBe('precious');
+        expect((await readdir(file('.'))).sort()).toEqual(before);
+      }),
+  );
+
+  it('evaluate --verify promises no journal where it keeps none', async () => {
+    const judge: Backend['judge'] = async () => {
+      throw new Interrupted('Verdicts so far are in a journal.');
+    };
+    const { code, stderr } = await run(
+      'evaluate m --verify interval',
+      { judge },
+      { asked: () => 2 },
+    );
+    expect(code).toBe(130);
+    expect(stderr).toContain('interrupted. Nothing was kept; --out keeps it.');
+  });
+
+  it('evaluate --out replaces no evaluation of other settings unasked, nor a file of others', () =>
+    inTemporaryFolder(async (file, write) => {
+      await write('m', 'weights');
+      await write('n', 'other weights');
+      const start = (model: string, ...more: string[]) =>
+        run(['evaluate', file(model), '--verify', 'interval', '--out', file('out'), ...more]);
+      await mkdir(file('out'));
+      await write('out/evaluation.json', 'my essay');
+      expect((await start('m')).stderr).toMatch(/of the same evaluation, got another.*--force/);
+      expect(await readFile(file('out/evaluation.json'), 'utf8')).toBe('my essay');
+      expect((await start('m', '--force')).code).toBe(0);
+      const first = await readFile(file('out/evaluation.json'), 'utf8');
+      expect((await start('m')).code).toBe(0);
+      for (const [model, ...more] of [['n'], ['m', '--eps', '0.01']])
+        expect((await start(model!, ...more)).code).toBe(2);
+      await rm(file('out/evaluation.json'));
+      await write('out/radii.html', 'my chart');
+      expect((await start('m', '--radius')).code).toBe(2);
+      expect((await start('m')).code).toBe(0);
+      expect(await readFile(file('out/radii.html'), 'utf8')).toBe('my chart');
+      expect(await readFile(file('out/evaluation.json'), 'utf8')).toBe(first);
+    }));
 
   it('evaluate takes what the model records, changed by the options', async () => {
     const seen: Config[] = [];
@@ -261,7 +348,7 @@ describe('commands on a model', () => {
       const out = file('costs.json');
       const told = await run(['bench', '--fit', '--seconds', '3', '--out', out], { fit });
       expect(told.stdout).toContain(`--plan --costs ${out}`);
-      expect(asked).toEqual([{ seconds: 3, out }]);
+      expect(asked).toEqual([{ seconds: 3, out, replace: false }]);
       await write('costs.json', '{}');
       const taken = await run(['bench', '--fit', '--out', out]);
       expect(taken.stderr).toMatch(/expected no such file yet/);

@@ -1,5 +1,5 @@
 /** The real command line in processes of its own: a run from start to report, and every wrong use. */
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { backend } from '../../src/cli/wiring';
 import type { Summary } from '../../src/report/types';
@@ -167,8 +167,7 @@ describe('wrong use', () => {
       expect(errors[0]).toMatch(said);
       expect(done.stderr).not.toMatch(/\n\s+at |bug in espalier/);
       expect(done.stdout).toBe('');
-      const left = await readdir(file('run')).catch(() => []);
-      expect(left.filter((name) => !/^(config\.json|journal\.jsonl)$/.test(name))).toEqual([]);
+      expect(await readdir(file('.'))).toEqual(['tiny.json']);
     });
   });
 
@@ -217,6 +216,25 @@ describe('wrong use', () => {
         expect(done.stderr).toContain('model.safetensors');
         expect(done.stderr).not.toMatch(/bug in espalier/);
       }
+    });
+  });
+
+  it('a report that cannot be made leaves a finished run, which makes it next time', async () => {
+    await inTemporaryFolder(async (file, write) => {
+      await write('tiny.json', JSON.stringify(TINY));
+      const argv = [file('tiny.json'), '-o', file('run'), '--json', '--threads', '1'];
+      expect((await run(['train', ...argv], backend)).code).toBe(0);
+      await mkdir(file('run/report.html'));
+      const first = await run(['compress', ...argv], backend);
+      expect(first.code, first.stderr).toBe(74);
+      expect(first.stderr).toMatch(/report\.html: expected to make the report, got/);
+      const summary = JSON.parse(await readFile(file('run/summary.json'), 'utf8'));
+      expect(JSON.parse(first.stdout)).toEqual(summary);
+      await rm(file('run/report.html'), { recursive: true });
+      const second = await run(['compress', ...argv], backend);
+      expect(second.code, second.stderr).toBe(0);
+      expect(JSON.parse(second.stdout)).toEqual(summary);
+      expect(await readFile(file('run/report.html'), 'utf8')).toMatch(/^<!doctype html>/i);
     });
   });
 

@@ -24,8 +24,7 @@ export async function run(
     stdout: { write: (text) => (out.stdout += text) },
     stderr: { write: (text) => (out.stderr += text) },
     env: {},
-    onInterrupt: () => () => undefined,
-    exit: () => undefined,
+    asked: () => 0,
     backend: { ...idle, ...backend },
     ...io,
   });

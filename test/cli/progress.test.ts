@@ -23,7 +23,7 @@ const progress = (done: number, rate = 20): RunEvent => ({
 
 function ioOf(stderr: Io['stderr']): Io {
   const stdout = { write: () => true };
-  return { stdout, stderr, env: {}, onInterrupt: () => () => undefined, exit: () => undefined };
+  return { stdout, stderr, env: {}, asked: () => 0 };
 }
 
 describe('lines', () => {

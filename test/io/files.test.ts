@@ -15,6 +15,7 @@ import {
   readFile,
   readPlainOrGzip,
   writeAtomic,
+  writeNew,
 } from '../../src/io/files';
 import { gunzip, gzipStart, isGzip, plainOrGzip } from '../../src/io/gzip';
 
@@ -119,6 +120,21 @@ describe('writeAtomic', () => {
     const texts = Array.from({ length: 8 }, (_, i) => String(i).repeat(10_000));
     await Promise.all(texts.map((text) => writeAtomic(path, text)));
     expect(texts).toContain(await fs.readFile(path, 'utf8'));
+  });
+});
+
+describe('writeNew', () => {
+  it('creates, and puts the content beside what came there meanwhile', async () => {
+    const at = (name: string): string => join(folder, name);
+    await writeNew(at('new.onnx'), 'mine');
+    expect(await fs.readFile(at('new.onnx'), 'utf8')).toBe('mine');
+    await fs.symlink(at('nothing'), at('new-1.onnx'));
+    await expect(writeNew(at('new.onnx'), 'later')).rejects.toThrow(
+      /new\.onnx: expected no such file yet, got one that came meanwhile\. .*new-2\.onnx/,
+    );
+    expect(await fs.readFile(at('new.onnx'), 'utf8')).toBe('mine');
+    expect(await fs.readFile(at('new-2.onnx'), 'utf8')).toBe('later');
+    expect((await fs.readdir(folder)).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   });
 });
 

@@ -204,8 +204,7 @@ describe('espalier check', () => {
           stdout: stream,
           stderr: { write: () => true },
           env: {},
-          onInterrupt: () => () => undefined,
-          exit: () => undefined,
+          asked: () => 0,
           backend,
         });
       };

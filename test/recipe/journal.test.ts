@@ -1,5 +1,5 @@
 /** The journal: what was appended is there, whatever happened in between. */
-import { appendFile, readFile, stat, truncate } from 'node:fs/promises';
+import { appendFile, readdir, readFile, stat, symlink, truncate } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { Journal, type JournalRecord, readJournal } from '../../src/recipe/journal';
 import { inTemporaryFolder } from './temporary';
@@ -100,6 +100,21 @@ describe('Journal', () => {
       await journal.truncateAfter(() => false);
       expect((await stat(file('j'))).size).toBe(0);
       await journal.close();
+    });
+  });
+
+  it('is open in one place at a time, by whatever name', async () => {
+    await inTemporaryFolder(async (file) => {
+      const journal = await filled(file('j'), 1);
+      await symlink(file('j'), file('k'));
+      for (const name of ['j', 'k'])
+        await expect(Journal.open(file(name))).rejects.toThrow(/no other process at this journal/);
+      await journal.append(epoch(2));
+      await journal.close();
+      expect((await readdir(file('.'))).sort()).toEqual(['j', 'k']);
+      const again = await Journal.open(file('k'));
+      expect(again.records).toHaveLength(2);
+      await again.close();
     });
   });
 

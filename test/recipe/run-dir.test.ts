@@ -6,13 +6,20 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { defaultConfig } from '../../src/recipe/config';
-import { openRun, readRunConfig } from '../../src/recipe/run-dir';
+import { takeLock } from '../../src/recipe/lock';
+import { openRun, type RunDir, readRunConfig } from '../../src/recipe/run-dir';
 import { inTemporaryFolder } from './temporary';
 
 const config = defaultConfig();
 const other = { ...config, seed: 77 };
 const lockOf = (pid: number, host = hostname(), started = '') =>
   JSON.stringify({ pid, host, started, token: 'someone' });
+
+/** Gives a run back after something was computed in it. */
+async function leave(run: RunDir): Promise<void> {
+  await writeFile(run.paths.journal, '{"event":"epoch"}\n');
+  await run.release();
+}
 
 /** The id of a process that has ended. */
 async function deadPid(): Promise<number> {
@@ -29,9 +36,9 @@ describe('openRun', () => {
       expect(first.paths.journal).toBe(join(file('a/b'), 'journal.jsonl'));
       expect((await readdir(file('a/b'))).sort()).toEqual(['config.json', 'lock']);
       expect(await readRunConfig(file('a/b'))).toEqual(config);
+      await leave(first);
       await first.release();
-      await first.release();
-      expect(await readdir(file('a/b'))).toEqual(['config.json']);
+      expect(await readdir(file('a/b'))).toEqual(['config.json', 'journal.jsonl']);
       const second = await openRun(file('a/b'), config);
       expect(second.resumed).toBe(true);
       expect(second.hash).toBe(first.hash);
@@ -41,11 +48,11 @@ describe('openRun', () => {
 
   it('refuses a directory of another run, naming the difference', async () => {
     await inTemporaryFolder(async (file) => {
-      await (await openRun(file('a'), config)).release();
+      await leave(await openRun(file('a'), config));
       const before = await readFile(file('a/config.json'));
       await expect(openRun(file('a'), other)).rejects.toThrow(/another run.*seed: 1, 77.*--out/);
       expect(await readFile(file('a/config.json'))).toEqual(before);
-      expect(await readdir(file('a'))).toEqual(['config.json']);
+      expect(await readdir(file('a'))).toEqual(['config.json', 'journal.jsonl']);
     });
   });
 
@@ -72,7 +79,7 @@ describe('openRun', () => {
       await write('a/.config.json.0123456789ab.tmp', '{"na');
       const run = await openRun(file('a'), config);
       expect(run.resumed).toBe(false);
-      expect((await readdir(file('a'))).sort()).toEqual(['config.json', 'lock']);
+      expect((await readdir(file('a'))).sort()).toEqual(['config.json', 'lock.1']);
       await run.release();
     });
   });
@@ -83,7 +90,7 @@ describe('the lock', () => {
     await inTemporaryFolder(async (file) => {
       const run = await openRun(file('a'), config);
       await expect(openRun(file('a'), config)).rejects.toThrow(/lock: expected no other process/);
-      await run.release();
+      await leave(run);
       await writeFile(file('a/lock'), lockOf(process.ppid));
       await expect(openRun(file('a'), config)).rejects.toThrow(`process ${process.ppid}`);
       await writeFile(file('a/lock'), lockOf(1, 'another-machine'));
@@ -93,16 +100,17 @@ describe('the lock', () => {
 
   it('is taken over from a dead process, one of another time, or a torn file', async () => {
     await inTemporaryFolder(async (file) => {
-      await (await openRun(file('a'), config)).release();
-      const void_ = [lockOf(await deadPid()), '', '{"pid": 1', '{}', lockOf(process.pid)];
+      await leave(await openRun(file('a'), config));
+      const void_ = [lockOf(await deadPid()), '', '{"pid": 1', '{"pid":1}', lockOf(process.pid)];
       if (process.platform === 'linux') void_.push(lockOf(process.ppid, hostname(), 'boot:1'));
       for (const text of void_) {
         await writeFile(file('a/lock'), text);
         const run = await openRun(file('a'), config);
-        expect(JSON.parse(await readFile(file('a/lock'), 'utf8')).pid).toBe(process.pid);
+        expect(JSON.parse(await readFile(file('a/lock.1'), 'utf8')).pid).toBe(process.pid);
+        await expect(openRun(file('a'), config)).rejects.toThrow(/no other process in this run/);
         await run.release();
       }
-      expect(await readdir(file('a'))).toEqual(['config.json']);
+      expect(await readdir(file('a'))).toEqual(['config.json', 'journal.jsonl']);
     });
   });
 
@@ -126,18 +134,72 @@ describe('the lock', () => {
     }
   });
 
-  it('goes to one of several that find it void at the same time', async () => {
+  it.each([0, 1, 9])(
+    'goes to one of several that find it void at the same time, %i times before',
+    async (times) => {
+      await inTemporaryFolder(async (file) => {
+        await leave(await openRun(file('a'), config));
+        const dead = lockOf(await deadPid());
+        await writeFile(file('a/lock'), dead);
+        // As after kills while it was taken over, by a clock that is ahead.
+        for (let i = 1; i <= times; i++) {
+          await writeFile(file(`a/lock.${i}`), i % 2 ? dead : '');
+          await utimes(file(`a/lock.${i}`), 4e9, 4e9);
+        }
+        const tries = await Promise.allSettled([1, 2, 3, 4].map(() => openRun(file('a'), config)));
+        const won = tries.filter((result) => result.status === 'fulfilled');
+        expect(won).toHaveLength(1);
+        await won[0]!.value.release();
+        expect(await readdir(file('a'))).toEqual(['config.json', 'journal.jsonl']);
+      });
+    },
+  );
+
+  it('is no file of others', async () => {
+    await inTemporaryFolder(async (file, write) => {
+      await write('x.lock', 'the lock of my door');
+      const taken = takeLock(file('x.lock'), { where: 'here', instead: 'go elsewhere' });
+      await expect(taken).rejects.toThrow(
+        /x\.lock: expected a lock file or none, got another file/,
+      );
+      expect(await readdir(file('.'))).toEqual(['x.lock']);
+    });
+  });
+
+  it('is never held by two of many processes in any order of events', async () => {
     await inTemporaryFolder(async (file) => {
-      await (await openRun(file('a'), config)).release();
-      await writeFile(file('a/lock'), lockOf(await deadPid()));
-      // As after a kill in the middle of taking over.
-      await writeFile(file('a/lock.guard'), '');
-      await utimes(file('a/lock.guard'), 0, 0);
-      const tries = await Promise.allSettled([1, 2, 3, 4].map(() => openRun(file('a'), config)));
-      const won = tries.filter((result) => result.status === 'fulfilled');
-      expect(won).toHaveLength(1);
-      await won[0]!.value.release();
-      expect(await readdir(file('a'))).toEqual(['config.json']);
+      let [inside, most, turns] = [0, 0, 0];
+      const words = { where: 'here', instead: 'wait' };
+      const one = async (): Promise<void> => {
+        for (let turn = 0; turn < 40; turn++) {
+          const release = await takeLock(file('lock'), words).catch(() => undefined);
+          if (!release) continue;
+          most = Math.max(most, ++inside);
+          turns++;
+          await new Promise((resolve) => setTimeout(resolve, Math.random() * 3));
+          inside--;
+          await release();
+        }
+      };
+      await Promise.all([1, 2, 3, 4, 5].map(one));
+      expect(most).toBe(1);
+      expect(turns).toBeGreaterThan(0);
+      expect(await readdir(file('.'))).toEqual([]);
+    });
+  });
+});
+
+describe('a run in which nothing was computed', () => {
+  it('leaves nothing behind, and what was there before stays', async () => {
+    await inTemporaryFolder(async (file) => {
+      const run = await openRun(file('a/b/c'), config);
+      await writeFile(run.paths.journal, '');
+      await run.release();
+      expect(await readdir(file('.'))).toEqual([]);
+      await mkdir(file('kept'));
+      await writeFile(file('kept/config.json'), JSON.stringify(config));
+      await (await openRun(file('kept'), config)).release();
+      expect(await readdir(file('kept'))).toEqual(['config.json']);
     });
   });
 });

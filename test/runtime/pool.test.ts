@@ -135,7 +135,7 @@ describe('a worker that ends', () => {
     threads[1]!.end();
     // Whether it is gone already or not: this thread has not yielded since.
     for (let value = 1; value < 500; value++) expect(filledRows(pool, 2, value)).toBe(ROWS);
-    await vi.waitFor(() => expect(pool.workers).toBe(0), 5000);
+    await vi.waitFor(() => expect(pool.workers).toBe(0), 60_000);
     expect(pool.reason).toBe('a worker ended');
     expect(filledRows(pool, 2, 7)).toBe(ROWS);
   });
@@ -194,7 +194,7 @@ describe('the engine', () => {
       ).filter((x) => x === 128).length;
     expect(product()).toBe(99 * 50);
     await made[0]!.terminate();
-    await vi.waitFor(() => expect(engine.threads).toBe(1), 5000);
+    await vi.waitFor(() => expect(engine.threads).toBe(1), 60_000);
     expect(engine.info().reasons).toEqual(['1 thread: a worker ended']);
     expect(product()).toBe(99 * 50);
     engine.close();

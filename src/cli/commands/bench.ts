@@ -64,9 +64,9 @@ async function showFit(
   out: string | undefined,
 ): Promise<number> {
   const { io, values, backend } = context;
-  if (out !== undefined) await freeOutput(out, values, []);
+  const file = out !== undefined && (await freeOutput(out, values, []));
   const found = await withEngine(context, ({ engine }) =>
-    backend.fit(engine, { seconds, ...(out !== undefined && { out }) }),
+    backend.fit(engine, { seconds, ...file }),
   );
   if (values.on('json')) printJson(io, { ...found, shipped: SHIPPED, ...(out && { out }) });
   else print(io, fitText(found, out));

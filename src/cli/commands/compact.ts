@@ -1,4 +1,5 @@
 /** `espalier compact MODEL`: few shared weights, coded; bytes a layer, and accuracies of the file. */
+import { expect } from '../../errors';
 import { whole } from '../../options';
 import type { Compacted } from '../../recipe/compact';
 import type { Config } from '../../recipe/config';
@@ -48,12 +49,16 @@ export const command: Command = {
     const model = values.text('model')!;
     const as = readOptions(values);
     const config = await configOf(context);
-    const out = await freeOutput(values.text('out') ?? `${stem(model)}.compact`, values, [model]);
+    const named = values.text('out') ?? `${stem(model)}.compact`;
+    const { formatOf } = await import('../../recipe/convert');
+    const format = formatOf(named) ?? 'compact';
+    expect(format === 'compact', named, 'a name that ends with .compact', `one of ${format}`);
+    const file = await freeOutput(named, values, [model]);
     const done = await withEngine(context, (job) =>
-      backend.compact(job.engine, { ...job, model, as, out, bits, epochs, config }),
+      backend.compact(job.engine, { ...job, ...file, model, as, bits, epochs, config }),
     );
-    if (values.on('json')) printJson(io, { model, out, ...done });
-    else print(io, compactText(done, out, config));
+    if (values.on('json')) printJson(io, { model, out: file.out, ...done });
+    else print(io, compactText(done, file.out, config));
     return (done.evaluation?.contradictions ?? 0) > 0 ? EXIT.badNews : EXIT.done;
   },
 };

@@ -46,8 +46,8 @@ export const command: Command = {
     const to = values.text('out')!;
     const as = readOptions(values);
     writerFor(to);
-    await freeOutput(to, values, [from]);
-    const done = await withEngine(context, (job) => backend.convert(job.engine, from, to, as));
+    const file = await freeOutput(to, values, [from]);
+    const done = await withEngine(context, (job) => backend.convert(job.engine, from, file, as));
     if (values.on('json')) printJson(io, { in: from, out: to, ...done });
     else {
       const { network, parameters } = done.inspection;

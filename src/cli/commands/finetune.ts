@@ -33,14 +33,14 @@ export const command: Command = {
     const config = path ? await readConfig(path, values) : await modelConfig(context, []);
     const model = values.text('model')!;
     const as = readOptions(values);
-    const out = await freeOutput(values.text('out') ?? besides(model, 'finetuned'), values, [
+    const file = await freeOutput(values.text('out') ?? besides(model, 'finetuned'), values, [
       model,
       ...(path ? [path] : []),
     ]);
     const found = await withEngine(context, (job) =>
-      backend.finetune(job.engine, { ...job, model, as, out, config }),
+      backend.finetune(job.engine, { ...job, ...file, model, as, config }),
     );
-    showModel(context, found, out);
+    showModel(context, found, file.out);
     return EXIT.done;
   },
 };

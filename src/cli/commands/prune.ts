@@ -52,12 +52,12 @@ export const command: Command = {
     const removed = values.number('sparsity', sparsity())!;
     const model = values.text('model')!;
     const as = readOptions(values);
-    const out = await freeOutput(values.text('out') ?? besides(model, 'pruned'), values, [model]);
+    const file = await freeOutput(values.text('out') ?? besides(model, 'pruned'), values, [model]);
     const seed = values.seed() ?? 1;
     const found = await withEngine(context, (job) =>
-      backend.prune(job.engine, { ...job, model, as, out, strategy, sparsity: removed, seed }),
+      backend.prune(job.engine, { ...job, ...file, model, as, strategy, sparsity: removed, seed }),
     );
-    showModel(context, found, out);
+    showModel(context, found, file.out);
     return EXIT.done;
   },
 };

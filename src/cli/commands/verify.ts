@@ -45,7 +45,7 @@ export const command: Command = {
     const seed = values.seed();
     const out = values.text('out');
     const [model, spec] = [values.text('model')!, values.text('spec')!];
-    if (out !== undefined) await freeOutput(out, values, [model, spec]);
+    const file = out !== undefined && (await freeOutput(out, values, [model, spec]));
     const as = readOptions(values);
     const verdict = await withEngine(context, (job) =>
       backend.verify(job.engine, {
@@ -64,9 +64,10 @@ export const command: Command = {
       print(io, result.trimEnd());
       io.stderr.write(`${summaryOf(verdict)}\n`);
     }
-    if (out !== undefined) {
-      const { writeAtomic } = await import('../../io/files');
-      await writeAtomic(out, result);
+    // Last: the answer is told even where the disk is full.
+    if (file) {
+      const { writeAtomic, writeNew } = await import('../../io/files');
+      await (file.replace ? writeAtomic : writeNew)(file.out, result);
     }
     return verdict.answer === 'unsat' ? EXIT.done : EXIT.badNews;
   },
