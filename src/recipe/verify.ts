@@ -95,7 +95,8 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
       outcomes.push(step.value);
       if (step.value.verdict === 'falsified') break;
     }
-    if (outcomes.length < property.cases.length) outcomes.push(unsearched(budget));
+    const isFound = outcomes.at(-1)?.verdict === 'falsified';
+    if (!isFound && outcomes.length < property.cases.length) outcomes.push(unsearched(budget));
     const verdict = verdictOf(outcomes, budget);
     if (signal?.aborted && verdict.answer !== 'sat')
       throw new Interrupted('There is no answer yet: the search starts again.');
