@@ -4,7 +4,7 @@
  */
 import { expect, lookup } from '../errors';
 import { parseOptions } from '../options';
-import type { Shape } from '../tensor/shape';
+import { type Shape, sizeOf } from '../tensor/shape';
 import type { Layer, ParamSpec } from './layer';
 import { layers } from './layers/registry';
 
@@ -114,3 +114,10 @@ export function sequential(
   });
   return { name, input, nodes };
 }
+
+/** Multiply-adds of one sample's forward pass, and the values made. */
+export const workOf = ({ nodes }: Graph): number =>
+  nodes.reduce((sum, { layer, inputShapes, shape, options }) => {
+    const macs = 'macs' in layer ? (layer.macs?.(inputShapes[0]!, shape, options) ?? 0) : 0;
+    return sum + macs + sizeOf(shape);
+  }, 1);
