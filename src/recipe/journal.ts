@@ -5,6 +5,7 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import { EspalierError, fail } from '../errors';
+import { parseJson } from '../json';
 
 /** Any JSON object with the name of what happened, such as an `EpochRecord`. */
 export interface JournalRecord {
@@ -151,7 +152,7 @@ const isTorn = (text: string): boolean =>
 
 function parseRecord(text: string): JournalRecord | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseJson(text, 'record');
     const good = typeof value === 'object' && value !== null && 'event' in value;
     return good && typeof value.event === 'string' ? (value as JournalRecord) : undefined;
   } catch {

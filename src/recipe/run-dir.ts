@@ -6,6 +6,7 @@
  * process that was given the same id (told by its start time, on Linux), so kill -9 locks nobody out.
  */
 import { EspalierError, fail } from '../errors';
+import { parseJson } from '../json';
 import { type Config, configDifferences, configHash, parseConfig } from './config';
 
 export interface RunDir {
@@ -128,13 +129,7 @@ export async function readRunConfig(dir: string): Promise<Config> {
   const { readFile } = await import('../io/files');
   const file = path.join(dir, 'config.json');
   const text = new TextDecoder().decode(await readFile(file, 1 << 20));
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    fail(file, 'the JSON config of a run', 'something else', OTHER);
-  }
-  return parseConfig(json, file);
+  return parseConfig(parseJson(text, file, 'the JSON config of a run', OTHER), file);
 }
 
 /** Takes the lock file at `path`, over a dead owner if need be, or says who holds it. */

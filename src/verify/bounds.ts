@@ -12,6 +12,7 @@ import { gamma, roundUp, tiny, U } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
+import { largest } from '../statistics';
 import { add, affine, reshape, sub } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toCentre, toEnds } from '../tensor/ops/interval';
@@ -46,7 +47,7 @@ export const batchFor = (numbers: number, most = 512): number =>
 
 export const intervalRows: RowBounds = {
   name: 'interval',
-  batch: ({ graph }) => batchFor(Math.max(...graph.nodes.map(({ shape }) => sizeOf(shape)))),
+  batch: ({ graph }) => batchFor(largest(graph.nodes.map(({ shape }) => sizeOf(shape)))),
   lower: (model, boxes, rows) =>
     step(model.engine, () => {
       const { engine, graph } = model;

@@ -13,7 +13,7 @@
 import { predict } from '../domain/classifier';
 import { expect } from '../errors';
 import type { Model } from '../nn/model';
-import { lowerConfidence, normalQuantile } from '../statistics';
+import { largest, lowerConfidence, normalQuantile } from '../statistics';
 import { add } from '../tensor/ops/core';
 import { normal } from '../tensor/ops/random';
 import { STREAMS } from '../tensor/philox';
@@ -63,7 +63,7 @@ export function smooth(
   expect(index >= 0 && index < 2 ** 21, 'smooth: index', 'a position below 2^21', index);
   const draw = (from: number, to: number) => count(model, image, index, from, to, options);
   const chosen = draw(0, n0);
-  const top = chosen.indexOf(Math.max(...chosen));
+  const top = chosen.indexOf(largest(chosen));
   const targets = [...radii].sort((a, b) => a - b);
   const plan = stages(n, alpha, targets.length > 0);
   const radiusOf = (successes: number, stage: Stage): number => {
