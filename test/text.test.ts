@@ -160,9 +160,9 @@ describe('parseJson', () => {
     ] as const)
       expect(
         raised(() => parseJson(`${open.repeat(20_000)}1${close.repeat(20_000)}`, 'f')),
-      ).toContain('f: expected JSON, nested at most 100 deep, got 20000 deep.');
-    expect(parseJson(`${'['.repeat(100)}${']'.repeat(100)}`, 'f')).toBeDefined();
-    expect(raised(() => parseJson('{"a', 'f'))).toMatch(/^f: expected JSON, got a syntax error: /);
-    expect(raised(() => parseJson('"\\', 'f'))).toMatch(/^f: expected JSON, got a syntax error: /);
+      ).toContain('f: expected JSON, got values nested more than 64 deep.');
+    expect(parseJson(`${'['.repeat(64)}${']'.repeat(64)}`, 'f')).toBeDefined();
+    expect(raised(() => parseJson('{"a', 'f'))).toMatch(/^f: expected JSON, got .*JSON/);
+    expect(raised(() => parseJson('"\\', 'f'))).toMatch(/^f: expected JSON, got .*JSON/);
   });
 });

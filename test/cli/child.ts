@@ -19,6 +19,8 @@ export interface Child {
 }
 
 export interface Cli {
+  /** The script that Node runs. */
+  readonly bundle: string;
   /** Starts a command line; `seen` gets every JSON line of standard error. */
   start(argv: readonly string[], seen?: (event: Readonly<Record<string, unknown>>) => void): Child;
   run(argv: readonly string[]): Promise<Finished>;
@@ -74,6 +76,7 @@ export async function buildCli(): Promise<Cli> {
     return { process: child, finished };
   };
   return {
+    bundle,
     start,
     run: (argv) => start(argv).finished,
     async close() {
