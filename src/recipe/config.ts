@@ -199,10 +199,14 @@ export function applySet(json: unknown, sets: readonly string[], who = 'config')
   return parseConfig(changed, source);
 }
 
+/** Longer than any key with its sections. */
+const MOST_OF_A_KEY = 200;
+
 function applyOne(json: unknown, set: string): unknown {
   const equals = set.indexOf('=');
   if (equals < 1) fail('--set', 'key=value, for example prune.sparsity=0.95', quote(set));
   const key = set.slice(0, equals).trim();
+  if (key.length > MOST_OF_A_KEY) fail('--set', 'a key of the config', quote(key));
   const text = set.slice(equals + 1);
   let value: unknown = text;
   try {

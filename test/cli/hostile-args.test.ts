@@ -14,7 +14,7 @@ import { verifiers } from '../../src/verify/verifiers/registry';
 import { run } from './fake';
 
 const NESTED = JSON.parse(`${'['.repeat(5000)}${']'.repeat(5000)}`) as unknown;
-const LONG = 'x'.repeat(1_000_000);
+const LONG = 'x'.repeat(200_000);
 const ESCAPES = '\x1b[31m\x9b2J\u202e\ud800';
 
 /** What no option takes, or takes and survives. */
@@ -139,7 +139,15 @@ describe('options', () => {
       'prune.strategy',
       'evaluate.attack',
     ])
-      for (const text of [...TEXTS, 'null', '[]', '{}', '1e999', '{"name":1}', '{"__proto__":1}'])
+      for (const text of [
+        ...TEXTS.slice(0, 20),
+        'null',
+        '[]',
+        '{}',
+        '1e999',
+        '{"name":1}',
+        '{"__proto__":1}',
+      ])
         survives(`${key}=${text.slice(0, 20)}`, () => applySet({}, [`${key}=${text}`]));
     for (const set of [
       '=',
