@@ -2,11 +2,14 @@
  * The benches' command line; scripts/bench.mjs bundles and starts it.
  *
  *     npm run bench -- [SUBJECT ...] [--binary auto] [--threads 1] [--only TEXT] [--rounds 10] [--markdown]
+ *     npm run bench -- [SUBJECT ...] --against DIR    this build and that of another checkout, in turns
  */
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { EspalierError, expect, lookup } from '../src/errors';
 import { type Binary, load } from '../src/runtime/engine';
+import { type OtherBuild, racesOfBoth } from './against';
 import { hold, type Outcome, PLAN, type Plan } from './harness';
 import { machineLine, machineOf, render, save } from './report';
 import type { Context } from './subject';
@@ -21,6 +24,7 @@ const RESULTS = 'bench/results';
 interface Choice {
   readonly only: string;
   readonly plan: Plan;
+  readonly other: OtherBuild | undefined;
 }
 
 async function main(): Promise<void> {
@@ -32,11 +36,15 @@ async function main(): Promise<void> {
       only: { type: 'string', default: '' },
       rounds: { type: 'string', default: String(PLAN.rounds) },
       markdown: { type: 'boolean', default: false },
+      against: { type: 'string' },
     },
   });
   const all = Object.keys(subjects).filter((name) => !BY_NAME.includes(name));
   const plan = { ...PLAN, rounds: whole('rounds', values.rounds) };
   const threads = whole('threads', values.threads);
+  const other = values.against
+    ? ((await import(pathToFileURL(values.against).href)) as OtherBuild)
+    : undefined;
   for (const name of positionals.length > 0 ? positionals : all) {
     const subject = lookup(subjects, name, 'bench');
     const binary = values.binary as Binary | 'auto';
@@ -48,8 +56,8 @@ async function main(): Promise<void> {
     );
     const outcomes: Outcome[] = [];
     const script = fileURLToPath(import.meta.url);
-    const context: Context = { engine, size: 'full', script, library: 'dist/index.js' };
-    for await (const outcome of outcomesOf(name, context, { only: values.only, plan })) {
+    const context: Context = { engine, size: 'full', script, library: libraryOf('.') };
+    for await (const outcome of outcomesOf(name, context, { only: values.only, plan, other })) {
       outcomes.push(outcome);
       console.log(`\n${render(outcome, values.markdown ? 'markdown' : 'text')}`);
     }
@@ -58,6 +66,8 @@ async function main(): Promise<void> {
     engine.close();
   }
 }
+
+const libraryOf = (root: string): string => join(root, 'dist/index.js');
 
 function whole(option: string, text: string): number {
   const value = Number(text);
@@ -68,13 +78,26 @@ function whole(option: string, text: string): number {
 async function* outcomesOf(
   name: string,
   context: Context,
-  { only, plan }: Choice,
+  { only, plan, other }: Choice,
 ): AsyncGenerator<Outcome> {
-  for await (const race of subjects[name]!.races(context)) {
+  const ours = { subject: subjects[name]!, context };
+  const engine = await other?.load({ ...context.engine.info() });
+  const theirs = other?.subjects[name];
+  if (other && !theirs) console.error(`${name}: the other build has no such subject`);
+  const races =
+    engine && theirs
+      ? racesOfBoth(
+          ours,
+          { subject: theirs, context: { ...context, engine, library: libraryOf(other!.root) } },
+          console.error,
+        )
+      : ours.subject.races(context);
+  for await (const race of races) {
     if (!race.title.includes(only)) continue;
     const outcome = await hold(race, plan).catch((error: unknown) => lost(race.title, error));
     if (outcome) yield outcome;
   }
+  engine?.close();
 }
 
 /** A race that fails is told of, and does not take the others with it. */
