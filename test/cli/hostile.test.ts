@@ -5,11 +5,11 @@ import { MOST_BYTES } from '../helpers/hostile/file';
 import { faults, runAll, runHostile } from '../helpers/hostile/run';
 import { buildCli, type Cli } from './child';
 
-let cli: Cli;
+let cli: Cli | undefined;
 beforeAll(async () => {
   cli = await buildCli();
-});
-afterAll(() => cli.close());
+}, 120_000);
+afterAll(() => cli?.close());
 
 it('end in a sentence, in short time and little memory', async () => {
   const files = hostileFiles(4);
@@ -17,7 +17,7 @@ it('end in a sentence, in short time and little memory', async () => {
   for (const { name, files: parts } of files)
     for (const content of Object.values(parts))
       expect(content.length, name).toBeLessThanOrEqual(MOST_BYTES);
-  expect(await runAll(cli.bundle, files)).toEqual([]);
+  expect(await runAll(cli!.bundle, files)).toEqual([]);
 }, 600_000);
 
 it('would be caught', async () => {
@@ -31,7 +31,7 @@ it('would be caught', async () => {
   expect(faults({ code: null, output: '', seconds: Number.NaN, bytes: Number.NaN })).toHaveLength(
     1,
   );
-  const fine = await runHostile(cli.bundle, { name: 'help', files: {}, argv: ['--help'] });
+  const fine = await runHostile(cli!.bundle, { name: 'help', files: {}, argv: ['--help'] });
   expect(faults(fine)).toEqual([]);
   expect(fine.seconds).toBeGreaterThan(0);
   expect(fine.bytes).toBeGreaterThan(2 ** 20);

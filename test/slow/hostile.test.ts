@@ -4,13 +4,13 @@ import { buildCli, type Cli } from '../cli/child';
 import { hostileFiles, KINDS } from '../helpers/hostile/all';
 import { runAll } from '../helpers/hostile/run';
 
-let cli: Cli;
+let cli: Cli | undefined;
 beforeAll(async () => {
   cli = await buildCli();
-});
-afterAll(() => cli.close());
+}, 120_000);
+afterAll(() => cli?.close());
 
 it.each(Object.keys(KINDS))('%s', async (kind) => {
   const files = hostileFiles(40, 1).filter(({ name }) => name.startsWith(`${kind}: `));
-  expect(await runAll(cli.bundle, files)).toEqual([]);
+  expect(await runAll(cli!.bundle, files)).toEqual([]);
 });
