@@ -1,5 +1,8 @@
 /** Hostile values of every argument and of every option of every registry: refused in a sentence. */
-import { describe, expect, it } from 'vitest';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { attacks } from '../../src/attack/attacks/registry';
 import { COMMANDS } from '../../src/cli/main';
 import { EspalierError } from '../../src/errors';
@@ -58,7 +61,7 @@ const TEXTS = [
     '__proto__.x=1',
     LONG,
     ESCAPES,
-    '../..',
+    './..',
   ],
   ...[
     `${'1'.repeat(100_000)}x`,
@@ -69,6 +72,15 @@ const TEXTS = [
 ];
 
 describe('arguments', () => {
+  // Some are names of files to write.
+  const before = process.cwd();
+  const folder = mkdtempSync(join(tmpdir(), 'espalier-args-'));
+  beforeAll(() => process.chdir(folder));
+  afterAll(() => {
+    process.chdir(before);
+    rmSync(folder, { recursive: true, force: true });
+  });
+
   it.each(Object.keys(COMMANDS))(
     'of %s',
     async (name) => {
