@@ -3,15 +3,16 @@
  * `leaky_step`, which is a derivative and takes it for "not above zero".
  *
  * `map` is inlined into every export with a constant operation, so each export is its own loop.
- * Cost: bound by memory, but for the transcendental four (see transcend.ts).
+ * Cost: bound by memory, but for the transcendental five (see transcend.ts).
  */
 import { bytes, indicator, load_part, store_part } from './simd';
-import { exp_f32, log_f32, sigmoid_f32, tanh_f32 } from './transcend';
+import { exp_f32, log_f32, normal_f32, sigmoid_f32, tanh_f32 } from './transcend';
 
 const enum Op {
   RELU,
   SIGMOID,
   TANH,
+  NORMAL,
   EXP,
   LOG,
   ABS,
@@ -31,6 +32,7 @@ function apply(op: Op, v: v128, p: v128, q: v128): v128 {
   if (op == Op.RELU) return f32x4.max(v, zero);
   if (op == Op.SIGMOID) return sigmoid_f32(v);
   if (op == Op.TANH) return tanh_f32(v);
+  if (op == Op.NORMAL) return normal_f32(v);
   if (op == Op.EXP) return exp_f32(v);
   if (op == Op.LOG) return log_f32(v);
   if (op == Op.ABS) return f32x4.abs(v);
@@ -73,6 +75,11 @@ export function sigmoid(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
 
 export function tanh(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
   map(Op.TANH, 0, 0, x, y, r0, r1);
+}
+
+/** The standard normal distribution function. */
+export function normal_cdf(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {
+  map(Op.NORMAL, 0, 0, x, y, r0, r1);
 }
 
 export function exp(n: i32, x: usize, y: usize, r0: i32, r1: i32): void {

@@ -2,7 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EspalierError } from '../src/errors';
 import { proportion } from '../src/report/binomial';
-import { clopperPearson, incompleteBeta, lowerConfidence, normalQuantile } from '../src/statistics';
+import {
+  clopperPearson,
+  incompleteBeta,
+  lowerConfidence,
+  normalCdf,
+  normalQuantile,
+} from '../src/statistics';
+import { type Fraction, fraction, isAtMost } from './helpers/fraction';
 
 /** P[X = k] of n trials, by a product of well-scaled factors: good to a few ulps for small n. */
 function mass(n: number, k: number, p: number): number {
@@ -165,7 +172,35 @@ describe('lowerConfidence', () => {
       { numRuns: 60 },
     );
   });
+
+  it('holds in exact fractions down to an alpha far below the spacing of doubles at 1', () => {
+    for (const n of [1, 7, 40, 150])
+      for (const k of new Set([1, Math.ceil(n / 2), n - 1, n].filter((k) => k > 0)))
+        for (const alpha of [0.3, 1e-6, 8.4e-17, 1e-15 / 16, 1e-100]) {
+          const bound = lowerConfidence(k, n, alpha);
+          const what = `${k} of ${n} at ${alpha}`;
+          expect(isAtMost(exactTail(k, n, bound), fraction(alpha)), what).toBe(true);
+          const above = exactTail(k, n, Math.min(1, bound * (1 + 1e-9)));
+          expect(isAtMost(above, fraction(alpha)), `${what}: tight`).toBe(false);
+        }
+  });
+
+  it('refuses an alpha that is none', () => {
+    for (const alpha of [0, 1, -1, Number.NaN])
+      expect(() => lowerConfidence(1, 2, alpha)).toThrow(/alpha: expected/);
+  });
 });
+
+/** P[X >= k] of n trials, exactly: the sum over a common denominator. */
+function exactTail(k: number, n: number, p: number): Fraction {
+  const { over, under } = fraction(p);
+  let [sum, ways] = [0n, 1n];
+  for (let i = n; i >= k; i--) {
+    sum += ways * over ** BigInt(i) * (under - over) ** BigInt(n - i);
+    ways = (ways * BigInt(i)) / BigInt(n - i + 1);
+  }
+  return { over: sum, under: under ** BigInt(n) };
+}
 
 describe('normalQuantile', () => {
   /** Standard normal distribution function of x <= 0, by Simpson's rule on its tail. */
@@ -220,5 +255,28 @@ describe('normalQuantile', () => {
 
   it('refuses what is no probability', () => {
     for (const p of [0, 1, -1, Number.NaN]) expect(() => normalQuantile(p)).toThrow(EspalierError);
+  });
+});
+
+describe('normalCdf', () => {
+  // Values by arbitrary-precision arithmetic.
+  it.each([
+    [-37, 5.725571222524577e-300],
+    [-20, 2.7536241186062337e-89],
+    [-10, 7.61985302416053e-24],
+    [-5, 2.86651571879194e-7],
+    [-3.5, 0.00023262907903552504],
+    [-1, 0.15865525393145705],
+    [-0.1, 0.460172162722971],
+    [0, 0.5],
+    [0.5, 0.6914624612740131],
+    [2, 0.9772498680518208],
+    [6, 0.9999999990134124],
+  ])('at %d', (x, value) => {
+    expect(Math.abs(normalCdf(x) / value - 1)).toBeLessThan(x < -15 ? 2e-13 : 3e-14);
+  });
+
+  it('has its limits, and NaN of NaN', () => {
+    expect([-Infinity, Infinity, Number.NaN].map(normalCdf)).toEqual([0, 1, Number.NaN]);
   });
 });

@@ -3,12 +3,13 @@
  *
  * A line may have any slope whatever; only its offset is proven, as the least (or greatest) value of
  * f(x) - slope x on [lo, hi]. That is found exactly among few points: the ends, the kinks of a
- * piecewise linear f, and for an S-shaped f the two points where f' is the slope. So slopes can come
- * from anywhere, a certificate included.
+ * piecewise linear f, and for a smooth f the points where f' is the slope, one at most between two
+ * turning points of f'. So slopes can come from anywhere, a certificate included.
  *
- * Math.exp and Math.tanh are trusted to a relative error of 2^-45.
+ * Math.exp, Math.tanh and normalCdf are trusted to a relative error of 2^-44.
  */
 import type { GraphNode } from '../nn/graph';
+import { normalCdf, normalDensity } from '../statistics';
 import { SMALLEST, up } from './arithmetic';
 
 export interface Line {
@@ -20,6 +21,8 @@ interface Activation {
   f(x: number): number;
   /** Relative error of a float32 execution, in units of 2^-24. */
   readonly error: number;
+  /** Beside it, the same of |x|. */
+  readonly inputError?: number;
   /** Where f is no straight line; none for smooth functions. */
   readonly kinks: readonly number[];
   /** Points of [lo, hi] among which f(x) - slope x has its extremes. */
@@ -132,6 +135,79 @@ const tanh = sigmoidal({
   steepest: 1,
 });
 
+/** Falls, then rises; f' is monotone up to -turn, from there to turn, and beyond. */
+function valley(f: (x: number) => number, df: (x: number) => number, turn: number): Activation {
+  /** The point of [a, b], between two turning points, where f' is the slope; an end where it nowhere is. */
+  const tangent = (slope: number, a: number, b: number): number => {
+    const falls = df(a) > df(b);
+    let [left, right] = [a, b];
+    for (let i = 0; i < 80; i++) {
+      const x = left / 2 + right / 2;
+      if (df(x) < slope === falls) right = x;
+      else left = x;
+    }
+    return left;
+  };
+  return {
+    f,
+    error: 4,
+    inputError: 8,
+    kinks: [],
+    extremes(slope, lo, hi) {
+      const cuts = [lo, ...[-turn, turn].filter((x) => lo < x && x < hi), hi];
+      return [...cuts, ...cuts.slice(1).map((b, i) => tangent(slope, cuts[i]!, b))];
+    },
+    lower: (lo, hi) => (lo >= turn || hi <= -turn ? steepness(f, lo, hi) : df((lo + hi) / 2)),
+    upper: (lo, hi) => (lo >= turn || hi <= -turn ? df((lo + hi) / 2) : steepness(f, lo, hi)),
+  };
+}
+
+const steepness = (f: (x: number) => number, lo: number, hi: number): number =>
+  hi > lo ? (f(hi) - f(lo)) / (hi - lo) : 0;
+
+const absolute: Activation = {
+  ...piecewise(Math.abs, [0], 0),
+  lower: (lo, hi) => (hi > -lo ? 1 : -1),
+  upper: (lo, hi) => steepness(Math.abs, lo, hi),
+};
+
+const silu = valley(
+  (x) => x * logistic(x),
+  (x) => logistic(x) + x * logistic(x) * logistic(-x),
+  2.3993572805154675,
+);
+
+const gelu = valley(
+  (x) => x * normalCdf(x),
+  (x) => normalCdf(x) + x * normalDensity(x),
+  Math.SQRT2,
+);
+
+/** x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2. */
+const inner = (x: number): number => Math.sqrt(8 / Math.PI) * (x + 0.044715 * x ** 3);
+const geluTanh = valley(
+  (x) => x * logistic(inner(x)),
+  (x) => {
+    const slope = Math.sqrt(8 / Math.PI) * (1 + 3 * 0.044715 * x * x);
+    return logistic(inner(x)) + x * logistic(inner(x)) * logistic(-inner(x)) * slope;
+  },
+  1.4185040087908285,
+);
+
+/** x (x + 3) / 6 between -3 and 3: within that range f' = slope at one point. */
+const hardSwish: Activation = {
+  f: (x) => (x <= -3 ? 0 : x >= 3 ? x : (x * (x + 3)) / 6),
+  error: 4,
+  inputError: 8,
+  kinks: [],
+  extremes: (slope, lo, hi) => {
+    const touch = Math.min(Math.max(3 * slope - 1.5, -3), 3);
+    return [lo, hi, ...[-3, 3, touch].map((x) => Math.min(Math.max(x, lo), hi))];
+  },
+  lower: (lo, hi) => Math.min(1, Math.max(0, (lo + hi) / 6 + 0.5)),
+  upper: (lo, hi) => steepness(hardSwish.f, lo, hi),
+};
+
 /** By the layer's name in the registry. */
 export const activations: Readonly<Record<string, Make>> = {
   relu: () => rectified(0, 0),
@@ -140,17 +216,28 @@ export const activations: Readonly<Record<string, Make>> = {
   clip,
   sigmoid: () => sigmoid,
   tanh: () => tanh,
+  abs: () => absolute,
+  silu: () => silu,
+  gelu: ({ approximate }) => (approximate === 'tanh' ? geluTanh : gelu),
+  'hard-swish': () => hardSwish,
 };
 
-/** What a float32 execution, and the checker's own f, can be off by at a value of f of this size. */
-function errorOf({ error }: Activation, size: number): number {
-  return error === 0 ? 0 : up((error * 2 ** -24 + 2 ** -44) * size) + 2 * SMALLEST;
+/**
+ * What a float32 execution, and the checker's own f, can be off by where f and its argument are at most of
+ * these sizes.
+ */
+function errorOf({ error, inputError = 0 }: Activation, size: number, reach: number): number {
+  if (error === 0) return 0;
+  return up((error * 2 ** -24 + 2 ** -44) * size + inputError * 2 ** -24 * reach) + 2 * SMALLEST;
 }
 
 /** Bounds of an execution of f on [lo, hi]. */
 export function range(a: Activation, lo: number, hi: number): [number, number] {
-  const [low, high] = [a.f(lo), a.f(hi)];
-  return [low - errorOf(a, Math.abs(low)), high + errorOf(a, Math.abs(high))];
+  const values = a.extremes(0, lo, hi).map((x) => a.f(x));
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const reach = Math.max(Math.abs(lo), Math.abs(hi));
+  const error = (size: number): number => errorOf(a, Math.abs(size), reach);
+  return [low - error(low), high + error(high)];
 }
 
 /** Whether f is one straight line on [lo, hi], so that tighter bounds would not help. */
@@ -163,11 +250,11 @@ export function lines(a: Activation, lo: number, hi: number, claimed?: number): 
   const [p, r] = [claimed ?? a.lower(lo, hi), a.upper(lo, hi)];
   const rest = (slope: number): number[] =>
     a.extremes(slope, lo, hi).map((x) => a.f(x) - slope * x);
-  const size = Math.max(Math.abs(a.f(lo)), Math.abs(a.f(hi)));
+  const size = Math.max(...a.extremes(0, lo, hi).map((x) => Math.abs(a.f(x))));
   const reach = Math.max(Math.abs(lo), Math.abs(hi));
   // A touching point off by 2^-20 moves an S-shaped f - slope x by less than 2^-40.
   const slack = (slope: number): number =>
-    errorOf(a, size) +
+    errorOf(a, size, reach) +
     2 ** -40 * (size + Math.abs(slope) * reach) +
     (a.kinks.length ? 0 : 2 ** -38);
   return [

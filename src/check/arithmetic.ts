@@ -18,8 +18,20 @@ export const F64 = 2 ** -28;
 /** Smallest float32 number: twice the absolute error of an operation that underflows. */
 export const SMALLEST = 2 ** -149;
 
-/** No float32 sum of terms whose sizes add up to less than this overflows in any order. */
-const LARGEST = 2 ** 126;
+/**
+ * More than all products of one bound can lose where they vanish in f64, coefficients near 2^-1074 say:
+ * 2^-1075 each, times values below 2^127, of fewer than 2^60 products.
+ */
+export const UNDERFLOW = 2 ** -800;
+
+/** Greatest size of an input: no sum of fewer than two such values overflows float32. */
+export const MOST_INPUT = 2 ** 126;
+
+/**
+ * No float32 sum of terms whose sizes add up to less than this overflows in any order; nor does one that a
+ * scale behind it, folded into its weights, has made smaller by 2^24 at most.
+ */
+const LARGEST = 2 ** 100;
 
 /** Error of a float32 sum whose terms meet up to `roundings` roundings, as a share of their sizes. */
 export function float32(roundings: number): number {

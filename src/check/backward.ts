@@ -7,8 +7,8 @@
  * Cost: one pass over the network a call, each weight met once for all rows of the call.
  */
 import { type Line, lines } from './activations';
-import { F64, up } from './arithmetic';
-import { addError, affineError, type Bounds, least, reach } from './forward';
+import { F64, UNDERFLOW, up } from './arithmetic';
+import { addError, affineError, type Bounds, greatest, least, reach } from './forward';
 import type { Program, Step } from './program';
 
 export interface Setting {
@@ -56,7 +56,7 @@ export function lowerBounds(
       state.constant[r]! += found.value;
       state.error[r]! += found.error;
     });
-  return state.constant.map((c, r) => c - up(state.error[r]!) - F64 * Math.abs(c));
+  return state.constant.map((c, r) => c - (up(state.error[r]!) + F64 * Math.abs(c)) - UNDERFLOW);
 }
 
 /** Coefficients on node k, made of zeros when first asked for. */
@@ -75,8 +75,10 @@ function rewrite(setting: Setting, step: Step, own: Float64Array[], state: State
   const [x] = inputs;
   const [to] = into;
   const claimed = Object.hasOwn(setting.slopes, step.name) ? setting.slopes[step.name] : undefined;
+  const read = new Uint8Array(step.size);
+  for (const a of own) for (let i = 0; i < a.length; i++) if (a[i] !== 0) read[i] = 1;
   for (let i = 0; i < step.size; i++) {
-    if (own.every((a) => a[i] === 0)) continue;
+    if (read[i] === 0) continue;
     switch (step.kind) {
       case 'affine':
         affine(step.operator, i, x!, own, to!, state);
@@ -161,7 +163,7 @@ function maximum(
 ): void {
   let best = places[0]!;
   for (const j of places) if (x.lo[j]! > x.lo[best]!) best = j;
-  const top = Math.max(...places.map((j) => x.hi[j]!));
+  const top = greatest(x.hi, places);
   const wins = places.every((j) => j === best || x.hi[j]! <= x.lo[best]!);
   const line: Line = { slope: 1, offset: 0 };
   const above = wins ? line : { slope: 0, offset: top };

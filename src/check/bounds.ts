@@ -23,8 +23,20 @@ export type Proof =
   /** The node whose values have no bounds, as a sum there could overflow. */
   | { readonly unbounded: string };
 
-/** Values refined together, two rows each. */
+/** Rows of a claim: an array, or made when asked for. */
+export interface Rows {
+  readonly length: number;
+  at(row: number): Float64Array | undefined;
+}
+
+/** Values refined together at most, two rows each. */
 const CHUNK = 32;
+/** Coefficients that a backward pass holds at most, where that is more than a row's: 64 MiB. */
+const MOST_COEFFICIENTS = 2 ** 23;
+
+/** Rows that go backward together: memory stays bounded, whatever the number of rows. */
+const together = ({ values }: Program): number =>
+  Math.max(1, Math.floor(MOST_COEFFICIENTS / values));
 
 /** Multiply-adds spent against a limit. */
 interface Meter {
@@ -35,7 +47,7 @@ interface Meter {
 export function prove(
   program: Program,
   input: Bounds,
-  rows: Float64Array[],
+  rows: Rows,
   { name, intermediate, slopes }: Method,
   limit: number,
 ): Proof {
@@ -55,7 +67,16 @@ export function prove(
   if (missing !== undefined) return { unbounded: missing };
   const last = program.steps.length - 1;
   const bends = (step: Step): boolean => name === 'interval' && step.kind !== 'affine';
-  return { lower: lowerBounds(setting, last, rows, bends) };
+  const lower = new Float64Array(rows.length);
+  const block = together(program);
+  for (let from = 0; from < rows.length; from += block) {
+    const some = Array.from(
+      { length: Math.min(block, rows.length - from) },
+      (_, r) => rows.at(from + r)!,
+    );
+    lower.set(lowerBounds(setting, last, some, bends), from);
+  }
+  return { lower };
 }
 
 /** Tightens the bounds of node k where `step` bends them, as far as the meter allows. */
@@ -64,8 +85,9 @@ function refine(setting: Setting, step: Step, k: number, meter: Meter): void {
   const bent = Array.from(lo.keys()).filter(
     (j) => step.kind !== 'pointwise' || !isStraight(step.activation, lo[j]!, hi[j]!),
   );
-  for (let from = 0; from < bent.length; from += CHUNK) {
-    const some = bent.slice(from, from + CHUNK);
+  const chunk = Math.min(CHUNK, Math.ceil(together(setting.program) / 2));
+  for (let from = 0; from < bent.length; from += chunk) {
+    const some = bent.slice(from, from + chunk);
     meter.spent += 2 * some.length * setting.program.work;
     if (meter.spent > meter.limit) return;
     const unit = (sign: number) => (j: number) => {

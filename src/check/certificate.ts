@@ -3,18 +3,35 @@
  * property of the outputs, by which method. It is a claim and carries what its check needs; nothing in it
  * is believed.
  *
- * Readers treat it as hostile: sizes are capped, unknown fields refused, numbers finite.
+ * Readers treat it as hostile: sizes are capped, unknown fields and fields given twice refused, numbers
+ * finite.
  */
 import * as v from 'valibot';
 import { sha256 } from '../data/sha256';
 import { EspalierError, expect } from '../errors';
 import { parseOptions, real } from '../options';
+import { readJson } from './json';
 
 const FORMAT = 'espalier-certificate/1';
 /** Longest document that is read. */
 export const MOST_BYTES = 2 ** 26;
 
-const numbers = () => v.array(real());
+/** Most rows of a linear property. */
+const MOST_ROWS = 10_000;
+
+const isNumbers = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.every((x) => typeof x === 'number' && Number.isFinite(x));
+/** One issue a list, however much is wrong in it. */
+const numbers = () => v.custom<number[]>(isNumbers, 'a list of finite numbers');
+const rows = () =>
+  v.custom<number[][]>(
+    (value) =>
+      Array.isArray(value) &&
+      value.length > 0 &&
+      value.length <= MOST_ROWS &&
+      value.every(isNumbers),
+    `1 to ${MOST_ROWS} lists of finite numbers`,
+  );
 const regions = v.variant('kind', [
   v.strictObject({
     /** All x with |x_i - centre_i| <= eps, cut to `range`. */
@@ -29,7 +46,7 @@ const properties = v.variant('kind', [
   /** Output `label` is the largest. */
   v.strictObject({ kind: v.literal('label'), label: v.pipe(v.number(), v.safeInteger()) }),
   /** rows z + offsets > 0, each. */
-  v.strictObject({ kind: v.literal('linear'), rows: v.array(numbers()), offsets: numbers() }),
+  v.strictObject({ kind: v.literal('linear'), rows: rows(), offsets: numbers() }),
 ]);
 const methods = v.variant('name', [
   v.strictObject({ name: v.literal('interval') }),
@@ -66,7 +83,8 @@ export const encode = (certificate: Certificate): string => `${JSON.stringify(ce
 
 /** The certificate in a document; raises an EspalierError that says what is wrong with it. */
 export async function decode(text: string, who: string): Promise<Certificate> {
-  const value = parse(text, who);
+  expect(text.length <= MOST_BYTES, who, `at most ${MOST_BYTES} characters`, text.length);
+  const value = readJson(text, who);
   const format = (value as { format?: unknown } | null)?.format;
   if (typeof format === 'string' && format !== FORMAT && format.startsWith('espalier-certificate/'))
     throw new EspalierError(
@@ -78,16 +96,6 @@ export async function decode(text: string, who: string): Promise<Certificate> {
   const hint = 'It was changed or damaged after it was written.';
   expect(digest === found, `${who}: digest`, found, digest, hint);
   return certificate;
-}
-
-function parse(text: string, who: string): unknown {
-  expect(text.length <= MOST_BYTES, who, `at most ${MOST_BYTES} characters`, text.length);
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new EspalierError(`${who}: expected a certificate as JSON, got: ${why}.`);
-  }
 }
 
 /** The hash of everything but the digest, with keys in order. */

@@ -1,13 +1,15 @@
 /**
  * The independent checker: whether what a certificate claims of a network is so. It recomputes every
  * bound in slow f64 arithmetic with error terms of its own (docs/certificates.md), and shares no code
- * with the domains and verifiers whose certificates it judges; the check of floors keeps it so.
+ * with the domains and verifiers whose certificates it judges; the check of floors keeps it so. What an
+ * accepted certificate says, and of which runtimes: docs/claims.md.
  */
 import { sha256 } from '../data/sha256';
 import { EspalierError } from '../errors';
 import { compile, type Graph } from '../nn/graph';
 import type { Model } from '../nn/model';
-import { type Method, prove } from './bounds';
+import { MOST_INPUT } from './arithmetic';
+import { type Method, prove, type Rows } from './bounds';
 import { type Certificate, decode, sorted } from './certificate';
 import { type Bounds, blank } from './forward';
 import { readProgram } from './program';
@@ -50,7 +52,9 @@ export async function check(
     if (certificate.model.sha256 !== own)
       return reject(`${who}: expected the network ${certificate.model.sha256}, got ${own}.`);
     const margin = provenMargin(certificate, model, limit);
-    if (margin > 0 && margin >= certificate.margin) return { accepted: true, margin, certificate };
+    // A margin of NaN or infinity is no proof.
+    const proven = Number.isFinite(margin) && margin > 0 && margin >= certificate.margin;
+    if (proven) return { accepted: true, margin, certificate };
     const claimed = Math.max(0, certificate.margin);
     return reject(`${who}: expected a margin of ${claimed} or more, proven is only ${margin}.`);
   } catch (error) {
@@ -97,9 +101,10 @@ export function provenMargin(
     );
   if ('unbounded' in proof)
     refuse(proof.unbounded, 'values that are bounded', 'sums that could overflow in float32');
-  return Math.min(
-    ...proof.lower.map((lower, r) => lower + offsets[r]! - 2 ** -50 * Math.abs(offsets[r]!)),
-  );
+  return proof.lower.reduce((least, lower, r) => {
+    const offset = offsets[r] ?? 0;
+    return Math.min(least, lower + offset - 2 ** -50 * Math.abs(offset));
+  }, Number.POSITIVE_INFINITY);
 }
 
 function refuse(who: string, expected: string, got: unknown, hint = ''): never {
@@ -122,40 +127,46 @@ function boxOf(region: Certificate['region'], size: number): Bounds {
     fits(centre, 'centre');
     const [low, high] = range ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
     for (const [i, x] of centre.entries()) {
+      if (!(x >= low && x <= high))
+        refuse(`region.centre: input ${i}`, `a value in [${low}, ${high}]`, x);
       const slack = 2 ** -50 * (Math.abs(x) + eps);
       box.lo[i] = Math.max(x - eps - slack, low);
       box.hi[i] = Math.min(x + eps + slack, high);
     }
   }
-  for (let i = 0; i < size; i++)
-    if (!(box.lo[i]! <= box.hi[i]!)) refuse(`region: input ${i}`, 'some values', 'none');
+  for (let i = 0; i < size; i++) {
+    const [lo, hi] = [box.lo[i]!, box.hi[i]!];
+    if (!(lo <= hi)) refuse(`region: input ${i}`, 'some values', 'none');
+    if (!(lo >= -MOST_INPUT && hi <= MOST_INPUT))
+      refuse(`region: input ${i}`, 'values below 2^126', `[${lo}, ${hi}]`);
+  }
   return box;
 }
 
+/** The rows of a property and what is added to each; rows of a label are made one by one. */
 function rowsOf(
   property: Certificate['property'],
   { output }: Graph,
-): { rows: Float64Array[]; offsets: readonly number[] } {
+): { rows: Rows; offsets: readonly number[] } {
   const size = output.reduce((a, b) => a * b, 1);
   if (property.kind === 'label') {
     const { label } = property;
     if (!(label >= 0 && label < size)) refuse('property.label', `a class in [0, ${size})`, label);
     if (size === 1) refuse('property.label', 'a network of several outputs', 'one');
-    const others = Array.from({ length: size }, (_, j) => j).filter((j) => j !== label);
-    const rows = others.map((j) => {
+    const at = (r: number): Float64Array => {
       const row = new Float64Array(size);
       row[label] = 1;
-      row[j] = -1;
+      row[r < label ? r : r + 1] = -1;
       return row;
-    });
-    return { rows, offsets: others.map(() => 0) };
+    };
+    return { rows: { length: size - 1, at }, offsets: [] };
   }
   const { rows, offsets } = property;
-  if (rows.length === 0 || rows.length > 10_000) refuse('property.rows', '1 to 10000', rows.length);
   if (offsets.length !== rows.length)
     refuse('property.offsets', `${rows.length} numbers`, offsets.length);
   rows.forEach((row, r) => {
     if (row.length !== size) refuse(`property.rows.${r}`, `${size} numbers`, row.length);
   });
-  return { rows: rows.map((row) => Float64Array.from(row)), offsets };
+  const at = (r: number): Float64Array => Float64Array.from(rows[r]!);
+  return { rows: { length: rows.length, at }, offsets };
 }

@@ -21,6 +21,11 @@ export const blank = (size: number): Bounds => ({
 export const reach = ({ lo, hi }: Bounds, j: number): number =>
   Math.max(Math.abs(lo[j]!), Math.abs(hi[j]!));
 
+/** The greatest of the values at some places; NaN among them stays NaN. */
+export function greatest(values: Float64Array, places: readonly number[]): number {
+  return places.reduce((most, j) => Math.max(most, values[j]!), Number.NEGATIVE_INFINITY);
+}
+
 /**
  * A bound of what rounding does to output i of an affine node: the network's and the checker's. Where
  * values are only moved that is `moving` times their size: nothing forward, but backward coefficients
@@ -82,7 +87,7 @@ function valueBounds(
     }
     case 'max': {
       const places = step.windows(i);
-      return [Math.max(...places.map((j) => x.lo[j]!)), Math.max(...places.map((j) => x.hi[j]!))];
+      return [greatest(x.lo, places), greatest(x.hi, places)];
     }
     case 'concat': {
       const [k, j] = step.source(i);

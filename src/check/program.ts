@@ -3,7 +3,7 @@
  * `activations.ts`. Nothing of the layers' own code runs.
  */
 import { EspalierError } from '../errors';
-import type { Graph, GraphNode } from '../nn/graph';
+import { type Graph, type GraphNode, paramSpecs } from '../nn/graph';
 import { activations, type lines } from './activations';
 import { MOST_VALUES } from './arithmetic';
 import { concatenated, type Operator, operators, windows } from './operators';
@@ -26,17 +26,29 @@ export interface Program {
   /** Values of one input. */
   readonly input: number;
   readonly steps: readonly Step[];
+  /** Values of all nodes and of the input. */
+  readonly values: number;
   /** Multiply-adds of one pass. */
   readonly work: number;
 }
 
 const product = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-/** The program of a canonical network; an EspalierError lists all layers it has no reading of. */
+/**
+ * The program of a canonical network; an EspalierError lists all layers it has no reading of, or names
+ * the parameter that holds NaN or an infinity: some executions meet it even where padding alone does.
+ */
 export function readProgram(
   graph: Graph,
   weights: (name: string) => Float32Array | undefined,
 ): Program {
+  for (const name of paramSpecs(graph).keys()) {
+    const wrong = weights(name)?.find((w) => !Number.isFinite(w));
+    if (wrong !== undefined)
+      throw new EspalierError(
+        `${graph.network.name}.${name}: expected finite weights, got ${wrong}.`,
+      );
+  }
   const steps = graph.nodes.map((node) => stepOf(node, weights));
   const missing = graph.nodes.filter((_, i) => steps[i] === undefined);
   if (missing.length > 0)
@@ -59,7 +71,7 @@ export function readProgram(
     (sum, s) => sum + (s.kind === 'affine' ? s.operator.work : s.size * s.inputs.length),
     0,
   );
-  return { input, steps: known, work };
+  return { input, steps: known, values, work };
 }
 
 function stepOf(

@@ -79,6 +79,20 @@ export const foreignArgs = {
     description: 'shape of one input of a network of the zoo, such as 1,28,28',
   },
   classes: { type: 'string', valueHint: 'n', description: 'its outputs (default: by the weights)' },
+  key: {
+    type: 'string',
+    valueHint: 'key',
+    description: 'the key of a checkpoint (or prefix of names) under which the weights are',
+  },
+  'by-order': {
+    type: 'boolean',
+    description: 'match weights by order and shape where their names are others',
+  },
+  ignore: {
+    type: 'string',
+    valueHint: 'pattern',
+    description: 'tensors of the file to leave out, such as "*.popup_scores"; repeatable',
+  },
   mean: {
     type: 'string',
     valueHint: 'm,...',

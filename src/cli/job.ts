@@ -90,6 +90,8 @@ export function readOptions(values: Values): ReadOptions {
   const network = values.text('network');
   const input = numbers(values, 'input')?.map((size) => parseOptions(whole(1), size, '--input'));
   const classes = values.number('classes', whole(1, 1_000_000));
+  const key = values.text('key');
+  const ignore = values.all('ignore');
   const mean = numbers(values, 'mean')?.map((m) => parseOptions(real(), m, '--mean'));
   const std = numbers(values, 'std')?.map((s) => parseOptions(real(1e-12), s, '--std'));
   expect((mean === undefined) === (std === undefined), '--mean, --std', 'both or none', 'one');
@@ -97,6 +99,9 @@ export function readOptions(values: Values): ReadOptions {
     ...(network !== undefined && { network }),
     ...(input && { input }),
     ...(classes !== undefined && { classes }),
+    ...(key !== undefined && { key }),
+    ...(values.on('by-order') && { byOrder: true }),
+    ...(ignore.length > 0 && { ignore }),
     ...(mean && std && { normalise: { mean, std } }),
   };
 }

@@ -7,6 +7,7 @@
  */
 import { expect } from '../errors';
 import { block, permutation, STREAMS } from '../tensor/philox';
+import { channelsLast } from './layout';
 import type { DataSet, Split } from './types';
 
 export interface EpochOptions {
@@ -49,12 +50,12 @@ export function epochBatches(count: number, batch: number, options: EpochOptions
 }
 
 /**
- * Writes the images of `indices` as floats in [0, 1], [n, C, H, W], into the beginning of `out`,
- * augmented if asked. Raises EspalierError if `out` is too short or an index is outside the split.
+ * Writes the images of `indices` as floats in [0, 1], [n, C, H, W] (or [n, H, W, C], if that is the
+ * set's layout), into the beginning of `out`, augmented if asked. Raises EspalierError if `out` is too short or an index is outside the split.
  */
 export function fillBatch(
   split: Split,
-  set: Pick<DataSet, 'shape' | 'unit'>,
+  set: Pick<DataSet, 'shape' | 'unit' | 'layout'>,
   indices: Int32Array,
   out: Float32Array,
   augment?: Augment,
@@ -65,12 +66,15 @@ export function fillBatch(
   const scale = new Float32Array(256);
   for (let value = 0; value < 256; value++) scale[value] = value / set.unit;
   const { images } = split;
+  const place = set.layout === 'hwc' ? channelsLast(set.shape) : undefined;
   for (let n = 0; n < indices.length; n++) {
     const from = indices[n]! * size;
     const to = n * size;
     if (augment) {
       const view = placement(augment, indices[n]!);
-      fillMoved({ images, from, shape: set.shape, scale, ...view }, out, to);
+      fillMoved({ images, from, shape: set.shape, scale, place, ...view }, out, to);
+    } else if (place) {
+      for (let i = 0; i < size; i++) out[to + place[i]!] = scale[images[from + i]!]!;
     } else {
       for (let i = 0; i < size; i++) out[to + i] = scale[images[from + i]!]!;
     }
@@ -102,6 +106,8 @@ interface Moved {
   readonly from: number;
   readonly shape: DataSet['shape'];
   readonly scale: Float32Array;
+  /** Where each value goes; undefined for one after the other. */
+  readonly place: Int32Array | undefined;
   readonly dy: number;
   readonly dx: number;
   readonly flip: boolean;
@@ -109,9 +115,9 @@ interface Moved {
 
 /** One image seen through a window moved by (dy, dx), zeros outside it, then mirrored. */
 function fillMoved(source: Moved, out: Float32Array, to: number): void {
-  const { images, from, scale, dy, dx, flip } = source;
+  const { images, from, scale, place, dy, dx, flip } = source;
   const [channels, height, width] = source.shape;
-  let o = to;
+  let o = 0;
   for (let c = 0; c < channels; c++) {
     for (let y = 0; y < height; y++) {
       const row = y + dy;
@@ -120,7 +126,8 @@ function fillMoved(source: Moved, out: Float32Array, to: number): void {
       for (let x = 0; x < width; x++) {
         const column = (flip ? width - 1 - x : x) + dx;
         const hit = inside && column >= 0 && column < width;
-        out[o++] = hit ? scale[images[start + column]!]! : 0;
+        out[to + (place?.[o] ?? o)] = hit ? scale[images[start + column]!]! : 0;
+        o++;
       }
     }
   }

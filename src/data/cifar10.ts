@@ -8,7 +8,7 @@
  * Cost: the archive takes about 550 MB of memory while it is unpacked.
  */
 import { expect, fail } from '../errors';
-import { gunzip, kindOf, readFile } from '../io/files';
+import { kindOf, readFile, readPlainOrGzip } from '../io/files';
 import { checkBelow } from './arrays';
 import { sha256 } from './sha256';
 import type { DataOptions, DataSet, DataSource, Split } from './types';
@@ -86,8 +86,7 @@ function folderReader(folder: string): Reader {
 }
 
 async function archiveReader(path: string): Promise<Reader> {
-  const packed = await readFile(path, MAX_ARCHIVE_BYTES);
-  const entries = untar(await gunzip(packed, MAX_ARCHIVE_BYTES, path), path);
+  const entries = untar(await readPlainOrGzip(path, MAX_ARCHIVE_BYTES), path);
   return async (name, records) => {
     const bytes = entries.get(name);
     if (bytes === undefined) return fail(path, `${name} in the archive`, 'none', HINT);

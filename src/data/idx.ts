@@ -24,6 +24,19 @@ export interface Idx {
  * a wrong magic number, type or rank, or a size that differs from what the dimensions say.
  */
 export function parseIdx(bytes: Uint8Array, who: string, rank: number): Idx {
+  const { dims, start, size } = parseHeader(bytes, who, rank);
+  const hint = 'The file may be cut short; fetch it again.';
+  const want = `${size} bytes for ${dims.join(' x ')} elements`;
+  expect(bytes.length === size, who, want, `${bytes.length} bytes`, hint);
+  return { dims, data: bytes.subarray(start) };
+}
+
+/** Dimensions, where the elements begin, and bytes of the whole file, from its first bytes. */
+function parseHeader(
+  bytes: Uint8Array,
+  who: string,
+  rank: number,
+): { dims: readonly number[]; start: number; size: number } {
   const start = 4 + 4 * rank;
   expect(bytes.length >= start, who, `an IDX header of ${start} bytes`, `${bytes.length} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, start);
@@ -36,10 +49,7 @@ export function parseIdx(bytes: Uint8Array, who: string, rank: number): Idx {
     dims.push(view.getUint32(4 + 4 * d));
     total = Math.min(total * dims[d]!, Number.MAX_SAFE_INTEGER);
   }
-  const hint = 'The file may be cut short; fetch it again.';
-  const want = `${start + total} bytes for ${dims.join(' x ')} elements`;
-  expect(bytes.length === start + total, who, want, `${bytes.length} bytes`, hint);
-  return { dims, data: bytes.subarray(start) };
+  return { dims, start, size: start + total };
 }
 
 /** What distinguishes one data set of the family from another. */
@@ -85,8 +95,10 @@ async function loadSplit(
 ): Promise<Split> {
   const imageFile = await find(family, folder, prefix, 'images', 3);
   const labelFile = await find(family, folder, prefix, 'labels', 1);
-  const imageBytes = await readPlainOrGzip(imageFile, MAX_BYTES);
-  const labelBytes = await readPlainOrGzip(labelFile, MAX_BYTES);
+  const read = (file: string, rank: number): Promise<Uint8Array> =>
+    readPlainOrGzip(file, MAX_BYTES, (start) => parseHeader(start, file, rank).size);
+  const imageBytes = await read(imageFile, 3);
+  const labelBytes = await read(labelFile, 1);
   parts.push(imageBytes, labelBytes);
   const images = parseIdx(imageBytes, imageFile, 3);
   const labels = parseIdx(labelBytes, labelFile, 1);

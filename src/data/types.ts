@@ -11,6 +11,9 @@ export interface Split {
   readonly count: number;
 }
 
+/** Channels first, or last. */
+export type Layout = 'chw' | 'hwc';
+
 export interface DataSet {
   /** Key in the registry, or the user's name. */
   readonly name: string;
@@ -18,6 +21,8 @@ export interface DataSet {
   readonly title: string;
   /** [C, H, W]. */
   readonly shape: readonly [number, number, number];
+  /** The order of an image's values in a batch; by default `chw`, as they are stored. */
+  readonly layout?: Layout;
   readonly classes: readonly string[];
   /** The pixel value that means 1.0: 255, or 16 for the digits. */
   readonly unit: number;

@@ -1,6 +1,5 @@
 /** A trained network as attacks, verifiers and evaluations see it: values in, logits out. */
 import type { Model } from '../nn/model';
-import { argmax } from '../tensor/ops/loss';
 import type { Tensor } from '../tensor/tensor';
 import { propagate } from './domain';
 import { value } from './value';
@@ -10,7 +9,17 @@ export function logits(model: Model, x: Tensor): Tensor {
   return propagate(model.graph, model.params, value, x);
 }
 
-/** The predicted class of each sample. */
+/** The predicted class of each sample, as `classesOf` has it. */
 export function predict(model: Model, x: Tensor): Int32Array {
-  return argmax(logits(model, x));
+  const z = logits(model, x);
+  return classesOf(z.read(), z.size / z.shape[0]!);
+}
+
+/** The class of each row of `classes` logits: the first greatest; -1, which is none, beside a NaN. */
+export function classesOf(logits: Float32Array, classes: number): Int32Array {
+  return Int32Array.from({ length: logits.length / classes }, (_, r) => {
+    const row = logits.subarray(r * classes, (r + 1) * classes);
+    const top = row.reduce((most, v) => Math.max(most, v), Number.NEGATIVE_INFINITY);
+    return row.indexOf(top);
+  });
 }

@@ -69,8 +69,18 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
       return { lo: l, hi: h };
     },
     pointwise({ layer, options }, { lo, hi }) {
-      const box = { lo: layer.f(lo, options), hi: layer.f(hi, options) };
-      return sound && layer.error > 0 ? widen(box, layer.error * U) : box;
+      const [low, high] = layer.range?.(lo, hi, options) ?? [
+        layer.f(lo, options),
+        layer.f(hi, options),
+      ];
+      const box = { lo: low, hi: high };
+      if (!sound || layer.error === 0) return box;
+      // A range is computed as an execution is, and either may be off.
+      const twice = layer.range ? 2 : 1;
+      const far = layer.inputError
+        ? affine(maximum(abs(lo), abs(hi)), roundUp(twice * layer.inputError * U), TINY)
+        : undefined;
+      return widen(box, twice * layer.error * U, far);
     },
     join({ layer, options }, boxes) {
       const lo = layer.combine(
@@ -121,11 +131,10 @@ export function refusal(size: Tensor): Tensor {
   return lincomb(1, large, -1, large);
 }
 
-/** Both ends moved outwards by a share of their size. */
-function widen({ lo, hi }: Box, share: number): Box {
-  const zero = filled(lo.engine, lo.shape, 0);
+/** Both ends moved outwards by a share of their size, and by what is given. */
+function widen({ lo, hi }: Box, share: number, far = filled(lo.engine, lo.shape, 0)): Box {
   const way = { grow: roundUp(share + 4 * U), tiny: TINY };
-  return { lo: toEnds(lo, zero, way)[0], hi: toEnds(hi, zero, way)[1] };
+  return { lo: toEnds(lo, far, way)[0], hi: toEnds(hi, far, way)[1] };
 }
 
 export interface MarginOptions extends IntervalOptions {

@@ -6,15 +6,14 @@
  * Cost: those of the plan (domain/sparse-plan.ts), and two copies of the samples.
  */
 import type { Model } from '../nn/model';
-import { argmax } from '../tensor/ops/loss';
 import { sizeOf } from '../tensor/shape';
 import { GROUP } from '../tensor/sparse';
-import { input, step, type Tensor } from '../tensor/tensor';
-import { predict } from './classifier';
+import type { Tensor } from '../tensor/tensor';
+import { classesOf, predict } from './classifier';
 import { compileSparsePlan, zerosPay } from './sparse-plan';
 
 export interface Predictor {
-  /** [n, ...input] -> n classes. */
+  /** [n, ...input] -> n classes, as `classesOf` has them. */
   classes(x: Tensor): Int32Array;
   free(): void;
 }
@@ -23,7 +22,7 @@ export interface Predictor {
 export function predictorOf(model: Model): Predictor {
   if (!zerosPay(model, { batch: GROUP, direct: true }))
     return { classes: (x) => predict(model, x), free: () => undefined };
-  const { engine, graph } = model;
+  const { graph } = model;
   const plan = compileSparsePlan(model, { batch: GROUP });
   const [size, width] = [sizeOf(graph.network.input), sizeOf(graph.output)];
   return {
@@ -37,7 +36,7 @@ export function predictorOf(model: Model): Predictor {
         const found = plan.run(images).subarray(0, (n - from) * width);
         logits.set(found, from * width);
       }
-      return step(engine, () => argmax(input(engine, logits, [n, width])));
+      return classesOf(logits, width);
     },
     free: () => plan.free(),
   };

@@ -82,14 +82,21 @@ function shift(slope: number, offset: number, lo: number, hi: number, sign: 1 | 
 /** The same lines in float32 and outwards. */
 function outward({ layer, options }: Node, lo: number, hi: number, lines: Four): Four {
   const [low, lowOffset, up, upOffset] = lines;
-  const value = Math.max(Math.abs(layer.scalar(lo, options)), Math.abs(layer.scalar(hi, options)));
+  const size = Math.max(Math.abs(lo), Math.abs(hi));
+  // Between the lines lies f, so the greater of these is at least |f| where f is not monotone.
+  const value = layer.range
+    ? Math.max(
+        ...[lo, hi].flatMap((x) => [Math.abs(low * x + lowOffset), Math.abs(up * x + upOffset)]),
+      )
+    : Math.max(Math.abs(layer.scalar(lo, options)), Math.abs(layer.scalar(hi, options)));
   const kink = layer.kink?.(options);
+  const relative = layer.error * value + (layer.inputError ?? 0) * size;
   const rounding = {
-    own: layer.error > 0 ? layer.error * 1.01 * U * value + TINY : 0,
+    own: relative > 0 ? 1.01 * U * relative + TINY : 0,
     // A free slope may be any between the two: its product is rounded like that of the larger.
     steepest: kink && isCrossed(lo, hi) ? Math.max(Math.abs(kink[0]), Math.abs(kink[1])) : 0,
     value,
-    size: Math.max(Math.abs(lo), Math.abs(hi)),
+    size,
   };
   return [
     Math.fround(low),

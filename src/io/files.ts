@@ -1,5 +1,5 @@
 /**
- * Files on disk: capped reads, atomic writes, gzip, and the folder of an installed package.
+ * Files on disk: capped reads, atomic writes, and the folder of an installed package.
  *
  * Everything of Node's is imported when called, so importing this module costs nothing and a bundle
  * for the browser keeps working until a file is really asked for. Every failure is an EspalierError
@@ -102,29 +102,21 @@ export async function readFile(path: string, maxBytes: number): Promise<Uint8Arr
   }
 }
 
-/** A file's bytes, decompressed if they are gzip; both sizes are at most `maxBytes`. */
-export async function readPlainOrGzip(path: string, maxBytes: number): Promise<Uint8Array> {
-  const bytes = await readFile(path, maxBytes);
-  const gzip = bytes.length >= 2 && bytes[0] === 0x1f && bytes[1] === 0x8b;
-  return gzip ? gunzip(bytes, maxBytes, path) : bytes;
-}
-
-/** Decompresses gzip; stops at `maxBytes`, so that a small file cannot fill the memory. */
-export async function gunzip(
-  bytes: Uint8Array,
+/**
+ * A file's bytes, decompressed if they are gzip; both sizes are at most `maxBytes`. `sizeOf`, where a
+ * format can tell, gives the whole size from the first 64 bytes (or fewer) or raises an error; more is
+ * then never unpacked.
+ */
+export async function readPlainOrGzip(
+  path: string,
   maxBytes: number,
-  who: string,
+  sizeOf?: (start: Uint8Array) => number,
 ): Promise<Uint8Array> {
-  const zlib = await import('node:zlib');
-  const { promisify } = await import('node:util');
-  try {
-    const out = await promisify(zlib.gunzip)(bytes, { maxOutputLength: maxBytes });
-    return new Uint8Array(out.buffer, out.byteOffset, out.byteLength);
-  } catch (error) {
-    if ((error as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE')
-      return fail(who, `at most ${maxBytes} bytes after decompression`, 'more');
-    return fail(who, 'gzip data', cause(error), 'The file may be cut short; fetch it again.');
-  }
+  const bytes = await readFile(path, maxBytes);
+  const { gunzip, gzipStart, isGzip } = await import('./gzip');
+  if (!isGzip(bytes)) return bytes;
+  const size = sizeOf?.(await gzipStart(bytes, path, 64)) ?? maxBytes;
+  return gunzip(bytes, path, Math.min(size, maxBytes));
 }
 
 /**
@@ -136,10 +128,44 @@ export async function gunzip(
  */
 export async function writeAtomic(path: string, content: Uint8Array | string): Promise<void> {
   const fs = await import('node:fs/promises');
+  const target = await fs.realpath(path).catch(() => path);
+  await putAtomic(path, target, content, (from) => fs.rename(from, target));
+}
+
+/**
+ * Creates `path` as `writeAtomic` would, but where nothing is: false, and no change, if there is
+ * anything of that name, even if another process has put it there this moment.
+ */
+export async function createAtomic(path: string, content: Uint8Array | string): Promise<boolean> {
+  const fs = await import('node:fs/promises');
+  let created = true;
+  await putAtomic(path, path, content, async (from) => {
+    try {
+      // File systems without hard links copy: a crash may then leave a part.
+      await fs.link(from, path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'EEXIST') throw error;
+        return fs.copyFile(from, path, fs.constants.COPYFILE_EXCL);
+      });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      created = false;
+    }
+    await fs.rm(from, { force: true });
+  });
+  return created;
+}
+
+/** Writes a temporary file beside `target`, synced, and has `place` move it there. */
+async function putAtomic(
+  path: string,
+  target: string,
+  content: Uint8Array | string,
+  place: (temporary: string) => Promise<void>,
+): Promise<void> {
+  const fs = await import('node:fs/promises');
   const { dirname, basename, join } = await import('node:path');
   const { randomBytes } = await import('node:crypto');
   const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
-  const target = await fs.realpath(path).catch(() => path);
   const folder = dirname(target);
   const temporary = join(folder, `.${basename(target)}.${randomBytes(6).toString('hex')}.tmp`);
   let created = false;
@@ -152,7 +178,7 @@ export async function writeAtomic(path: string, content: Uint8Array | string): P
     } finally {
       await handle.close();
     }
-    await fs.rename(temporary, target);
+    await place(temporary);
   } catch (error) {
     if (created) await fs.rm(temporary, { force: true }).catch(() => undefined);
     fail(path, `to write ${bytes.length} bytes`, `${cause(error)}; nothing was overwritten`);

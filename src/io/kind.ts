@@ -1,11 +1,17 @@
 /**
- * What a model file is, told by its first bytes and never by its name.
+ * What a model file is, told by its layout and never by its name or by chance bytes.
  *
- * Magic numbers and layouts: safetensors (8 bytes of header length, then `{`), zip (PKWARE appnote
- * 4.3.7; PyTorch and NumPy differ in the names inside), pickle (PEP 3154), protobuf (a file of the
- * known fields of `ModelProto` in onnx.proto, which has no magic of its own).
+ * safetensors: 8 bytes of header length (at most 100 MB, so that four of them are zero), then `{`; the
+ * strictest of all, and so tried first, as a length may look like any magic number. Zip (PKWARE appnote
+ * 4.3): PyTorch and NumPy differ in the names of its entries. Pickle (PEP 3154): a protocol, then an
+ * opcode. Protobuf has no magic: a file of the known fields of `ModelProto` (onnx.proto), with a graph
+ * that begins with a field of `GraphProto`. Cost: linear, in the directory of a zip and the top fields of
+ * a protobuf.
  */
 import { PbfReader } from 'pbf';
+import { isGzip } from './gzip';
+import { isNpy } from './npy';
+import { isZip, zipNames } from './zip';
 
 /** Kinds of files that hold models or their weights. */
 export type FileKind = 'safetensors' | 'onnx' | 'torch' | 'npz';
@@ -20,19 +26,19 @@ const text = (word: string): Test => startsWith(...[...word].map((c) => c.charCo
 
 /** In order of trial. */
 const KINDS: Readonly<Record<FileKind, Test>> = {
-  npz: (bytes) => isZip(bytes) && zipHolds(bytes, '.npy'),
-  torch: (bytes) => isPickle(bytes) || (isZip(bytes) && zipHolds(bytes, 'data.pkl')),
   safetensors: isSafetensors,
+  torch: (bytes) => isPickle(bytes) || entriesOf(bytes).some(isTorchEntry),
+  npz: (bytes) => entriesOf(bytes).some((name) => name.endsWith('.npy')),
   onnx: isOnnx,
 };
 
+const entriesOf = (bytes: Uint8Array): readonly string[] => (isZip(bytes) ? zipNames(bytes) : []);
+const isTorchEntry = (name: string): boolean => /^([^/]*\/)?data\.pkl$/.test(name);
+
 /** Files people have at hand that hold no model this library reads, and what to do with them. */
 const FOREIGN: readonly (readonly [test: Test, what: string])[] = [
-  [
-    startsWith(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59),
-    'one NumPy array; save the named arrays by np.savez',
-  ],
-  [startsWith(0x1f, 0x8b), 'gzip data; unpack it first'],
+  [isNpy, 'one NumPy array; save the named arrays by np.savez'],
+  [isGzip, 'gzip data in gzip; unpack it first'],
   [isZip, 'a zip archive with neither a data.pkl (PyTorch) nor .npy files (NumPy)'],
   [startsWith(0x89, 0x48, 0x44, 0x46), 'HDF5 (Keras); export it as ONNX'],
   [text('GGUF'), 'GGUF, a format of language models'],
@@ -40,6 +46,7 @@ const FOREIGN: readonly (readonly [test: Test, what: string])[] = [
   [text('\x7fELF'), 'a program'],
   [text('version https://git-lfs'), 'a Git LFS pointer; run `git lfs pull` to get the file itself'],
   [text('('), 'text such as VNN-LIB, not a model'],
+  [text(';'), 'text such as VNN-LIB, not a model'],
   [text('{'), 'JSON, not a model'],
 ];
 
@@ -64,47 +71,49 @@ export function describeStart(bytes: Uint8Array): string {
 export const UNDERSTOOD =
   'safetensors, ONNX, PyTorch (.pt, .pth: zip or legacy pickle) or NumPy .npz';
 
-function isZip(bytes: Uint8Array): boolean {
-  return startsWith(0x50, 0x4b, 3, 4)(bytes) || startsWith(0x50, 0x4b, 5, 6)(bytes);
-}
-
-/** Protocol 2 to 5, as torch.save writes. */
+/** Protocol 2 to 5, as torch.save writes, and no zero, which is no opcode, after it. */
 function isPickle(bytes: Uint8Array): boolean {
-  return bytes[0] === 0x80 && bytes[1]! >= 2 && bytes[1]! <= 5;
+  return bytes[0] === 0x80 && bytes[1]! >= 2 && bytes[1]! <= 5 && bytes[2]! > 0;
 }
 
-/** Whether a name of the first entry or of the directory at the end of the file ends so. */
-function zipHolds(bytes: Uint8Array, name: string): boolean {
-  const decoder = new TextDecoder('latin1');
-  const ends = [bytes.subarray(0, 512), bytes.subarray(-65_536)];
-  return ends.some((part) => decoder.decode(part).includes(name));
-}
-
+/** The header of a damaged file may be longer than the file: the reader then says so. */
 function isSafetensors(bytes: Uint8Array): boolean {
-  // The header of a damaged file may be longer than the file: the reader then says so.
-  return bytes.length > 8 && bytes[8] === 0x7b && bytes[6] === 0 && bytes[7] === 0;
+  return bytes.length > 8 && bytes[8] === 0x7b && bytes.subarray(4, 8).every((b) => b === 0);
 }
 
-/** Wire types of the fields of ModelProto that may stand at the top of a file. */
+/** Wire types of the fields of ModelProto and GraphProto that may stand at the top of each. */
 const MODEL_FIELDS: Readonly<Record<number, number>> = {
   ...{ 1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2 },
 };
-const [IR_VERSION, GRAPH] = [1, 7];
+const GRAPH_FIELDS: ReadonlySet<number> = new Set([1, 2, 5, 10, 11, 12, 13, 14, 15, 16]);
+const GRAPH = 7;
 
-/** Walks the top of the message: only known fields with their wire types, a version or a graph. */
+/** Walks the top of the message: only known fields with their wire types, and a graph. */
 function isOnnx(bytes: Uint8Array): boolean {
   const pbf = new PbfReader(bytes);
   let found = false;
   try {
-    for (let fields = 0; pbf.pos < bytes.length && fields < 64; fields++) {
+    while (pbf.pos < bytes.length) {
       const tag = pbf.readVarint();
       const field = tag >>> 3;
       if (MODEL_FIELDS[field] !== (tag & 7)) return false;
-      found ||= field === IR_VERSION || field === GRAPH;
+      if (field === GRAPH) {
+        if (!isGraph(bytes, pbf.pos)) return false;
+        found = true;
+      }
       pbf.skip(tag);
     }
   } catch {
     // Cut short in a field: the reader says where.
   }
   return found;
+}
+
+/** Whether a graph of a length and a first field stands at `at`; cut off right there, too. */
+function isGraph(bytes: Uint8Array, at: number): boolean {
+  const pbf = new PbfReader(bytes.subarray(at, at + 24));
+  const length = pbf.readVarint();
+  if (length === 0 || pbf.pos >= bytes.length - at) return true;
+  const tag = pbf.readVarint();
+  return (tag & 7) === 2 && GRAPH_FIELDS.has(tag >>> 3);
 }

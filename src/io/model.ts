@@ -8,7 +8,7 @@ import { type Model, modelFrom } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import { type Shape, sameShape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { readFile, writeAtomic } from './files';
+import { readPlainOrGzip, writeAtomic } from './files';
 import { type Metadata, parseMetadata } from './metadata';
 import { type Decoded, decode, encode, type TensorInput, toFloat32 } from './safetensors';
 
@@ -46,7 +46,7 @@ export interface LoadedTensors {
 
 /** Reads a file written by `saveTensors`. */
 export async function loadTensors(path: string): Promise<LoadedTensors> {
-  return tensorsIn(decode(await readFile(path, MAX_BYTES), path), path);
+  return tensorsIn(decode(await readPlainOrGzip(path, MAX_BYTES), path), path);
 }
 
 /** Whether a safetensors file carries the library's format mark. */

@@ -89,6 +89,13 @@ export function readNpy(bytes: Uint8Array, who: string): NpyArray {
   return { dtype, shape, values: decode(raw, dtype, who) };
 }
 
+/** What a `.npy` file holds that is not read, such as text or objects; undefined for numbers. */
+export function refusedKind(bytes: Uint8Array, who: string): string | undefined {
+  const { descr } = parseHeader(splitFile(bytes, who).header, `${who}, header`);
+  if (descr.startsWith('[')) return REFUSED.V;
+  return dtypeOf(descr) ? undefined : (REFUSED[letterOf(descr)] ?? 'another type');
+}
+
 /** The `.npy` file of row-major `values`; raises EspalierError if they do not fill `shape`. */
 export function writeNpy(values: NumericArray, shape: readonly number[]): Uint8Array {
   const size = shape.reduce((product, length) => product * length, 1);
@@ -173,13 +180,19 @@ function parseHeader(
 
 function parseDescr(descr: string, who: string): { dtype: Dtype; bigEndian: boolean } {
   if (descr.startsWith('[')) fail(who, 'numbers', REFUSED.V);
-  const [, order, code] = /^['"]([<>|=]?)([a-zA-Z]\d*)['"]$/.exec(descr.slice(0, 20)) ?? [];
-  const dtype = code !== undefined && Object.hasOwn(DTYPES, code) ? DTYPES[code] : undefined;
-  if (dtype) return { dtype, bigEndian: order === '>' && ITEM_BYTES[dtype] > 1 };
-  const letter = /[a-zA-Z]/.exec(descr.slice(0, 20))?.[0] ?? '';
+  const dtype = dtypeOf(descr);
+  if (dtype) return { dtype, bigEndian: descr[1] === '>' && ITEM_BYTES[dtype] > 1 };
+  const letter = letterOf(descr);
   const what = Object.hasOwn(REFUSED, letter) ? `, which is ${REFUSED[letter]}` : '';
   return fail(who, 'booleans, integers or floats', `${descr.slice(0, 40)}${what}`);
 }
+
+function dtypeOf(descr: string): Dtype | undefined {
+  const [, code = ''] = /^['"][<>|=]?([a-zA-Z]\d*)['"]$/.exec(descr.slice(0, 20)) ?? [];
+  return Object.hasOwn(DTYPES, code) ? DTYPES[code] : undefined;
+}
+
+const letterOf = (descr: string): string => /[a-zA-Z]/.exec(descr.slice(0, 20))?.[0] ?? '';
 
 /** Fortran order is row-major order with the axes reversed. */
 function fromFortran(data: Uint8Array, item: number, shape: readonly number[]): Uint8Array {

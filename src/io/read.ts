@@ -14,11 +14,12 @@ import { buildNetwork, zoo } from '../nn/zoo';
 import type { Engine } from '../runtime/engine';
 import type { Shape } from '../tensor/shape';
 import { clipList } from '../text';
-import { kindOf, readFile } from './files';
+import { kindOf, readPlainOrGzip } from './files';
 import { COMPACT, isCompact, type Metadata, parseMetadata } from './metadata';
 import { checkNetwork, isOwn, type LoadedTensors, MAX_BYTES, tensorsIn, weightsIn } from './model';
 import { decode, toFloat32 } from './safetensors';
-import { listTensors, matchWeights, type TensorOrder, type WeightFile } from './weights';
+import { likeliestKey, matchWeights } from './weights/match';
+import { listTensors, type TensorOrder, type WeightFile, type WeightTensor } from './weights/types';
 
 /** `espalier` is safetensors with the network inside, `compact` the same with coded weights. */
 export type Format = 'espalier' | 'compact' | 'safetensors' | 'onnx' | 'torch' | 'npz';
@@ -30,6 +31,12 @@ export interface ReadOptions {
   readonly input?: Shape;
   /** With a name of the zoo; by default the outputs of the last weight matrix. */
   readonly classes?: number;
+  /** For files of weights alone: take order and shape where names do not fit. Default: an error. */
+  readonly byOrder?: boolean;
+  /** For files of weights alone: the dotted key (or prefix of names) under which the weights are. */
+  readonly key?: string;
+  /** For files of weights alone: patterns of tensors to leave out; `*` stands for any text. */
+  readonly ignore?: readonly string[];
   /** Put in front of a network that takes (x - mean) / std, so that its inputs are in [0, 1]. */
   readonly normalise?: Normalisation;
 }
@@ -74,7 +81,7 @@ export async function readModelFile(
 /** What a model file of ours remembers beside its weights; empty for files of other formats. */
 export async function readRecord(path: string): Promise<Metadata> {
   const { kindOfModel } = await import('./kind');
-  const bytes = await readFile(path, MAX_BYTES);
+  const bytes = await readPlainOrGzip(path, MAX_BYTES);
   if (kindOfModel(bytes) !== 'safetensors') return {};
   const decoded = decode(bytes, path);
   if (isCompact(decoded)) return parseMetadata(decoded, COMPACT, path);
@@ -83,7 +90,7 @@ export async function readRecord(path: string): Promise<Metadata> {
 
 async function readParts(path: string, options: ReadOptions): Promise<Parts> {
   const { describeStart, kindOfModel, UNDERSTOOD } = await import('./kind');
-  const bytes = await readFile(path, MAX_BYTES);
+  const bytes = await readPlainOrGzip(path, MAX_BYTES);
   switch (kindOfModel(bytes)) {
     case 'safetensors': {
       const decoded = decode(bytes, path);
@@ -94,36 +101,53 @@ async function readParts(path: string, options: ReadOptions): Promise<Parts> {
       }
       if (isOwn(decoded)) return ownParts('espalier', tensorsIn(decoded, path), path, options);
       const file = new Map(
-        [...decoded.tensors].map(([name, t]) => [name, { shape: t.shape, values: toFloat32(t) }]),
+        [...decoded.tensors].map(([name, t]) => [name, lazy(t.shape, () => toFloat32(t))]),
       );
       return plainParts({ format: 'safetensors', file, order: 'name', notes: [] }, path, options);
     }
     case 'onnx':
       return onnxParts(bytes, path, options);
-    case 'torch': {
-      const { readTorch } = await import('./torch/read');
-      const { tensors, modules, notes } = readTorch(bytes, path);
-      const plain = { format: 'torch', file: tensors, order: 'file', notes } as const;
-      if (modules.length === 0 || options.network !== undefined)
-        return plainParts(plain, path, options);
-      const { networkOfModules } = await import('./modules');
-      const names = new Set(tensors.keys());
-      const network = networkOfModules(modules, names, path, options.input);
-      return plainParts(plain, path, { network });
-    }
+    case 'torch':
+      return torchParts(bytes, path, options);
     case 'npz': {
-      const { readNpz } = await import('./npz');
+      const { readNumbers } = await import('./npz');
+      const { arrays, notes } = readNumbers(bytes, path);
       const file = new Map(
-        [...readNpz(bytes, path)].map(([name, { shape, values }]) => [
+        [...arrays].map(([name, { shape, values }]) => [
           name,
-          { shape, values: Float32Array.from(values) },
+          lazy(shape, () => Float32Array.from(values)),
         ]),
       );
-      return plainParts({ format: 'npz', file, order: 'file', notes: [] }, path, options);
+      return plainParts({ format: 'npz', file, order: 'file', notes }, path, options);
     }
     default:
       return fail(path, `a model: ${UNDERSTOOD}`, describeStart(bytes));
   }
+}
+
+function lazy(shape: Shape, make: () => Float32Array): WeightTensor {
+  return {
+    shape,
+    get values() {
+      return make();
+    },
+  };
+}
+
+async function torchParts(bytes: Uint8Array, path: string, options: ReadOptions): Promise<Parts> {
+  const { readTorch } = await import('./torch/read');
+  const { tensors, keys, modules, notes } = readTorch(bytes, path);
+  const plain = { format: 'torch', file: tensors, order: 'file', notes, keys } as const;
+  if (modules.size === 0 || options.network !== undefined) return plainParts(plain, path, options);
+  const key = options.key ?? likeliestKey([...modules.keys()]);
+  const module = modules.get(key);
+  if (!module) return plainParts(plain, path, options);
+  const { networkOfModules } = await import('./modules');
+  const { effectiveWeights } = await import('./weights/effective');
+  const names = effectiveWeights(below(tensors, key)).keys();
+  const own = new Set([...names].map((name) => name.slice(key === '' ? 0 : key.length + 1)));
+  const network = networkOfModules(module, own, path, options.input);
+  return plainParts(plain, path, { ...options, network, key });
 }
 
 function ownParts(format: Format, file: LoadedTensors, path: string, options: ReadOptions): Parts {
@@ -151,10 +175,13 @@ async function onnxParts(bytes: Uint8Array, path: string, options: ReadOptions):
   return { network, weight, format: 'onnx', notes, metadata: {} };
 }
 
-/** A file that holds its network takes no other. */
-function refuseNetwork(path: string, { network, input, classes }: ReadOptions): void {
+/** A file that holds its network takes no other, and none of what tells how to match weights. */
+function refuseNetwork(path: string, options: ReadOptions): void {
+  const { network, input, classes, byOrder, key, ignore } = options;
   const given = network !== undefined || input !== undefined || classes !== undefined;
   expect(!given, path, 'no network, input or classes, as the file holds its network', 'some');
+  const matching = byOrder === true || key !== undefined || ignore !== undefined;
+  expect(!matching, path, 'no by-order, key or ignore, as the file holds its network', 'some');
 }
 
 interface PlainFile {
@@ -162,17 +189,25 @@ interface PlainFile {
   readonly file: WeightFile;
   readonly order: TensorOrder;
   readonly notes: readonly string[];
+  /** Where there may be state dicts; the whole file by default. */
+  readonly keys?: readonly string[];
 }
 
 async function plainParts(
-  { format, file, order, notes }: PlainFile,
+  { format, file, order, notes, keys = [''] }: PlainFile,
   path: string,
   options: ReadOptions,
 ): Promise<Parts> {
-  const network = await networkFor(file, path, options);
-  const matched = matchWeights(network, file, path, order);
-  const weight = (name: string) => matched.weights.get(name);
+  const { key, byOrder, ignore } = options;
+  const network = await networkFor(below(file, key ?? likeliestKey(keys)), path, options);
+  const matched = matchWeights(network, file, path, { order, byOrder, ignore, key, keys });
+  const weight = (name: string) => matched.weights.get(name)?.values;
   return { network, weight, format, notes: [...notes, ...matched.notes], metadata: {} };
+}
+
+/** The tensors under a key. */
+function below(file: WeightFile, key: string): WeightFile {
+  return new Map([...file].filter(([name]) => key === '' || name.startsWith(`${key}.`)));
 }
 
 /** The network named, or the one in a JSON file of the same name beside the weights. */
@@ -211,6 +246,6 @@ function lastMatrix(file: WeightFile): number {
 const MAX_JSON_BYTES = 2 ** 24;
 
 async function readNetwork(path: string): Promise<Network> {
-  const text = new TextDecoder().decode(await readFile(path, MAX_JSON_BYTES));
+  const text = new TextDecoder().decode(await readPlainOrGzip(path, MAX_JSON_BYTES));
   return checkNetwork(parseJson(text, path, 'a network as JSON'), path);
 }

@@ -12,6 +12,7 @@
 import { Inflate, zipSync } from 'fflate';
 import { EspalierError, expect, fail, quote } from '../errors';
 import { crc32 } from './crc32';
+import { expansionCap } from './limits';
 
 const END = 0x06054b50;
 const END64 = 0x06064b50;
@@ -19,20 +20,10 @@ const LOCATOR64 = 0x07064b50;
 const CENTRAL = 0x02014b50;
 const LOCAL = 0x04034b50;
 const UNSET = 0xffffffff;
+const UTF8 = new TextDecoder();
 
 /** Bytes inflated at a time: at most 1032 times as many come out before the next check. */
 const CHUNK = 16 << 10;
-const SMALL = 64 << 20;
-const MAX_EXPANSION = 50;
-
-/**
- * Most bytes a reader may make of a file of `fileBytes` bytes: 64 MiB, or 50 times its size if that
- * is more. Real weights and images stay far below; a bomb is nothing else but being above.
- */
-export function expansionCap(fileBytes: number): number {
-  return Math.max(SMALL, MAX_EXPANSION * fileBytes);
-}
-
 export interface Zip {
   /** In the order of the directory; each once. */
   readonly names: readonly string[];
@@ -56,6 +47,25 @@ export function isZip(bytes: Uint8Array): boolean {
   if (bytes.length < 22) return false;
   const start = viewOf(bytes).getUint32(0, true);
   return start === LOCAL || start === END;
+}
+
+/**
+ * Names in an archive that may be damaged: those of its directory, or of its first entry where there is
+ * none. Nothing is checked; for telling kinds of archives apart.
+ */
+export function zipNames(bytes: Uint8Array): string[] {
+  const view = viewOf(bytes);
+  const names: string[] = [];
+  const end = endOf(view);
+  let at = end === undefined ? bytes.length : directoryAt(view, end).begin;
+  while (at + 46 <= bytes.length && view.getUint32(at, true) === CENTRAL) {
+    const nameEnd = at + 46 + view.getUint16(at + 28, true);
+    names.push(UTF8.decode(bytes.subarray(at + 46, nameEnd)));
+    at = nameEnd + view.getUint16(at + 30, true) + view.getUint16(at + 32, true);
+  }
+  if (names.length === 0 && bytes.length >= 30)
+    names.push(UTF8.decode(bytes.subarray(30, 30 + view.getUint16(26, true))));
+  return names;
 }
 
 /** The checked directory of an archive; raises EspalierError for whatever the header rules out. */
@@ -116,33 +126,42 @@ function readDirectory(bytes: Uint8Array, who: string): Entry[] {
   return entries;
 }
 
-/** Where the directory lies, from the record at the file's end or its 64-bit companion. */
-function findDirectory(view: DataView, who: string): { count: number; begin: number; end: number } {
+/** Where the record at the file's end begins; undefined if there is none. */
+function endOf(view: DataView): number | undefined {
   const size = view.byteLength;
-  let at = size - 22;
-  const ends = (): boolean =>
-    view.getUint32(at, true) === END && at + 22 + view.getUint16(at + 20, true) === size;
-  while (at >= 0 && at >= size - 22 - 0xffff && !ends()) at--;
-  expect(
-    at >= 0 && at >= size - 22 - 0xffff,
-    who,
-    'a zip directory at the end',
-    'none',
-    'The file may be cut short; fetch it again.',
-  );
-  let count = view.getUint16(at + 10, true);
-  let length = view.getUint32(at + 12, true);
-  let begin = view.getUint32(at + 16, true);
-  let limit = at;
-  if (at >= 20 && view.getUint32(at - 20, true) === LOCATOR64) {
-    const end64 = uint64(view, at - 12);
-    const found = end64 + 56 <= at - 20 && view.getUint32(end64, true) === END64;
-    expect(found, who, 'a 64-bit zip directory', 'a pointer to none', DAMAGED);
-    count = uint64(view, end64 + 32);
-    length = uint64(view, end64 + 40);
-    begin = uint64(view, end64 + 48);
-    limit = end64;
+  for (let at = size - 22; at >= 0 && at >= size - 22 - 0xffff; at--)
+    if (view.getUint32(at, true) === END && at + 22 + view.getUint16(at + 20, true) === size)
+      return at;
+  return undefined;
+}
+
+interface Directory {
+  readonly count: number;
+  readonly length: number;
+  readonly begin: number;
+  /** Where it must end. */
+  readonly limit: number;
+}
+
+/** What the record at `end`, or its 64-bit companion, says; a limit of -1 where that is missing. */
+function directoryAt(view: DataView, end: number): Directory {
+  if (end >= 20 && view.getUint32(end - 20, true) === LOCATOR64) {
+    const at = uint64(view, end - 12);
+    const found = at + 56 <= end - 20 && view.getUint32(at, true) === END64;
+    if (!found) return { count: 0, length: 0, begin: Number.POSITIVE_INFINITY, limit: -1 };
+    const [count, length, begin] = [32, 40, 48].map((offset) => uint64(view, at + offset));
+    return { count: count!, length: length!, begin: begin!, limit: at };
   }
+  const count = view.getUint16(end + 10, true);
+  const [length, begin] = [12, 16].map((offset) => view.getUint32(end + offset, true));
+  return { count, length: length!, begin: begin!, limit: end };
+}
+
+function findDirectory(view: DataView, who: string): { count: number; begin: number; end: number } {
+  const hint = 'The file may be cut short; fetch it again.';
+  const at = endOf(view) ?? fail(who, 'a zip directory at the end', 'none', hint);
+  const { count, length, begin, limit } = directoryAt(view, at);
+  expect(limit >= 0, who, 'a 64-bit zip directory', 'a pointer to none', DAMAGED);
   const fits = begin + length <= limit && count * 46 <= length;
   expect(fits, `${who}, zip directory`, 'to lie inside the file', 'it does not', DAMAGED);
   return { count, begin, end: begin + length };
@@ -156,7 +175,7 @@ function readEntry(
   who: string,
 ): Entry {
   const view = viewOf(bytes);
-  const name = new TextDecoder().decode(bytes.subarray(at + 46, nameEnd));
+  const name = UTF8.decode(bytes.subarray(at + 46, nameEnd));
   const field = `${who}, ${quote(name)}`;
   expect((view.getUint16(at + 8, true) & 1) === 0, field, 'plain data', 'encrypted data');
   const method = view.getUint16(at + 10, true);
@@ -166,7 +185,7 @@ function readEntry(
   expect(hasLocal, field, 'a local header', 'none at its place', DAMAGED);
   const localNameEnd = local + 30 + view.getUint16(local + 26, true);
   const begin = localNameEnd + view.getUint16(local + 28, true);
-  const localName = new TextDecoder().decode(bytes.subarray(local + 30, localNameEnd));
+  const localName = UTF8.decode(bytes.subarray(local + 30, localNameEnd));
   expect(localName === name, field, 'the same name in its header', quote(localName), DAMAGED);
   const end = begin + packed;
   expect(end <= bytes.length, field, 'data inside the file', `an end at ${end}`, DAMAGED);

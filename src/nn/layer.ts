@@ -130,10 +130,15 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   ): { readonly params: Params; readonly updates?: Params };
 }
 
-/** y_i = f(x_i) with f non-decreasing, as computed too. */
+/** y_i = f(x_i), with f non-decreasing, as computed too, or with a `range`. */
 export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {
   readonly role: 'pointwise';
   f(x: Tensor, o: InferOutput<S>): Tensor;
+  /**
+   * Least and greatest value over boxes [lo, hi], as computed by `f` at points of the boxes. Left out where
+   * these are the values at the ends.
+   */
+  range?(lo: Tensor, hi: Tensor, o: InferOutput<S>): readonly [lo: Tensor, hi: Tensor];
   /**
    * Two lines that bound f on [lo, hi]: slope and offset of the lower, then of the upper one. Scalars
    * in f64; linear bounds vectorise it.
@@ -151,6 +156,8 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    * (2^-149); 0 where it is exact.
    */
   readonly error: number;
+  /** The same in units of 2^-24 |x|, added to it: where f is x times a number in [0, 1]. Default 0. */
+  readonly inputError?: number;
   /** True for f = max(0, x), which products write along with their sums (domain/plan.ts). */
   readonly rectifies?: boolean;
 }

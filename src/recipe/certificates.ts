@@ -1,6 +1,7 @@
 /**
  * Writes certificates of images, one file each, and has files judged by the checker. A certificate is
- * written only when the checker itself proves it: so what is on disk is accepted.
+ * written only when the checker itself proves it, and what is in a file already counts only when the
+ * checker proves it again. No file is replaced unless that is asked for.
  */
 import {
   type Certificate,
@@ -12,14 +13,14 @@ import {
 } from '../check/certificate';
 import { check, fingerprint, provenMargin } from '../check/check';
 import type { DataSet } from '../data/types';
-import { EspalierError, expect } from '../errors';
-import { kindOf, makeFolder, readFile, writeAtomic } from '../io/files';
+import { EspalierError, expect, fail } from '../errors';
+import { createAtomic, kindOf, makeFolder, readFile, writeAtomic } from '../io/files';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import { supportZeros } from '../nn/support';
 import { parseOptions } from '../options';
 import { verifiers } from '../verify/verifiers/registry';
-import { batchOf, checkFits } from './evaluate';
+import { batchOf, fitted } from './evaluate';
 import { Interrupted, type Listener, type StopSignal } from './events';
 
 /** Methods by the names of the bounds they are, cheap ones first. */
@@ -51,6 +52,8 @@ export interface CertifyOptions extends Hooks {
   readonly methods: readonly ProofName[];
   /** Where the files go: `<index>.json`. */
   readonly folder: string;
+  /** Whether files that are something else are replaced. */
+  readonly force?: boolean;
 }
 
 export interface Certified {
@@ -62,16 +65,21 @@ export interface Certified {
   readonly file: string | null;
 }
 
-/** Certificates of the images that can be proven; those already in the folder stay. */
+/**
+ * Certificates of the images that can be proven. Those of the same claims in the folder stay where the
+ * checker proves them again; any other file of such a name is an EspalierError, before the work, unless
+ * `force` is given.
+ */
 export async function certify(
   model: Model,
-  set: DataSet,
-  { indices, eps, methods, folder, onEvent, signal }: CertifyOptions,
+  given: DataSet,
+  { indices, eps, methods, folder, force = false, onEvent, signal }: CertifyOptions,
 ): Promise<Certified[]> {
-  checkFits(model, set);
+  const set = fitted(model, given, onEvent);
   const { join } = await import('node:path');
   const wrong = indices.find((index) => !(index >= 0 && index < set.test.count));
   expect(wrong === undefined, '--index', `positions in [0, ${set.test.count})`, wrong);
+  expect(eps >= 0 && Number.isFinite(eps), 'certify: eps', 'a radius of 0 or more', eps);
   await makeFolder(folder);
   const canonical = supportZeros(lower(model));
   const total = indices.length;
@@ -80,18 +88,19 @@ export async function certify(
   onEvent?.({ type: 'phase', phase: 'certify', title: 'certify', total, done: 0 });
   try {
     const sha256 = await fingerprint(canonical);
+    const jobOf = (index: number): Job => ({
+      model: canonical,
+      base: baseOf(set, index, eps, sha256),
+      methods,
+      file: join(folder, `${index}.json`),
+      force,
+    });
+    if (!force) for (const index of indices) await standing(jobOf(index));
     for (const index of indices) {
       await new Promise((resolve) => setImmediate(resolve));
       if (signal?.aborted) throw new Interrupted('The certificates written so far stay.');
-      const { images, labels } = batchOf(set, set.test, index, index + 1);
-      const file = join(folder, `${index}.json`);
-      const base = {
-        model: { sha256 },
-        region: { kind: 'ball', centre: [...images], eps, range: [0, 1] },
-        property: { kind: 'label', label: labels[0]! },
-      } as const satisfies Partial<Claim>;
-      const found = (await stored(file, base)) ?? (await proven(canonical, base, methods, file));
-      results.push({ index, label: labels[0]!, ...found });
+      const job = jobOf(index);
+      results.push({ index, label: job.base.property.label, ...(await settle(job)) });
       const done = results.length;
       const rate = (1000 * done) / (performance.now() - started);
       const metrics = { certified: results.filter((r) => r.file !== null).length / done };
@@ -103,56 +112,116 @@ export async function certify(
   return results;
 }
 
-type Base = Pick<Claim, 'model' | 'region' | 'property'>;
+type Ball = Extract<Claim['region'], { kind: 'ball' }>;
+type Label = Extract<Claim['property'], { kind: 'label' }>;
+
+interface Base extends Pick<Claim, 'model'> {
+  readonly region: Ball;
+  readonly property: Label;
+}
 type Found = Pick<Certified, 'margin' | 'method' | 'file'>;
 
-/** What stands in the file already, if it is a certificate of the same claim. */
-async function stored(file: string, base: Base): Promise<Found | undefined> {
-  if ((await kindOf(file)) !== 'file') return undefined;
-  try {
-    const { model, region, property, method, margin } = await decode(await textOf(file), file);
-    const same = JSON.stringify({ model, region, property }) === JSON.stringify(base);
-    const name = (Object.keys(proofs) as ProofName[]).find(
-      (key) => JSON.stringify(proofs[key].method) === JSON.stringify(method),
-    );
-    return same && name ? { margin, method: name, file } : undefined;
-  } catch (error) {
-    // Damaged: it is written again.
-    if (error instanceof EspalierError) return undefined;
-    throw error;
-  }
+interface Job {
+  readonly model: Model;
+  readonly base: Base;
+  readonly methods: readonly ProofName[];
+  readonly file: string;
+  readonly force: boolean;
 }
 
-async function proven(
-  model: Model,
-  base: Base,
-  methods: readonly ProofName[],
-  file: string,
-): Promise<Found> {
+/** What is to be proven of an image. */
+function baseOf(set: DataSet, index: number, eps: number, sha256: string): Base {
+  const { images, labels } = batchOf(set, set.test, index, index + 1);
+  const outside = images.find((x) => !(x >= 0 && x <= 1));
+  expect(outside === undefined, `${set.name}: image ${index}`, 'pixels in [0, 1]', outside);
+  return {
+    model: { sha256 },
+    region: { kind: 'ball', centre: [...images], eps, range: [0, 1] },
+    property: { kind: 'label', label: labels[0]! },
+  };
+}
+
+/** The text of the file where it is a certificate of the same claim; undefined where there is none. */
+async function standing({ file, base }: Job): Promise<string | undefined> {
+  const kind = await kindOf(file);
+  if (kind === undefined) return undefined;
+  const text = kind === 'file' ? await textOf(file).catch(() => '') : '';
+  const got = await otherThan(base, text, file);
+  return got === undefined ? text : kept(file, got);
+}
+
+/** What a text is, where it is no certificate of this claim. */
+async function otherThan(base: Base, text: string, file: string): Promise<string | undefined> {
+  let claim: Certificate;
+  try {
+    claim = await decode(text, file);
+  } catch (error) {
+    if (error instanceof EspalierError) return 'something else';
+    throw error;
+  }
+  const differs = (['model', 'region', 'property'] as const).filter(
+    (key) => JSON.stringify(claim[key]) !== JSON.stringify(base[key]),
+  );
+  if (differs.length === 0) return undefined;
+  const { region } = claim;
+  const radius = region.kind === 'ball' && region.eps !== base.region.eps;
+  return `one of another ${radius ? `radius (${region.eps})` : differs.join(' and ')}`;
+}
+
+/** Raises the error that says why a file stays as it is. */
+function kept(file: string, got: string): never {
+  fail(
+    file,
+    'no such file, or a certificate of this claim that the checker proves',
+    got,
+    'It was left as it is: choose another folder with --out, or --force to replace it.',
+  );
+}
+
+/** Has the claim's file as it should be: proves again what stands there, or proves and writes. */
+async function settle(job: Job): Promise<Found> {
+  const { file, force, model } = job;
+  const there = force ? await standing(job).catch(() => undefined) : await standing(job);
+  if (there !== undefined) {
+    const judged = await check(there, model, { who: file });
+    if (judged.accepted)
+      return { margin: judged.margin, method: nameOf(judged.certificate.method), file };
+    if (!force) kept(file, `one that it rejects (${judged.reason})`);
+  }
+  const { margin, method } = proven(job);
+  if (method === null) return { margin, method, file: null };
+  // Another machine's exp may differ in the last digits.
+  const claim = { ...job.base, method: proofs[method].method, margin: margin * (1 - 2 ** -20) };
+  const text = encode(await seal(claim));
+  if (force) await writeAtomic(file, text);
+  else if (!(await createAtomic(file, text))) {
+    // Another process was faster: its certificate is judged like any that stood there.
+    if ((await standing(job)) === undefined) kept(file, 'something that is no file');
+    return settle(job);
+  }
+  return { margin, method, file };
+}
+
+/** The method whose kind of bounds a certificate asks for, whatever its slopes. */
+function nameOf(method: Certificate['method']): ProofName {
+  if (method.name === 'interval') return 'interval';
+  return method.intermediate === 'linear' ? 'crown' : 'crown-ibp';
+}
+
+/** What the first method that proves the claim proves, or the best margin of all. */
+function proven({ model, base, methods }: Job): Pick<Found, 'margin' | 'method'> {
   let best = Number.NEGATIVE_INFINITY;
   for (const name of methods) {
-    const { method } = proofs[name];
     const fast = fastMargin(model, base, name);
-    if (!(fast > 0)) {
-      best = Math.max(best, fast);
-      continue;
-    }
-    const margin = provenMargin({ ...base, method }, model);
-    if (margin > 0) {
-      // Another machine's exp may differ in the last digits.
-      const claim = { ...base, method, margin: margin * (1 - 2 ** -20) };
-      await writeAtomic(file, encode(await seal(claim)));
-      return { margin, method: name, file };
-    }
-    best = Math.max(best, margin);
+    const margin = fast > 0 ? provenMargin({ ...base, method: proofs[name].method }, model) : fast;
+    if (margin > 0 && Number.isFinite(margin)) return { margin, method: name };
+    if (margin > best) best = margin;
   }
-  return { margin: best, method: null, file: null };
+  return { margin: best, method: null };
 }
 
 /** What the fast verifier of the same name proves: it spares the checker hopeless images. */
 function fastMargin(model: Model, { region, property }: Base, name: ProofName): number {
-  if (region.kind !== 'ball' || property.kind !== 'label' || !Object.hasOwn(verifiers, name))
-    return Number.POSITIVE_INFINITY;
   const entry = verifiers[name]!;
   const images = Float32Array.from(region.centre);
   const job = { model, images, labels: Int32Array.of(property.label), eps: region.eps };
@@ -230,6 +299,6 @@ export function describe({ region, property, method }: Certificate): string {
       ? `output ${property.label} is the largest`
       : `${property.rows.length} linear constraints hold`;
   const where = region.kind === 'ball' ? `within ${region.eps} of its input` : 'in its box';
-  const [how] = Object.values(proofs).filter((p) => p.method.name === method.name);
-  return `${what} ${where}, by ${how!.about}`;
+  const cut = region.kind === 'ball' && region.range ? `, cut to [${region.range.join(', ')}]` : '';
+  return `${what} ${where}${cut}, by ${proofs[nameOf(method)].about}`;
 }

@@ -128,7 +128,27 @@ async function readBlocks(
   return done;
 }
 
+/** Whether a line is the verdicts of one whole block; any other is passed over, and done again. */
 function isBlock(record: JournalRecord): record is BlockRecord {
-  const { block, samples } = record as Partial<BlockRecord>;
-  return record.event === 'block' && typeof block === 'number' && Array.isArray(samples);
+  const { event, block = -1, count = 0, samples, seconds } = record as Partial<BlockRecord>;
+  const isWhole = Number.isSafeInteger(block) && block >= 0 && Array.isArray(samples);
+  if (event !== 'block' || !isWhole || samples!.length !== count || count > BLOCK) return false;
+  const times = typeof seconds === 'object' && seconds !== null ? Object.values(seconds) : [''];
+  return (
+    count > 0 &&
+    times.every((s) => typeof s === 'number' && s >= 0) &&
+    samples!.every((sample, i) => isVerdict(sample, block * BLOCK + i))
+  );
+}
+
+function isVerdict(sample: Partial<SampleVerdict> | null, index: number): boolean {
+  const { verdict, by, margin = 0, radius = 0 } = sample ?? {};
+  return (
+    sample?.index === index &&
+    (verdict === 'certified' || verdict === 'falsified' || verdict === 'unknown') &&
+    (margin === null || typeof margin === 'number') &&
+    typeof by === 'string' &&
+    typeof radius === 'number' &&
+    radius >= 0
+  );
 }

@@ -16,7 +16,7 @@ import { type Bits, bitsByKind, shareWeights } from '../prune/share';
 import type { Engine } from '../runtime/engine';
 import { retie, tiesOf } from '../train/ties';
 import type { Config } from './config';
-import { checkFits, type Evaluation, evaluate } from './evaluate';
+import { type Evaluation, evaluate, fitted } from './evaluate';
 import { Interrupted, type Listener, type StopSignal } from './events';
 import { supportOf } from './phases';
 import { freePhase, runPhase, startPhase, takeBest } from './training';
@@ -93,7 +93,7 @@ export async function compact(engine: Engine, job: CompactJob): Promise<Compacte
   const set = config && (await loadSet(config));
   const { model, metadata, notes } = await readModelFile(engine, job.model, job.as);
   for (const text of notes) onEvent?.({ type: 'note', text });
-  if (set) checkFits(model, set);
+  if (set) fitted(model, set);
   const before = floatBytes(model);
   const { model: smaller, removed } = removeDead(model);
   freeModel(model);

@@ -24,7 +24,7 @@ import type { Engine } from '../runtime/engine';
 import { objectives } from '../train/objectives/registry';
 import { type Checkpoint, loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint';
 import { type Config, evaluationEps } from './config';
-import { checkFits } from './evaluate';
+import { fitted } from './evaluate';
 import { Interrupted, type Listener, type StopSignal } from './events';
 import { Journal, type JournalRecord } from './journal';
 import type { RunDir } from './run-dir';
@@ -100,7 +100,7 @@ async function train(run: Run, end = Number.POSITIVE_INFINITY): Promise<RunState
   if (loaded) run.onEvent?.({ type: 'note', text: 'Going on from the checkpoint.' });
   let at: Checkpoint | undefined = loaded ?? begin(run);
   try {
-    checkFits(at.phase.model, run.data.set);
+    fitted(at.phase.model, run.data.set);
     const last = at.run.overall;
     await journal.truncateAfter((r) => isEpoch(r) && r.overall <= last);
     const stages = Math.min(end, 1 + config.prune.rounds);

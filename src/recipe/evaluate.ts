@@ -7,6 +7,7 @@
 import { type AttackOutcome, outside, runAttack, wrongSamples } from '../attack/attack';
 import { attacks } from '../attack/attacks/registry';
 import { fillBatch, fillLabels } from '../data/batches';
+import { arranged, layoutNote } from '../data/layout';
 import type { DataSet, Split } from '../data/types';
 import type { Norm } from '../domain/balls';
 import { expect, lookup } from '../errors';
@@ -45,12 +46,12 @@ export interface KnownVerdict {
 /** `config.eps` must be resolved. Limits take the first images of the split. */
 export async function evaluate(
   model: Model,
-  set: DataSet,
+  given: DataSet,
   split: Split,
   config: EvaluateConfig,
   { onEvent, signal, seed = 0, title = 'evaluate', verdicts: known }: EvaluateHooks = {},
 ): Promise<Evaluation> {
-  checkFits(model, set);
+  const set = fitted(model, given, onEvent);
   const eps = config.eps ?? 0.1;
   const attack = lookup(attacks, config.attack.name, 'attack');
   const verifier = lookup(verifiers, config.verifier.name, 'verifier');
@@ -170,13 +171,13 @@ export function batchOf(
   return { images, labels, index };
 }
 
-/** The data must be what the network takes and tells apart. */
-export function checkFits(model: Model, set: DataSet): void {
+/**
+ * The data in the order in which the network takes it (data/layout.ts); a permutation is told. Raises
+ * EspalierError where it is not what the network takes and tells apart.
+ */
+export function fitted(model: Model, given: DataSet, onEvent?: Listener): DataSet {
   const { input, name } = model.graph.network;
-  const fits =
-    sizeOf(input) === sizeOf(set.shape) &&
-    (input.length === 1 || input.join() === set.shape.join());
-  expect(fits, name, `images [${input}]`, `${set.name} with [${set.shape}]`);
+  const set = arranged(given, input, name);
   const classes = sizeOf(model.graph.output);
   expect(
     classes === set.classes.length,
@@ -184,4 +185,7 @@ export function checkFits(model: Model, set: DataSet): void {
     `${classes} classes`,
     `${set.name} with ${set.classes.length}`,
   );
+  const text = given.layout === set.layout ? undefined : layoutNote(set);
+  if (text !== undefined) onEvent?.({ type: 'note', text });
+  return set;
 }

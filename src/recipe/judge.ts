@@ -13,7 +13,7 @@ import { normOf } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import { BLOCK, type Certification, certify, type Shard } from './certify-run';
 import type { Config, PlugIn } from './config';
-import { checkFits, type Evaluation, evaluate, tellMemory } from './evaluate';
+import { type Evaluation, evaluate, fitted, tellMemory } from './evaluate';
 import type { Listener, StopSignal } from './events';
 
 export interface CertifiedBy {
@@ -44,12 +44,12 @@ export interface JudgeJob {
 /** `config.evaluate.eps` is resolved. Of a shard the verdicts are its own only, and nothing else is done. */
 export async function judge(
   model: Model,
-  set: DataSet,
+  given: DataSet,
   config: Config,
   job: JudgeJob,
   hooks: { readonly onEvent?: Listener; readonly signal?: StopSignal },
 ): Promise<Judgement | undefined> {
-  checkFits(model, set);
+  const set = fitted(model, given, hooks.onEvent);
   const split = set.test;
   const eps = config.evaluate.eps ?? 0.1;
   const total = Math.min(split.count, config.evaluate.verifyLimit ?? split.count);

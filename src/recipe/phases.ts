@@ -16,7 +16,7 @@ import { argmax } from '../tensor/ops/loss';
 import { input, keep, step, type Tensor } from '../tensor/tensor';
 import { verifiers } from '../verify/verifiers/registry';
 import type { Config, PlugIn } from './config';
-import { batchOf, checkFits } from './evaluate';
+import { batchOf, fitted } from './evaluate';
 import { Interrupted, type Listener, type StopSignal } from './events';
 import { freePhase, runPhase, startPhase, takeBest } from './training';
 
@@ -39,8 +39,8 @@ export async function trainModel(
   { onEvent, signal }: { onEvent?: Listener; signal?: StopSignal },
 ): Promise<void> {
   const { name, path, heldOut } = config.data;
-  const set = await lookup(datasets, name, 'data').load(path === null ? {} : { path });
-  checkFits(model, set);
+  const given = await lookup(datasets, name, 'data').load(path === null ? {} : { path });
+  const set = fitted(model, given, onEvent);
   const count = heldOut ?? Math.round(set.train.count / 12);
   const { train, held } = holdout(set.train, set.shape, count, config.seed);
   const phase = startPhase('finetune', 1, model, supportOf(model), config.finetune);
@@ -84,12 +84,19 @@ export interface ImageBounds {
   readonly certified: boolean;
 }
 
+export interface BoundsJob {
+  readonly indices: readonly number[];
+  readonly eps: number;
+  readonly method: PlugIn;
+  readonly onEvent?: Listener;
+}
+
 export function outputBounds(
   model: Model,
-  set: DataSet,
-  { indices, eps, method }: { indices: readonly number[]; eps: number; method: PlugIn },
+  given: DataSet,
+  { indices, eps, method, onEvent }: BoundsJob,
 ): ImageBounds[] {
-  checkFits(model, set);
+  const set = fitted(model, given, onEvent);
   for (const index of indices) {
     const inside = Number.isInteger(index) && index >= 0 && index < set.test.count;
     expect(inside, '--index', `positions in [0, ${set.test.count})`, index);
@@ -97,8 +104,8 @@ export function outputBounds(
   const entry = lookup(verifiers, method.name, '--method');
   const byBounds = Object.keys(verifiers).filter((name) => verifiers[name]!.bounds);
   expect(entry.bounds, '--method', `one of ${byBounds.join(', ')}`, method.name);
-  const { name, ...given } = method;
-  const options = parseOptions(entry.options, given, `--method ${name}`);
+  const { name, ...chosen } = method;
+  const options = parseOptions(entry.options, chosen, `--method ${name}`);
   const sound = method.sound !== false;
   const canonical = supportZeros(lower(model));
   const { engine, graph } = canonical;

@@ -1,18 +1,23 @@
 /**
  * Randomised smoothing over a data set: certified accuracy by L2 radius. These are probabilistic answers
  * about a smoothed classifier, so they are reported apart from the deterministic accuracies.
+ *
+ * A journal holds a line an image, told apart by its position: what two processes have both done counts
+ * once, in any order.
  */
+import * as v from 'valibot';
 import { fingerprint } from '../check/check';
 import type { DataSet } from '../data/types';
 import { predictorOf } from '../domain/predictor';
-import { EspalierError } from '../errors';
+import { EspalierError, fail } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import { supportZeros } from '../nn/support';
+import { parseOptions, real, whole } from '../options';
 import { proportion } from '../report/binomial';
 import type { Proportion } from '../report/types';
 import { type Smoothed, smooth } from '../verify/smoothing';
-import { batchOf, checkFits } from './evaluate';
+import { batchOf, fitted } from './evaluate';
 import { Interrupted, type Listener, type StopSignal } from './events';
 import { Journal, type JournalRecord } from './journal';
 
@@ -41,6 +46,9 @@ export interface SmoothImage extends Smoothed {
   readonly label: number;
 }
 
+/** A journal of another version holds numbers that were made otherwise. */
+const VERSION = 2;
+
 export interface SmoothResult {
   /** Certified accuracy by radius, in the order of `radii`: right, and kept all over the ball. */
   readonly certified: readonly { readonly radius: number; readonly accuracy: Proportion }[];
@@ -53,10 +61,10 @@ export interface SmoothResult {
 
 export async function smoothSet(
   model: Model,
-  set: DataSet,
+  given: DataSet,
   options: SmoothOptions,
 ): Promise<SmoothResult> {
-  checkFits(model, set);
+  const set = fitted(model, given, options.onEvent);
   const { limit, batch, out, onEvent, signal } = options;
   const { sigma, n0, n, alpha, seed, radii } = options;
   const settings: SmoothSettings = { sigma, n0, n, alpha, seed, radii };
@@ -68,18 +76,22 @@ export async function smoothSet(
     if (out !== undefined) journal = await Journal.open(out);
     const head = {
       event: 'smooth',
+      version: VERSION,
       model: await fingerprint(canonical),
       data: set.name,
       ...settings,
     };
-    const images = journal ? await continued(journal, head) : [];
-    const [started, before] = [performance.now(), images.length];
+    const images = journal ? await continued(journal, head, set) : new Map<number, SmoothImage>();
+    const missing = Array.from({ length: total }, (_, i) => i).filter((i) => !images.has(i));
+    const [started, before] = [performance.now(), total - missing.length];
     onEvent?.({ type: 'phase', phase: 'smooth', title: 'smooth', total, done: before });
-    for (let index = before; index < total; index++) {
+    for (const [at, index] of missing.entries()) {
       await new Promise((resolve) => setImmediate(resolve));
       if (signal?.aborted)
         throw new Interrupted(
-          out === undefined ? 'Nothing was kept; --out keeps it.' : `${out} has ${index} images.`,
+          out === undefined
+            ? 'Nothing was kept; --out keeps it.'
+            : `${out} has ${before + at} images.`,
         );
       const { images: pixels, labels } = batchOf(set, set.test, index, index + 1);
       const found = smooth(canonical, pixels, index, {
@@ -87,14 +99,18 @@ export async function smoothSet(
         ...(batch && { batch }),
         classes: predictor.classes,
       });
-      const record = { event: 'image', index, label: labels[0]!, ...found };
-      await journal?.append(record);
-      images.push({ index, label: labels[0]!, ...found });
-      const rate = (1000 * (index + 1 - before)) / (performance.now() - started);
+      const image = { index, label: labels[0]!, ...found };
+      await journal?.append({ event: 'image', ...image } as JournalRecord);
+      images.set(index, image);
+      const rate = (1000 * (at + 1)) / (performance.now() - started);
       const metrics = { radius: found.radius };
-      onEvent?.({ type: 'progress', done: index + 1, total, rate, unit: 'images', metrics });
+      const done = before + at + 1;
+      onEvent?.({ type: 'progress', done, total, rate, unit: 'images', metrics });
     }
-    return summarise(images.slice(0, total), radii);
+    return summarise(
+      Array.from({ length: total }, (_, i) => images.get(i)!),
+      radii,
+    );
   } finally {
     predictor.free();
     freeModel(canonical);
@@ -102,21 +118,49 @@ export async function smoothSet(
   }
 }
 
-/** The images of a journal that began with the same settings; a new one is begun. */
-async function continued(journal: Journal, head: JournalRecord): Promise<SmoothImage[]> {
-  const [first, ...rest] = journal.records;
-  if (!first) {
-    await journal.append(head);
-    return [];
+/** The images of a journal, by position, that began with the same settings; a new one is begun. */
+async function continued(
+  journal: Journal,
+  head: JournalRecord,
+  set: DataSet,
+): Promise<Map<number, SmoothImage>> {
+  const found = new Map<number, SmoothImage>();
+  if (journal.records.length === 0) await journal.append(head);
+  for (const [at, record] of journal.records.entries()) {
+    // Two processes that began at once wrote it twice.
+    if (at === 0 || record.event === 'smooth') {
+      if (JSON.stringify(record) !== JSON.stringify(head))
+        throw new EspalierError(
+          `${journal.path}: expected a journal of this model, data and settings, got another's. Choose another file, or remove this one.`,
+        );
+      continue;
+    }
+    const image = imageOf(record, set, `${journal.path}: line ${at + 1}`);
+    const same = found.get(image.index);
+    if (same && JSON.stringify(same) !== JSON.stringify(image))
+      fail(journal.path, 'one answer an image', `two of image ${image.index}`, 'Remove this file.');
+    found.set(image.index, image);
   }
-  if (JSON.stringify(first) !== JSON.stringify(head))
-    throw new EspalierError(
-      `${journal.path}: expected a journal of this model, data and settings, got another's. Choose another file, or remove this one.`,
-    );
-  return rest.map((record) => {
-    const { event, ...image } = record as JournalRecord & SmoothImage;
-    return image;
+  return found;
+}
+
+/** A line of a journal, checked. */
+function imageOf(record: JournalRecord, set: DataSet, who: string): SmoothImage {
+  const { test, classes } = set;
+  const schema = v.strictObject({
+    event: v.literal('image'),
+    index: whole(0, test.count - 1),
+    label: whole(0, classes.length - 1),
+    predicted: v.nullable(whole(0, classes.length - 1)),
+    radius: real(0),
+    draws: whole(1),
   });
+  const { event, ...image } = parseOptions(schema, record, who);
+  const { index, label, predicted, radius } = image;
+  if (label !== test.labels[index]) fail(who, `label ${test.labels[index]}`, label);
+  if ((predicted === null) !== (radius === 0))
+    fail(who, 'a radius of 0 without an answer, and only then', radius);
+  return image;
 }
 
 export function summarise(images: readonly SmoothImage[], radii: readonly number[]): SmoothResult {

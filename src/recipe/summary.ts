@@ -160,8 +160,8 @@ export function exhibits(
     shape: set.shape,
     image: Array.from(images.subarray(i * size, (i + 1) * size)),
     adversarial: Array.from(attacked.subarray(i * size, (i + 1) * size)),
-    predicted: set.classes[clean[i]!]!,
-    predictedAdversarial: set.classes[moved[i]!]!,
+    predicted: set.classes[clean[i]!] ?? 'none',
+    predictedAdversarial: set.classes[moved[i]!] ?? 'none',
     certifiedRadius: radii[i]!,
   }));
 }

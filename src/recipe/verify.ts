@@ -7,7 +7,7 @@
  * the model as its file has it.
  */
 import { EspalierError, expect } from '../errors';
-import { readFile } from '../io/files';
+import { readPlainOrGzip } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
 import { type Answer, type Property, parseVnnlib } from '../io/vnnlib';
 import { lower } from '../nn/lower';
@@ -122,7 +122,7 @@ async function readBoth(
   };
   const file = await tried(() => readModelFile(engine, path, as));
   const property = await tried(async () =>
-    parseVnnlib(new TextDecoder().decode(await readFile(spec, MAX_SPEC_BYTES)), spec),
+    parseVnnlib(new TextDecoder().decode(await readPlainOrGzip(spec, MAX_SPEC_BYTES)), spec),
   );
   if (!file || !property) throw new EspalierError(wrong.join('\n'));
   for (const text of file.notes) onEvent?.({ type: 'note', text });

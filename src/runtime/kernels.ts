@@ -283,6 +283,7 @@ export const KERNELS = {
   relu_grad: kernel<[n: Size, x: Ptr, g: Ptr, y: Ptr]>((n) => ({ rows: n, cost: n })),
   sigmoid: elementwise(4),
   tanh: elementwise(4),
+  normal_cdf: elementwise(8),
   exp: elementwise(4),
   log: elementwise(4),
   abs: elementwise(1),

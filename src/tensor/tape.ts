@@ -14,6 +14,7 @@ export type Pullback = (g: Tensor) => Tensor;
 interface Entry {
   readonly output: Tensor;
   readonly inputs: readonly Tensor[];
+  /** null where the derivative is 0 wherever there is one, as of comparisons. */
   readonly pullbacks: readonly (Pullback | null)[];
 }
 

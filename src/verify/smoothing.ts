@@ -7,6 +7,8 @@
  * with a probability of at most alpha. Deviation: with radii to reach, the estimate is looked at in stages
  * that share alpha (docs/smoothing.md), and stops as soon as they are reached or clearly out of reach.
  *
+ * A draw whose outputs hold a NaN has no class: it counts against every one.
+ *
  * Draws are counter-based: the same at any batch size, number of threads and after a resume.
  * Cost: n0 + n forward passes at most.
  */
@@ -34,7 +36,7 @@ export interface SmoothingOptions {
   readonly radii?: readonly number[];
   /** Draws at a time: memory and speed, no more. */
   readonly batch?: number;
-  /** The classes of samples, if not by the value domain (domain/predictor.ts). */
+  /** The classes of samples, -1 for none, if not by the value domain (domain/predictor.ts). */
   readonly classes?: (x: Tensor) => Int32Array;
 }
 
@@ -55,12 +57,16 @@ export function smooth(
   options: SmoothingOptions,
 ): Smoothed {
   const { sigma, n0, n, alpha, seed, radii = [] } = options;
-  expect(sigma > 0, 'smooth: sigma', 'a number above 0', sigma);
+  // Noise is scaled by this number: radii are those of the sigma that was drawn with.
+  const scale = Math.fround(sigma);
+  expect(scale > 0 && scale < 2 ** 100, 'smooth: sigma', 'a number above 0', sigma);
   expect(alpha > 0 && alpha < 0.5, 'smooth: alpha', 'a number in (0, 0.5)', alpha);
   for (const [name, count] of Object.entries({ n0, n }))
     expect(count >= 1 && count <= HALF, `smooth: ${name}`, `1 to ${HALF}`, count);
   expect(seed >>> 0 === seed, 'smooth: seed', 'a whole number below 2^32', seed);
   expect(index >= 0 && index < 2 ** 21, 'smooth: index', 'a position below 2^21', index);
+  const outside = image.find((x) => !(x >= 0 && x <= 1));
+  expect(outside === undefined, 'smooth: image', 'pixels in [0, 1]', outside);
   const draw = (from: number, to: number) => count(model, image, index, from, to, options);
   const chosen = draw(0, n0);
   const top = chosen.indexOf(largest(chosen));
@@ -68,7 +74,7 @@ export function smooth(
   const plan = stages(n, alpha, targets.length > 0);
   const radiusOf = (successes: number, stage: Stage): number => {
     const p = lowerConfidence(successes, stage.draws, stage.alpha);
-    return p > 0.5 ? sigma * normalQuantile(p) : 0;
+    return p > 0.5 ? scale * normalQuantile(p) : 0;
   };
   let [hits, made, radius] = [0, 0, 0];
   for (const stage of plan) {
@@ -79,7 +85,7 @@ export function smooth(
     if (targets.length > 0 && next === undefined) break;
     // Giving up is always safe; here the target is, but for a chance of alpha, beyond the truth.
     const most = 1 - lowerConfidence(made - hits, made, alpha);
-    if (next !== undefined && most < 1 && sigma * normalQuantile(most) < next) break;
+    if (next !== undefined && most < 1 && scale * normalQuantile(most) < next) break;
   }
   return { predicted: radius > 0 ? top : null, radius, draws: n0 + made };
 }
@@ -106,7 +112,7 @@ export function stages(n: number, alpha: number, early: boolean): Stage[] {
   return LOOKS.map(([share, part]) => ({ draws: Math.ceil(n * share), alpha: alpha * part }));
 }
 
-/** How often each class is given to the draws [from, to) of an image. */
+/** How often each class is given to the draws [from, to) of an image; some may have none. */
 function count(
   model: Model,
   image: Float32Array,
@@ -129,7 +135,7 @@ function count(
       const noise = normal(engine, [rows, ...shape], key, 0, sigma);
       return classes(add(noise, input(engine, image, shape)));
     });
-    for (const c of found) counts[c]!++;
+    for (const c of found) if (c >= 0) counts[c]!++;
   }
   return counts;
 }

@@ -1,4 +1,4 @@
-/** What a verifier is and says. It never throws on hard inputs. */
+/** What a verifier is and says (docs/claims.md has what that means). It never throws on hard inputs. */
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
 import type { Model } from '../nn/model';

@@ -1,4 +1,5 @@
 /** Cases of the elementwise kernels: unary, linear, interval, broadcast binary, optimisers. */
+import { normalCdf } from '../../src/statistics';
 import { type CaseMaker, type CaseTable, indices, SIZES } from './case';
 import type { Machine, Random } from './harness';
 
@@ -228,6 +229,7 @@ export const ELEMENTWISE: CaseTable = {
   relu_grad: SIZES.flatMap((n) => [reluGrad(n, false), reluGrad(n, true)]),
   sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
   tanh: unary(Math.tanh),
+  normal_cdf: unary(normalCdf),
   exp: unary(Math.exp),
   log: unary(Math.log),
   abs: unary(Math.abs),

@@ -1,5 +1,7 @@
 /** Accuracy, monotonicity and limits of the transcendental kernels over their whole range. */
+
 import { describe, expect, it } from 'vitest';
+import { normalCdf } from '../../src/statistics';
 import { BINARIES, type KernelName, type Machine, Random } from './harness';
 
 const POINTS = 100_000;
@@ -49,6 +51,7 @@ const FUNCTIONS: readonly [KernelName, (x: number) => number, number, number, bo
   ['log', Math.log, -126, 127, false],
   ['sigmoid', (x) => 1 / (1 + Math.exp(-x)), -30, 6.4, true],
   ['tanh', Math.tanh, -100, 6, true],
+  ['normal_cdf', normalCdf, -30, 3.7, true],
 ];
 
 for (const { title, available, create } of BINARIES) {
@@ -79,6 +82,7 @@ for (const { title, available, create } of BINARIES) {
       expect([...evaluate(m, 'exp', ends)]).toEqual([0, 0, Infinity, Infinity, Number.NaN]);
       expect([...evaluate(m, 'tanh', ends)]).toEqual([-1, -1, 1, 1, Number.NaN]);
       expect([...evaluate(m, 'sigmoid', ends)]).toEqual([0, 0, 1, 1, Number.NaN]);
+      expect([...evaluate(m, 'normal_cdf', ends)]).toEqual([0, 0, 1, 1, Number.NaN]);
       const logs = evaluate(m, 'log', [0, -0, 1, Infinity, -1, Number.NaN]);
       expect([...logs]).toEqual([-Infinity, -Infinity, 0, Infinity, Number.NaN, Number.NaN]);
     });

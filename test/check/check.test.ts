@@ -188,11 +188,17 @@ describe('a certificate', () => {
     const { region, method } = certificate;
     for (const [change, what] of [
       [{ region: { ...region, centre: [1] } }, /region.centre: expected 36 numbers, got 1/],
-      [{ region: { ...region, range: [2, 3] } }, /region: input 0: expected some values/],
+      [
+        { region: { ...region, range: [2, 3] } },
+        /region.centre: input 0: expected a value in \[2, 3\]/,
+      ],
       [{ region: { kind: 'box', lo: Array(36).fill(1), hi: Array(36).fill(0) } }, /expected some/],
       [{ region: { kind: 'box', lo: [], hi: [] } }, /region.lo: expected 36/],
       [{ property: { kind: 'label', label: 4 } }, /a class in \[0, 4\)/],
-      [{ property: { kind: 'linear', rows: [], offsets: [] } }, /property.rows/],
+      [
+        { property: { kind: 'linear', rows: [], offsets: [] } },
+        /property.rows: expected 1 to 10000 lists/,
+      ],
       [{ property: { kind: 'linear', rows: [[1]], offsets: [0] } }, /property.rows.0: expected 4/],
       [{ property: { kind: 'linear', rows: [[1, 0, 0, 0]], offsets: [] } }, /property.offsets/],
       [
@@ -266,7 +272,7 @@ describe('a certificate', () => {
         );
         expect(judged).toMatchObject({
           accepted: false,
-          reason: expect.stringMatching(/overflow/),
+          reason: expect.stringMatching(bad === 3e38 ? /overflow/ : /expected finite weights, got/),
         });
       }
     }
@@ -290,6 +296,60 @@ describe('a false claim', () => {
     engine = await load({ threads: 1 });
   });
   afterAll(() => engine.close());
+
+  it('is never accepted: products of denormal numbers round to a positive sum', async () => {
+    const network = sequential('n', [1], [['dense', { units: 3 }]]);
+    const weights = new Map([
+      ['dense1.weight', nd([3, 1], Float32Array.of(0, 0, 0))],
+      ['dense1.bias', nd([3], Float32Array.of(0.51, 0.51, 1.4))],
+    ]);
+    const model = modelOf(engine, network, weights);
+    const tiny = Number.MIN_VALUE;
+    const property = { kind: 'linear', rows: [[tiny, tiny, -tiny]], offsets: [0] } as const;
+    // 0.51 + 0.51 - 1.4 < 0, but in f64 each product rounds to the smallest number.
+    expect(tiny * 0.51 + tiny * 0.51 - tiny * 1.4).toBeGreaterThan(0);
+    for (const method of [
+      { name: 'interval' },
+      { name: 'linear', intermediate: 'linear' },
+    ] as const) {
+      const rest = { property, method } as unknown as Partial<Claim>;
+      const claim = await claimOf(model, Float32Array.of(0.5), 0, 0.1, rest);
+      expect(await judge(claim, model)).toMatchObject({ accepted: false });
+    }
+  });
+
+  it('is never accepted: a margin that is no finite number', async () => {
+    const network = sequential('n', [1], [['dense', { units: 1, bias: false }]]);
+    const model = modelOf(engine, network, new Map([['dense1.weight', nd([1, 1], [1])]]));
+    const property = { kind: 'linear', rows: [[1.7e308]], offsets: [1.7e308] };
+    const region = { kind: 'box', lo: [0.9], hi: [1] };
+    const rest = { property, region } as unknown as Partial<Claim>;
+    const claim = await claimOf(model, Float32Array.of(1), 0, 0, rest);
+    expect(await judge(claim, model)).toMatchObject({
+      accepted: false,
+      reason: expect.stringMatching(/proven is only (NaN|Infinity)/),
+    });
+  });
+
+  it('is never accepted: a weight that only padding meets is NaN', async () => {
+    const network = sequential(
+      'n',
+      [1, 1, 1],
+      [['conv2d', { channels: 2, kernel: 3, padding: 1 }], ['flatten']],
+    );
+    const weight = new Float32Array(18);
+    weight.set([1], 4);
+    weight.set([Number.NaN], 0);
+    const weights = new Map([
+      ['conv2d1.weight', nd([2, 1, 3, 3], weight)],
+      ['conv2d1.bias', nd([2], Float32Array.of(1, 0))],
+    ]);
+    const model = modelOf(engine, network, weights);
+    expect(await judge(await claimOf(model, Float32Array.of(0.5), 0, 0), model)).toMatchObject({
+      accepted: false,
+      reason: 'n.conv2d1.weight: expected finite weights, got NaN.',
+    });
+  });
 
   it('is never accepted: the region holds a point of another label', async () => {
     let broken = 0;
@@ -349,5 +409,25 @@ describe('a false claim', () => {
       { numRuns: 150 },
     );
     expect(broken).toBeGreaterThan(10);
+  });
+});
+
+describe('large claims', () => {
+  it('are judged in blocks of rows: 30 000 outputs in bounded memory', async () => {
+    const engine = await load({ threads: 1 });
+    const units = 30_000;
+    const network = sequential('wide', [2], [['dense', { units }]]);
+    const bias = new Float32Array(units);
+    bias[7] = 1;
+    const weights = new Map([
+      ['dense1.weight', nd([units, 2], new Float32Array(2 * units).fill(0.25))],
+      ['dense1.bias', nd([units], bias)],
+    ]);
+    const model = modelOf(engine, network, weights);
+    const before = process.memoryUsage().arrayBuffers;
+    const claim = await claimOf(model, Float32Array.of(0.5, 0.5), 7, 0.1);
+    expect(await judge(claim, model)).toMatchObject({ accepted: true });
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 ** 30);
+    engine.close();
   });
 });

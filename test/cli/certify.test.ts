@@ -18,7 +18,10 @@ describe('certify', () => {
       eps: 8 / 255,
       methods: ['interval', 'crown'],
       folder: 'proofs',
+      force: false,
     });
+    await run(`${line} --force`, { certify });
+    expect(seen).toMatchObject({ force: true });
   });
 
   it('prints a table, or JSON, and calls an image without a proof bad news', async () => {

@@ -175,9 +175,15 @@ describe('commands on weights of other tools', () => {
           ] as const,
       );
       await writeFile(file('l.npz'), writeNpz(new Map(arrays)));
-      const { stdout } = await convert(file('l.npz'), file('o.safetensors'), ...ZOO);
+      const refused = await convert(file('l.npz'), file('o.safetensors'), ...ZOO);
+      expect(refused).toMatchObject({ code: 2, stdout: '' });
+      expect(refused.stderr).toMatch(
+        /dense1\.weight \[.*\] +<- l0\.weight \[.*\]\n[\s\S]*--by-order/,
+      );
+      const asked = [...ZOO, '--by-order'];
+      const { stdout } = await convert(file('l.npz'), file('o.safetensors'), ...asked);
       expect(stdout).toContain('matched by order and shape, not by name: dense1 <- l0');
-      const pruned = await run(['prune', file('l.npz'), ...ZOO]);
+      const pruned = await run(['prune', file('l.npz'), ...asked]);
       expect(pruned.stderr).toContain('dense1 <- l0');
       await equalWeights(file('o.safetensors'));
     }));

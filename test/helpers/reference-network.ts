@@ -3,6 +3,7 @@
  * the differences of classes merged into the last layer. One entry a layer, from its definition.
  */
 import type { Graph, GraphNode } from '../../src/nn/graph';
+import { normalCdf } from '../../src/statistics';
 import { map, type Nd, nd, sizeOf, tabulate } from './nd';
 import * as reference from './reference';
 
@@ -152,7 +153,28 @@ export const POINTWISE: Readonly<Record<string, (x: number, o: Options) => numbe
       Math.max(x, (o.lo as number | null) ?? -Infinity),
       (o.hi as number | null) ?? Infinity,
     ),
+  abs: Math.abs,
+  silu: (x) => x / (1 + Math.exp(-x)),
+  gelu: (x, o) =>
+    o.approximate === 'tanh'
+      ? 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))
+      : x * normalCdf(x),
+  'hard-swish': (x) => (x * Math.min(Math.max(x + 3, 0), 6)) / 6,
 };
+
+/** Pointwise functions that fall before they rise. */
+const VALLEYS = ['abs', 'silu', 'gelu', 'hard-swish'];
+
+/** The least value of such a function on [lo, hi], by thirds. */
+function leastOf(f: (x: number) => number, lo: number, hi: number): number {
+  let [a, b] = [lo, hi];
+  for (let i = 0; i < 300; i++) {
+    const [p, q] = [a + (b - a) / 3, b - (b - a) / 3];
+    if (f(p) <= f(q)) b = q;
+    else a = p;
+  }
+  return Math.min(f(lo), f(hi), f(a));
+}
 
 export const JOIN: Readonly<Record<string, (xs: readonly Nd[], o: Options) => Nd>> = {
   add: (xs) => map((...values) => values.reduce((a, b) => a + b), ...xs),
@@ -207,6 +229,14 @@ function stepBox(weights: Weights): (node: GraphNode, xs: readonly BoxNd[]) => B
       lo: f(xs.map((b) => b.lo)),
       hi: f(xs.map((b) => b.hi)),
     });
+    if (pointwise && VALLEYS.includes(kind)) {
+      const f = (x: number): number => pointwise(x, options);
+      const [{ lo, hi }] = xs as [BoxNd];
+      return {
+        lo: map((a, b) => leastOf(f, a!, b!), lo, hi),
+        hi: map((a, b) => Math.max(f(a!), f(b!)), lo, hi),
+      };
+    }
     if (pointwise) return ends(([x]) => map((v) => pointwise(v!, options), x!));
     if (!affine) return ends((side) => JOIN[kind]!(side, options));
     const p = nodeWeights(node, weights);

@@ -9,13 +9,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { EspalierError } from '../../src/errors';
 import {
   checkWritable,
-  gunzip,
+  createAtomic,
   kindOf,
   packageFolder,
   readFile,
   readPlainOrGzip,
   writeAtomic,
 } from '../../src/io/files';
+import { gunzip, gzipStart, isGzip, plainOrGzip } from '../../src/io/gzip';
 
 // The one failure a test cannot cause for real: a device that refuses while a file is written.
 const broken: { code: string | undefined } = { code: undefined };
@@ -39,6 +40,32 @@ afterEach(() => {
   broken.code = undefined;
 });
 afterAll(() => fs.rm(folder, { recursive: true, force: true }));
+
+describe('createAtomic', () => {
+  it('writes where nothing is, and else changes nothing', async () => {
+    const sub = join(folder, 'create');
+    await fs.mkdir(sub);
+    const path = join(sub, 'a.json');
+    expect(await createAtomic(path, 'first')).toBe(true);
+    expect(await createAtomic(path, 'second')).toBe(false);
+    await fs.symlink(join(sub, 'nowhere'), join(sub, 'link'));
+    expect(await createAtomic(join(sub, 'link'), 'x')).toBe(false);
+    await fs.mkdir(join(sub, 'folder'));
+    expect(await createAtomic(join(sub, 'folder'), 'x')).toBe(false);
+    expect(await fs.readFile(path, 'utf8')).toBe('first');
+    expect(await fs.readdir(sub)).toEqual(['a.json', 'folder', 'link']);
+    broken.code = 'ENOSPC';
+    await expect(createAtomic(join(sub, 'b.json'), 'x')).rejects.toThrow(/the disk is full/);
+    expect(await fs.readdir(sub)).toHaveLength(3);
+  });
+
+  it('lets one of many at once win', async () => {
+    const path = join(folder, 'race.json');
+    const won = await Promise.all(Array.from({ length: 20 }, (_, i) => createAtomic(path, `${i}`)));
+    expect(won.filter(Boolean)).toHaveLength(1);
+    expect(await fs.readFile(path, 'utf8')).toBe(String(won.indexOf(true)));
+  });
+});
 
 describe('writeAtomic', () => {
   it('writes bytes and text, replaces, and leaves nothing else behind', async () => {
@@ -128,12 +155,39 @@ describe('gzip', () => {
 
   it('stops at the cap and names damage', async () => {
     const bomb = gzipSync(new Uint8Array(1_000_000));
-    await expect(gunzip(bomb, 1000, 'bomb.gz')).rejects.toThrow(
+    await expect(gunzip(bomb, 'bomb.gz', 1000)).rejects.toThrow(
       'bomb.gz: expected at most 1000 bytes after decompression, got more.',
     );
-    await expect(gunzip(bomb.subarray(0, 100), 2e6, 'cut.gz')).rejects.toThrow(
+    await expect(gunzip(bomb.subarray(0, 100), 'cut.gz', 2e6)).rejects.toThrow(
       /^cut\.gz: expected gzip data, got .*cut short/,
     );
+  });
+
+  it('makes at most 64 MiB or 50 times the file, whatever the reader would take', async () => {
+    const bomb = gzipSync(new Uint8Array(65 << 20));
+    await expect(gunzip(bomb, 'bomb.gz', 2 ** 32)).rejects.toThrow(
+      'bomb.gz: expected at most 67108864 bytes after decompression, got more.',
+    );
+  });
+
+  it('asks a format that knows its size before it unpacks the rest', async () => {
+    const path = join(folder, 'sized');
+    await fs.writeFile(path, gzipSync(new Uint8Array(1_000_000).fill(7)));
+    const starts: Uint8Array[] = [];
+    const sized = (size: number) => (start: Uint8Array) => {
+      starts.push(start);
+      return size;
+    };
+    expect(await readPlainOrGzip(path, 2e6, sized(1_000_000))).toHaveLength(1_000_000);
+    await expect(readPlainOrGzip(path, 2e6, sized(999))).rejects.toThrow('at most 999 bytes');
+    expect(starts).toEqual([new Uint8Array(64).fill(7), new Uint8Array(64).fill(7)]);
+  });
+
+  it('is told by more than two bytes, and its start by no more than is there', async () => {
+    expect(isGzip(Uint8Array.of(0x1f, 0x8b, 8, 0))).toBe(true);
+    expect(isGzip(Uint8Array.of(0x1f, 0x8b, 1, 0))).toBe(false);
+    expect(await gzipStart(gzipSync(Uint8Array.of(1, 2)), 'z', 64)).toEqual(Uint8Array.of(1, 2));
+    expect(await plainOrGzip(Uint8Array.of(5), 'z', 64)).toEqual(Uint8Array.of(5));
   });
 });
 

@@ -1,13 +1,17 @@
 /** What a file is, by its first bytes alone. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
+import fc from 'fast-check';
 import { PbfWriter } from 'pbf';
 import { describe, expect, it } from 'vitest';
+import { isGzip } from '../../src/io/gzip';
 import { describeStart, type FileKind, kindOfModel } from '../../src/io/kind';
 import { writeNpy } from '../../src/io/npy';
 import { writeNpz } from '../../src/io/npz';
 import { encode } from '../../src/io/safetensors';
 import { writeZip } from '../../src/io/zip';
 import { FOLDER, PRESENT } from '../goldens/goldens';
+import { ordered, pickle, torchLegacy, torchZip } from '../helpers/pickle';
 
 const ascii = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0));
 const numbers = { values: Float32Array.of(1, 2), shape: [2] };
@@ -19,6 +23,9 @@ function protobuf(...fields: readonly (readonly [field: number, value: number | 
     else pbf.writeStringField(field, value);
   return pbf.finish();
 }
+
+/** A graph of one node of nothing, and a name. */
+const GRAPH = '\n\0\x12\x01g';
 
 const KNOWN: readonly (readonly [string, FileKind, Uint8Array])[] = [
   [
@@ -47,9 +54,9 @@ const KNOWN: readonly (readonly [string, FileKind, Uint8Array])[] = [
     ),
   ],
   ['legacy pickle of PyTorch', 'torch', Uint8Array.of(0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46)],
-  ['ONNX', 'onnx', protobuf([1, 8], [2, 'pytorch'], [7, 'graph'], [8, 'opset'])],
-  ['ONNX in another order', 'onnx', protobuf([7, 'graph'], [1, 8])],
-  ['ONNX cut short', 'onnx', protobuf([1, 8], [7, 'x'.repeat(300)]).subarray(0, 50)],
+  ['ONNX', 'onnx', protobuf([1, 8], [2, 'pytorch'], [7, GRAPH], [8, 'opset'])],
+  ['ONNX in another order', 'onnx', protobuf([7, GRAPH], [1, 8])],
+  ['ONNX cut short', 'onnx', protobuf([1, 8], [7, `${GRAPH}${'x'.repeat(300)}`]).subarray(0, 50)],
 ];
 
 describe('the kind of a file', () => {
@@ -66,7 +73,7 @@ describe('the kind of a file', () => {
       '68 65 6c 6c 6f 2c 20 77 6f 72 6c 64 20 6f 66 20 ("hello, world of ")',
     ],
     ['npy', writeNpy(numbers.values, numbers.shape), 'one NumPy array'],
-    ['gzip', Uint8Array.of(0x1f, 0x8b, 8, 0), 'gzip data'],
+    ['gzip', Uint8Array.of(0x1f, 0x8b, 8, 0), 'gzip data in gzip'],
     [
       'another zip',
       writeZip(new Map([['a.txt', ascii('x')]]), false),
@@ -79,6 +86,8 @@ describe('the kind of a file', () => {
     ['JSON', ascii('{"name": "mlp"}'), 'JSON'],
     ['other protobuf', protobuf([1, 8], [9, 4]), '08 08 48 04'],
     ['protobuf without a graph', protobuf([2, 'pytorch']), '12 07'],
+    ['protobuf with text for a graph', protobuf([1, 8], [7, 'graph']), '08 08'],
+    ['text that is protobuf by chance', ascii('(x: (or x) and more of it'), 'VNN-LIB'],
   ])('is unknown: %s', (_, bytes, said) => {
     expect(kindOfModel(bytes)).toBeUndefined();
     expect(describeStart(bytes)).toContain(said);
@@ -93,3 +102,90 @@ describe('the kind of a file', () => {
       }
   });
 });
+
+describe('files of ours', () => {
+  const name = fc.stringMatching(/^[a-z][a-z0-9._/-]{0,40}$/);
+  const floats = (n: number) => Float32Array.from({ length: n }, (_, i) => i / 8);
+  const safetensors = (names: readonly string[], text: string): Uint8Array =>
+    encode(
+      new Map(names.map((n) => [n, { dtype: 'F32', shape: [2], data: floats(2) } as const])),
+      text === '' ? {} : { note: text },
+    );
+  /** Headers of every length; padded or not, as other writers leave them. */
+  const header = (length: number): Uint8Array => {
+    const file = new Uint8Array(8 + length + 4).fill(0x20);
+    new DataView(file.buffer).setUint32(0, length, true);
+    new DataView(file.buffer).setUint32(4, 0);
+    file.set(ascii('{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'), 8);
+    return file;
+  };
+
+  it('safetensors are so at any length of the header', () => {
+    const chance = [0x280, 0x380, 0x480, 0x580, 0x4b50, 0x8b1f, 0x0808, 0x030a, 0x3a28];
+    for (const length of [...Array.from({ length: 3000 }, (_, i) => i + 56), ...chance])
+      expect(kindOfModel(header(length)), String(length)).toBe('safetensors');
+    // Lengths whose bytes are the magic numbers of gzip and of a pickle of text.
+    for (const length of [0x088b1f, 0x580280]) {
+      expect(kindOfModel(header(length))).toBe('safetensors');
+      expect(isGzip(header(length))).toBe(false);
+    }
+  });
+
+  it('are of their own kind only, whatever names and sizes they have', () => {
+    const own: Readonly<
+      Record<string, (names: string[], text: string) => [Uint8Array, FileKind?]>
+    > = {
+      safetensors: (names, text) => [safetensors(names, text), 'safetensors'],
+      npz: (names) => [writeNpz(new Map(names.map((n) => [n, numbers]))), 'npz'],
+      'PyTorch, zip': (names) => [
+        torchZip(
+          pickle(ordered(Object.fromEntries(names.map((n) => [n, 1])))),
+          { 0: new Uint8Array(4) },
+          {
+            'archive/notes.npy': ascii('x'),
+          },
+        ),
+        'torch',
+      ],
+      'PyTorch, legacy': (names) => [torchLegacy(pickle([...names]), {}), 'torch'],
+      ONNX: ([graph], text) => [onnxFile(graph!, text), 'onnx'],
+      npy: (names) => [writeNpy(floats(names.length), [names.length])],
+      'another zip': (names, text) => [
+        writeZip(new Map(names.map((n) => [`${n}.txt`, ascii(`${text}.npy data.pkl`)])), true),
+      ],
+      IDX: (names) => [Uint8Array.from([0, 0, 8, 1, 0, 0, 0, names.length, ...names.map(() => 7)])],
+      JSON: (names, text) => [ascii(JSON.stringify({ schema: 'certificate', names, text }))],
+      'VNN-LIB': (names, text) => [
+        ascii(`; ${text}\n${names.map((n) => `(declare-const ${n} Real)`).join('\n')}`),
+      ],
+      'VNN-LIB without a comment': (names) => [
+        ascii(names.map((n) => `(declare-const ${n} Real)`).join('\n')),
+      ],
+    };
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(name, { minLength: 1, maxLength: 20 }),
+        fc.string({ unit: 'binary-ascii', maxLength: 300 }),
+        (names, text) => {
+          for (const [what, make] of Object.entries(own)) {
+            const [bytes, kind] = make(names, text);
+            expect(kindOfModel(bytes), what).toBe(kind);
+            expect(isGzip(bytes), what).toBe(false);
+            expect(kindOfModel(gzipSync(bytes)), what).toBeUndefined();
+          }
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+});
+
+/** A model of one empty graph, by the fields that other tools write. */
+function onnxFile(graph: string, doc: string): Uint8Array {
+  return protobuf(
+    [1, 8],
+    [2, doc],
+    [7, `\x12${String.fromCharCode(graph.length)}${graph}`],
+    [8, 'v'],
+  );
+}

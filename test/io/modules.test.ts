@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { networkOfModules } from '../../src/io/modules';
 import { readTorch } from '../../src/io/torch/read';
 import type { Setting, TorchModule } from '../../src/io/torch/tree';
-import { matchWeights } from '../../src/io/weights';
+import { matchWeights } from '../../src/io/weights/match';
 import { compile } from '../../src/nn/graph';
 import { torchFile } from '../helpers/torch-files';
 
@@ -94,7 +94,8 @@ describe('a chain of modules', () => {
 
   it('fits the tensors of a file that PyTorch wrote', () => {
     const { modules, tensors } = readTorch(torchFile('moduleZip'), 'm.pt');
-    const network = networkOfModules(modules, new Set(tensors.keys()), 'm.pt', [1, 2, 2]);
-    expect(matchWeights(network, tensors, 'm.pt', 'file').notes).toEqual([]);
+    const layers = modules.get('')!;
+    const network = networkOfModules(layers, new Set(tensors.keys()), 'm.pt', [1, 2, 2]);
+    expect(matchWeights(network, tensors, 'm.pt', { order: 'file' }).notes).toEqual([]);
   });
 });

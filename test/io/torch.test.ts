@@ -23,9 +23,13 @@ import {
 import { torchFile } from '../helpers/torch-files';
 import { torchSeeds } from '../helpers/torch-seeds';
 
-const read = (bytes: Uint8Array) => readTorch(bytes, 'm.pt');
-const values = (bytes: Uint8Array) =>
-  Object.fromEntries([...read(bytes).tensors].map(([name, t]) => [name, [...t.values]]));
+/** The file, all of its values asked for. */
+const read = (bytes: Uint8Array) => {
+  const file = readTorch(bytes, 'm.pt');
+  const values = [...file.tensors].map(([name, t]) => [name, [...t.values]] as const);
+  return { ...file, values: Object.fromEntries(values) };
+};
+const values = (bytes: Uint8Array) => read(bytes).values;
 const message = (bytes: Uint8Array): string => {
   try {
     read(bytes);
@@ -75,17 +79,20 @@ describe('files of PyTorch', () => {
   };
 
   it.each(['checkpointZip', 'checkpointLegacy'] as const)('%s: the state dict inside', (name) => {
-    const { notes } = read(torchFile(name));
-    expect(notes).toEqual([
-      'Read what is under "state_dict"; left out epoch, optimizer, best.',
-      'Took "module." (DataParallel) off every name.',
+    const { notes, keys, values: found } = read(torchFile(name));
+    expect(notes).toEqual(['Left out, as no tensors: epoch, optimizer, best.']);
+    expect(keys).toEqual(['', 'state_dict']);
+    const named = Object.entries(network).map(([key, value]) => [
+      `state_dict.module.${key}`,
+      value,
     ]);
-    expect(values(torchFile(name))).toEqual(network);
+    expect(found).toMatchObject(Object.fromEntries(named));
   });
 
   it('a network pickled whole: its weights and its layers', () => {
-    const { modules } = read(torchFile('moduleZip'));
-    expect(values(torchFile('moduleZip'))).toEqual(network);
+    const file = read(torchFile('moduleZip'));
+    const modules = file.modules.get('')!;
+    expect(file.values).toEqual(network);
     expect(modules.map(({ name, type }) => `${name}:${type}`)).toEqual([
       ':Sequential',
       '0:Conv2d',
@@ -243,6 +250,80 @@ describe('modules', () => {
       'm.pt: expected only what state dicts are made of, got "mypackage.Net", "os.system". ' +
         'Nothing was executed. Save the weights alone: torch.save(model.state_dict(), path).',
     );
+  });
+});
+
+describe('values beside the weights', () => {
+  const w = tensor('0', 'FloatStorage', [2]);
+  const text = (name: string): Pickled => {
+    const at = name.lastIndexOf('.');
+    return global(name.slice(0, at), name.slice(at + 1));
+  };
+  const dtype = call(text('numpy.dtype'), ['f8', false, true], tuple(3, '<', null));
+  const bytes = call(text('_codecs.encode'), ['abcdefgh', 'latin1']);
+  const settings = new Map<string, Pickled>([['lr', 0.1]]);
+  const beside: Readonly<Record<string, Pickled>> = {
+    scalar: call(text('numpy.core.multiarray.scalar'), [dtype, bytes]),
+    'scalar of NumPy 2': call(text('numpy._core.multiarray.scalar'), [dtype, bytes]),
+    array: call(
+      text('numpy.core.multiarray._reconstruct'),
+      [text('numpy.ndarray'), tuple(0), bytes],
+      tuple(1, tuple(1), dtype, false, bytes),
+    ),
+    namespace: call(text('argparse.Namespace'), [], settings),
+    'namespace of protocol 1': call(
+      text('copy_reg._reconstructor'),
+      [text('argparse.Namespace'), text('__builtin__.object'), null],
+      settings,
+    ),
+    path: call(text('pathlib.PosixPath'), ['a', 'b']),
+    'default dict': {
+      kind: 'call',
+      of: text('collections.defaultdict'),
+      args: [text('__builtin__.list')],
+      items: settings,
+    },
+    config: { kind: 'call', of: text('yacs.config.CfgNode'), args: [], items: settings },
+    'hyper-parameters': {
+      kind: 'call',
+      of: text('pytorch_lightning.utilities.parsing.AttributeDict'),
+      args: [],
+      items: settings,
+    },
+    date: call(text('datetime.datetime'), [bytes]),
+    size: call(text('torch.Size'), [tuple(1, 2)]),
+    device: call(text('torch.device'), ['cuda', 0]),
+    dtype: text('torch.float16'),
+    history: Array.from({ length: 300 }, (_, i) => i / 7),
+  };
+
+  it.each(Object.keys(beside))('pass unexecuted and unread: %s', (name) => {
+    const root = new Map<string, Pickled>([
+      ['state_dict', ordered({ w })],
+      [name, beside[name]!],
+    ]);
+    const file = read(torchZip(pickle(root), { 0: floats(1, 2) }));
+    expect(file.values).toEqual({ 'state_dict.w': [1, 2] });
+    expect(file.notes).toEqual([`Left out, as no tensors: ${name}.`]);
+  });
+
+  it.each([
+    'os.system',
+    'builtins.getattr',
+    'numpy.core.multiarray.frombuffer',
+    'pathlib.Path.unlink',
+    'argparse.FileType',
+    'functools.partial',
+    'lightning.AttributeDict',
+    'numpy.load',
+  ])('are refused where they are more than values: %s', (name) => {
+    const root = new Map<string, Pickled>([
+      ['w', w],
+      ['x', call(text(name), [])],
+    ]);
+    expect(message(torchZip(pickle(root), { 0: floats(1, 2) }))).toContain(`"${name}"`);
+    const made = call(text('copyreg._reconstructor'), [text(name), text('builtins.object'), null]);
+    expect(message(torchZip(pickle(['x', made, w]), { 0: floats(1, 2) }))).toContain(`"${name}"`);
   });
 });
 

@@ -1,6 +1,6 @@
 /**
  * What the domains take for granted of pointwise layers: f is `scalar` up to the stated error, never
- * decreases as computed, and the two lines of `relax` bound it.
+ * decreases as computed or stays within its `range`, and the two lines of `relax` bound it.
  */
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -10,6 +10,7 @@ import { parseOptions } from '../../src/options';
 import { type Engine, load } from '../../src/runtime/engine';
 import { input, step } from '../../src/tensor/tensor';
 import { binaries } from '../helpers/engine';
+import { sampler } from '../helpers/random';
 
 /** Option sets to try; the defaults come first everywhere. */
 const OPTIONS: Readonly<Record<string, readonly object[]>> = {
@@ -23,6 +24,7 @@ const OPTIONS: Readonly<Record<string, readonly object[]>> = {
     { lo: -1, hi: 1 },
     { lo: 2, hi: 2 },
   ],
+  gelu: [{}, { approximate: 'tanh' }],
 };
 const POINTWISE = Object.entries(layers).flatMap(([kind, layer]) =>
   layer.role !== 'pointwise'
@@ -32,6 +34,9 @@ const POINTWISE = Object.entries(layers).flatMap(([kind, layer]) =>
         return [`${kind} ${JSON.stringify(o)}`, layer, o] as const;
       }),
 );
+
+const MONOTONE = POINTWISE.filter(([, layer]) => !layer.range);
+const RANGED = POINTWISE.filter(([, layer]) => layer.range);
 
 const F32 = new Float32Array(1);
 const I32 = new Int32Array(F32.buffer);
@@ -73,19 +78,44 @@ describe.each(binaries())('%s', (binary) => {
     const y = run(layer, o, x);
     const bad = x.findIndex((v, i) => {
       const exact = layer.scalar(v, o);
-      // Beside the relative error: half of the smallest denormal, where the result is one.
-      return !(Math.abs(y[i]! - exact) <= layer.error * 2 ** -24 * Math.abs(exact) + 2 ** -150);
+      // Beside these: half of the smallest denormal, where the result is one.
+      const own = layer.error * Math.abs(exact) + (layer.inputError ?? 0) * Math.abs(v);
+      return !(Math.abs(y[i]! - exact) <= own * 2 ** -24 + 2 ** -150);
     });
     expect(bad < 0 ? 'all' : `f(${x[bad]}) = ${y[bad]}`).toBe('all');
     expect(layer.error).toBeLessThan(100);
   });
 
-  it.each(POINTWISE)('%s never decreases', (_, layer, o) => {
+  it.each(MONOTONE)('%s never decreases', (_, layer, o) => {
     for (const x of [neighbours(), everywhere()]) {
       const y = run(layer, o, x);
       const bad = y.findIndex((v, i) => i > 0 && !(v >= y[i - 1]!));
       expect(bad < 0 ? 'none' : `f(${x[bad]}) < f(${x[bad - 1]})`).toBe('none');
     }
+  });
+
+  it.each(RANGED)('%s stays within its range, to the stated error', (_, layer, o) => {
+    const x = [...neighbours(), ...everywhere()].filter((v) => Math.abs(v) < 1e30);
+    const count = 2000;
+    const random = sampler(3);
+    const pick = (): number => x[random.whole(x.length)]!;
+    const boxes = Array.from({ length: count }, () => [pick(), pick()].sort((a, b) => a - b));
+    const ends = [0, 1].map((k) => Float32Array.from(boxes, (box) => box[k]!));
+    const [lo, hi] = step(engine, () =>
+      layer.range!(input(engine, ends[0]!, [count]), input(engine, ends[1]!, [count]), o).map((t) =>
+        t.read(),
+      ),
+    );
+    boxes.forEach(([a, b], i) => {
+      const inner = Array.from({ length: 64 }, (_, k) => a! + ((b! - a!) * k) / 64);
+      const points = [...inner.map((p) => Math.min(p, b!)), b!];
+      const reach = Math.max(Math.abs(a!), Math.abs(b!));
+      for (const y of points.map((p) => layer.scalar(p, o))) {
+        const slack = (layer.error * Math.abs(y) + (layer.inputError ?? 0) * reach) * 2 ** -24;
+        expect(lo![i]!).toBeLessThanOrEqual(y + slack + 2 ** -149);
+        expect(hi![i]!).toBeGreaterThanOrEqual(y - slack - 2 ** -149);
+      }
+    });
   });
 
   it.each(POINTWISE)('%s lets NaN through', (_, layer, o) => {

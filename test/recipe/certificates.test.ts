@@ -1,6 +1,7 @@
 /** Certificate files: written where the checker proves them, kept on a second run, judged one by one. */
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Claim, encode, seal } from '../../src/check/certificate';
 import { main } from '../../src/cli/main';
 import type { DataSet } from '../../src/data/types';
 import { saveModel } from '../../src/io/model';
@@ -28,6 +29,12 @@ const indices = range(0, 30);
 const run = (folder: string, methods: readonly ('interval' | 'crown')[], eps = 0.27) =>
   certify(model, set, { indices, eps, methods, folder });
 const written = (found: readonly Certified[]): Certified[] => found.filter((c) => c.file !== null);
+
+/** The certificate in a text with another claim, under a digest of its own. */
+async function sealed(text: string, change: Partial<Claim>): Promise<string> {
+  const { format, digest, ...claim } = JSON.parse(text);
+  return encode(await seal({ ...claim, ...change }));
+}
 
 describe('certify', () => {
   it('writes what the interval verifier certifies, and the checker accepts it all', async () => {
@@ -66,13 +73,89 @@ describe('certify', () => {
       expect(await readFile(kept, 'utf8')).toBe(one);
       const checked = await checkFiles(plain, { path: file('certs') });
       expect(checked.every(({ accepted }) => accepted)).toBe(true);
-      // Another radius is another claim; a damaged file is no claim.
-      await writeFile(kept, one.slice(1));
-      const again = written(await run(file('certs'), ['interval'], 0.03));
-      expect(await readFile(kept, 'utf8')).not.toBe(one);
-      expect(again.length).toBeGreaterThan(first);
     });
     freeModel(plain);
+  });
+
+  it('replaces nothing that is something else, unless forced', async () => {
+    await inTemporaryFolder(async (file, write) => {
+      const folder = file('certs');
+      const attempt = (force = false, eps = 0.2) =>
+        certify(model, set, { indices: range(0, 4), eps, methods: ['interval'], folder, force });
+      const [first] = written(await attempt());
+      const at = first!.file!;
+      const good = await readFile(at, 'utf8');
+      const forged = await sealed(good, { margin: 1e6 });
+      for (const [text, what] of [
+        [
+          'mine',
+          /no such file, or a certificate of this claim .* got something else\. It was left/,
+        ],
+        [good.slice(1), /got something else/],
+        [
+          await sealed(good, { property: { kind: 'label', label: 3 - first!.label } }),
+          /another prop/,
+        ],
+        [good.replace('"eps":0.2', '"eps":0.2,"eps":0.2'), /got something else/],
+        [forged, /that it rejects .*expected a margin of 1000000/],
+      ] as const) {
+        await writeFile(at, text);
+        await expect(attempt()).rejects.toThrow(what);
+        expect(await readFile(at, 'utf8')).toBe(text);
+        await attempt(true);
+        expect(await readFile(at, 'utf8')).toBe(good);
+      }
+      await expect(attempt(false, 0.1)).rejects.toThrow(/one of another radius \(0\.2\)/);
+      expect(await readFile(at, 'utf8')).toBe(good);
+      await attempt(true, 0.1);
+      expect(await readFile(at, 'utf8')).toMatch(/"eps":0\.1,/);
+      // A foreign file is told before anything is written.
+      const names = [...(await readdir(folder))];
+      for (const name of names) await rm(file(`certs/${name}`));
+      await write('certs/3.json', 'mine');
+      await expect(attempt()).rejects.toThrow(/3\.json: expected no such file/);
+      expect(await readdir(folder)).toEqual(['3.json']);
+      await rm(file('certs/3.json'));
+      await symlink(file('nowhere'), file(`certs/${first!.index}.json`));
+      await expect(attempt()).rejects.toThrow(/something that is no file/);
+    });
+  });
+
+  it('proves what stands there again: a margin is what the checker finds', async () => {
+    await inTemporaryFolder(async (file) => {
+      const [first] = written(await run(file('certs'), ['interval']));
+      const at = first!.file!;
+      await writeFile(at, await sealed(await readFile(at, 'utf8'), { margin: 1e-9 }));
+      const again = written(await run(file('certs'), ['interval']));
+      expect(again[0]!.margin).toBe(first!.margin);
+    });
+  });
+
+  it('of two at once keeps the first, and both know', async () => {
+    await inTemporaryFolder(async (file) => {
+      const [a, b] = await Promise.all([1, 2].map(() => run(file('certs'), ['interval'])));
+      expect(written(a!).map(({ margin }) => margin)).toEqual(
+        written(b!).map(({ margin }) => margin),
+      );
+      const names = await readdir(file('certs'));
+      expect(names).toHaveLength(written(a!).length);
+      const other = run(file('certs'), ['interval'], 0.2);
+      await expect(other).rejects.toThrow(/another radius/);
+    });
+  });
+
+  it('refuses pixels outside of [0, 1] and radii that are none', async () => {
+    const bright = { ...set, unit: 100 };
+    const options = { indices, methods: ['interval'], folder: 'nowhere' } as const;
+    await inTemporaryFolder(async (file) => {
+      const at = { ...options, folder: file('c') };
+      await expect(certify(model, bright, { ...at, eps: 0.1 })).rejects.toThrow(
+        /image 0: expected pixels in \[0, 1\], got 1\.9/,
+      );
+      expect(await readdir(file('c'))).toEqual([]);
+    });
+    for (const eps of [Number.NaN, -0.1, Number.POSITIVE_INFINITY])
+      await expect(certify(model, set, { ...options, eps })).rejects.toThrow(/certify: eps/);
   });
 
   it('stops between images and keeps the files', async () => {

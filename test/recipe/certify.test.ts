@@ -1,5 +1,5 @@
 /** Cascades, radii and shared work in-process; processes and kills: test/cli/verify.test.ts. */
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataSet } from '../../src/data/types';
 import { lower } from '../../src/nn/lower';
@@ -153,6 +153,35 @@ describe('a certification', () => {
       await certify(jobOf(['interval', 'crown'], { eps: 0.06 }), hooks(dir));
       await certify(job(), hooks(dir, { identity: 'another' }));
       expect(await readdir(dir)).toHaveLength(3);
+    }));
+
+  it('passes over lines that are not the verdicts of one whole block, and does them again', () =>
+    inTemporaryFolder(async (file) => {
+      const dir = file('d');
+      const all = await certify(job(), hooks(dir));
+      const path = file(`d/${(await readdir(dir))[0]}`);
+      const [first, second] = (await readFile(path, 'utf8')).trim().split('\n');
+      const block = JSON.parse(first!);
+      const [one, ...others] = block.samples;
+      const lie = { ...one, verdict: 'certified', margin: 9 };
+      for (const change of [
+        { samples: [lie, lie, ...others.slice(1)] },
+        { samples: [...others, { ...lie, index: BLOCK }] },
+        { samples: [null, ...others] },
+        { samples: others },
+        { samples: [{ ...lie, radius: '1' }, ...others] },
+        { samples: [{ ...lie, verdict: 'proven' }, ...others] },
+        { samples: [{ ...lie, margin: '9' }, ...others] },
+        { block: 0.5 },
+        { block: '0' },
+        { count: 1e9 },
+        { seconds: { interval: '1' } },
+      ]) {
+        await writeFile(path, `${JSON.stringify({ ...block, ...change })}\n${second}\n`);
+        expect((await certify(job(), hooks(dir))).samples, JSON.stringify(change)).toEqual(
+          all.samples,
+        );
+      }
     }));
 
   it('stops at a signal with what it has', () =>

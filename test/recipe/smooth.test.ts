@@ -1,5 +1,5 @@
 /** Smoothing over a data set: counted by hand, continued from its journal, told from another's. */
-import { appendFile, readFile } from 'node:fs/promises';
+import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataSet } from '../../src/data/types';
 import type { Model } from '../../src/nn/model';
@@ -66,10 +66,55 @@ describe('smoothSet', () => {
       expect(resumed).toEqual(whole);
       expect(events[0]).toMatchObject({ type: 'phase', phase: 'smooth', total: 8, done: 3 });
       expect(await smoothSet(model, set, options)).toEqual(whole);
+      // Rows count by their position: the same again, in another order, or one that is missing.
+      const lines = (await readFile(out, 'utf8')).trim().split('\n');
+      const [head, ...rows] = lines;
+      const mixed = [head, ...rows.toReversed(), rows[2], head, ...rows.slice(0, 3)];
+      await writeFile(out, `${mixed.filter((row) => row !== rows[5]).join('\n')}\n`);
+      expect(await smoothSet(model, set, options)).toEqual(whole);
+      expect((await readFile(out, 'utf8')).trim().split('\n').at(-1)).toBe(rows[5]);
       for (const change of [{ sigma: 0.31 }, { seed: 4 }, { radii: [0] }])
         await expect(smoothSet(model, set, { ...options, ...change })).rejects.toThrow(/another's/);
       const other = trainedToy(engine, set, { objective: objectives.benign! }, 5);
       await expect(smoothSet(other, set, options)).rejects.toThrow(/another's/);
+    });
+  });
+
+  it('counts what two processes do at once on one journal once', async () => {
+    const options = { ...SETTINGS, limit: 6 };
+    const whole = await smoothSet(model, set, options);
+    await inTemporaryFolder(async (file) => {
+      const out = file('s.jsonl');
+      const both = await Promise.all([1, 2].map(() => smoothSet(model, set, { ...options, out })));
+      expect(both).toEqual([whole, whole]);
+      expect(await smoothSet(model, set, { ...options, out })).toEqual(whole);
+    });
+  });
+
+  it('refuses a journal with lines that cannot be', async () => {
+    const options = { ...SETTINGS, limit: 2 };
+    await inTemporaryFolder(async (file) => {
+      const out = file('s.jsonl');
+      await smoothSet(model, set, { ...options, out });
+      const [head, row] = (await readFile(out, 'utf8')).split('\n');
+      const of = (change: object): string => JSON.stringify({ ...JSON.parse(row!), ...change });
+      for (const [line, what] of [
+        [of({ index: -1 }), /line 3: index: expected a whole number/],
+        [of({ index: 1e6 }), /line 3: index/],
+        [of({ radius: '1' }), /line 3: radius: expected a number/],
+        [of({ radius: null }), /line 3: radius/],
+        [of({ predicted: 17 }), /line 3: predicted/],
+        [of({ predicted: null, radius: 1 }), /radius of 0 without an answer/],
+        [of({ label: (JSON.parse(row!).label + 1) % 4 }), /line 3: expected label/],
+        [of({ more: 1 }), /line 3: .*expected a known option/],
+        [of({ draws: 7 }), /one answer an image, got two of image 0/],
+        ['{"event":"other"}', /line 3: event/],
+      ] as const) {
+        await writeFile(out, `${[head, row, line].join('\n')}\n`);
+        await expect(smoothSet(model, set, { ...options, out }), line).rejects.toThrow(what);
+      }
+      await writeFile(out, `${row}\n${head}\n`);
+      await expect(smoothSet(model, set, { ...options, out })).rejects.toThrow(/another's/);
     });
   });
 });

@@ -6,7 +6,8 @@ import { torchSeeds } from '../helpers/torch-seeds';
 
 it('200 000 damaged files are refused or read, quickly and in 512 MB', () => {
   const { accepted, refused, slowest } = fuzz(200_000, torchSeeds(), (file) =>
-    readTorch(file, 'x'),
+    // Values are made when asked for.
+    [...readTorch(file, 'x').tensors.values()].map(({ values }) => values.length),
   );
   expect(accepted + refused).toBe(200_000);
   expect(slowest).toBeLessThan(1000);

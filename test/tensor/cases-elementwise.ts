@@ -1,4 +1,5 @@
 /** Cases of elementwise, broadcasting and reducing operations and of the changes of a box. */
+import { normalCdf } from '../../src/statistics';
 import * as core from '../../src/tensor/ops/core';
 import * as elementwise from '../../src/tensor/ops/elementwise';
 import { toCentre, toEnds } from '../../src/tensor/ops/interval';
@@ -44,6 +45,7 @@ const UNARY: readonly OpCase[] = [
   ...unary('reciprocal', elementwise.reciprocal, (x) => 1 / x),
   ...unary('tanh', elementwise.tanh, Math.tanh),
   ...unary('sigmoid', elementwise.sigmoid, (x) => 1 / (1 + Math.exp(-x))),
+  ...unary('normalCdf', elementwise.normalCdf, normalCdf),
   ...unary(
     'leakyRelu',
     (x) => elementwise.leakyRelu(x, slope),
@@ -59,7 +61,6 @@ const UNARY: readonly OpCase[] = [
     'clamp',
     (x) => elementwise.clamp(x, -1, 0.5),
     (x) => Math.min(Math.max(x, -1), 0.5),
-    fixed,
   ),
   ...unary(
     'affine',

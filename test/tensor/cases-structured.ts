@@ -179,7 +179,6 @@ const LOSS: readonly OpCase[] = LOGITS.flatMap((shape): OpCase[] => {
       inputs: [random.array(shape, -5, 5)],
       run: ([x]) => loss.softmax(x!),
       reference: ([x]) => reference.softmax(x!),
-      differentiable: false,
     },
     {
       op: 'crossEntropy',

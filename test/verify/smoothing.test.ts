@@ -3,10 +3,12 @@
  * Phi^-1(P[class]) is the distance to the plane.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { predictorOf } from '../../src/domain/predictor';
 import { sequential } from '../../src/nn/graph';
 import { type Model, modelFrom } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
 import { lowerConfidence, normalQuantile } from '../../src/statistics';
+import type { Tensor } from '../../src/tensor/tensor';
 import { type SmoothingOptions, smooth, stages } from '../../src/verify/smoothing';
 
 let engine: Engine;
@@ -112,11 +114,63 @@ describe('smooth', () => {
     },
   );
 
+  it('abstains where outputs are NaN, whatever the class of such a row', () => {
+    for (const bad of [0, 1]) {
+      const weights = [0, 0, 0, 0];
+      weights[2 * bad] = Number.NaN;
+      const broken = modelFrom(
+        engine,
+        sequential('broken', [2], [['dense', { units: 2 }]]),
+        (name) => (name === 'dense1.weight' ? weights : [1, 0]),
+      );
+      const { classes } = predictorOf(broken);
+      for (const options of [BASE, { ...BASE, radii: [0, 0.1] }, { ...BASE, classes }])
+        expect(smooth(broken, POINT, 0, options)).toMatchObject({ predicted: null, radius: 0 });
+    }
+  });
+
+  it('counts draws without a class against the others', () => {
+    const model = plane(engine, -1000);
+    let draw = 0;
+    // Every tenth draw has none: the bound is that of 900 of 1000.
+    const classes = (x: Tensor): Int32Array =>
+      Int32Array.from({ length: x.shape[0]! }, () => (draw++ % 10 ? 1 : -1));
+    const { predicted, radius } = smooth(model, POINT, 0, { ...BASE, classes });
+    expect(predicted).toBe(1);
+    expect(radius).toBe(0.25 * normalQuantile(lowerConfidence(900, 1000, 0.001)));
+  });
+
+  // ../shared/cases/smoothing-noise: class 1 only above 1.2, image 1.0. Noise must leave [0, 1].
+  it('does not clip the noise', () => {
+    const step = modelFrom(engine, sequential('step', [1], [['dense', { units: 2 }]]), (name) =>
+      name === 'dense1.weight' ? [0, 1] : [0, -1.2],
+    );
+    const options = { ...BASE, sigma: 0.5, n: 100_000 };
+    const { predicted, radius } = smooth(step, Float32Array.of(1), 0, options);
+    expect(predicted).toBe(0);
+    // P[class 0] = Phi(0.4), so the true radius is the distance 0.2.
+    expect(radius).toBeLessThan(0.2);
+    expect(radius).toBeGreaterThan(0.18);
+  });
+
+  it('speaks of the sigma that noise was drawn with, the float32 one', () => {
+    const model = plane(engine, -1000);
+    const [sigma, p] = [0.1, 0.001 ** (1 / 1000)];
+    const { radius } = smooth(model, POINT, 0, { ...BASE, sigma: 0.1 + 2 ** -31 });
+    expect(Math.abs(radius - Math.fround(sigma) * normalQuantile(p))).toBeLessThan(1e-10);
+  });
+
   it('refuses what makes no sense', () => {
     const model = plane(engine, 3);
     const attempt = (change: Partial<SmoothingOptions>) => () =>
       smooth(model, POINT, 0, { ...BASE, ...change });
     expect(attempt({ sigma: 0 })).toThrow(/sigma: expected/);
+    for (const sigma of [1e-60, Number.NaN, Number.POSITIVE_INFINITY])
+      expect(attempt({ sigma })).toThrow(/sigma: expected/);
+    for (const pixel of [1.01, -0.01, Number.NaN])
+      expect(() => smooth(model, Float32Array.of(0.5, pixel), 0, BASE)).toThrow(
+        /smooth: image: expected pixels in \[0, 1\]/,
+      );
     expect(attempt({ alpha: 0.5 })).toThrow(/alpha: expected/);
     expect(attempt({ n: 0 })).toThrow(/smooth: n: expected/);
     expect(attempt({ n0: 2 ** 32 })).toThrow(/n0: expected/);

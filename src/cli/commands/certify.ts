@@ -28,8 +28,9 @@ export const command: Command = {
       alias: 'o',
       valueHint: 'folder',
       default: 'certificates',
-      description: 'where the files go, <index>.json; what is there already stays',
+      description: 'where the files go, <index>.json; those of the same claims stay',
     },
+    force: { type: 'boolean', description: 'replace files of such names that are something else' },
     ...shared,
     ...engineArgs,
   },
@@ -62,6 +63,7 @@ export const command: Command = {
         eps: radius,
         methods,
         folder,
+        force: values.on('force'),
       }),
     );
     const written = images.filter(({ file }) => file !== null).length;

@@ -3,7 +3,8 @@
  * each makes. A name that is not here is collected, and the file refused with all of them.
  *
  * Deviation from `torch.load(weights_only=True)`: classes below `torch.nn.modules` are allowed, as
- * records of their state, so that networks pickled whole can be read without their code.
+ * records of their state, so that networks pickled whole can be read without their code; and so are
+ * inert values beside weights.
  */
 import { EspalierError, fail } from '../../errors';
 import type { Dtype } from '../safetensors';
@@ -33,6 +34,8 @@ const record =
 const MAKERS: Readonly<Record<string, Maker>> = {
   'collections.OrderedDict': dict,
   'collections.Counter': dict,
+  'collections.defaultdict': defaultDict,
+  'collections.deque': listOf,
   'builtins.dict': dict,
   'builtins.set': listOf,
   'builtins.frozenset': listOf,
@@ -40,8 +43,9 @@ const MAKERS: Readonly<Record<string, Maker>> = {
   'builtins.bytearray': first,
   '_codecs.encode': first,
   'torch.Size': first,
-  'torch.device': record('torch.device'),
   'torch.serialization._get_layout': record('torch.layout'),
+  'copy_reg._reconstructor': reconstructed,
+  'copyreg._reconstructor': reconstructed,
   'torch._utils._rebuild_tensor': tensor,
   'torch._utils._rebuild_tensor_v2': tensor,
   'torch._utils._rebuild_tensor_v3': tensor,
@@ -89,8 +93,29 @@ const MARKERS: ReadonlySet<string> = new Set([
   'torch.nn.parameter.Buffer',
   'torch.storage.TypedStorage',
   'torch.storage._TypedStorage',
-  'builtins.object',
 ]);
+
+/**
+ * What checkpoints keep beside weights, which are records that nobody looks into: classes of Python and
+ * NumPy, settings of common tools, and the hooks by which modules compute a weight of its parts.
+ */
+const INERT: readonly RegExp[] = [
+  /^torch\.device$/,
+  /^argparse\.Namespace$|^types\.SimpleNamespace$/,
+  /^pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path$/,
+  /^datetime\.(datetime|date|time|timedelta|timezone)$/,
+  /^(uuid\.UUID|decimal\.Decimal|fractions\.Fraction)$/,
+  /^builtins\.(int|float|str|bool|complex|tuple|bytes|range|slice|object)$/,
+  /^numpy\.(_?core\.multiarray\.(scalar|_reconstruct)|ndarray|dtype)$/,
+  /^numpy\.(dtypes\.\w+DType|u?int(8|16|32|64)|float(16|32|64)|bool_?|str_|bytes_)$/,
+  /^(yacs\.config\.CfgNode|easydict\.EasyDict)$/,
+  /^omegaconf\.(dictconfig\.DictConfig|listconfig\.ListConfig|nodes\.\w+Node)$/,
+  /^omegaconf\.base\.(ContainerMetadata|Metadata)$|^typing\.Any$/,
+  /^(pytorch_lightning|lightning|lightning_fabric)\.[\w.]{1,60}\.AttributeDict$/,
+  /^torch\.nn\.utils\.(weight_norm\.WeightNorm|spectral_norm\.SpectralNorm\w*)$/,
+  /^torch\.nn\.utils\.prune\.[A-Z]\w*$/,
+  /^torch\.(contiguous_format|channels_last|preserve_format|strided)$/,
+];
 
 const MODULE = /^torch\.nn\.(modules\.\w+\.[A-Z]\w*|parallel\.data_parallel\.DataParallel)$/;
 
@@ -128,7 +153,7 @@ export class TorchHost implements Host {
     if (name === undefined) fail(this.#who, 'a class or function to call', kindOf(callee));
     const make = Object.hasOwn(MAKERS, name) ? MAKERS[name] : undefined;
     if (make) return args.includes(REFUSED) ? REFUSED : make(args, this.#who, charge);
-    return MODULE.test(name) ? { kind: 'object', of: name, state: null } : REFUSED;
+    return isClass(name) ? { kind: 'object', of: name, state: null } : REFUSED;
   }
 
   /**
@@ -172,8 +197,12 @@ export class TorchHost implements Host {
   }
 }
 
+/** Whether what this makes is a record. */
+const isClass = (name: string): boolean =>
+  MODULE.test(name) || INERT.some((pattern) => pattern.test(name));
+
 function isKnown(name: string): boolean {
-  if (Object.hasOwn(MAKERS, name) || MARKERS.has(name) || MODULE.test(name)) return true;
+  if (Object.hasOwn(MAKERS, name) || MARKERS.has(name) || isClass(name)) return true;
   const short = STORAGE.exec(name)?.[1];
   if (short !== undefined && Object.hasOwn(STORAGES, short)) return true;
   return UNTYPED.test(name) || dtypeNamed(name) !== undefined;
@@ -194,6 +223,17 @@ function dict([pairs]: readonly Value[], who: string, charge: (items: number) =>
     return [key, value];
   });
   return { kind: 'dict', entries: new Map(entries) };
+}
+
+/** The factory of missing values, which comes first, is left. */
+function defaultDict([, pairs]: readonly Value[], ...rest: [string, (n: number) => void]): Value {
+  return dict([pairs ?? null], ...rest);
+}
+
+/** `(class, base, value)`, as protocols 0 and 1 make objects. */
+function reconstructed([of]: readonly Value[]): Value {
+  const name = asKind(of, 'global')?.name ?? '';
+  return isClass(name) ? { kind: 'object', of: name, state: null } : REFUSED;
 }
 
 /** `(storage, offset, shape, strides, ...)`, the rest being about gradients and at last a dtype. */

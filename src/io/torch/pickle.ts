@@ -209,7 +209,7 @@ function append(m: Machine, items: readonly Value[]): void {
   const target = m.top();
   const into = asKind(target, 'list')?.items;
   if (into) for (const item of items) into.push(item);
-  else if (!asKind(target, 'refused')) m.bad('a list to append to', 'something else');
+  else if (!isRecord(target)) m.bad('a list to append to', 'something else');
 }
 
 function setItems(m: Machine, items: readonly Value[]): void {
@@ -217,8 +217,12 @@ function setItems(m: Machine, items: readonly Value[]): void {
   const into = asKind(target, 'dict')?.entries;
   if (items.length % 2 !== 0) m.bad('keys with values', 'a key alone');
   if (into) for (let i = 0; i < items.length; i += 2) into.set(items[i]!, items[i + 1]!);
-  else if (!asKind(target, 'refused')) m.bad('a dict to fill', 'something else');
+  else if (!isRecord(target)) m.bad('a dict to fill', 'something else');
 }
+
+/** Records of classes that are lists or dicts, too, hold nothing. */
+const isRecord = (value: Value): boolean =>
+  asKind(value, 'refused') !== undefined || asKind(value, 'object') !== undefined;
 
 /** The state of an object. What else has attributes (dicts, tensors) does not need them here. */
 function build(m: Machine): void {

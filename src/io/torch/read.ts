@@ -5,10 +5,11 @@
  * Limits: dense tensors of real numbers; little-endian files; what all tensors expand to (views may
  * share or repeat a storage) is capped as for zip archives.
  */
-import { expect } from '../../errors';
+import { expect, quote } from '../../errors';
+import { expansionCap } from '../limits';
 import { type Dtype, ITEM_BYTES, toFloat32 } from '../safetensors';
 import { rowMajor } from '../strided';
-import { expansionCap } from '../zip';
+import { listNames } from '../weights/types';
 import { type Contents, openTorch } from './container';
 import { findTensors, type TorchModule } from './tree';
 import type { TensorRef } from './values';
@@ -18,16 +19,18 @@ export interface TorchTensor {
   /** As stored; `values` are rounded to float32 from it. */
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  /** Row-major, whatever the strides were; a copy. */
+  /** Row-major, whatever the strides were; a copy, made when asked for. */
   readonly values: Float32Array;
 }
 
 export interface TorchFile {
-  /** By dotted name, in the order of the file. */
+  /** All of the file by full dotted name, in its order. */
   readonly tensors: ReadonlyMap<string, TorchTensor>;
-  /** The layers of a module pickled whole, the outermost first; empty for state dicts. */
-  readonly modules: readonly TorchModule[];
-  /** What was left out or renamed, a sentence each. */
+  /** Dotted paths under which there are tensors, outer ones first; '' is the whole file. */
+  readonly keys: readonly string[];
+  /** The layers of modules pickled whole, by key, the outermost first; empty for state dicts. */
+  readonly modules: ReadonlyMap<string, readonly TorchModule[]>;
+  /** What was left out, a sentence each. */
   readonly notes: readonly string[];
 }
 
@@ -36,24 +39,33 @@ export interface TorchFile {
  * name, begins every error.
  *
  * Raises EspalierError for a damaged file, for tensors that are sparse, quantised or complex, and
- * for globals that are not on the white list of globals.ts, all of them named at once.
+ * for globals that are not on the white list of globals.ts, all of them named at once. So do `values`
+ * whose bytes are missing or would be more than the expansion cap in all.
  */
 export function readTorch(bytes: Uint8Array, who: string): TorchFile {
   const contents = openTorch(bytes, who);
-  const { tensors: refs, modules, notes } = findTensors(contents.value, who);
+  const { tensors: refs, keys, modules, left } = findTensors(contents.value, who);
   const cap = expansionCap(bytes.length);
+  const made = new Set<string>();
   let total = 0;
   const tensors = new Map<string, TorchTensor>();
   for (const [name, ref] of refs) {
-    const field = `${who}, tensor ${JSON.stringify(name.slice(0, 80))}`;
+    const field = `${who}, tensor ${quote(name)}`;
     const size = checkedSize(ref, field);
-    total += 4 * size;
-    expect(total <= cap, field, `at most ${cap} bytes in all`, total);
     const { dtype, shape } = ref;
-    const data = bytesOf(ref, size, contents);
-    tensors.set(name, { dtype, shape, values: toFloat32({ dtype, shape, data }) });
+    tensors.set(name, {
+      dtype,
+      shape,
+      get values() {
+        if (!made.has(name)) total += 4 * size;
+        made.add(name);
+        expect(total <= cap, field, `at most ${cap} bytes in all`, total);
+        return toFloat32({ dtype, shape, data: bytesOf(ref, size, contents) });
+      },
+    });
   }
-  return { tensors, modules, notes };
+  const notes = left.length > 0 ? [`Left out, as no tensors: ${listNames(left)}.`] : [];
+  return { tensors, keys, modules, notes };
 }
 
 /** The number of items of a view, every one of which lies inside its storage. */

@@ -1,9 +1,10 @@
 /**
- * From the value of a PyTorch file to its tensors by name: finds the state dict in a checkpoint,
- * walks nested dicts and pickled modules, and joins names with dots.
+ * From the value of a PyTorch file to its tensors by name: walks nested dicts and pickled modules, joins
+ * names with dots, and says under which keys there are tensors.
  *
  * The value is a graph, perhaps with cycles or exponentially many paths: the walk keeps its own
- * stack, and its depth and the number of its visits are capped.
+ * stack, and its depth and the number of its visits are capped. Lists of numbers and texts alone are
+ * looked at once, however often they are met.
  */
 import { expect } from '../../errors';
 import {
@@ -16,9 +17,9 @@ import {
   type Value,
 } from './values';
 
-/** Keys under which checkpoints keep their weights, the likeliest first. */
-const WEIGHT_KEYS = ['state_dict', 'model_state_dict', 'model', 'net', 'network', 'params'];
 const MAX_DEPTH = 100;
+/** How deep below the top of the file a key may be that is worth telling apart. */
+const MAX_KEY_DEPTH = 6;
 const MAX_VISITS = 200_000;
 const MAX_NAME = 1000;
 
@@ -35,88 +36,126 @@ export interface TorchModule {
 export type Setting = number | boolean | string | null | readonly number[];
 
 export interface Tree {
+  /** By full dotted name, in the order of the file. */
   readonly tensors: ReadonlyMap<string, TensorRef>;
-  /** Empty for state dicts. */
-  readonly modules: readonly TorchModule[];
-  /** What was left out or renamed, a sentence each. */
-  readonly notes: readonly string[];
+  /** Dotted paths of dicts, lists and modules that hold tensors, outer ones first; '' is the file. */
+  readonly keys: readonly string[];
+  /** The layers of modules pickled whole, by the key of the outermost; empty for state dicts. */
+  readonly modules: ReadonlyMap<string, readonly TorchModule[]>;
+  /** Names of what is neither a tensor nor holds one, the outermost of it. */
+  readonly left: readonly string[];
+}
+
+interface Place {
+  readonly name: string;
+  readonly value: Value;
+  /** The containers around it, the innermost first. */
+  readonly within: Container | undefined;
+  readonly depth: number;
+}
+
+interface Container {
+  readonly name: string;
+  readonly depth: number;
+  readonly within: Container | undefined;
+  /** The layers of the outermost module around. */
+  readonly layers: { readonly name: string; readonly list: TorchModule[] } | undefined;
+  tensors: number;
 }
 
 /** Raises EspalierError if there is no tensor, or two of one name. */
 export function findTensors(root: Value, who: string): Tree {
-  const notes: string[] = [];
-  const { path, value } = findWeights(root, notes);
   const tensors = new Map<string, TensorRef>();
-  const modules: TorchModule[] = [];
-  const left: string[] = [];
-  const stack: Place[] = [{ name: '', depth: 0, value }];
+  const containers: Container[] = [];
+  const left: Place[] = [];
+  const flat = new Set<Value>();
+  const stack: Place[] = [{ name: '', depth: 0, value: root, within: undefined }];
   let visits = 0;
   for (let place = stack.pop(); place; place = stack.pop()) {
-    const { name, depth } = place;
-    visits += 1 + widthOf(place.value);
+    const { name, depth, value, within } = place;
+    visits += 1 + (flat.has(value) ? 0 : widthOf(value));
     expect(visits <= MAX_VISITS, who, `at most ${MAX_VISITS} values`, 'more');
     expect(depth <= MAX_DEPTH, who, `at most ${MAX_DEPTH} levels of nesting`, 'more');
     expect(name.length <= MAX_NAME, who, `names of at most ${MAX_NAME} characters`, name.length);
-    const tensor = asKind(place.value, 'tensor');
-    const module = asModule(place.value);
-    const inner = module ? membersOf(module) : entriesOf(place.value);
+    const tensor = asKind(value, 'tensor');
+    const module = asModule(value);
+    const inner = module ? membersOf(module) : entriesOf(value, flat);
     if (tensor) {
       const full = name === '' ? 'tensor' : name;
       expect(!tensors.has(full), who, 'every name once', `${JSON.stringify(full)} twice`);
       tensors.set(full, tensor);
+      for (let c = within; c; c = c.within) c.tensors++;
     } else if (inner) {
-      if (module) modules.push(describe(name, module));
+      const layers = layersAt(name, module, within);
+      if (module) layers?.list.push(describe(below(name, layers.name), module));
+      const container: Container = { name, depth, within, layers, tensors: 0 };
+      containers.push(container);
       // The last is walked first: reversed, the order of the file is kept.
-      for (const [key, value] of inner.reverse())
-        stack.push({ name: name === '' ? key : `${name}.${key}`, depth: depth + 1, value });
-    } else if (place.value !== null) left.push(name);
+      for (const [key, item] of inner.reverse()) {
+        const path = name === '' ? key : `${name}.${key}`;
+        stack.push({ name: path, depth: depth + 1, value: item, within: container });
+      }
+    } else if (value !== null) left.push(place);
   }
   expect(
     tensors.size > 0,
     who,
     'tensors by name',
-    path === '' ? `a ${kindOf(root)} without any` : `none under "${path}"`,
+    `a ${kindOf(root)} without any`,
     'Save the weights alone: torch.save(model.state_dict(), path).',
   );
-  if (left.length > 0) notes.push(`Left out, as no tensors: ${listed(left)}.`);
-  return stripParallel({ tensors, modules, notes });
+  const layered = containers.flatMap(({ name, layers }) =>
+    layers?.name === name ? [[name, layers.list] as const] : [],
+  );
+  return { tensors, keys: keysOf(containers), modules: new Map(layered), left: emptyOf(left) };
 }
 
-interface Place {
-  readonly name: string;
-  readonly depth: number;
-  readonly value: Value;
+/** Names of what has no tensors, where all of a container has none its own. */
+function emptyOf(places: readonly Place[]): string[] {
+  const names = places.map(({ name, within }) => {
+    let outer = name;
+    for (let c = within; c && c.tensors === 0; c = c.within) outer = c.name;
+    return outer;
+  });
+  return [...new Set(names)];
 }
 
-/** Follows the usual keys of checkpoints, twice at most. */
-function findWeights(root: Value, notes: string[]): { path: string; value: Value } {
-  let value = root;
-  const path: string[] = [];
-  for (let level = 0; level < 2; level++) {
-    const entries = asKind(value, 'dict')?.entries;
-    const key = WEIGHT_KEYS.find(
-      (name) => entries?.get(name) && entriesOrModule(entries.get(name)),
-    );
-    if (!entries || key === undefined) break;
-    const others = [...entries.keys()].filter((other) => other !== key).map(nameOf);
-    notes.push(
-      `Read what is under "${key}"${others.length > 0 ? `; left out ${listed(others)}` : ''}.`,
-    );
-    value = entries.get(key)!;
-    path.push(key);
-  }
-  return { path: path.join('.'), value };
+/** What of its own a module begins, or the outermost module around; DataParallel is only a wrapper. */
+function layersAt(
+  name: string,
+  module: Instance | undefined,
+  within: Container | undefined,
+): Container['layers'] {
+  if (within?.layers || !module || module.of.endsWith('.DataParallel')) return within?.layers;
+  return { name, list: [] };
 }
 
-function entriesOrModule(value: Value | undefined): boolean {
-  return asKind(value, 'dict') !== undefined || asModule(value) !== undefined;
+const below = (name: string, key: string): string =>
+  key === '' ? name : name.slice(key.length + 1);
+
+function keysOf(containers: readonly Container[]): string[] {
+  const held = containers.filter(
+    ({ name, depth, tensors, layers }) =>
+      tensors > 0 && depth <= MAX_KEY_DEPTH && (layers === undefined || layers.name === name),
+  );
+  return held.sort((a, b) => a.depth - b.depth).map(({ name }) => name);
 }
 
 /** Names and values of a dict, list or tuple. */
-function entriesOf(value: Value | undefined): [string, Value][] | undefined {
+function entriesOf(value: Value | undefined, flat?: Set<Value>): [string, Value][] | undefined {
   const entries = asKind(value, 'dict')?.entries;
-  if (entries) return [...entries].map(([key, item]) => [nameOf(key), item]);
-  return itemsOf(value)?.map((item, i) => [String(i), item]);
+  if (entries) return [...entries].map(([key, item], i) => [nameOf(key, i), item]);
+  const items = itemsOf(value);
+  if (!items || value === undefined || flat?.has(value)) return undefined;
+  if (
+    items.length > 0 &&
+    flat &&
+    !items.some((item) => typeof item === 'object' && item !== null)
+  ) {
+    flat.add(value);
+    return undefined;
+  }
+  return items.map((item, i) => [String(i), item]);
 }
 
 function asModule(value: Value | undefined): (Instance & { state: Dict }) | undefined {
@@ -165,26 +204,10 @@ function settingOf(value: Value): Setting | undefined {
   return small ? (items as number[]) : undefined;
 }
 
-/** DataParallel puts `module.` before every name. */
-function stripParallel(tree: Tree): Tree {
-  const prefix = 'module.';
-  if (![...tree.tensors.keys()].every((name) => name.startsWith(prefix))) return tree;
-  return {
-    tensors: new Map([...tree.tensors].map(([name, ref]) => [name.slice(prefix.length), ref])),
-    modules: tree.modules
-      .filter(({ name }) => name !== '')
-      .map((m) => ({ ...m, name: m.name.slice(prefix.length) })),
-    notes: [...tree.notes, 'Took "module." (DataParallel) off every name.'],
-  };
-}
-
-function nameOf(key: Value): string {
-  return typeof key === 'string' || typeof key === 'number' ? String(key) : `(${kindOf(key)})`;
-}
-
-function listed(names: readonly string[]): string {
-  const shown = names
-    .slice(0, 8)
-    .map((name) => (name.length > 60 ? `${name.slice(0, 60)}...` : name));
-  return shown.join(', ') + (names.length > 8 ? ` and ${names.length - 8} more` : '');
+/** Keys that are no names are told apart by their place. */
+function nameOf(key: Value, place: number): string {
+  if (typeof key === 'string') return key;
+  return typeof key === 'number' || typeof key === 'bigint'
+    ? String(key)
+    : `(${kindOf(key)} ${place})`;
 }

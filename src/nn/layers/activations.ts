@@ -14,18 +14,21 @@ import {
 } from '../../tensor/ops/elementwise';
 import type { Shape } from '../../tensor/shape';
 import { filled, type Tensor } from '../../tensor/tensor';
+import type { Lines } from '../curve';
 import { type PointwiseLayer, pointwiseLayer } from '../layer';
 
-type Lines = readonly [number, number, number, number];
 const none = v.strictObject({});
 const same = ([input]: readonly Shape[]): Shape => input!;
 
-/** Chord above; below, the steeper or the flatter ray, whichever leaves less area. */
-function rectified(lo: number, hi: number, slope: number): Lines {
-  if (lo >= 0) return [1, 0, 1, 0];
-  if (hi <= 0) return [slope, 0, slope, 0];
-  const chord = (hi - slope * lo) / (hi - lo);
-  return [hi > -lo ? 1 : slope, 0, chord, (1 - slope) * hi * (-lo / (hi - lo))];
+/**
+ * Around below x for x < 0 and above x from there on, below <= above: the chord above; below, the steeper or
+ * the flatter ray, whichever leaves less area.
+ */
+export function rectified(lo: number, hi: number, below: number, above: number): Lines {
+  if (lo >= 0) return [above, 0, above, 0];
+  if (hi <= 0) return [below, 0, below, 0];
+  const chord = (above * hi - below * lo) / (hi - lo);
+  return [hi > -lo ? above : below, 0, chord, (above - below) * hi * (-lo / (hi - lo))];
 }
 
 export const relu = pointwiseLayer({
@@ -36,7 +39,7 @@ export const relu = pointwiseLayer({
   shape: same,
   f: (x) => rectify(x),
   scalar: (x) => Math.max(x, 0),
-  relax: (lo, hi) => rectified(lo, hi, 0),
+  relax: (lo, hi) => rectified(lo, hi, 0, 1),
   kink: () => [0, 1],
   error: 0,
 });
@@ -48,7 +51,7 @@ export const leakyRelu = pointwiseLayer({
   shape: same,
   f: (x, o) => leaky(x, o.slope),
   scalar: (x, o) => (x > 0 ? x : Math.fround(o.slope) * x),
-  relax: (lo, hi, o) => rectified(lo, hi, Math.fround(o.slope)),
+  relax: (lo, hi, o) => rectified(lo, hi, Math.fround(o.slope), 1),
   kink: (o) => [Math.fround(o.slope), 1],
   error: 2,
 });
@@ -63,9 +66,9 @@ function clipped(lo: number, hi: number, a: number, b: number): Lines {
   if (hi <= a) return [0, a, 0, a];
   if (lo >= b) return [0, b, 0, b];
   if (lo >= a && hi <= b) return [1, 0, 1, 0];
-  if (hi <= b) return shifted(rectified(lo - a, hi - a, 0), a);
+  if (hi <= b) return shifted(rectified(lo - a, hi - a, 0, 1), a);
   if (lo >= a) {
-    const [p, q, r, s] = rectified(b - hi, b - lo, 0);
+    const [p, q, r, s] = rectified(b - hi, b - lo, 0, 1);
     return [r, b - s - r * b, p, b - q - p * b];
   }
   const [below, above] = [(b - a) / (hi - a), (b - a) / (b - lo)];

@@ -3,6 +3,7 @@ import type { Layer } from '../layer';
 import { clip, leakyRelu, relu, sigmoid, tanh } from './activations';
 import { batchNorm, elementwise, normalise, scale } from './channel';
 import { conv2d } from './conv2d';
+import { abs, gelu, hardSwish, silu } from './curves';
 import { dense } from './dense';
 import { pad, permute, reshape, select } from './moves';
 import { avgPool, maxPool } from './pools';
@@ -17,6 +18,10 @@ export const layers: Readonly<Record<string, Layer>> = {
   sigmoid,
   tanh,
   clip,
+  abs,
+  gelu,
+  silu,
+  'hard-swish': hardSwish,
   flatten,
   reshape,
   permute,

@@ -2,15 +2,15 @@
 import type { KernelName } from '../../runtime/engine';
 import { record } from '../tape';
 import { empty, type Tensor } from '../tensor';
-import { affine, mul } from './core';
+import { affine, equal, mul } from './core';
 
 type Unary = Extract<
   KernelName,
-  | ('relu' | 'sigmoid' | 'tanh' | 'exp' | 'log')
+  | ('relu' | 'sigmoid' | 'tanh' | 'normal_cdf' | 'exp' | 'log')
   | ('abs' | 'sign' | 'sqrt' | 'reciprocal' | 'square')
 >;
 
-/** An operation of one kernel; `derivative(x, y)` multiplies the gradient (absent: none flows). */
+/** An operation of one kernel; `derivative(x, y)` multiplies the gradient (absent: it is 0 everywhere). */
 function unary(kernel: Unary, derivative?: (x: Tensor, y: Tensor) => Tensor) {
   return (x: Tensor): Tensor => {
     const y = empty(x.engine, x.shape);
@@ -19,7 +19,7 @@ function unary(kernel: Unary, derivative?: (x: Tensor, y: Tensor) => Tensor) {
   };
 }
 
-/** -1, 0 or 1; no gradient flows. */
+/** -1, 0 or 1; its derivative is 0 wherever it has one. */
 export const sign = unary('sign');
 /** max(x, 0); the gradient at 0 is 0. */
 export function relu(x: Tensor): Tensor {
@@ -52,6 +52,11 @@ export const tanh = unary('tanh', (_, y) => affine(square(y), -1, 1));
 /** 1 / (1 + e^-x); never decreases. */
 export const sigmoid = unary('sigmoid', (_, y) => mul(y, affine(y, -1, 1)));
 
+/** The standard normal distribution function; its derivative is the density. */
+export const normalCdf = unary('normal_cdf', (x) =>
+  affine(exp(affine(square(x), -0.5, 0)), 1 / Math.sqrt(2 * Math.PI), 0),
+);
+
 /** x where x > 0, else slope * x. */
 export function leakyRelu(x: Tensor, slope: number): Tensor {
   const y = empty(x.engine, x.shape);
@@ -66,9 +71,9 @@ export function leakyStep(x: Tensor, slope: number): Tensor {
   return y;
 }
 
-/** x limited to [lo, hi]; no gradient flows (attacks project with it). */
+/** x limited to [lo, hi]; the gradient goes through where x lies inside, ends included. */
 export function clamp(x: Tensor, lo: number, hi: number): Tensor {
   const y = empty(x.engine, x.shape);
   x.engine.run('clamp', x.size, lo, hi, x.ptr, y.ptr);
-  return y;
+  return record(y, [x], [(g) => mul(g, equal(x, y))]);
 }

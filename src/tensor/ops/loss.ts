@@ -3,6 +3,7 @@ import { expect } from '../../errors';
 import { sizeOf } from '../shape';
 import { record } from '../tape';
 import { empty, indices, type Tensor } from '../tensor';
+import { mul, reshape, sub, sumTo } from './core';
 
 /** Samples and classes of logits [n, k]; further axes, as of global pools, count as classes. */
 function rowsOf({ shape }: Tensor, who: string): readonly [n: number, k: number] {
@@ -10,12 +11,17 @@ function rowsOf({ shape }: Tensor, who: string): readonly [n: number, k: number]
   return [shape[0]!, sizeOf(shape.slice(1))];
 }
 
-/** Probabilities of each row of [n, k]; not differentiated (losses are, below). */
+/** Probabilities of each row of [n, k]. */
 export function softmax(x: Tensor): Tensor {
   const [n, k] = rowsOf(x, 'softmax');
   const y = empty(x.engine, x.shape);
   x.engine.run('softmax', n, k, x.ptr, y.ptr);
-  return y;
+  const rows = (t: Tensor): Tensor => reshape(t, [n, k]);
+  const pullback = (g: Tensor): Tensor => {
+    const mean = sumTo(mul(rows(g), rows(y)), [n, 1]);
+    return reshape(mul(rows(y), sub(rows(g), mean)), x.shape);
+  };
+  return record(y, [x], [pullback]);
 }
 
 /** Cross entropy of each row of logits [n, k] against its label in [0, k): [n]. */
