@@ -105,6 +105,7 @@ export function compilePlan(model: Model, options: PlanOptions): Plan {
 function compile(model: Model, memory: PlanMemory, { batch, direct = false, costs }: PlanOptions) {
   const { graph } = model;
   const roots = rootsOf(graph);
+  const rectified = rectifiedRoots(graph, roots);
   const root = (i: number): number => (i < 0 ? i : roots[i]!);
   const uses = new Map<number, number>([[roots.at(-1)!, 1]]);
   graph.nodes.forEach(({ inputs }, i) => {
@@ -117,7 +118,7 @@ function compile(model: Model, memory: PlanMemory, { batch, direct = false, cost
     if (roots[i] !== i) return;
     const y = memory.take(4 * batch * sizeOf(node.shape));
     places.set(i, y);
-    const relu = graph.nodes.some((n, j) => roots[j] === i && isRelu(n));
+    const relu = rectified.has(i);
     const xs = node.inputs.map((j) => places.get(root(j))!);
     steps.push(
       productStep(model, memory, node, { batch, direct, costs, relu, x: xs[0]!, y }) ??
@@ -151,6 +152,10 @@ export function rootsOf(graph: Graph): number[] {
   });
   return roots;
 }
+
+/** The roots into which a ReLU is written. */
+export const rectifiedRoots = ({ nodes }: Graph, roots: readonly number[]): ReadonlySet<number> =>
+  new Set(roots.filter((_, j) => isRelu(nodes[j]!)));
 
 interface StepJob {
   readonly batch: number;

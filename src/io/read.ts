@@ -6,12 +6,14 @@
  * of them.
  */
 import { expect, fail } from '../errors';
+import { parseJson } from '../json';
 import { compile, type Network, paramSpecs } from '../nn/graph';
 import { type Model, modelFrom } from '../nn/model';
 import { type Normalisation, prependNormalise } from '../nn/prepend';
 import { buildNetwork, zoo } from '../nn/zoo';
 import type { Engine } from '../runtime/engine';
 import type { Shape } from '../tensor/shape';
+import { clipList } from '../text';
 import { kindOf, readPlainOrGzip } from './files';
 import { COMPACT, isCompact, type Metadata, parseMetadata } from './metadata';
 import { checkNetwork, isOwn, type LoadedTensors, MAX_BYTES, tensorsIn, weightsIn } from './model';
@@ -71,14 +73,14 @@ export async function readModelFile(
   path: string,
   options: ReadOptions = {},
 ): Promise<ModelFile> {
-  const { network, weight, ...rest } = await readParts(path, options);
+  const { network, weight, notes, ...rest } = await readParts(path, options);
   const full = options.normalise ? prependNormalise(network, options.normalise) : network;
   const specs = paramSpecs(compile(full));
   const value = (name: string): ArrayLike<number> => {
     const init = specs.get(name)!.init;
     return weight(name) ?? (typeof init === 'object' ? init : fail(path, name, 'nothing'));
   };
-  return { model: modelFrom(engine, full, value), ...rest };
+  return { model: modelFrom(engine, full, value), ...rest, notes: clipList(notes, 40, 2000) };
 }
 
 /** What a model file of ours remembers beside its weights; empty for files of other formats. */
@@ -250,11 +252,5 @@ const MAX_JSON_BYTES = 2 ** 24;
 
 async function readNetwork(path: string): Promise<Network> {
   const text = new TextDecoder().decode(await readPlainOrGzip(path, MAX_JSON_BYTES));
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    return fail(path, 'a network as JSON', error instanceof Error ? error.message : error);
-  }
-  return checkNetwork(value, path);
+  return checkNetwork(parseJson(text, path, 'a network as JSON'), path);
 }

@@ -18,6 +18,7 @@
  * three times, the data never copied by `decode`.
  */
 import { expect, fail, quote } from '../errors';
+import { parseJson } from '../json';
 
 /** The dtypes, in the reference implementation's order of alignment; the values are item bytes. */
 export const ITEM_BYTES = {
@@ -214,14 +215,14 @@ function splitFile(
   expect(length <= rest, `${field} length`, `at most the ${rest} bytes that follow`, length);
   const raw = bytes.subarray(8, 8 + length);
   expect(raw[0] === 0x7b, field, 'to start with "{"', raw.length ? `byte ${raw[0]}` : 'nothing');
+  const what = 'a JSON object in UTF-8';
   let text: string;
-  let header: unknown;
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw);
-    header = JSON.parse(text);
   } catch (error) {
-    return fail(field, 'a JSON object in UTF-8', error instanceof Error ? error.message : error);
+    return fail(field, what, error instanceof Error ? error.message : error);
   }
+  const header = parseJson(text, field, what);
   // JSON.parse silently keeps the last of two equal keys; another reader may keep the first.
   const repeated = repeatedKey(text);
   expect(repeated === undefined, field, 'every key once', `${repeated} twice`);

@@ -52,6 +52,7 @@ export interface Graph {
 export function compile(network: Network): Graph {
   const at = new Map<string, number>([[INPUT, -1]]);
   const nodes: GraphNode[] = [];
+  checkSize(network.input, `${network.name}.${INPUT}`);
   expect(network.nodes.length > 0, network.name, 'at least one node', 'none');
   network.nodes.forEach((spec, index) => {
     nodes.push(compileNode(network, spec, index, at, nodes));
@@ -78,9 +79,18 @@ function compileNode(
   const joins = layer.role === 'join';
   expect(joins || inputs.length === 1, who, 'one input', `${inputs.length}`);
   const inputShapes = inputs.map((i) => (i < 0 ? network.input : nodes[i]!.shape));
-  const shape = layer.shape(inputShapes, options, who);
+  const shape = checkSize(layer.shape(inputShapes, options, who), who);
   const params = layer.params?.(inputShapes, options) ?? {};
   return { name: spec.name, kind: spec.layer, layer, options, inputs, inputShapes, shape, params };
+}
+
+/** More values than the memory of any engine holds, and few enough to be counted. */
+const MOST_VALUES = 2 ** 32;
+
+/** The shape of a sample. Layers that join what they are given twice grow beyond all numbers. */
+function checkSize(shape: Shape, who: string): Shape {
+  expect(sizeOf(shape) <= MOST_VALUES, who, `at most ${MOST_VALUES} values`, `[${shape}]`);
+  return shape;
 }
 
 /** Every parameter of the network by full name, in order. */

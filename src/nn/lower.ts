@@ -32,9 +32,11 @@ export function lower(model: Model): Model {
     const name = i < 0 ? INPUT : graph.nodes[i]!.name;
     return alias.get(name) ?? name;
   };
-  /** Whether node i has one reader, and so has, where it is a dropout, what it passes on. */
-  const isSole = (i: number): boolean =>
-    reads[i] === 1 && (graph.nodes[i]!.kind !== 'dropout' || isSole(graph.nodes[i]!.inputs[0]!));
+  /** Whether each node has one reader, and so has, where it is a dropout, what it passes on. */
+  const isSole: boolean[] = [];
+  graph.nodes.forEach(({ kind, inputs }, i) => {
+    isSole.push(reads[i] === 1 && (kind !== 'dropout' || isSole[inputs[0]!] === true));
+  });
   const nodes = new Map<string, Lowered>();
   const params = new Map<string, Tensor>();
   engine.arena.enter();
@@ -44,7 +46,7 @@ export function lower(model: Model): Model {
       const before = nodes.get(inputs[0]!);
       const own = effectiveParams(node, nodeParams(node, model.params));
       if (node.kind === 'dropout') alias.set(node.name, inputs[0]!);
-      else if (isScale(node) && before && canFold(before) && isSole(node.inputs[0]!)) {
+      else if (isScale(node) && before && canFold(before) && isSole[node.inputs[0]!]) {
         foldInto(before, own);
         alias.set(node.name, inputs[0]!);
       } else {

@@ -12,6 +12,7 @@ import { gamma, roundUp, tiny, U } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
+import { largest } from '../statistics';
 import { add, affine, reshape, sub } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toCentre, toEnds } from '../tensor/ops/interval';
@@ -48,7 +49,7 @@ export const batchFor = (numbers: number, most = 512): number =>
 export const intervalRows: RowBounds = {
   name: 'interval',
   batch: ({ graph }, rows) =>
-    batchFor(Math.max(8 * rows.count, ...graph.nodes.map(({ shape }) => sizeOf(shape)))),
+    batchFor(Math.max(8 * rows.count, largest(graph.nodes.map(({ shape }) => sizeOf(shape))))),
   *lower(model, boxes, rows) {
     return step(model.engine, () => {
       const { engine, graph } = model;

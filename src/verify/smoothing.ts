@@ -15,7 +15,7 @@
 import { predict } from '../domain/classifier';
 import { expect } from '../errors';
 import type { Model } from '../nn/model';
-import { lowerConfidence, normalQuantile } from '../statistics';
+import { largest, lowerConfidence, normalQuantile } from '../statistics';
 import { add } from '../tensor/ops/core';
 import { normal } from '../tensor/ops/random';
 import { type Parts, whole } from '../tensor/parts';
@@ -78,7 +78,7 @@ export function* smoothInParts(
   expect(outside === undefined, 'smooth: image', 'pixels in [0, 1]', outside);
   const draw = (from: number, to: number) => count(model, image, index, from, to, options);
   const chosen = yield* draw(0, n0);
-  const top = chosen.indexOf(Math.max(...chosen));
+  const top = chosen.indexOf(largest(chosen));
   const targets = [...radii].sort((a, b) => a - b);
   const plan = stages(n, alpha, targets.length > 0);
   const radiusOf = (successes: number, stage: Stage): number => {
