@@ -87,11 +87,11 @@ function margin(v: v128, grow: f32, tiny: f32): v128 {
   return f32x4.add(f32x4.mul(f32x4.abs(v), f32x4.splat(grow)), f32x4.splat(tiny));
 }
 
-/** r, or with a shift scale r + shift, and NaN where r is 2^104 or more. */
+/** r, or with a shift scale r + shift, and NaN where r is 2^80 or more. */
 @inline
 function lifted(r: v128, scale: f32, shift: f32): v128 {
   if (shift == 0) return r;
-  const large = f32x4.mul(r, f32x4.splat(16777216));
+  const large = f32x4.mul(r, f32x4.splat(281474976710656));
   const far = f32x4.add(f32x4.mul(r, f32x4.splat(scale)), f32x4.splat(shift));
   return f32x4.add(far, f32x4.sub(large, large));
 }

@@ -14,5 +14,5 @@ export { sparse_pair, sparse_product, sparse_vector } from './sparse';
 export { sparse_rows } from './sparse_rows';
 export { add_rows, copy_strided, take_rows } from './strided';
 export {
-  abs, affine, clamp, leaky_relu, reciprocal, relu, sigmoid, sqrt, square, tanh,
+  abs, affine, clamp, leaky_relu, normal_cdf, reciprocal, relu, sigmoid, sqrt, square, tanh,
 } from './unary';

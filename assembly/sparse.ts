@@ -183,7 +183,7 @@ function of_form(form: usize, which: Form): v128 {
 
 /**
  * Sums of `count` rows at p, 32 each, as bounds at q and q + other; NaN to `flag` where a radius is
- * not below 2^100.
+ * not below 2^76.
  */
 @inline
 function bounds_of(
@@ -192,7 +192,7 @@ function bounds_of(
 ): void {
   const half = f32x4.splat(0.5);
   const sizes = i32x4.splat(i32.MAX_VALUE);
-  const limit = f32x4.splat(1.2676506e30);
+  const limit = f32x4.splat(75557863725914323419136.0);
   const scale = of_form(form, Form.SCALE);
   const floor = of_form(form, Form.FLOOR);
   const share = of_form(form, fed ? Form.BETA : Form.GROW);

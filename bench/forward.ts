@@ -37,8 +37,8 @@ export const forward: Subject = {
     for (const { setting, batches } of NETWORKS[size]) {
       const model = loweredOf(engine, setting);
       for (const batch of batches) {
-        const [direct, any] = [true, false].map((only) =>
-          compilePlan(model, { batch, direct: only }),
+        const [direct, any] = [false, true].map((winograd) =>
+          compilePlan(model, { batch, winograd }),
         ) as [Plan, Plan];
         yield {
           title: `${setting.network}, forward, batch ${batch}`,

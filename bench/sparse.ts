@@ -74,8 +74,8 @@ function* racesOf(
   maskBySize(model, sparsity);
   const ways = [
     ['sparse', compileSparsePlan(model, { batch })],
-    ['dense', compilePlan(model, { batch })],
-    ['dense, direct sums', compilePlan(model, { batch, direct: true })],
+    ['dense', compilePlan(model, { batch, winograd: true })],
+    ['dense, direct sums', compilePlan(model, { batch })],
   ] as const;
   const images = noise(batch * sizeOf(setting.input));
   const want = ways[2][1].run(images);

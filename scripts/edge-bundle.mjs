@@ -1,6 +1,6 @@
 /**
- * What the bundle of `espalier/runtime` leaves out: ways to compute with dense weights and to train,
- * which a compact model never takes (src/edge/layers.ts), though its layers can.
+ * What the bundle of `espalier/runtime` leaves out: ways to compute with dense weights, linear bounds and
+ * training, which a compact model never takes (src/edge/layers.ts), though its layers can.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -13,6 +13,7 @@ const ABSENT = {
   'src/tensor/supported.ts':
     'export const supportedProduct = 0, supportedRadius = 0, supportedTranspose = 0;',
   'src/domain/forms.ts': 'export const forms = {}, formCost = 0;',
+  'src/statistics.ts': 'export const normalCdf = 0, normalDensity = 0;',
   'src/tensor/sparse-blocks.ts':
     'export const BLOCK = 4, blocksOf = 0, fillingOf = 0, patternOf = 0;',
 };
@@ -23,8 +24,15 @@ const SIZES =
 
 const isConvolution = (path) => path.replaceAll('\\', '/').endsWith('src/nn/layers/conv2d.ts');
 
-/** What help texts say of a layer. */
-const ABOUT = /\babout:\s*'[^'\n]*'/g;
+/** What help texts say of a layer; and what only linear bounds, pruning and references ask of it, a line each. */
+const UNREAD = [
+  /\babout:\s*'[^'\n]*',/g,
+  /^ {2,4}(relax|kink|pick|scalar|flow|macs|backTerms): [^\n]*,\n/gm,
+];
+
+/** Parts of the table of kernels that the runtime's binary has none of. */
+const KERNELS =
+  /^ {2}\/\/ (Convolution|Rows of|Classification|Optimisers|Random|Pruning)[\s\S]*?(?=^ {2}\/\/ |^\})/gm;
 
 /** A plugin of esbuild. */
 export const withoutDense = {
@@ -38,12 +46,19 @@ export const withoutDense = {
       resolveDir: dirname(path),
     }));
     onLoad({ filter: /[\\/]nn[\\/]layers[\\/]\w+\.ts$/ }, async ({ path }) => ({
-      contents: (await readFile(path, 'utf8')).replace(ABOUT, "about: ''"),
+      contents: UNREAD.reduce((text, part) => text.replace(part, ''), await readFile(path, 'utf8')),
       loader: 'ts',
     }));
-    onLoad({ filter: /[\\/](supports|supported|forms|sparse-blocks)\.ts$/ }, ({ path }) => {
-      const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));
-      return file && { contents: ABSENT[file] };
-    });
+    onLoad({ filter: /[\\/]runtime[\\/]kernels\.ts$/ }, async ({ path }) => ({
+      contents: (await readFile(path, 'utf8')).replace(KERNELS, ''),
+      loader: 'ts',
+    }));
+    onLoad(
+      { filter: /[\\/](supports|supported|forms|sparse-blocks|statistics)\.ts$/ },
+      ({ path }) => {
+        const file = Object.keys(ABSENT).find((one) => path.replaceAll('\\', '/').endsWith(one));
+        return file && { contents: ABSENT[file] };
+      },
+    );
   },
 };

@@ -33,7 +33,7 @@ export const peers: Subject = {
       const model = loweredOf(engine, setting);
       const others = await peersOf(model);
       for (const batch of batches) {
-        const plan = compilePlan(model, { batch });
+        const plan = compilePlan(model, { batch, winograd: true });
         yield {
           title: `${setting.network}, forward, batch ${batch}`,
           contestants: [planned(OURS, plan), ...others.map((peer) => rival(peer, model, batch))],

@@ -51,7 +51,10 @@ export const pruned: Subject = {
         maskBySize(model, sparsity);
         const others = await peersOf(model);
         for (const batch of batches) {
-          const plans = [compileSparsePlan(model, { batch }), compilePlan(model, { batch })];
+          const plans = [
+            compileSparsePlan(model, { batch }),
+            compilePlan(model, { batch, winograd: true }),
+          ];
           const rivals = others.map((peer) => rival(peer, model, batch));
           const bars = batch === 1 ? ONE : MANY;
           yield {

@@ -21,6 +21,8 @@ interface Activation {
   f(x: number): number;
   /** Relative error of a float32 execution, in units of 2^-24. */
   readonly error: number;
+  /** What an execution may be off by besides, in units of 2^-24. */
+  readonly absolute?: number;
   /** Beside it, the same of |x|. */
   readonly inputError?: number;
   /** Where f is no straight line; none for smooth functions. */
@@ -88,10 +90,11 @@ interface Smooth {
   where(p: number): number;
   /** f'(0), the largest slope. */
   readonly steepest: number;
+  readonly absolute: number;
 }
 
 /** Odd about its centre, convex below 0 and concave above. */
-function sigmoidal({ f, df, where, steepest }: Smooth): Activation {
+function sigmoidal({ f, df, where, steepest, absolute }: Smooth): Activation {
   const clamp = (x: number, lo: number, hi: number): number => Math.min(Math.max(x, lo), hi);
   const lower = (lo: number, hi: number): number => {
     if (lo >= 0) return chord(f, lo, hi);
@@ -110,6 +113,7 @@ function sigmoidal({ f, df, where, steepest }: Smooth): Activation {
   return {
     f,
     error: 16,
+    absolute,
     kinks: [],
     extremes(slope, lo, hi) {
       if (!(slope > 0 && slope < steepest)) return [lo, hi];
@@ -126,6 +130,7 @@ const sigmoid = sigmoidal({
   df: (x) => logistic(x) * logistic(-x),
   where: whereLogistic,
   steepest: 1 / 4,
+  absolute: 16,
 });
 
 const tanh = sigmoidal({
@@ -133,6 +138,7 @@ const tanh = sigmoidal({
   df: (x) => 1 - Math.tanh(x) ** 2,
   where: (p) => whereLogistic(p / 4) / 2,
   steepest: 1,
+  absolute: 0,
 });
 
 /** Falls, then rises; f' is monotone up to -turn, from there to turn, and beyond. */
@@ -226,9 +232,11 @@ export const activations: Readonly<Record<string, Make>> = {
  * What a float32 execution, and the checker's own f, can be off by where f and its argument are at most of
  * these sizes.
  */
-function errorOf({ error, inputError = 0 }: Activation, size: number, reach: number): number {
+function errorOf(a: Activation, size: number, reach: number): number {
+  const { error, absolute: fixed = 0, inputError = 0 } = a;
   if (error === 0) return 0;
-  return up((error * 2 ** -24 + 2 ** -44) * size + inputError * 2 ** -24 * reach) + 2 * SMALLEST;
+  const off = (error * 2 ** -24 + 2 ** -44) * size + (fixed + inputError * reach) * 2 ** -24;
+  return up(off) + 2 * SMALLEST;
 }
 
 /** Bounds of an execution of f on [lo, hi]. */

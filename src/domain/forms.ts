@@ -16,6 +16,7 @@ import {
 } from '../runtime/costs';
 import type { Call, Engine } from '../runtime/engine';
 import { PANEL, type Ptr, packedSize } from '../runtime/kernels';
+import { isMatrix } from '../tensor/sparse';
 import type { Tensor } from '../tensor/tensor';
 
 /** A layer to be compiled: y [batch, oc, oh, ow] = W x + b, at 0 or more with `relu`. */
@@ -45,14 +46,12 @@ export interface Form<F extends CostForm = CostForm> {
   compile(job: FormJob): Call[];
 }
 
-const isDense = ([, h, w, , kh, kw]: ProductSizes): boolean => h * w * kh * kw === 1;
-
 const gemm: Form<'gemm'> = {
   about: 'packed product',
   direct: true,
   // Whole panels, of at least 4 rows.
   work: (s, batch) =>
-    isDense(s)
+    isMatrix(s)
       ? { product: s[0] * PANEL * Math.ceil(s[3] / PANEL) * Math.max(batch, 4) }
       : undefined,
   compile({ engine, batch, sizes, weight, bias, x, y, relu, keep }) {
@@ -70,7 +69,7 @@ const gemm: Form<'gemm'> = {
 const gemv: Form<'gemv'> = {
   about: 'rows of the weights as they lie',
   direct: true,
-  work: (s, batch) => (isDense(s) ? { product: s[0] * s[3] * batch } : undefined),
+  work: (s, batch) => (isMatrix(s) ? { product: s[0] * s[3] * batch } : undefined),
   compile({ engine, batch, sizes: [k, , , n], weight, bias, x, y, relu }) {
     const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
     return [engine.prepare('gemv', batch, n, k, ...to, Number(relu))];
@@ -80,7 +79,7 @@ const gemv: Form<'gemv'> = {
 const conv: Form<'conv'> = {
   about: 'implicit product over gathered windows',
   direct: true,
-  work: (s, batch) => (isDense(s) ? undefined : gatheredWork(batch, ...s)),
+  work: (s, batch) => (isMatrix(s) ? undefined : gatheredWork(batch, ...s)),
   compile({ engine, batch, sizes, weight, bias, x, y, relu }) {
     const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
     return [engine.prepare('conv2d', batch, ...sizes, ...to, Number(relu))];
@@ -90,7 +89,7 @@ const conv: Form<'conv'> = {
 const lines: Form<'lines'> = {
   about: 'taps as offsets into padded planes',
   direct: true,
-  work: (s, batch) => (isDense(s) ? undefined : linesWork(batch, ...s)),
+  work: (s, batch) => (isMatrix(s) ? undefined : linesWork(batch, ...s)),
   compile({ engine, batch, sizes, weight, bias, x, y, relu }) {
     const to = [x, weight.ptr, bias?.ptr ?? 0, y] as const;
     return [engine.prepare('conv2d_lines', batch, ...sizes, ...to, Number(relu))];

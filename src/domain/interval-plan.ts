@@ -6,7 +6,7 @@
  * (docs/numerics.md, "Products one after the other"). Values that anything else reads are kept as
  * ends.
  *
- * A plan refuses boxes in which a radius is no number or 2^100 or more. The layers one by one
+ * A plan refuses boxes in which a radius is no number or 2^76 or more. The layers one by one
  * (domain/interval.ts) are asked then: they tell samples apart, and numbers that meet zeros.
  * Cost: 4 flops a non-zero and output, and about 20 an output.
  */

@@ -80,7 +80,7 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
       const far = layer.inputError
         ? affine(maximum(abs(lo), abs(hi)), roundUp(twice * layer.inputError * U), TINY)
         : undefined;
-      return widen(box, twice * layer.error * U, far);
+      return widen(box, twice * layer.error * U, twice * (layer.absolute ?? 0) * U, far);
     },
     join({ layer, options }, boxes) {
       const lo = layer.combine(
@@ -123,17 +123,22 @@ export function costOf(terms: number): LayerCost {
 }
 
 /**
- * 0 where a size is below 2^104, NaN beyond: added to a radius it proves nothing where a sum could
+ * 0 where a size is below 2^80, NaN beyond: added to a radius it proves nothing where a sum could
  * overflow in some order of execution (docs/numerics.md, "Overflow").
  */
 export function refusal(size: Tensor): Tensor {
-  const large = affine(size, 2 ** 24, 0);
+  const large = affine(size, 2 ** 48, 0);
   return lincomb(1, large, -1, large);
 }
 
-/** Both ends moved outwards by a share of their size, and by what is given. */
-function widen({ lo, hi }: Box, share: number, far = filled(lo.engine, lo.shape, 0)): Box {
-  const way = { grow: roundUp(share + 4 * U), tiny: TINY };
+/** Both ends moved outwards by a share of their size, by a number, and by what is given. */
+function widen(
+  { lo, hi }: Box,
+  share: number,
+  more = 0,
+  far = filled(lo.engine, lo.shape, 0),
+): Box {
+  const way = { grow: roundUp(share + 4 * U), tiny: roundUp(more * (1 + 4 * U) + TINY) };
   return { lo: toEnds(lo, far, way)[0], hi: toEnds(hi, far, way)[1] };
 }
 

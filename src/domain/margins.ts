@@ -103,6 +103,6 @@ function plansOf(model: Model): Plans | undefined {
   const weights = prunableNames(model.graph).map((name) => model.params.get(name)!);
   if (weights.length < 2 || !weights.every(isFrozen)) return undefined;
   return withSupport(weights[0]!, model.graph, () =>
-    zerosPay(model, { batch: GROUP, direct: true, pairs: true }) ? new Plans(model) : undefined,
+    zerosPay(model, { batch: GROUP, pairs: true }) ? new Plans(model) : undefined,
   );
 }

@@ -24,10 +24,10 @@ export interface PlanOptions {
   /** Samples of a run. */
   readonly batch: number;
   /**
-   * Only forms that certificates speak of: sums of the layer's own products in some order. Default:
-   * false, any form.
+   * Allow Winograd's convolutions, too, which sum other numbers than the layer's own products: faster for
+   * 3 x 3 kernels, but no certificate speaks of what they give (docs/numerics.md). Default: false.
    */
-  readonly direct?: boolean;
+  readonly winograd?: boolean;
   /** What forms cost on this machine, as `fitCosts` finds it. Default: as shipped. */
   readonly costs?: Costs | undefined;
 }
@@ -62,11 +62,11 @@ export interface Plan {
 export function chooseForm(
   sizes: ProductSizes,
   batch: number,
-  direct: boolean,
+  winograd: boolean,
   costs?: Costs,
 ): readonly [name: FormName, cost: number] {
   return (Object.keys(forms) as FormName[])
-    .filter((name) => forms[name].direct || !direct)
+    .filter((name) => forms[name].direct || winograd)
     .map((name) => [name, formCost(name, sizes, batch, costs)] as const)
     .reduce((best, one) => (one[1] < best[1] ? one : best));
 }
@@ -102,7 +102,11 @@ export function compilePlan(model: Model, options: PlanOptions): Plan {
   }
 }
 
-function compile(model: Model, memory: PlanMemory, { batch, direct = false, costs }: PlanOptions) {
+function compile(
+  model: Model,
+  memory: PlanMemory,
+  { batch, winograd = false, costs }: PlanOptions,
+) {
   const { graph } = model;
   const roots = rootsOf(graph);
   const rectified = rectifiedRoots(graph, roots);
@@ -121,7 +125,7 @@ function compile(model: Model, memory: PlanMemory, { batch, direct = false, cost
     const relu = rectified.has(i);
     const xs = node.inputs.map((j) => places.get(root(j))!);
     steps.push(
-      productStep(model, memory, node, { batch, direct, costs, relu, x: xs[0]!, y }) ??
+      productStep(model, memory, node, { batch, winograd, costs, relu, x: xs[0]!, y }) ??
         valueStep(model, node, batch, xs, y),
     );
     for (const j of node.inputs) {
@@ -159,7 +163,7 @@ export const rectifiedRoots = ({ nodes }: Graph, roots: readonly number[]): Read
 
 interface StepJob {
   readonly batch: number;
-  readonly direct: boolean;
+  readonly winograd: boolean;
   readonly costs?: Costs | undefined;
   readonly relu: boolean;
   readonly x: Ptr;
@@ -171,11 +175,11 @@ export function productStep(
   { engine, params }: Model,
   memory: PlanMemory,
   node: GraphNode,
-  { batch, direct, costs, ...places }: StepJob,
+  { batch, winograd, costs, ...places }: StepJob,
 ): PlanStep | undefined {
   const sizes = productOf(node);
   if (!sizes) return undefined;
-  const [name] = chooseForm(sizes, batch, direct, costs);
+  const [name] = chooseForm(sizes, batch, winograd, costs);
   const { weight, bias } = nodeParams(node, params) as { weight: Tensor; bias?: Tensor };
   const before = memory.bytes;
   const keep = (bytes: number): Ptr => memory.own(bytes);

@@ -20,7 +20,7 @@ export interface Predictor {
 
 /** Of a model that `lower` made. */
 export function predictorOf(model: Model): Predictor {
-  if (!zerosPay(model, { batch: GROUP, direct: true }))
+  if (!zerosPay(model, { batch: GROUP }))
     return { classes: (x) => predict(model, x), free: () => undefined };
   const { graph } = model;
   const plan = compileSparsePlan(model, { batch: GROUP });

@@ -90,9 +90,9 @@ function outward({ layer, options }: Node, lo: number, hi: number, lines: Four):
       )
     : Math.max(Math.abs(layer.scalar(lo, options)), Math.abs(layer.scalar(hi, options)));
   const kink = layer.kink?.(options);
-  const relative = layer.error * value + (layer.inputError ?? 0) * size;
+  const off = layer.error * value + (layer.inputError ?? 0) * size + (layer.absolute ?? 0);
   const rounding = {
-    own: relative > 0 ? 1.01 * U * relative + TINY : 0,
+    own: off > 0 ? 1.01 * U * off + TINY : 0,
     // A free slope may be any between the two: its product is rounded like that of the larger.
     steepest: kink && isCrossed(lo, hi) ? Math.max(Math.abs(kink[0]), Math.abs(kink[1])) : 0,
     value,

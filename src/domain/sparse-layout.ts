@@ -13,6 +13,7 @@ import { type Shape, sameShape, sizeOf } from '../tensor/shape';
 import {
   forwardPass,
   GROUP,
+  isMatrix,
   type Margins,
   marginsOf,
   type Order,
@@ -50,8 +51,13 @@ export interface SparseModel extends Model {
 /** Images side by side in a plan for batches of this size. */
 export const lanesOf = (batch: number): number => Math.min(batch, GROUP);
 
-export function denseCost(node: GraphNode, batch: number, direct: boolean, costs?: Costs): number {
-  return chooseForm(productOf(node)!, batch, direct, costs)[1];
+export function denseCost(
+  node: GraphNode,
+  batch: number,
+  winograd: boolean,
+  costs?: Costs,
+): number {
+  return chooseForm(productOf(node)!, batch, winograd, costs)[1];
 }
 
 /** What the forms over non-zeros do, by the keys of their costs. */
@@ -101,7 +107,7 @@ export const sparseCost = (...of: Parameters<typeof sparseForm>): number => spar
 /** Of a product of a plan over non-zeros that is dense, with copies before and after. */
 export function copiedDenseCost(node: GraphNode, lanes: number, costs?: Costs): number {
   const element = lanes * (sizeOf(node.inputShapes[0]!) + sizeOf(node.shape));
-  return denseCost(node, lanes, true, costs) + costOf('copy', { element }, costs);
+  return denseCost(node, lanes, false, costs) + costOf('copy', { element }, costs);
 }
 
 /** A sample's shape as [c, h, w]. */
@@ -163,9 +169,9 @@ export class Layout {
     const node = this.model.graph.nodes[i]!;
     const sizes = productOf(node);
     if (!sizes || this.#betterDense(node)) return undefined;
-    const [c, h, w, , kh, kw, sh, sw] = sizes;
+    const [c, h, w, , , , sh, sw] = sizes;
     const shape = this.shape(this.source(i));
-    const flat = h * w * kh * kw === 1 && c === sizeOf(shape);
+    const flat = isMatrix(sizes) && c === sizeOf(shape);
     if (!flat && !sameShape(shape, [c, h, w])) return undefined;
     const split = sh * sw > 1 && this.lanes % GROUP !== 0;
     const pass = split ? overSplitInput(forwardPass(sizes)) : forwardPass(sizes);

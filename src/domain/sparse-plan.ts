@@ -8,7 +8,7 @@
  * margins that the convolutions after it read, and nothing is copied between products. Layers that
  * are neither product nor pooling run as in the value domain, over a copy.
  *
- * Sums run over the layer's own products only, so certificates speak of these plans (`direct`).
+ * Sums run over the layer's own products only, so certificates speak of these plans (docs/numerics.md).
  * Cost: 2 flops a non-zero and output, each 1.2 (blocks) or 1.5 times (rows) as long as one of a dense
  * product (`SHIPPED` of runtime/costs.ts, measured).
  */
@@ -58,12 +58,12 @@ export const fastestPlan = (model: Model, options: PlanOptions): Plan =>
 /** Whether the plan over non-zeros should take less time than the dense one. */
 export function zerosPay(
   model: Model,
-  { batch, direct = false, ...options }: PlanOptions & SparseOptions,
+  { batch, winograd = false, ...options }: PlanOptions & SparseOptions,
 ): boolean {
   const { costs } = options;
   const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
   const products = model.graph.nodes.filter((node) => productOf(node));
-  const dense = products.map((node) => denseCost(node, batch, direct, costs));
+  const dense = products.map((node) => denseCost(node, batch, winograd, costs));
   const lanes = lanesOf(batch);
   const sparse = products.map((node) =>
     Math.min(sparseCost(model, node, lanes, options), copiedDenseCost(node, lanes, costs)),
@@ -74,7 +74,7 @@ export function zerosPay(
 /** Compiles a model that `lower` made for its zeros. */
 export function compileSparsePlan(
   model: SparseModel,
-  { batch, costs }: Omit<PlanOptions, 'direct'>,
+  { batch, costs }: Omit<PlanOptions, 'winograd'>,
 ): Plan {
   const who = 'compileSparsePlan: batch';
   expect(Number.isInteger(batch) && batch > 0, who, 'a whole number > 0', batch);
@@ -250,7 +250,14 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
   const inputs = sources.map((j) => layout.zeros(lanes * sizeOf(layout.shape(j))));
   const y = layout.zeros(lanes * sizeOf(node.shape));
   const relu = floorOf(layout, i) === 0;
-  const job = { batch: lanes, direct: true, costs: layout.options.costs, relu, x: inputs[0]!, y };
+  const job = {
+    batch: lanes,
+    winograd: false,
+    costs: layout.options.costs,
+    relu,
+    x: inputs[0]!,
+    y,
+  };
   const dense = model.nonZeros ? undefined : productStep(model, memory, node, job);
   const inner = dense ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));

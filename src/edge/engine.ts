@@ -22,15 +22,23 @@ export function edgeEngine(
 ): { readonly engine: Engine; readonly decoder: Decoder } {
   const memory = new LinearMemory(false, maxMemory);
   const imports = { env: { memory: memory.memory as WebAssembly.Memory, abort: () => {} } };
-  const { exports } = new WebAssembly.Instance(
-    (module as WebAssembly.Module | undefined) ?? compiled(inflate),
-    imports,
-  );
-  if (typeof exports.compact_places !== 'function')
-    fail('openModel: module', 'the module espalier/runtime.wasm', 'another');
+  const exports = instanceOf(module ?? compiled(inflate), imports);
+  if (typeof exports.compact_places !== 'function') notOurs('another');
   const kernels = exports as unknown as Record<string, (...args: number[]) => void>;
   const engine = new Engine({ memory, kernels, pool: undefined, binary: 'simd', reasons: [] });
   return { engine, decoder: new Decoder(memory, exports as unknown as DecodeKernels) };
+}
+
+const notOurs = (got: unknown): never =>
+  fail('openModel: module', 'the module espalier/runtime.wasm', got);
+
+function instanceOf(module: object, imports: WebAssembly.Imports): WebAssembly.Exports {
+  try {
+    return new WebAssembly.Instance(module as WebAssembly.Module, imports).exports;
+  } catch (error) {
+    const got = error instanceof Error ? error.message : error;
+    return notOurs(got);
+  }
 }
 
 function compiled(inflate: Inflate): WebAssembly.Module {

@@ -1,7 +1,8 @@
 /**
  * Products of a network whose weights are their non-zeros alone: dense layers and convolutions,
  * groups and all, as layers of the same kind. Interval bounds go through them as through the dense
- * ones, centre and radius in one pass; predictions go through a plan (domain/sparse-plan.ts).
+ * ones, centre and radius in one pass; predictions go through a plan (domain/sparse-plan.ts). A radius
+ * that is no number is kept where it meets zeros only, which a dense execution multiplies.
  *
  * Cost: 4 flops a non-zero and output for both; tables of 4 bytes a non-zero, made when first used.
  */
@@ -10,6 +11,7 @@ import type { AffineLayer, ParamSpec, ProductSizes } from '../nn/layer';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { add, reshape } from '../tensor/ops/core';
+import { withNaN } from '../tensor/ops/interval';
 import { sizeOf } from '../tensor/shape';
 import {
   forwardPass,
@@ -86,10 +88,10 @@ export function sparseNode(job: SparseNode): GraphNode {
     ...dense,
     product: () => sizes,
     apply: (x, p) => both(x, x, p.bias?.ptr ?? 0)[0],
-    applyAbs: (r, _, __, extra) => raise(both(r, r, 0)[1], extra),
+    applyAbs: (r, _, __, extra) => withNaN(raise(both(r, r, 0)[1], extra), r),
     applyBoth(c, r, p, _, extra) {
       const [y, s] = both(c, r, p.bias?.ptr ?? 0);
-      return [y, raise(s, extra)];
+      return [y, withNaN(raise(s, extra), r)];
     },
     transpose(g) {
       last ??= copied(job);

@@ -10,11 +10,11 @@
 import { ball, intervalMargins } from '../domain/interval';
 import { type Plan, PlanMemory } from '../domain/plan';
 import { compileSparsePlan } from '../domain/sparse-plan';
-import { expect } from '../errors';
+import { expect, fail } from '../errors';
 import type { CompactFile } from '../io/compact';
 import { weightsIn } from '../io/model';
 import type { Graph, GraphNode } from '../nn/graph';
-import { isCanonical, lower } from '../nn/lower';
+import { isCanonical, lower, type Sizes, sizesOf } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
@@ -115,6 +115,7 @@ export class EdgeModel implements CompactModel {
       this.#parameters += file.tensor(name).size;
       this.#nonzero += decoder.count(file.tensor(name));
     }
+    checkMade(original, engine.memory.maxBytes / MADE, who);
     const { graph, params } = canonical(engine, original, file);
     const memory = new PlanMemory(engine);
     const nodes = graph.nodes.map((node) => {
@@ -133,7 +134,8 @@ export class EdgeModel implements CompactModel {
   }
 
   predictBatch(xs: readonly Sample[]): Prediction[] {
-    const images = xs.map((x) => this.#checked(x));
+    expect(Array.isArray(xs), `${WHO}: predictBatch`, 'an array of inputs', shown(xs));
+    const images = Array.from(xs, (x) => this.#checked(x));
     const classes = sizeOf(this.#graph.output);
     const size = sizeOf(this.#graph.network.input);
     const results: Prediction[] = [];
@@ -156,20 +158,21 @@ export class EdgeModel implements CompactModel {
   }
 
   certify(x: Sample, eps: number): Certificate {
-    expect(eps >= 0 && eps < Infinity, `${WHO}: certify`, 'a radius eps >= 0', eps);
-    const image = this.#inRange(x);
+    const right = typeof eps === 'number' && eps >= 0 && eps < Infinity;
+    expect(right, `${WHO}: certify`, 'a radius eps >= 0', shown(eps));
+    const { image, away } = this.#inRange(x);
     const { label } = predictionOf(this.#plan(1).run(image));
-    const margin = this.#margin(image, label, eps);
+    const margin = this.#margin(image, label, around(eps, away));
     return { label, eps, certified: margin > 0, margin };
   }
 
   /** By bisection. */
   radius(x: Sample): number {
-    const image = this.#inRange(x);
+    const { image, away } = this.#inRange(x);
     const { label } = predictionOf(this.#plan(1).run(image));
     let [holds, fails] = [0, 2];
     for (let eps = 1; eps > 2 ** -30 && fails - holds > holds / 1024; eps = (holds + fails) / 2)
-      if (this.#margin(image, label, eps) > 0) {
+      if (this.#margin(image, label, around(eps, away)) > 0) {
         if (eps === 1) return 1;
         holds = eps;
       } else fails = eps;
@@ -247,23 +250,63 @@ export class EdgeModel implements CompactModel {
     return least;
   }
 
+  /** Rounded to float32, which the network computes in. */
   #checked(x: Sample): Float32Array {
     expect(!this.#closed, WHO, 'an open model', 'a closed one');
     const size = sizeOf(this.#graph.network.input);
-    expect(x?.length === size, `${WHO}: input`, `${size} numbers`, x?.length);
-    const image = Float32Array.from(x);
-    const odd = image.findIndex((value) => !Number.isFinite(value));
-    expect(odd < 0, `${WHO}: input`, 'finite numbers', `${x[odd]} at ${odd}`);
+    const right = typeof x === 'object' && x?.length === size;
+    expect(right, `${WHO}: input`, `${size} numbers`, x?.length ?? shown(x));
+    const image = new Float32Array(size);
+    for (let i = 0; i < size; i++) {
+      const value: unknown = x[i];
+      if (typeof value === 'number' && Math.abs(value) <= MOST) image[i] = value;
+      else fail(`${WHO}: input`, 'finite numbers', `${shown(value)} at ${i}`);
+    }
     return image;
   }
 
-  #inRange(x: Sample): Float32Array {
+  /** The same in [0, 1], and how far the given numbers are from what they are rounded to. */
+  #inRange(x: Sample): { readonly image: Float32Array; readonly away: number } {
     const image = this.#checked(x);
-    const out = image.findIndex((value) => value < 0 || value > 1);
-    const hint = 'Radii are of inputs in [0, 1]; normalisation is a layer of the network.';
-    expect(out < 0, `${WHO}: input`, 'numbers in [0, 1]', `${x[out]} at ${out}`, hint);
-    return image;
+    let away = 0;
+    for (let i = 0; i < image.length; i++) {
+      const value = x[i]!;
+      if (!(value >= 0 && value <= 1))
+        fail(`${WHO}: input`, 'numbers in [0, 1]', `${value} at ${i}`, RANGE);
+      away = Math.max(away, Math.abs(value - image[i]!));
+    }
+    return { image, away };
   }
+}
+
+/** A radius around the rounded numbers that holds all within eps of the given ones. */
+const around = (eps: number, away: number): number =>
+  away === 0 ? eps : (eps + away) * (1 + 2 ** -51);
+
+/** The largest float32 number. */
+const MOST = (2 - 2 ** -23) * 2 ** 127;
+const RANGE = 'Radii are of inputs in [0, 1]; normalisation is a layer of the network.';
+
+/** What was given in place of a number, in a word. */
+export const shown = (value: unknown): string =>
+  typeof value === 'number' || value === null ? `${value}` : typeof value;
+
+/** What is made of a network without regard to its zeros may take this part of the memory. */
+const MADE = 8;
+
+/**
+ * Refuses a network whose values, rows of weights and parameters that are no weights take more than
+ * `limit` bytes: a file of a few bytes can ask for any number of them.
+ */
+function checkMade({ network, nodes }: Graph, limit: number, who: string): void {
+  const made = nodes.reduce((sum, node) => {
+    const own = Object.entries(node.params).map(([local, { shape }]) =>
+      isProduct(node) && local === 'weight' ? shape[0]! : sizeOf(shape),
+    );
+    return sum + sizeOf(node.shape) + own.reduce((a, b) => a + b, 0);
+  }, sizeOf(network.input));
+  const what = `at most ${limit} bytes (maxMemory / ${MADE})`;
+  expect(4 * made <= limit, who, what, 4 * made);
 }
 
 /**
@@ -283,8 +326,12 @@ function canonical(engine: Engine, graph: Graph, file: CompactFile): Model {
     }
   const model = { engine, graph, params };
   if (done) return model;
+  const sizes = (name: string): Sizes => {
+    const tensor = file.tensor(name);
+    return sizesOf(tensor.coding ? tensor.sparse().values : tensor.values);
+  };
   try {
-    return lower(model);
+    return lower(model, { sizes });
   } finally {
     freeModel(model);
   }

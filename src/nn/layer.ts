@@ -79,6 +79,9 @@ export interface PoolWindow {
   readonly average: boolean;
 }
 
+/** What `terms` of a product counts for a scale and a shift that `lower` folds in (docs/numerics.md, lemma 6). */
+export const FOLDED = 3;
+
 /** y = W x + b. */
 export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {
   readonly role: 'affine';
@@ -102,7 +105,7 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   /** b, one number a channel (or unit) or a value, if there is one. */
   bias?(p: Params): Tensor | undefined;
   /**
-   * Longest sum behind one output, the bias included; 0 where values are only moved (or scaled by
+   * Longest sum behind one output, the bias included, and of products `FOLDED`; 0 where values are only moved (or scaled by
    * numbers >= 0 in training), so that bounds go through end by end.
    */
   terms(input: Shape, o: InferOutput<S>): number;
@@ -156,6 +159,11 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    * (2^-149); 0 where it is exact.
    */
   readonly error: number;
+  /**
+   * What executions of f may be off by besides that, whatever the size of f, in units of 2^-24: runtimes
+   * that cut f off have no relative error to speak of. Default: 0.
+   */
+  readonly absolute?: number;
   /** The same in units of 2^-24 |x|, added to it: where f is x times a number in [0, 1]. Default 0. */
   readonly inputError?: number;
   /** True for f = max(0, x), which products write along with their sums (domain/plan.ts). */

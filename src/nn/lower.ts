@@ -1,8 +1,13 @@
 /**
  * The canonical form of a trained network: dropout gone, batch norm and input normalisation turned
- * into `scale` nodes and folded into the convolution or dense layer before them where that is their
- * only reader. What is evaluated, attacked and certified is this form, so a certificate speaks of
- * exactly the network that runs.
+ * into `scale` nodes, and a scale folded into the convolution or dense layer before it where that has no
+ * other reader and nothing is lost by it. What is evaluated, attacked and certified is this form, in the
+ * library and at the edge, so a certificate speaks of exactly the network that runs.
+ *
+ * Folding rounds: certificates count it where `isCounted` says so, and so hold for the product and the
+ * scale as two layers as well (docs/numerics.md, lemma 6). Elsewhere the scale stays a node. A bias far
+ * larger than what it makes with the shift is the case in point: there the two layers round away what the
+ * folded one keeps.
  */
 import { add, mul, reshape } from '../tensor/ops/core';
 import { keep, step, type Tensor } from '../tensor/tensor';
@@ -18,13 +23,24 @@ import {
 import type { Params } from './layer';
 import { type Model, nodeParams } from './model';
 
+/** The least and the largest size of a weight's numbers that are not 0; Infinity and 0 of none. */
+export type Sizes = readonly [least: number, largest: number];
+
+export interface LowerOptions {
+  /** Of a parameter by its full name. Default: of its tensor. */
+  readonly sizes?: (name: string) => Sizes;
+}
+
 interface Lowered {
   spec: NodeSpec;
   readonly params: Record<string, Tensor>;
+  /** Whether a scale, and whether a shift, is folded in: one of each is counted. */
+  scaled: boolean;
+  shifted: boolean;
 }
 
 /** The canonical model. Its tensors are its own: free it with `freeModel`. */
-export function lower(model: Model): Model {
+export function lower(model: Model, options: LowerOptions = {}): Model {
   const { graph, engine } = model;
   const reads = readers(graph);
   const alias = new Map<string, string>();
@@ -37,6 +53,7 @@ export function lower(model: Model): Model {
   graph.nodes.forEach(({ kind, inputs }, i) => {
     isSole.push(reads[i] === 1 && (kind !== 'dropout' || isSole[inputs[0]!] === true));
   });
+  const sizes = options.sizes ?? ((name: string) => sizesOf(model.params.get(name)!.read()));
   const nodes = new Map<string, Lowered>();
   const params = new Map<string, Tensor>();
   engine.arena.enter();
@@ -46,16 +63,18 @@ export function lower(model: Model): Model {
       const before = nodes.get(inputs[0]!);
       const own = effectiveParams(node, nodeParams(node, model.params));
       if (node.kind === 'dropout') alias.set(node.name, inputs[0]!);
-      else if (isScale(node) && before && canFold(before) && isSole[node.inputs[0]!]) {
-        foldInto(before, own);
+      else if (
+        isScale(node) &&
+        before &&
+        isSole[node.inputs[0]!] &&
+        foldInto(before, own, () => sizes(`${before.spec.name}.weight`))
+      )
         alias.set(node.name, inputs[0]!);
-      } else {
+      else {
         const layer = isScale(node) ? 'scale' : node.kind;
-        const options = layer === 'scale' ? {} : node.options;
-        nodes.set(node.name, {
-          spec: { name: node.name, layer, options, inputs },
-          params: { ...own },
-        });
+        const kept = layer === 'scale' ? {} : node.options;
+        const spec = { name: node.name, layer, options: kept, inputs };
+        nodes.set(node.name, { spec, params: { ...own }, scaled: false, shifted: false });
       }
     }
     for (const [name, { params: own }] of nodes)
@@ -64,8 +83,17 @@ export function lower(model: Model): Model {
     engine.arena.leave();
   }
   const specs = [...nodes.values()].map((node) => node.spec);
+  const last = nameOf(graph.nodes.length - 1);
+  // The output is that of the last node, which may be another than the one that goes on alone.
+  if (specs.at(-1)?.name !== last) specs.push(passedOn(graph, last));
   const network: Network = { ...graph.network, nodes: specs };
   return { engine, graph: compile(network), params };
+}
+
+/** A node under the name of the graph's last one, whose layer is gone, that gives a value as it is. */
+function passedOn({ nodes, output }: Graph, from: string): NodeSpec {
+  const options = { shape: output };
+  return { name: nodes.at(-1)!.name, layer: 'reshape', options, inputs: [from] };
 }
 
 /** Whether there is nothing to lower. */
@@ -75,22 +103,64 @@ export const isCanonical = ({ nodes }: Graph): boolean =>
 const isScale = (node: GraphNode): boolean =>
   node.kind === 'batch-norm' || node.kind === 'normalise' || node.kind === 'scale';
 
-const canFold = (node: Lowered): boolean =>
-  node.spec.layer === 'conv2d' || node.spec.layer === 'dense';
-
 function effectiveParams(node: GraphNode, params: Params): Params {
   const { layer, options } = node;
   if (layer.role !== 'affine' || !layer.effective) return params;
   return layer.effective(params, options).params;
 }
 
-/** y = scale (W x + b) + shift, by row of W. */
-function foldInto(target: Lowered, { scale, shift }: Params): void {
+/** Makes y = scale (W x + b) + shift of y = W x + b, by row of W, where that is counted. */
+function foldInto(target: Lowered, { scale, shift }: Params, sizes: () => Sizes): boolean {
+  if (target.spec.layer !== 'conv2d' && target.spec.layer !== 'dense') return false;
   const { weight, bias } = target.params;
+  const [factors, shifts] = [scale!.read(), shift!.read()];
+  const [scaled, shifted] = [factors.some((s) => s !== 1), shifts.some((t) => t !== 0)];
+  if ((scaled && target.scaled) || (shifted && target.shifted)) return false;
+  if (!isCounted({ factors, shifts, bias: bias?.read(), sizes: sizes() })) return false;
   const rows = [scale!.size, ...weight!.shape.slice(1).map(() => 1)];
   target.params.weight = mul(weight!, reshape(scale!, rows));
   target.params.bias = bias ? add(mul(bias, scale!), shift!) : shift!;
   target.spec = { ...target.spec, options: { ...target.spec.options, bias: true } };
+  target.scaled ||= scaled;
+  target.shifted ||= shifted;
+  return true;
+}
+
+interface Fold {
+  readonly factors: Float32Array;
+  readonly shifts: Float32Array;
+  readonly bias: Float32Array | undefined;
+  /** Of the weights. */
+  readonly sizes: Sizes;
+}
+
+/** A smaller scale may hide an overflow in front of it (docs/numerics.md, "Overflow"). */
+const LEAST_SCALE = 2 ** -24;
+const NORMAL = 2 ** -126;
+const LARGE = 2 ** 100;
+
+/**
+ * Whether all that folding rounds is small beside the folded weights and bias: scale b and shift do not
+ * cancel, no weight becomes denormal, nothing overflows, and no scale is so small, or 0, that sums too
+ * large for float32 would be hidden.
+ */
+function isCounted({ factors, shifts, bias, sizes: [least, largest] }: Fold): boolean {
+  return factors.every((scale, i) => {
+    const [size, own] = [Math.abs(scale), Math.fround(scale * (bias?.[i] ?? 0))];
+    const cancels = own * shifts[i]! < 0;
+    const bounded = size >= LEAST_SCALE && size * least >= NORMAL && size * largest <= LARGE;
+    return bounded && !cancels && Math.abs(own) + Math.abs(shifts[i]!) <= LARGE;
+  });
+}
+
+export function sizesOf(values: Float32Array): Sizes {
+  let [least, largest] = [Infinity, 0];
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i]!);
+    if (size !== 0 && !(size >= least)) least = size;
+    if (!(size <= largest)) largest = size;
+  }
+  return [least, largest];
 }
 
 function kept(t: Tensor): Tensor {

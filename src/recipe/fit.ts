@@ -143,7 +143,8 @@ function* casesOf(
   for (const batch of batches)
     for (const form of DENSE) {
       const work = forms[form].work(sizes, batch);
-      if (work) yield caseOf(form, work, compilePlan(model, { batch, costs: only(form) }));
+      if (work)
+        yield caseOf(form, work, compilePlan(model, { batch, costs: only(form), winograd: true }));
     }
   for (const sparsity of SPARSITIES)
     for (const form of SPARSE) {

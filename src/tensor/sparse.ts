@@ -78,6 +78,14 @@ export type ConvSizes = readonly [
   ...[oh: number, ow: number],
 ];
 
+/**
+ * Whether it is the product with one matrix: one place of the output reads one of the input, and no
+ * padding. A 1 x 1 kernel on 1 x 1 planes alone is not enough: with padding it has more outputs, or
+ * reads none of the input.
+ */
+export const isMatrix = ([, h, w, , kh, kw, , , pt, pl, , , oh, ow]: ConvSizes): boolean =>
+  h * w * kh * kw * oh * ow === 1 && pt === 0 && pl === 0;
+
 type Pair = readonly [y: number, x: number];
 
 /** A weight of a kernel and the position it reads for output (0, 0) of a pass. */
@@ -164,13 +172,15 @@ export const phasesOf = ([c, h, w]: Planes['shape'], [sy, sx]: Pair): Planes['sh
 export function marginsOf(passes: readonly Pass[], [, h, w]: Planes['shape']): Margins {
   const all: Margins = [0, 0, 0, 0];
   return passes.reduce<Margins>((most, { grid, step, taps }) => {
-    const far = (d: 0 | 1) => taps.map(({ at }) => at[d] + (grid[d] - 1) * step[d]);
-    const near = (d: 0 | 1) => taps.map(({ at }) => -at[d]);
+    // By reduction: a kernel may have more taps than a call has arguments.
+    const over = (least: number, d: 0 | 1, beyond: (at: number) => number): number =>
+      taps.reduce((max, { at }) => Math.max(max, beyond(at[d])), least);
+    const last = (d: 0 | 1): number => (grid[d] - 1) * step[d];
     return [
-      Math.max(most[0], ...near(0)),
-      Math.max(most[1], ...near(1)),
-      Math.max(most[2], ...far(0).map((y) => y - h + 1)),
-      Math.max(most[3], ...far(1).map((x) => x - w + 1)),
+      over(most[0], 0, (y) => -y),
+      over(most[1], 1, (x) => -x),
+      over(most[2], 0, (y) => y + last(0) - h + 1),
+      over(most[3], 1, (x) => x + last(1) - w + 1),
     ];
   }, all);
 }

@@ -15,6 +15,7 @@ import {
   forwardPass,
   GROUP,
   intoSplitOutput,
+  isMatrix,
   type Margins,
   marginsOf,
   nonZeros,
@@ -72,16 +73,13 @@ export interface Support {
   free(): void;
 }
 
-/** Whether it is a dense layer. */
-export const isFlat = ([, h, w, , kh, kw]: ConvSizes): boolean => h * w * kh * kw === 1;
-
 /** How much less the groups of several images have to be before they pay for their copies. */
 const GAIN = 0.7;
 
 /** Images side by side that leave least of the groups unused. */
 export function lanesFor(sizes: ConvSizes, batch: number): number {
   const [, , w, , , , , , , , , , oh, ow] = sizes;
-  if (isFlat(sizes)) return batch > GROUP ? 2 * GROUP : GROUP;
+  if (isMatrix(sizes)) return batch > GROUP ? 2 * GROUP : GROUP;
   if (Math.max(w, ow) >= GROUP) return 1;
   const groups = (lanes: number): number => {
     const lines = (ow * lanes) % GROUP === 0;

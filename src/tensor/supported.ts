@@ -11,7 +11,8 @@
 import { expect } from '../errors';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
-import { add, affine, reshape, sumTo } from './ops/core';
+import { sumTo } from './ops/core';
+import { withNaN } from './ops/interval';
 import { channelSum } from './ops/product';
 import { type Shape, sizeOf } from './shape';
 import type { Planes } from './sparse';
@@ -23,7 +24,7 @@ import {
   viewOfImages,
   viewOfPlanes,
 } from './sparse-calls';
-import { type End, isFlat, type Side, type Support } from './support-sides';
+import type { End, Side, Support } from './support-sides';
 import { record } from './tape';
 import { empty, scattered, type Tensor } from './tensor';
 
@@ -144,9 +145,9 @@ class Laid {
   }
 }
 
-/** As tensors have it: [batch, c, h, w], or [batch, features] of a dense layer. */
-const shaped = (s: Support, batch: number, [c, h, w]: Planes['shape']): Shape =>
-  isFlat(s.sizes) ? [batch, c] : [batch, c, h, w];
+/** [c, h, w] as a batch like `x`: [batch, c, h, w], or [batch, features] where samples are flat. */
+const shapedLike = ({ shape }: Tensor, [c, h, w]: Planes['shape']): Shape =>
+  shape.length === 2 ? [shape[0]!, c] : [shape[0]!, c, h, w];
 
 /** The values of a weight on the support, in its order. */
 function valuesOf(s: Support, w: Tensor): Tensor {
@@ -160,8 +161,7 @@ function valuesOf(s: Support, w: Tensor): Tensor {
 function product(s: Support, side: Side, laid: Laid, values: Tensor, bias: Ptr): Tensor {
   const { engine } = values;
   const { from, to, passes } = side;
-  const batch = laid.x.shape[0]!;
-  const y = empty(engine, shaped(s, batch, to.shape));
+  const y = empty(engine, shapedLike(laid.x, to.shape));
   const ordered = passes.map(({ order, nnz }) => {
     if (!order) return values.ptr;
     const ptr = engine.arena.alloc(4 * nnz);
@@ -209,7 +209,7 @@ export function supportedProduct(x: Tensor, w: Tensor, s: Support, bias?: Tensor
   return record(y, bias ? [x, w, bias] : [x, w], [
     (dy) => transposed(laid(dy), w, values, s),
     (dy) => weightGrad(input, laid(dy), w.shape, s),
-    (dy) => (isFlat(s.sizes) ? sumTo(dy, [dy.shape[1]!]) : channelSum(dy)),
+    (dy) => (dy.shape.length === 2 ? sumTo(dy, [dy.shape[1]!]) : channelSum(dy)),
   ]);
 }
 
@@ -219,10 +219,7 @@ export function supportedProduct(x: Tensor, w: Tensor, s: Support, bias?: Tensor
  * count on it, as a dense execution multiplies those zeros.
  */
 export function supportedRadius(r: Tensor, absolute: Tensor, s: Support, bias?: Tensor): Tensor {
-  const y = supportedProduct(r, absolute, s, bias);
-  const n = r.shape[0]!;
-  const total = sumTo(reshape(r, [n, r.size / n]), [n, 1]);
-  return add(y, reshape(affine(total, 0, 0), [n, ...y.shape.slice(1).map(() => 1)]));
+  return withNaN(supportedProduct(r, absolute, s, bias), r);
 }
 
 /** W^T dy: the gradient of x. */

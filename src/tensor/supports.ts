@@ -4,8 +4,8 @@
  * asked for, once a geometry.
  */
 
-import type { ConvSizes } from './sparse';
-import { isFlat, lanesFor, type Support, supportOf } from './support-sides';
+import { type ConvSizes, isMatrix } from './sparse';
+import { lanesFor, type Support, supportOf } from './support-sides';
 import type { Tensor } from './tensor';
 
 interface Freed {
@@ -66,7 +66,7 @@ export function supportFor(
 ): Support | undefined {
   const known = supports.get(weight);
   if (!known || !sizes || known.density > PAYS) return undefined;
-  if (isFlat(sizes) && batch < LEAST) return undefined;
+  if (isMatrix(sizes) && batch < LEAST) return undefined;
   const key = [...sizes, lanesFor(sizes, batch)].join();
   const found = known.encoded.get(key) ?? supportOf(known.mask, sizes, batch);
   known.encoded.set(key, found);

@@ -123,10 +123,10 @@ function toEnds(n: number, [grow, tiny, scale, shift]: Four, large = false): Cas
   return (m, rng) => {
     const vc = rng.floats(n);
     // Radii that could overflow in sums are NaN with a scale.
-    const vr = rng.floats(n).map((v, i) => (large && i % 2 === 0 ? 2 ** 104 : Math.abs(v)));
+    const vr = rng.floats(n).map((v, i) => (large && i % 2 === 0 ? 2 ** 80 : Math.abs(v)));
     const [c, r] = [m.floats(vc), m.floats(vr)];
     const far = Array.from(vr, (v) =>
-      scale === 1 ? v : v >= 2 ** 104 ? Number.NaN : f(f(v * f(scale)) + f(shift)),
+      scale === 1 ? v : v >= 2 ** 80 ? Number.NaN : f(f(v * f(scale)) + f(shift)),
     );
     // In place: the ends replace centre and radius.
     const move = (v: number) => f(f(Math.abs(v) * f(grow)) + f(tiny));

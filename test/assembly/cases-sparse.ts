@@ -169,7 +169,7 @@ function pair(given: Spec, form?: 'ends' | 'fed'): CaseMaker {
         sum += Math.abs(s.values[v]!) * radius[at]!;
       }
       const far = FORM[0] * sum + lifts[r]!;
-      if (form) flagged ||= !(far < 2 ** 100);
+      if (form) flagged ||= !(far < 2 ** 76);
       const [a, b] = form ? boundsOf(form, centre, far) : [centre, sum];
       wantY[to] = s.kept(g, lane) ? a : 0;
       wantS[to] = s.kept(g, lane) ? b : 0;

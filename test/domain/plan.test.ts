@@ -36,14 +36,14 @@ function distance(got: Float32Array, want: Float32Array): number {
 describe('compiled plans', () => {
   it('compute what the value domain computes, on random graphs', () => {
     fc.assert(
-      fc.property(graphs, fc.integer({ min: 1, max: 9 }), fc.boolean(), (g, batch, direct) => {
+      fc.property(graphs, fc.integer({ min: 1, max: 9 }), fc.boolean(), (g, batch, winograd) => {
         const model = modelOf(
           engine,
           g.network,
           randomWeights(compile(g.network), sampler(g.seed)),
         );
         const canonical = lower(model);
-        const plan = compilePlan(canonical, { batch, direct });
+        const plan = compilePlan(canonical, { batch, winograd });
         for (const seed of [1, 2]) {
           const images = imagesOf(canonical, batch, seed);
           const got = plan.run(images);
@@ -69,7 +69,7 @@ describe('compiled plans', () => {
     const images = imagesOf(canonical, batch);
     const want = expected(canonical, images, batch);
     for (const direct of [true, false]) {
-      const plan = compilePlan(canonical, { batch, direct });
+      const plan = compilePlan(canonical, direct ? { batch } : { batch, winograd: true });
       expect(distance(plan.run(images), want)).toBeLessThan(direct ? 2e-6 : 2e-5);
       const names = plan.steps.map(({ form }) => form);
       expect(names.every((form) => form === 'value' || forms[form as FormName].direct)).toBe(

@@ -45,7 +45,8 @@ async function pair(network: Network, sparsity: number, seed: number) {
   const model = modelOf(engine, network, randomWeights(compile(network), sampler(seed)));
   const random = sampler(seed + 1);
   for (const [name, t] of model.params)
-    if (name.endsWith('.weight')) t.write(t.read().map((v) => (random.real() < sparsity ? 0 : v)));
+    if (name.endsWith('.weight') && t.shape.length > 1)
+      t.write(t.read().map((v) => (random.real() < sparsity ? 0 : v)));
   const [dense, compact] = [lower(model), await openModel(await compactFile(model, {}))];
   freeModel(model);
   return { dense, compact };
@@ -118,16 +119,15 @@ describe('a compact model', () => {
         ['conv2d', { channels: 6, kernel: 3, padding: 1, groups: 2, bias: false }],
         ['batch-norm'],
         ['relu'],
-        ['conv2d', { channels: 8, kernel: 3, stride: 2 }],
+        ['conv2d', { channels: 8, kernel: 3, stride: 2, bias: false }],
         ['dropout', { rate: 0.3 }],
         ['batch-norm'],
-        ['scale'],
         ['relu'],
         ['flatten'],
         ['dense', { units: 12, bias: false }],
         ['batch-norm'],
         ['relu'],
-        ['dense', { units: 4 }],
+        ['dense', { units: 4, bias: false }],
         ['scale'],
       ],
     );

@@ -216,6 +216,23 @@ export function evaluate(graph: Graph, weights: Weights, x: Nd): Nd {
   }).at(-1)!;
 }
 
+/**
+ * At least the sum of the sizes of all terms behind each output, as if nothing cancelled: roundings are
+ * shares of it. Pointwise functions of slope 1 at most pass it on.
+ */
+export function evaluateSizes(graph: Graph, weights: Weights, x: Nd): Nd {
+  return walk(graph, abs(x), (node, xs) => {
+    const { kind, options } = node;
+    const pointwise = POINTWISE[kind];
+    if (pointwise) return map((v) => v! + Math.abs(pointwise(0, options)), xs[0]!);
+    const affine = AFFINE[kind];
+    if (!affine) return JOIN[kind]!(xs, options);
+    const own = nodeWeights(node, weights);
+    const p = Object.fromEntries(Object.entries(own).map(([name, t]) => [name, abs(t)]));
+    return affine.apply(xs[0]!, p, options);
+  }).at(-1)!;
+}
+
 export interface BoxNd {
   readonly lo: Nd;
   readonly hi: Nd;
@@ -285,7 +302,7 @@ export function evaluateMargins(
   const columns = affine.apply(units, p, last.options).data;
   const bias = (j: number): number => columns[size * k + j]!;
   const weight = (j: number, f: number): number => columns[f * k + j]! - bias(j);
-  const [c, r] = centre(values.at(-2)!);
+  const [c, r] = centre(values[last.inputs[0]! + 1]!);
   return tabulate([labels.length, k], ([i, j]) => {
     const y = labels[i!]!;
     let margin = bias(y) - bias(j!);

@@ -2,10 +2,11 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { propagate } from '../../src/domain/domain';
+import { leastMargins } from '../../src/domain/margins';
 import { value } from '../../src/domain/value';
 import { compile, type Network, type NodeSpec, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
-import { freeModel, type Model } from '../../src/nn/model';
+import { freeModel, type Model, modelFrom } from '../../src/nn/model';
 import { buildNetwork } from '../../src/nn/zoo';
 import { type Engine, load } from '../../src/runtime/engine';
 import { input, step } from '../../src/tensor/tensor';
@@ -67,7 +68,7 @@ describe('lower', () => {
         ['dropout'],
         ['relu'],
         ['flatten'],
-        ['dense', { units: 5 }],
+        ['dense', { units: 5, bias: false }],
         ['dropout', { rate: 0.1 }],
         ['batch-norm'],
         ['scale'],
@@ -78,8 +79,77 @@ describe('lower', () => {
     );
     expect(check(network)).toEqual([
       ...['scale', 'conv2d', 'relu', 'flatten'],
-      ...['dense', 'tanh', 'scale', 'dense'],
+      // One scale and shift is folded, and counted, a product.
+      ...['dense', 'scale', 'tanh', 'scale', 'dense'],
     ]);
+  });
+
+  /** Kinds that are left of dense and scale of one unit. */
+  const folded = (weight: number[], bias: number, scale: number, shift: number): string[] => {
+    const network = sequential('n', [weight.length], [['dense', { units: 1 }], ['scale']]);
+    const values: Record<string, number[]> = {
+      'dense1.weight': weight,
+      'dense1.bias': [bias],
+      'scale1.scale': [scale],
+      'scale1.shift': [shift],
+    };
+    const model = modelFrom(engine, network, (name) => values[name]!);
+    const canonical = lower(model);
+    const kinds = canonical.graph.nodes.map((n) => n.kind);
+    const twice = lower(canonical);
+    expect(twice.graph.nodes.map((n) => n.kind)).toEqual(kinds);
+    for (const each of [model, canonical, twice]) freeModel(each);
+    return kinds;
+  };
+
+  it.each([
+    ['no bias', [1, -2], 0, 3, 4, true],
+    ['no shift', [1, -2], 5, -3, 0, true],
+    ['bias and shift of one sign', [1, -2], 1e6, 0.5, 1, true],
+    ['bias and shift of one sign after a negative scale', [1, -2], -1e6, -0.5, 1, true],
+    ['a large bias that the shift takes back', [1, -2], 1e6, 1, -1e6, false],
+    ['a bias and a shift that cancel a little', [1, -2], 1, 1, -0.01, false],
+    ['a scale of 0', [1, -2], 0, 0, 1, false],
+    ['a scale that hides an overflow', [1, -2], 0, 2 ** -25, 1, false],
+    ['a weight that would become denormal', [1, 2 ** -120], 0, 2 ** -10, 1, false],
+    ['a weight that would become too large', [1, 2 ** 90], 0, 2 ** 20, 1, false],
+    ['a scale that is no number', [1, -2], 0, Number.NaN, 1, false],
+    ['a shift that is infinite', [1, -2], 0, 1, Infinity, false],
+    ['zeros', [0, 0], 0, 2, 0, true],
+  ] as const)('folds where it counts what that rounds: %s', (_, w, bias, scale, shift, yes) => {
+    expect(folded([...w], bias, scale, shift)).toEqual(yes ? ['dense'] : ['dense', 'scale']);
+  });
+
+  it('keeps what a batch norm behind a large bias rounds away', () => {
+    const network = sequential('n', [1], [['dense', { units: 2 }], ['scale']]);
+    const values: Record<string, number[]> = {
+      'dense1.weight': [1, 0],
+      'dense1.bias': [2 ** 23, 0],
+      'scale1.scale': [1, 1],
+      'scale1.shift': [-(2 ** 23), 0.2],
+    };
+    const model = modelFrom(engine, network, (name) => values[name]!);
+    const canonical = lower(model);
+    // In float32 the first output is 0.4 rounded to a whole number.
+    expect([...output(canonical, [0.4])]).toEqual([0, Math.fround(0.2)]);
+    const images = Float32Array.of(0.4);
+    for (const label of [0, 1]) {
+      const [margin] = leastMargins(canonical, images, [label], 0, { sound: true });
+      expect(margin! > 0).toBe(false);
+    }
+    for (const each of [model, canonical]) freeModel(each);
+  });
+
+  it('keeps the output of a graph whose last layer goes into an earlier one', () => {
+    const nodes = [
+      node('a', 'dense', ['input'], { units: 2, bias: false }),
+      node('b', 'relu', ['input']),
+      node('c', 'batch-norm', ['a']),
+    ];
+    expect(check({ name: 'n', input: [4], nodes })).toEqual(['dense', 'relu', 'reshape']);
+    const dropped = [node('a', 'tanh', ['input']), node('b', 'dropout', ['input'])];
+    expect(check({ name: 'n', input: [4], nodes: dropped })).toEqual(['tanh', 'reshape']);
+    expect(check({ name: 'n', input: [4], nodes: [node('a', 'dropout')] })).toEqual(['reshape']);
   });
 
   it('leaves alone what has a second reader', () => {
@@ -97,7 +167,7 @@ describe('lower', () => {
     ];
     expect(check({ name: 'n', input: [4], nodes: through })).toEqual(['dense', 'scale', 'add']);
     const twice = [
-      node('a', 'dense', ['input'], { units: 4 }),
+      node('a', 'dense', ['input'], { units: 4, bias: false }),
       node('b', 'batch-norm', ['a']),
       node('e', 'batch-norm', ['b']),
       node('c', 'add', ['b', 'e']),
@@ -109,7 +179,7 @@ describe('lower', () => {
     const ends = sequential(
       'n',
       [3],
-      [['dropout'], ['dense', { units: 2 }], ['batch-norm'], ['dropout']],
+      [['dropout'], ['dense', { units: 2, bias: false }], ['batch-norm'], ['dropout']],
     );
     expect(check(ends)).toEqual(['dense']);
     expect(check(sequential('n', [3], [['batch-norm']]))).toEqual(['scale']);

@@ -148,13 +148,13 @@ describe('plans', () => {
     const cheap = { product: 0, gather: 0, tap: 0, input: 0, output: 0, panel: 0, row: 0 };
     for (const form of ['conv', 'lines', 'winograd', 'csr'] as const) {
       const costs = { ...SHIPPED, [form]: cheap };
-      const plan = fastestPlan(model, { batch: 4, costs });
+      const plan = fastestPlan(model, { batch: 4, costs, winograd: true });
       expect(plan.steps[0]!.form).toBe(form);
       plan.run(images).forEach((v, i) => {
         expect(v).toBeCloseTo(want[i]!, 4);
       });
       plan.free();
-      const direct = fastestPlan(model, { batch: 4, costs, direct: true });
+      const direct = fastestPlan(model, { batch: 4, costs });
       expect(direct.steps[0]!.form === 'winograd').toBe(false);
       direct.free();
     }

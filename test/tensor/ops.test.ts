@@ -25,7 +25,7 @@ import { STRUCTURED } from './cases-structured';
 
 const CASES = [...ELEMENTWISE, ...STRUCTURED, ...MOVES, ...ROWS];
 /** Exports that are no operations on tensors, or are tested below or in random.test.ts. */
-const OTHERS = ['argmax', 'convSize', 'copyWalk', 'normal', 'poolShape', 'uniform'];
+const OTHERS = ['argmax', 'convSize', 'copyWalk', 'normal', 'poolShape', 'uniform', 'withNaN'];
 const OPS = new URL('../../src/tensor/ops/', import.meta.url);
 
 describe('the table', () => {

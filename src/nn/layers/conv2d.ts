@@ -18,7 +18,7 @@ import type { Shape } from '../../tensor/shape';
 import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/supported';
 import { supportFor } from '../../tensor/supports';
 import type { Tensor } from '../../tensor/tensor';
-import { affineLayer, type ProductSizes } from '../layer';
+import { affineLayer, FOLDED, type ProductSizes } from '../layer';
 import { both, fourSides, pair, sides } from './window';
 
 const options = v.strictObject({
@@ -87,7 +87,7 @@ export const conv2d = affineLayer({
   product: sizesOf,
   terms(input, o) {
     const [kh, kw] = both(o.kernel);
-    return (input[0]! / o.groups) * kh * kw + (o.bias ? 1 : 0);
+    return (input[0]! / o.groups) * kh * kw + (o.bias ? 1 : 0) + FOLDED;
   },
   backTerms(_, o) {
     const [kh, kw] = both(o.kernel);

@@ -10,7 +10,7 @@ import type { Shape } from '../../tensor/shape';
 import { supportedProduct, supportedRadius, supportedTranspose } from '../../tensor/supported';
 import { supportFor } from '../../tensor/supports';
 import { input } from '../../tensor/tensor';
-import { affineLayer, type ProductSizes } from '../layer';
+import { affineLayer, FOLDED, type ProductSizes } from '../layer';
 
 export const dense = affineLayer({
   role: 'affine',
@@ -51,7 +51,7 @@ export const dense = affineLayer({
   rows: ({ index, factor }, p) =>
     mul(takeRows(p.weight!, index), input(p.weight!.engine, factor, [factor.length, 1])),
   product: ([features], { units }) => sizesOf({ shape: [units, features!] }),
-  terms: (features, o) => features[0]! + (o.bias ? 1 : 0),
+  terms: (features, o) => features[0]! + (o.bias ? 1 : 0) + FOLDED,
   backTerms: (_, o) => o.units,
 });
 

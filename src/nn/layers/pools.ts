@@ -76,16 +76,18 @@ function pickOf(lo: Tensor, hi: Tensor, o: PoolOptions): Picked {
     const plane = Math.floor(out / (oh * ow));
     const top = Math.floor((out % (oh * ow)) / ow) * o.stride[0] - o.pad[0];
     const left = (out % ow) * o.stride[1] - o.pad[1];
-    const places: number[] = [];
+    let best = -1;
+    // The greatest upper end of all entries but the best.
+    let rest = Number.NEGATIVE_INFINITY;
     for (let y = Math.max(top, 0); y < Math.min(top + o.kernel[0], h); y++)
-      for (let x = Math.max(left, 0); x < Math.min(left + o.kernel[1], w); x++)
-        places.push((plane * h + y) * w + x);
-    const best = places.reduce((a, b) => (low[b]! > low[a]! ? b : a));
+      for (let x = Math.max(left, 0); x < Math.min(left + o.kernel[1], w); x++) {
+        const at = (plane * h + y) * w + x;
+        const better = best < 0 || low[at]! > low[best]!;
+        if (best >= 0) rest = Math.max(rest, high[better ? best : at]!);
+        if (better) best = at;
+      }
     index[out] = best % (c * h * w);
-    others[out] = Math.max(
-      Number.NEGATIVE_INFINITY,
-      ...places.map((at) => (at === best ? Number.NEGATIVE_INFINITY : high[at]!)),
-    );
+    others[out] = rest;
   }
   return { index, others };
 }

@@ -7,7 +7,7 @@
 import { expect } from '../../errors';
 import { record } from '../tape';
 import { empty, type Tensor } from '../tensor';
-import { affine, sumTo } from './core';
+import { add, affine, reshape, sumTo } from './core';
 
 /** Relative and absolute widening. */
 export interface Outward {
@@ -38,7 +38,7 @@ export function toCentre(
 
 /**
  * lo <= centre - radius, hi >= centre + radius. With `[scale, shift]` the radius is scale radius + shift, and NaN
- * where it is 2^104 or more: for a shift above 0. All radii may share a centre, [1, ...].
+ * where it is 2^80 or more: for a shift above 0. All radii may share a centre, [1, ...].
  */
 export function toEnds(
   c: Tensor,
@@ -58,4 +58,14 @@ export function toEnds(
   record(lo, [c, r], [shared, scaled(-scale)]);
   record(hi, [c, r], [shared, scaled(scale)]);
   return [lo, hi];
+}
+
+/**
+ * y [n, ...], all of a sample NaN where one of its `r` [n, ...] is no number or infinite: what a product
+ * over all weights would make of it, and one over the non-zeros does not, as 0 times it is NaN.
+ */
+export function withNaN(y: Tensor, r: Tensor): Tensor {
+  const n = r.shape[0]!;
+  const total = sumTo(reshape(r, [n, r.size / n]), [n, 1]);
+  return add(y, reshape(affine(total, 0, 0), [n, ...y.shape.slice(1).map(() => 1)]));
 }
