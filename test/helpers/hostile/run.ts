@@ -8,7 +8,7 @@ import type { Hostile } from './file';
 export const LIMITS = { seconds: 5, bytes: 2 ** 30, lines: 100, characters: 500_000 };
 
 /** Says on leaving what the process took, as far as it is let to. */
-const METER = `process.on('exit', () => {
+const METER = `if (require('node:worker_threads').isMainThread) process.on('exit', () => {
   const fs = require('node:fs');
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
   // maxRSS counts the process before exec, too: where there is /proc, its own mark is read.
