@@ -3,12 +3,14 @@
  * host, with short names) and the command line (ESM, lazy chunks). What users install stays outside;
  * all other packages are bundled. Names are kept, so stack traces can be read.
  */
-import { rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { copyFile, readdir, readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { defineConfig, type Options } from 'tsup';
 // @ts-expect-error A script without types.
 import { withoutDense } from './scripts/edge-bundle.mjs';
+// @ts-expect-error A script without types.
+import { collectLicences } from './scripts/licences.mjs';
 
 type Plugin = NonNullable<Options['esbuildPlugins']>[number];
 
@@ -88,13 +90,19 @@ async function copyKernels(): Promise<void> {
   await Promise.all(files.map((file) => copyFile(`build/${file}`, `dist/${file}`)));
 }
 
+/** What all bundles hold of others, with their licences: packages are shipped inside of this one. */
+const licences: Plugin = collectLicences((text: string) => {
+  mkdirSync('dist', { recursive: true });
+  writeFileSync('dist/THIRD-PARTY-LICENSES.txt', text);
+});
+
 export default defineConfig([
   {
     ...bundle(INSTALLED),
     entry: [ENTRY],
     format: 'esm',
     dts: TYPES,
-    esbuildPlugins: [nodeAtRunTime, oneSharedChunk],
+    esbuildPlugins: [licences, nodeAtRunTime, oneSharedChunk],
     esbuildOptions(options) {
       // The other build asks for Node's modules at once.
       options.alias = { fflate: 'fflate/browser' };
@@ -102,7 +110,7 @@ export default defineConfig([
     onSuccess: copyKernels,
   },
   // One file without lazy chunks, charts and all.
-  { ...bundle(INSTALLED), entry: [ENTRY], format: 'cjs', dts: TYPES },
+  { ...bundle(INSTALLED), entry: [ENTRY], format: 'cjs', dts: TYPES, esbuildPlugins: [licences] },
   {
     ...bundle([]),
     entry: { runtime: 'src/edge/index.ts' },
@@ -113,7 +121,7 @@ export default defineConfig([
     dts: TYPES,
     minify: true,
     splitting: false,
-    esbuildPlugins: [withoutDense],
+    esbuildPlugins: [licences, withoutDense],
     esbuildOptions(options) {
       options.alias = { fflate: 'fflate/browser' };
     },
@@ -122,6 +130,7 @@ export default defineConfig([
     ...bundle(INSTALLED),
     entry: { cli: 'src/cli/bin.ts' },
     format: 'esm',
+    esbuildPlugins: [licences],
     // cli-progress is CommonJS and requires Node's own modules. The shebang stands in bin.ts.
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);",

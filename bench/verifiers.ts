@@ -17,6 +17,7 @@ import { freeMasks } from '../src/prune/mask';
 import { prune } from '../src/prune/prune';
 import { strategies } from '../src/prune/strategies/registry';
 import type { Engine } from '../src/runtime/engine';
+import { whole } from '../src/tensor/parts';
 import { sizeOf } from '../src/tensor/shape';
 import { input, step, type Tensor } from '../src/tensor/tensor';
 import { byIntervals, byLines, type Stage } from '../src/verify/linear';
@@ -181,7 +182,7 @@ const xOf = ({ model, images, labels }: VerifyJob): Tensor =>
   input(model.engine, images, [labels.length, ...model.graph.network.input]);
 
 const marginsOf = (job: VerifyJob, stage: Stage): Float32Array =>
-  step(job.model.engine, () => stage({ ...job, x: xOf(job) }).read());
+  step(job.model.engine, () => whole(stage({ ...job, x: xOf(job) })).read());
 
 /** z_y - z_j at the images themselves. */
 function clean(job: VerifyJob): Float32Array {
@@ -278,7 +279,10 @@ function sampleOf(job: VerifyJob, i: number): VerifyJob {
 function meanMargin(job: VerifyJob, { bounds }: Verifier, options: never): string {
   if (!bounds) return '';
   const least = Array.from(job.labels, (label, i) => {
-    const margins = marginsOf(sampleOf(job, i), (batch) => bounds(batch, options).margins);
+    const one = sampleOf(job, i);
+    const margins = step(one.model.engine, () =>
+      bounds({ ...one, x: xOf(one) }, options).margins.read(),
+    );
     return Math.min(...margins.filter((_, j) => j !== label));
   });
   return mean(least).toFixed(3);

@@ -39,7 +39,7 @@ const LAYERS = {
 };
 
 /** Files of src/ itself that every floor may import; they import only each other. */
-const COMMON = ['errors', 'json', 'options', 'statistics', 'version'];
+const COMMON = ['errors', 'json', 'options', 'rational', 'statistics', 'text', 'version'];
 
 /** The public surface: may import everything, and nothing imports it. */
 const SURFACE = 'index';

@@ -1,16 +1,30 @@
 /**
- * The one error class of the library and the two helpers that raise it.
+ * The one error class of the library and the helpers that raise it.
  *
  * Every message reads `<who>: expected <what>, got <what>. <hint>`, where *who* is the layer's path
- * in the model, or the file and field.
+ * in the model, or the file and field. All that is wrong is listed at once, one sentence a line; a
+ * message stays readable whatever the file: at most 40 lines of 2000 characters, a value's first 300.
  */
+import { clip, clipLines } from './text';
+
+const MOST_LINES = 40;
+const MOST_OF_A_LINE = 2000;
+const MOST_OF_A_PART = 300;
+
 export class EspalierError extends Error {
   override readonly name = 'EspalierError';
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(clipLines(message, MOST_LINES, MOST_OF_A_LINE), options);
+  }
 }
 
 /** Raises `<who>: expected <expected>, got <got>. <hint>`. */
 export function fail(who: string, expected: string, got: unknown, hint = ''): never {
-  throw new EspalierError(`${who}: expected ${expected}, got ${show(got)}.${hint && ` ${hint}`}`);
+  const subject = clip(who, MOST_OF_A_PART);
+  throw new EspalierError(
+    `${subject}: expected ${expected}, got ${describe(got)}.${hint && ` ${hint}`}`,
+  );
 }
 
 /** Raises the same sentence unless `condition` holds. */
@@ -26,12 +40,14 @@ export function expect(
 
 /** `Did you mean "magnitude"?` for the key nearest to `name`, or the list of keys. */
 export function suggest(name: string, keys: readonly string[]): string {
+  const most = Math.max(2, Math.floor(name.length / 3));
+  // Only keys of about that length: the distance is at least the difference, and costs the product.
   const ranked = keys
+    .filter((key) => Math.abs(name.length - key.length) <= most)
     .map((key) => ({ key, distance: editDistance(name.toLowerCase(), key.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance);
   const best = ranked[0];
-  if (best && best.distance <= Math.max(2, Math.floor(name.length / 3)))
-    return `Did you mean "${best.key}"?`;
+  if (best && best.distance <= most) return `Did you mean "${best.key}"?`;
   return `Known: ${keys.join(', ')}.`;
 }
 
@@ -50,11 +66,16 @@ export function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 }
 
-function show(value: unknown): string {
-  if (typeof value === 'string') return value === '' ? '""' : value;
-  if (Array.isArray(value)) return `[${value.join(', ')}]`;
-  if (typeof value === 'object' && value !== null) return JSON.stringify(value);
-  return String(value);
+/** Any value in a few words, as JSON where it has one; never fails, however deep it is nested. */
+export function describe(value: unknown): string {
+  if (typeof value === 'string') return value === '' ? '""' : clip(value, MOST_OF_A_PART);
+  if (typeof value !== 'object' || value === null) return String(value);
+  try {
+    const flat = Array.isArray(value) && value.every((item) => typeof item !== 'object');
+    return clip(flat ? `[${value.join(', ')}]` : JSON.stringify(value), MOST_OF_A_PART);
+  } catch {
+    return Array.isArray(value) ? `a list of ${value.length} items` : 'an object';
+  }
 }
 
 /** Damerau-Levenshtein distance (adjacent swaps count one). */

@@ -13,12 +13,12 @@ const MAX_DEPTH = 64;
  * The value of a JSON text; `who` names the file and the field, `what` says what was expected there.
  * Raises EspalierError for a syntax error and for values nested more than 64 deep.
  */
-export function parseJson(text: string, who: string, what: string): unknown {
-  if (depthOf(text) > MAX_DEPTH) fail(who, what, `values nested more than ${MAX_DEPTH} deep`);
+export function parseJson(text: string, who: string, what = 'JSON', hint = ''): unknown {
+  if (depthOf(text) > MAX_DEPTH) fail(who, what, `values nested more than ${MAX_DEPTH} deep`, hint);
   try {
     return JSON.parse(text);
   } catch (error) {
-    return fail(who, what, error instanceof Error ? error.message : String(error));
+    return fail(who, what, error instanceof Error ? error.message : String(error), hint);
   }
 }
 

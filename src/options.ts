@@ -6,7 +6,8 @@
  * object schema whose keys all have defaults, so `{}` is always valid.
  */
 import * as v from 'valibot';
-import { EspalierError, suggest } from './errors';
+import { describe, EspalierError, quote, suggest } from './errors';
+import { clip } from './text';
 
 /** A strict object schema: unknown keys are errors. */
 export type OptionsSchema = v.StrictObjectSchema<v.ObjectEntries, undefined>;
@@ -64,16 +65,22 @@ export function parseOptions<S extends v.GenericSchema>(
 
 function sentence(issue: v.BaseIssue<unknown>, schema: v.GenericSchema, who: string): string {
   const path = issue.path?.map((item) => String(item.key)) ?? [];
-  const where = [who, path.join('.')].filter(Boolean).join(': ');
+  const where = [who, clip(path.join('.'), 80)].filter(Boolean).join(': ');
   if (issue.type === 'strict_object' && issue.expected === 'never') {
     const key = path.at(-1) ?? '';
     const hint = suggest(key, knownKeys(schema, path.slice(0, -1)));
-    return `${where}: expected a known option, got "${key}". ${hint}`;
+    return `${where}: expected a known option, got ${quote(key)}. ${hint}`;
   }
   if (issue.type === 'strict_object' && issue.input === undefined)
     return `${where}: expected a value, got nothing.`;
   const what = issue.message.startsWith('Invalid') ? (issue.expected ?? '') : issue.message;
-  return `${where}: expected ${what}, got ${JSON.stringify(issue.input) ?? 'nothing'}.`;
+  return `${where}: expected ${what}, got ${given(issue.input)}.`;
+}
+
+/** A value as its writer wrote it: strings in quotes. */
+function given(input: unknown): string {
+  if (input === undefined) return 'nothing';
+  return typeof input === 'string' ? quote(input) : describe(input);
 }
 
 /** The keys of the object schema found at `path` below `schema`. */
@@ -83,7 +90,7 @@ function knownKeys(schema: v.GenericSchema, path: readonly string[]): string[] {
     while (isRecord(at) && 'wrapped' in at) at = at.wrapped;
     if (!isRecord(at) || !isRecord(at.entries)) return [];
     if (key === '') return Object.keys(at.entries);
-    at = at.entries[key];
+    at = Object.hasOwn(at.entries, key) ? at.entries[key] : undefined;
   }
   return [];
 }
@@ -94,7 +101,9 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 function parseEps(value: number | string): number {
   if (typeof value === 'number') return value;
-  const match = /^\s*(\d*\.?\d+(?:e[+-]?\d+)?)\s*(?:\/\s*(\d+(?:\.\d+)?)\s*)?$/i.exec(value);
+  const match = /^\s*((?:\d+(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?)\s*(?:\/\s*(\d+(?:\.\d+)?)\s*)?$/i.exec(
+    value,
+  );
   if (!match) return Number.NaN;
   return Number(match[1]) / (match[2] === undefined ? 1 : Number(match[2]));
 }

@@ -26,6 +26,13 @@ export interface Interval {
   readonly hi: number;
 }
 
+/** The largest of a list of any length (as arguments, `Math.max(...list)` takes some 100 000). */
+export function largest(list: Iterable<number>): number {
+  let most = Number.NEGATIVE_INFINITY;
+  for (const x of list) most = Math.max(most, x);
+  return most;
+}
+
 /** The Clopper-Pearson interval of `correct` successes in `total` trials; [0, 1] for no trials. */
 export function clopperPearson(correct: number, total: number, confidence = 0.95): Interval {
   checkCounts('clopperPearson', correct, total);

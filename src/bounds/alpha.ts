@@ -8,8 +8,10 @@
  *
  * Deterministic. Cost of a step: about four walks of the rows, and memory for all of them.
  */
+import { workOf } from '../nn/graph';
 import { neg, reshape, sum } from '../tensor/ops/core';
 import { slice, takeRows } from '../tensor/ops/shape';
+import { type Parts, stepInParts, whole } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
 import { gradients } from '../tensor/tape';
 import { filled, step, type Tensor } from '../tensor/tensor';
@@ -49,6 +51,8 @@ export const ALPHA: AlphaOptions = {
 
 /** Tensors of a walk, its gradient and the slopes, as multiples of what the walk alone takes. */
 export const SHARE = 8;
+/** Multiply-adds of a walk of all rows of a run, so that a step takes about a second at most. */
+const WORK = 2 ** 28;
 /** A run is flat when so many steps in a row gained less than this share of the bounds' size. */
 const FLAT = { steps: 4, share: 1e-5 };
 
@@ -65,21 +69,28 @@ interface Slope {
  * Lower bounds of rows of the output, never below those of `scene` itself. `scene` must keep all rows
  * at once (chunk null). Runs inside `step()`.
  */
-export function optimisedBounds(
+export const optimisedBounds = (
   scene: Hidden,
   rows: Rows,
   options: AlphaOptions = ALPHA,
-): Float32Array {
+): Float32Array => whole(optimisedBoundsInParts(scene, rows, options));
+
+/** The same in parts, a step of the optimiser each. */
+export function* optimisedBoundsInParts(
+  scene: Hidden,
+  rows: Rows,
+  options: AlphaOptions = ALPHA,
+): Parts<Float32Array> {
   const { engine, graph } = scene;
   const target = graph.nodes.length - 1;
   // Before the step() of a run, which would free it.
   prepare(scene, target);
-  const bytes = SHARE * rowBytes(graph, target);
-  const size = options.hidden ? rows.at.length : Math.max(1, Math.floor(options.memory / bytes));
+  const most = Math.min(options.memory / (SHARE * rowBytes(graph, target)), WORK / workOf(graph));
+  const size = options.hidden ? rows.at.length : Math.max(1, Math.floor(most));
   const best = new Float32Array(rows.at.length);
   for (let from = 0; from < best.length; from += size) {
     const to = Math.min(from + size, best.length);
-    const found = step(engine, () => {
+    const found = yield* stepInParts(engine, () => {
       const values = slice(rows.values as Tensor, 0, from, to);
       return climb(scene, { at: rows.at.subarray(from, to), values }, options);
     });
@@ -88,7 +99,7 @@ export function optimisedBounds(
   return best;
 }
 
-function climb(scene: Hidden, rows: Rows, options: AlphaOptions): Float32Array {
+function* climb(scene: Hidden, rows: Rows, options: AlphaOptions): Parts<Float32Array> {
   const { engine } = scene;
   const slopes = startingSlopes(scene, rows, options.hidden);
   const all = [...slopes.values()].flatMap((nodes) => [...nodes.values()]);
@@ -115,6 +126,7 @@ function climb(scene: Hidden, rows: Rows, options: AlphaOptions): Float32Array {
     flat = total - before > FLAT.share * size ? 0 : flat + 1;
     if (flat >= FLAT.steps) break;
     before = total;
+    yield;
   }
   return best;
 }

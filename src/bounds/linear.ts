@@ -28,6 +28,7 @@ import type { AnyModel } from '../nn/model';
 import type { Units } from '../nn/operator';
 import { maximum, minimum, neg, reshape } from '../tensor/ops/core';
 import { addRows, slice } from '../tensor/ops/shape';
+import { type Parts, whole } from '../tensor/parts';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
 import { type Coefficients, type LowerSlopes, type Rows, walk } from './backward';
@@ -72,7 +73,11 @@ export interface Hidden extends Scene {
  * Boxes of every hidden value: an interval pass, in which linear bounds take the place of intervals
  * (or sharpen them) in front of every layer that is not affine. Runs inside `step()`.
  */
-export function hiddenBounds(
+export const hiddenBounds = (model: AnyModel, set: InputSet, options: LinearOptions): Hidden =>
+  whole(hiddenBoundsInParts(model, set, options));
+
+/** The same in parts: of a chunk of rows at most. */
+export function* hiddenBoundsInParts(
   { engine, graph, params }: AnyModel,
   set: InputSet,
   {
@@ -83,7 +88,7 @@ export function hiddenBounds(
     chunk = CHUNK,
     hiddenSlopes,
   }: LinearOptions,
-): Hidden {
+): Parts<Hidden> {
   const scene: Hidden = {
     ...{ engine, graph, params, pass, set, sound, slopes, chunk },
     ...{ boxes: [], locals: new Map(), merges: new Map() },
@@ -91,14 +96,15 @@ export function hiddenBounds(
   };
   const domain = interval({ sound });
   const [wanted, tight] = [inFrontOfLines(graph), tightNodes(scene)];
-  graph.nodes.forEach((node, v) => {
+  for (const [v, node] of graph.nodes.entries()) {
     const inputs = node.inputs.map((i) => boxOf(scene, i));
     scene.boxes.push(interpret(node, params, domain, inputs, pass));
-    if (!wanted.has(v)) return;
+    if (!wanted.has(v)) continue;
     // Intervals know nothing of a ball's norm; linear bounds of a first layer are exact in it.
-    if (tight.has(v) && set.ball) scene.boxes[v] = sharpened(scene, v, 'all');
-    else if (!tight.has(v) && hidden !== 'interval') scene.boxes[v] = sharpened(scene, v, hidden);
-  });
+    if (tight.has(v) && set.ball) scene.boxes[v] = yield* sharpened(scene, v, 'all');
+    else if (!tight.has(v) && hidden !== 'interval')
+      scene.boxes[v] = yield* sharpened(scene, v, hidden);
+  }
   return scene;
 }
 
@@ -106,11 +112,21 @@ export function hiddenBounds(
  * Lower bounds of rows, [rows]: each a linear function of the network's output (or of an earlier node,
  * by position) of sample `at[r]`. In chunks, unless gradients flow.
  */
-export function lowerBounds(
+export const lowerBounds = (scene: Hidden, rows: Rows, options: RowOptions = {}): Tensor =>
+  whole(lowerBoundsInParts(scene, rows, options));
+
+export interface RowOptions {
+  /** Position of the node that rows are of; default the last. */
+  readonly target?: number;
+  readonly slopes?: LowerSlopes;
+}
+
+/** The same in parts, a chunk each. */
+export function* lowerBoundsInParts(
   scene: Hidden,
   rows: Rows,
-  { target = scene.graph.nodes.length - 1, slopes }: { target?: number; slopes?: LowerSlopes } = {},
-): Tensor {
+  { target = scene.graph.nodes.length - 1, slopes }: RowOptions = {},
+): Parts<Tensor> {
   const { engine, chunk } = scene;
   if (chunk === null) return walk(scene, target, rows, { slopes });
   prepare(scene, target);
@@ -124,6 +140,7 @@ export function lowerBounds(
       walk(scene, target, partOf(rows, from, to), { windows }).read(),
     );
     found.set(part, from);
+    yield;
   }
   return input(engine, found, [found.length]);
 }
@@ -208,7 +225,7 @@ export function tightNodes({ graph }: Scene): Set<number> {
 }
 
 /** The box of a node by linear bounds of its values, each by itself. */
-function sharpened(scene: Hidden, v: number, hidden: HiddenBounds): Box {
+function* sharpened(scene: Hidden, v: number, hidden: HiddenBounds): Parts<Box> {
   if (scene.chunk === null) return sharpenedAll(scene, v, hidden);
   const { engine } = scene;
   const { shape } = scene.boxes[v]!.lo;
@@ -224,7 +241,7 @@ function sharpened(scene: Hidden, v: number, hidden: HiddenBounds): Box {
     factor: Float32Array.from(twice, (_, r) => (r % 2 === 0 ? 1 : -1)),
   };
   const at = twice.map((place) => Math.floor(place / size));
-  const bounds = lowerBounds(scene, { at, values: units }, { target: v }).read();
+  const bounds = (yield* lowerBoundsInParts(scene, { at, values: units }, { target: v })).read();
   places.forEach((place, r) => {
     const [low, high] = [bounds[2 * r]!, -bounds[2 * r + 1]!];
     lo[place] = hidden === 'all' ? low : Math.max(lo[place]!, low);

@@ -1,5 +1,5 @@
 /** What is said when a command was stopped by a signal. */
-import { type Output, printJson } from './io';
+import { type Output, printJson, tell } from './io';
 
 interface Outputs {
   readonly stdout: Output;
@@ -13,11 +13,14 @@ export function tellInterrupted(
   argv: readonly string[],
   emphasis: (text: string) => string = (text) => text,
 ): void {
-  io.stderr.write(`${emphasis('interrupted.')} ${saved}\nTo go on: ${commandLine(argv)}\n`);
+  tell(io, saved, emphasis('interrupted. '));
+  tell(io, `To go on: ${commandLine(argv)}`);
   if (argv.includes('--json')) printJson(io, { error: `interrupted. ${saved}` });
 }
 
 function commandLine(argv: readonly string[]): string {
-  const quoted = argv.map((arg) => (/^[\w./=:,@%+-]+$/.test(arg) ? arg : `'${arg}'`));
+  const quoted = argv.map((arg) =>
+    /^[\w./=:,@%+-]+$/.test(arg) ? arg : `'${arg.replaceAll("'", "'\\''")}'`,
+  );
   return ['espalier', ...quoted].join(' ');
 }

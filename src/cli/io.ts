@@ -3,6 +3,7 @@
  * so the whole command line runs in-process.
  */
 import type { Colors } from 'picocolors/types';
+import { clipLines, printable, printableJson } from '../text';
 import type { Backend } from './backend';
 
 export interface Output {
@@ -63,9 +64,26 @@ export async function colors(output: Output, env: Io['env']): Promise<Colors> {
 
 /** Writes `value` as the one JSON document of a command's standard output. */
 export function printJson(io: Pick<Io, 'stdout'>, value: unknown): void {
-  io.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  io.stdout.write(`${printableJson(JSON.stringify(value, null, 2))}\n`);
 }
 
+/** Longer lines hold what nobody reads, such as a name of a megabyte. */
+const MOST_OF_A_LINE = 10_000;
+
+const shown = (text: string): string =>
+  printable(clipLines(text, Number.POSITIVE_INFINITY, MOST_OF_A_LINE));
+
+/** Writes text to standard output. Names in it may be any file's: nothing of it acts on a terminal. */
 export function print(io: Io, text: string): void {
+  io.stdout.write(`${shown(text)}\n`);
+}
+
+/** The same on standard error, behind a mark of ours such as a coloured "error: ". */
+export function tell(io: Pick<Io, 'stderr'>, text: string, mark = ''): void {
+  io.stderr.write(`${mark}${shown(text)}\n`);
+}
+
+/** Writes text that is ours throughout, colours and all. */
+export function printOurs(io: Io, text: string): void {
   io.stdout.write(`${text}\n`);
 }

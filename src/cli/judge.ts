@@ -16,7 +16,7 @@ import { renderTable } from '../report/table';
 import type { Accuracies } from '../report/types';
 import { UsageError, type Values } from './args';
 import { type Context, EXIT } from './command';
-import { CHILD, print, printJson } from './io';
+import { CHILD, print, printJson, tell } from './io';
 import { withEngine } from './job';
 
 export const certifyArgs = {
@@ -288,7 +288,7 @@ async function writeFiles(
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     faults.push(`${file}: expected to make the report, got: ${why}`);
-    io.stderr.write(`error: ${faults.at(-1)}\n`);
+    tell(io, faults.at(-1)!, 'error: ');
   }
 }
 

@@ -8,7 +8,7 @@ import { VERSION } from '../version';
 import { checkArgs, shared, UsageError, Values } from './args';
 import { type Command, commandHelp, EXIT, renderSection } from './command';
 import { tellInterrupted } from './interrupted';
-import { colors, type Io, print, printJson } from './io';
+import { colors, type Io, print, printJson, printOurs, tell } from './io';
 
 interface Entry {
   readonly args: string;
@@ -120,7 +120,7 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
   const every = checkArgs(rest, command.args);
   if (rest.includes('--help') || rest.includes('-h')) {
     const paint = await colors(io.stdout, io.env);
-    print(io, await commandHelp(first, entry.about, command, paint));
+    printOurs(io, await commandHelp(first, entry.about, command, paint));
     return EXIT.done;
   }
   const { defineCommand, runCommand } = await import('citty');
@@ -151,7 +151,7 @@ async function rootHelp(io: Io): Promise<number> {
   const globals = Object.entries(shared).map(
     ([name, def]) => [`--${name}`, def.description] as const,
   );
-  print(
+  printOurs(
     io,
     [
       `${paint.bold('espalier')} ${VERSION}: train, prune and certify neural networks on CPUs`,
@@ -183,13 +183,13 @@ async function explain(error: unknown, argv: readonly string[], io: Io): Promise
   const message = error instanceof Error ? error.message : String(error);
   if (json) printJson(io, { error: message });
   if (error instanceof EspalierError) {
-    for (const line of message.split('\n')) io.stderr.write(`${paint.red('error:')} ${line}\n`);
-    if (error instanceof UsageError) io.stderr.write(`See: espalier${helpFor(argv)} --help\n`);
+    for (const line of message.split('\n')) tell(io, line, paint.red('error: '));
+    if (error instanceof UsageError) tell(io, `See: espalier${helpFor(argv)} --help`);
     return EXIT.wrongUse;
   }
   const stack = error instanceof Error ? (error.stack ?? message) : message;
-  io.stderr.write(`${paint.red('error:')} ${stack}\n`);
-  io.stderr.write(`This is a bug in espalier ${VERSION}; please report it with the lines above.\n`);
+  tell(io, stack, paint.red('error: '));
+  tell(io, `This is a bug in espalier ${VERSION}; please report it with the lines above.`);
   return EXIT.bug;
 }
 

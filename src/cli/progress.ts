@@ -5,7 +5,8 @@
 import type { SingleBar } from 'cli-progress';
 import type { Listener, MessageEvent, PhaseEvent, ProgressEvent, RunEvent } from '../recipe/events';
 import { duration, rate as formatRate, short } from '../report/format';
-import { colors, type Io } from './io';
+import { printable, printableJson } from '../text';
+import { colors, type Io, tell } from './io';
 
 export interface Progress {
   readonly listener: Listener;
@@ -27,7 +28,7 @@ export function lineProgress(io: Io, now: () => number = Date.now): Progress {
     const time = new Date(now()).toISOString();
     const left = event.type === 'progress' ? secondsLeft(event) : undefined;
     const line = { time, ...(phase && { phase }), ...event, ...(left !== undefined && { left }) };
-    io.stderr.write(`${JSON.stringify(line, rounded)}\n`);
+    io.stderr.write(`${printableJson(JSON.stringify(line, rounded))}\n`);
   };
   return {
     listener(event) {
@@ -56,7 +57,13 @@ async function barProgress(io: Io): Promise<Progress> {
   const start = (event: PhaseEvent) => {
     stop();
     began = Date.now();
-    payload = { title: event.title.padEnd(12), unit: '', speed: '', left: '', metrics: '' };
+    payload = {
+      title: printable(event.title).padEnd(12),
+      unit: '',
+      speed: '',
+      left: '',
+      metrics: '',
+    };
     bar = new SingleBar({
       stream,
       format: `${paint.bold('{title}')} ${paint.green('{bar}')} {percentage}% {value}/{total}{unit}{speed}{left}${paint.dim('{metrics}')}`,
@@ -85,7 +92,7 @@ async function barProgress(io: Io): Promise<Progress> {
             ? ''
             : `, ${duration(left)} left`,
       metrics: Object.entries(event.metrics)
-        .map(([k, x]) => `  ${k} ${short(x)}`)
+        .map(([k, x]) => `  ${printable(k)} ${short(x)}`)
         .join(''),
     };
     bar.setTotal(Math.max(1, event.total));
@@ -95,7 +102,7 @@ async function barProgress(io: Io): Promise<Progress> {
     const marks = { note: '', warning: paint.yellow('warning: '), fault: paint.red('error: ') };
     const mark = marks[event.type];
     // Over the bar's line; the bar is drawn again below.
-    io.stderr.write(`${bar ? '\r\u001b[2K' : ''}${mark}${event.text}\n`);
+    tell(io, event.text, `${bar ? '\r\u001b[2K' : ''}${mark}`);
     bar?.render();
   };
   return {

@@ -1,6 +1,7 @@
 /** The metadata of our own files: a format mark and JSON values, as strings in `__metadata__`. */
 import { expect } from '../errors';
 import { parseJson } from '../json';
+import { clip } from '../text';
 import type { Decoded } from './safetensors';
 
 /** The mark of compact models, which `compact.ts` reads. */
@@ -26,7 +27,7 @@ export function parseMetadata({ metadata }: Decoded, format: string, path: strin
   const parsed: [string, unknown][] = [];
   for (const [key, text] of Object.entries(metadata)) {
     if (key === 'format') continue;
-    parsed.push([key, parseJson(text, path, `JSON in the metadata ${key}`)]);
+    parsed.push([key, parseJson(text, path, `JSON in the metadata ${clip(key, 80)}`)]);
   }
   return Object.fromEntries(parsed);
 }

@@ -13,9 +13,11 @@ import { type Normalisation, prependNormalise } from '../nn/prepend';
 import { buildNetwork, zoo } from '../nn/zoo';
 import type { Engine } from '../runtime/engine';
 import type { Shape } from '../tensor/shape';
+import { clipList } from '../text';
 import { kindOf, readPlainOrGzip } from './files';
 import { COMPACT, isCompact, type Metadata, parseMetadata } from './metadata';
 import { checkNetwork, isOwn, type LoadedTensors, MAX_BYTES, tensorsIn, weightsIn } from './model';
+import type { LeftOut } from './onnx/build';
 import { decode, toFloat32 } from './safetensors';
 import { likeliestKey, matchWeights } from './weights/match';
 import { listTensors, type TensorOrder, type WeightFile, type WeightTensor } from './weights/types';
@@ -47,6 +49,8 @@ export interface ModelFile {
   readonly format: Format;
   /** What was matched by guess, dropped or changed, one sentence each. */
   readonly notes: readonly string[];
+  /** What the file computes of the model's outputs: its labels are the model's, its outputs are not. */
+  readonly leftOut?: LeftOut;
   /** What a file of ours remembers (config, ...); empty for others. */
   readonly metadata: Metadata;
 }
@@ -69,14 +73,14 @@ export async function readModelFile(
   path: string,
   options: ReadOptions = {},
 ): Promise<ModelFile> {
-  const { network, weight, ...rest } = await readParts(path, options);
+  const { network, weight, notes, ...rest } = await readParts(path, options);
   const full = options.normalise ? prependNormalise(network, options.normalise) : network;
   const specs = paramSpecs(compile(full));
   const value = (name: string): ArrayLike<number> => {
     const init = specs.get(name)!.init;
     return weight(name) ?? (typeof init === 'object' ? init : fail(path, name, 'nothing'));
   };
-  return { model: modelFrom(engine, full, value), ...rest };
+  return { model: modelFrom(engine, full, value), ...rest, notes: clipList(notes, 40, 2000) };
 }
 
 /** What a model file of ours remembers beside its weights; empty for files of other formats. */
@@ -168,12 +172,12 @@ async function onnxParts(bytes: Uint8Array, path: string, options: ReadOptions):
   const { filesBeside } = await import('./onnx/external');
   const external = await filesBeside(path, MAX_BYTES);
   const { output } = options;
-  const { network, weights, notes } = readOnnx(bytes, path, {
+  const { network, weights, notes, leftOut } = readOnnx(bytes, path, {
     external,
     ...(output !== undefined && { output }),
   });
   const weight = (name: string) => weights.get(name)?.values;
-  return { network, weight, format: 'onnx', notes, metadata: {} };
+  return { network, weight, format: 'onnx', notes, metadata: {}, ...(leftOut && { leftOut }) };
 }
 
 /** A file that holds its network takes no other, and none of what tells how to match weights. */

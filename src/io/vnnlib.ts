@@ -1,7 +1,8 @@
 /**
- * VNN-LIB 1.0 properties, the subset of VNN-COMP: real inputs `X_i` and outputs `Y_j`, and asserts
- * of `<=`, `>=`, `and`, `or` over linear terms (`+`, `-`, `*`, numbers). All asserts together
- * describe the *unsafe* points: a verifier answers `sat` with one of them, or `unsat` for none.
+ * VNN-LIB properties, the subset of VNN-COMP: real inputs and outputs (`X_i`, `Y_j` of 1.0, or the
+ * tensors of one network of 2.0), and asserts of `<=`, `>=`, `<`, `>`, `==`, `!=`, `and`, `or` over
+ * linear terms (`+`, `-`, `*`, numbers). All asserts together describe the *unsafe* points: a verifier
+ * answers `sat` with one of them, or `unsat` for none.
  *
  * The result is a list of cases: an input box each, with a disjunction of conjunctions of linear
  * output constraints. Asserts on single inputs make the box; whatever mixes `and` and `or` is
@@ -9,11 +10,12 @@
  * outputs: relations between inputs, and between inputs and outputs, are refused.
  *
  * The text is parsed in one pass with a stack of its own, each form reduced when it closes, so
- * nesting costs no recursion; the product of disjunctions is capped. Numbers are the nearest
- * float64; a bound that had to be divided is widened by one unit in the last place.
+ * nesting costs no recursion; the product of disjunctions is capped. Arithmetic is exact
+ * (rational.ts): numbers are rounded once, at the end and outwards.
  */
 import { EspalierError, quote } from '../errors';
-import { type Case, casesOf } from './vnnlib/cases';
+import { compare, excess, rationalOf } from '../rational';
+import { type Case, type Conjunction, casesOf } from './vnnlib/cases';
 import { conjoin, emptyClause, type Formula } from './vnnlib/clauses';
 import { type Form, reduceForm, type Scope } from './vnnlib/terms';
 import { eachToken } from './vnnlib/tokens';
@@ -70,6 +72,7 @@ function newScope(report: Scope['report']): Scope {
   return {
     inputs: new Set(),
     outputs: new Set(),
+    tensors: new Map(),
     base: emptyClause(),
     disjunctions: [],
     charge(units) {
@@ -124,22 +127,23 @@ function sizeOf(
   return declared.size;
 }
 
-/** Whether a point is unsafe; `tolerance` loosens every bound and every constraint. */
+/** Whether a point is unsafe, exactly; `tolerance` loosens every bound and every constraint. */
 export function isUnsafe(
   { cases }: Property,
   x: ArrayLike<number>,
   y: ArrayLike<number>,
   tolerance = 0,
 ): boolean {
-  const inside = ({ lo, hi }: Case): boolean =>
+  const inside = ({ inner: { lo, hi } }: Case): boolean =>
     lo.every((low, i) => low - tolerance <= x[i]! && x[i]! <= hi[i]! + tolerance);
-  const holds = (row: Float64Array, rhs: number): boolean =>
-    row.reduce((sum, weight, j) => sum + (weight === 0 ? 0 : weight * y[j]!), 0) <= rhs + tolerance;
-  return cases.some(
-    (one) =>
-      inside(one) &&
-      one.unsafe.some(({ rows, rhs }) => rows.every((row, k) => holds(row, rhs[k]!))),
-  );
+  for (let j = 0; j < y.length; j++) if (!Number.isFinite(y[j])) return false;
+  const most = rationalOf(tolerance);
+  const holds = (all: Conjunction): boolean =>
+    all.exact.every((row, k) => {
+      const order = compare(excess(row, y), most);
+      return all.strict[k] && tolerance === 0 ? order < 0 : order <= 0;
+    });
+  return cases.some((one) => inside(one) && one.unsafe.some(holds));
 }
 
 /** The answers of the competition. */

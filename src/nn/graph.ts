@@ -4,7 +4,7 @@
  */
 import { expect, lookup } from '../errors';
 import { parseOptions } from '../options';
-import type { Shape } from '../tensor/shape';
+import { type Shape, sizeOf } from '../tensor/shape';
 import type { Layer, ParamSpec } from './layer';
 import { layers } from './layers/registry';
 import type { LinearStructure } from './operator';
@@ -55,6 +55,7 @@ export interface Graph {
 export function compile(network: Network): Graph {
   const at = new Map<string, number>([[INPUT, -1]]);
   const nodes: GraphNode[] = [];
+  checkSize(network.input, `${network.name}.${INPUT}`);
   expect(network.nodes.length > 0, network.name, 'at least one node', 'none');
   network.nodes.forEach((spec, index) => {
     nodes.push(compileNode(network, spec, index, at, nodes));
@@ -81,13 +82,22 @@ function compileNode(
   const joins = layer.role === 'join';
   expect(joins || inputs.length === 1, who, 'one input', `${inputs.length}`);
   const inputShapes = inputs.map((i) => (i < 0 ? network.input : nodes[i]!.shape));
-  const shape = layer.shape(inputShapes, options, who);
+  const shape = checkSize(layer.shape(inputShapes, options, who), who);
   const params = layer.params?.(inputShapes, options) ?? {};
   const structure = layer.role === 'affine' && layer.operator({}, options, inputShapes[0]!);
   return {
     ...{ name: spec.name, kind: spec.layer, layer, options, inputs, inputShapes, shape, params },
     ...(structure && { structure }),
   };
+}
+
+/** More values than the memory of any engine holds, and few enough to be counted. */
+const MOST_VALUES = 2 ** 32;
+
+/** The shape of a sample. Layers that join what they are given twice grow beyond all numbers. */
+function checkSize(shape: Shape, who: string): Shape {
+  expect(sizeOf(shape) <= MOST_VALUES, who, `at most ${MOST_VALUES} values`, `[${shape}]`);
+  return shape;
 }
 
 /** Every parameter of the network by full name, in order. */
@@ -121,3 +131,10 @@ export function sequential(
   });
   return { name, input, nodes };
 }
+
+/** Multiply-adds of one sample's forward pass, and the values made. */
+export const workOf = ({ nodes }: Graph): number =>
+  nodes.reduce((sum, { layer, inputShapes, shape, options }) => {
+    const macs = 'macs' in layer ? (layer.macs?.(inputShapes[0]!, shape, options) ?? 0) : 0;
+    return sum + macs + sizeOf(shape);
+  }, 1);

@@ -51,9 +51,11 @@ export function lower(model: Model, options: LowerOptions = {}): Model {
     const name = i < 0 ? INPUT : graph.nodes[i]!.name;
     return alias.get(name) ?? name;
   };
-  /** Whether node i has one reader, and so has, where it is a dropout, what it passes on. */
-  const isSole = (i: number): boolean =>
-    reads[i] === 1 && (!isIdentity(graph.nodes[i]!) || isSole(graph.nodes[i]!.inputs[0]!));
+  /** Whether each node has one reader, and so has, where it is a dropout, what it passes on. */
+  const isSole: boolean[] = [];
+  graph.nodes.forEach((node, i) => {
+    isSole.push(reads[i] === 1 && (!isIdentity(node) || isSole[node.inputs[0]!] === true));
+  });
   const sizes = options.sizes ?? ((name: string) => sizesOf(model.params.get(name)!.read()));
   const nodes = new Map<string, Lowered>();
   const params = new Map<string, Tensor>();
@@ -67,7 +69,7 @@ export function lower(model: Model, options: LowerOptions = {}): Model {
       else if (
         isScale(node) &&
         before &&
-        isSole(node.inputs[0]!) &&
+        isSole[node.inputs[0]!] &&
         foldInto(before, own, () => sizes(`${before.spec.name}.weight`))
       )
         alias.set(node.name, inputs[0]!);

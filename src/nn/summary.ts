@@ -1,4 +1,5 @@
 /** A network in words: one line a node, with shapes and parameters. */
+import { largest } from '../statistics';
 import { sizeOf } from '../tensor/shape';
 import { compile, type Network } from './graph';
 
@@ -17,7 +18,7 @@ export function summary(network: Network): string {
       sizes[i]!.toLocaleString('en'),
     ]),
   ];
-  const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => row[c]!.length)));
+  const widths = rows[0]!.map((_, c) => largest(rows.map((row) => row[c]!.length)));
   const total = sizes.reduce((a, b) => a + b, 0).toLocaleString('en');
   const lines = rows.map((row) =>
     row

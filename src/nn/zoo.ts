@@ -94,7 +94,10 @@ const vgg16 = entry({
 
 const wrn = entry({
   about: 'wide residual network, depth 6n + 4 and width (also "wrn-28-4")',
-  options: v.strictObject({ depth: v.optional(whole(10), 28), width: v.optional(whole(1), 4) }),
+  options: v.strictObject({
+    depth: v.optional(whole(10, 2000), 28),
+    width: v.optional(whole(1, 1000), 4),
+  }),
   build(input, classes, { depth, width }) {
     if ((depth - 4) % 6 !== 0) fail('wrn', 'a depth of 6n + 4 (16, 22, 28, 34, 40)', depth);
     return wideResNet(input, classes, (depth - 4) / 6, width);

@@ -99,6 +99,8 @@ class Compiler {
   readonly target: number;
   readonly shape: Shape;
   readonly #last: number | undefined;
+  /** By value: the nodes that read it. */
+  readonly #readersOf = new Map<number, Set<number>>();
   readonly #ends = new Map<number, Pair>();
   readonly #fed = new Map<number, Pair>();
   /** Where kernels say that they refuse: numbers that are finite where they do not. */
@@ -116,6 +118,14 @@ class Compiler {
     this.#last = last && nodes.length - 1;
     this.target = last ? this.layout.source(nodes.length - 1) : this.layout.roots.at(-1)!;
     this.shape = last?.inputShapes[0] ?? output;
+    nodes.forEach(({ inputs }, j) => {
+      if (this.layout.roots[j] !== j || j === this.#last) return;
+      for (const k of inputs.keys()) {
+        const source = this.layout.source(j, k);
+        const readers = this.#readersOf.get(source) ?? new Set();
+        this.#readersOf.set(source, readers.add(j));
+      }
+    });
   }
 
   steps(): PlanStep[] {
@@ -162,14 +172,7 @@ class Compiler {
 
   /** Nodes that read value i. */
   #readers(i: number): number[] {
-    const { roots, model } = this.layout;
-    const root = (j: number): number => (j < 0 ? j : roots[j]!);
-    return [...model.graph.nodes.keys()].filter(
-      (j) =>
-        roots[j] === j &&
-        j !== this.#last &&
-        model.graph.nodes[j]!.inputs.some((from) => root(from) === i),
-    );
+    return [...(this.#readersOf.get(i) ?? [])];
   }
 
   /** Whether only products read value i: it need not be kept as ends. */
@@ -181,7 +184,10 @@ class Compiler {
   /** The longest sum that value i goes into. */
   #terms(i: number): number {
     const products = this.#readers(i).filter((j) => this.layout.product(j));
-    return Math.max(0, ...products.map((j) => this.#termsOf(this.model.graph.nodes[j]!)));
+    return products.reduce(
+      (most, j) => Math.max(most, this.#termsOf(this.model.graph.nodes[j]!)),
+      0,
+    );
   }
 
   #termsOf({ structure }: GraphNode): number {

@@ -111,6 +111,7 @@ function compile(
 ) {
   const { graph } = model;
   const roots = rootsOf(graph);
+  const rectified = rectifiedRoots(graph, roots);
   const root = (i: number): number => (i < 0 ? i : roots[i]!);
   const uses = new Map<number, number>([[roots.at(-1)!, 1]]);
   graph.nodes.forEach(({ inputs }, i) => {
@@ -123,7 +124,7 @@ function compile(
     if (roots[i] !== i) return;
     const y = memory.take(4 * batch * sizeOf(node.shape));
     places.set(i, y);
-    const relu = graph.nodes.some((n, j) => roots[j] === i && isRelu(n));
+    const relu = rectified.has(i);
     const xs = node.inputs.map((j) => places.get(root(j))!);
     steps.push(
       productStep(model, memory, node, { batch, winograd, costs, relu, x: xs[0]!, y }) ??
@@ -156,6 +157,10 @@ export function rootsOf(graph: Graph): number[] {
   });
   return roots;
 }
+
+/** The roots into which a ReLU is written. */
+export const rectifiedRoots = ({ nodes }: Graph, roots: readonly number[]): ReadonlySet<number> =>
+  new Set(roots.filter((_, j) => isRelu(nodes[j]!)));
 
 interface StepJob {
   readonly batch: number;

@@ -23,7 +23,7 @@ import {
 import { type ConvShape, inputOf, isMatrix } from '../tensor/convolution';
 import { type Shape, sameShape, sizeOf } from '../tensor/shape';
 import { type SparseOptions, zerosPayAt } from './choice';
-import { type PlanMemory, productOf, rootsOf } from './plan';
+import { type PlanMemory, productOf, rectifiedRoots, rootsOf } from './plan';
 
 /** A value: its planes and where they are. */
 export interface Place {
@@ -46,6 +46,10 @@ const planeShape = (shape: Shape): Planes['shape'] =>
 /** Where every value of a model lies. */
 export class Layout {
   readonly roots: readonly number[];
+  /** Values that a ReLU is written into. */
+  readonly rectified: ReadonlySet<number>;
+  /** By value: the nodes that have it as their first input. */
+  readonly #firstReaders = new Map<number, number[]>();
   readonly #columns = new Map<number, number>();
   readonly #places = new Map<number, Place>();
   readonly #products = new Map<number, Product | undefined>();
@@ -58,6 +62,13 @@ export class Layout {
   ) {
     const { nodes } = model.graph;
     this.roots = rootsOf(model.graph);
+    this.rectified = rectifiedRoots(model.graph, this.roots);
+    for (const j of nodes.keys())
+      if (this.roots[j] === j) {
+        const readers = this.#firstReaders.get(this.source(j)) ?? [];
+        readers.push(j);
+        this.#firstReaders.set(this.source(j), readers);
+      }
     const own = [-1, ...nodes.keys()].filter((i) => i < 0 || this.roots[i] === i);
     for (const i of own) {
       const [, left, , right] = this.#margins(i);
@@ -138,8 +149,7 @@ export class Layout {
 
   /** The products that read value i where it lies. */
   #readers(i: number): Product[] {
-    return this.model.graph.nodes.flatMap((_, j) => {
-      if (this.roots[j] !== j || this.source(j) !== i) return [];
+    return (this.#firstReaders.get(i) ?? []).flatMap((j) => {
       const product = this.product(j);
       return product && !product.split ? [product] : [];
     });

@@ -27,7 +27,6 @@ import { step } from '../tensor/tensor';
 import { denseStep, keptOf, lanesOf, sparseForm, weightOf, zerosPay } from './choice';
 import {
   compilePlan,
-  isRelu,
   type Plan,
   PlanMemory,
   type PlanOptions,
@@ -123,8 +122,8 @@ export function stepOf(
 }
 
 /** Where a ReLU is written along with the sums of value i: its least value. */
-export const floorOf = ({ model, roots }: Layout, i: number): number =>
-  model.graph.nodes.some((n, j) => roots[j] === i && isRelu(n)) ? 0 : -Infinity;
+export const floorOf = ({ rectified }: Layout, i: number): number =>
+  rectified.has(i) ? 0 : -Infinity;
 
 /**
  * The non-zeros of node i, encoded, and where a pass reads what lies at `from`: elsewhere after the

@@ -55,7 +55,7 @@ export function channelsOf(graph: Graph): Channels {
     if (way === 'make') raw.push(fresh(node.shape[0]!, at));
     else if (way === 'fixed') {
       raw.push(fresh(node.shape[0]!, -1));
-      held.push(...inputs.flat(), ...raw[at]!);
+      for (const list of [...inputs, raw[at]!]) for (const channel of list) held.push(channel);
     } else if (way === 'join') raw.push(inputs.flat());
     else if (way === 'repeat') raw.push(repeat(inputs[0]!, sizeOf(node.shape)));
     else {

@@ -10,10 +10,11 @@
 import { sha256 } from '../data/sha256';
 import { makeFolder } from '../io/files';
 import { VERSION } from '../version';
-import { type BlockVerdicts, type CertifyJob, certifyBlock, type SampleVerdict } from './certify';
+import { type BlockVerdicts, type CertifyJob, certifyInParts, type SampleVerdict } from './certify';
 import { canonicalJson } from './config';
-import { Interrupted, type Listener, type StopSignal } from './events';
+import type { Listener, StopSignal } from './events';
 import { Journal, type JournalRecord, readJournal } from './journal';
+import { inSlices } from './slices';
 
 /** Samples a block. */
 export const BLOCK = 50;
@@ -93,10 +94,9 @@ function runner(job: CertifyJob, { onEvent, signal, total }: CertifyHooks, journ
     let known = [...done.values()].reduce((sum, { count }) => sum + count, 0);
     for (const [block, count] of counts.entries()) {
       if (!chosen(block) || done.has(block)) continue;
-      await new Promise((resolve) => setImmediate(resolve));
-      if (signal?.aborted)
-        throw new Interrupted(`Verdicts so far are in ${journal.path}: the same command goes on.`);
-      const verdicts = certifyBlock(job, block * BLOCK, block * BLOCK + count);
+      const saved = `Verdicts so far are in ${journal.path}: the same command goes on.`;
+      const parts = certifyInParts(job, block * BLOCK, block * BLOCK + count);
+      const verdicts = await inSlices(parts, { signal, saved });
       const record: BlockRecord = { event: 'block', block, count, ...verdicts };
       await journal.append(record);
       known += count;

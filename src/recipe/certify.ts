@@ -13,7 +13,8 @@ import { wrongSamples } from '../attack/attack';
 import type { DataSet, Split } from '../data/types';
 import { lookup } from '../errors';
 import type { AnyModel } from '../nn/model';
-import type { Verdict } from '../verify/verifier';
+import { type Parts, whole } from '../tensor/parts';
+import { type Verdict, verdictsInParts } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import type { PlugIn } from './config';
 import { batchOf } from './evaluate';
@@ -48,13 +49,17 @@ export interface BlockVerdicts {
 }
 
 /** Verdicts of images [from, to), by index. */
-export function certifyBlock(job: CertifyJob, from: number, to: number): BlockVerdicts {
+export const certifyBlock = (job: CertifyJob, from: number, to: number): BlockVerdicts =>
+  whole(certifyInParts(job, from, to));
+
+/** The same in parts of a second or less. */
+export function* certifyInParts(job: CertifyJob, from: number, to: number): Parts<BlockVerdicts> {
   const { images, labels, index } = batchOf(job.set, job.split, from, to);
   const wrong = wrongSamples(job.model, images, labels);
   const cascade = cascadeOf(job, images, labels);
   const right = [...wrong.keys()].filter((i) => wrong[i] === 0);
-  const first = cascade.run(right, job.eps);
-  const radii = job.radius ? bisect(right, job.eps, first, cascade) : undefined;
+  const first = yield* cascade.run(right, job.eps);
+  const radii = job.radius ? yield* bisect(right, job.eps, first, cascade) : undefined;
   const samples = Array.from(index, (at, i): SampleVerdict => {
     const radius = radii && { radius: radii.get(i) ?? 0 };
     const found = first.get(i);
@@ -70,13 +75,13 @@ type Named = Verdict & { readonly by: string };
 interface Cascade {
   readonly seconds: Map<string, number>;
   /** Verdicts of the samples at `rows`, each by the first verifier that decides. */
-  run(rows: readonly number[], eps: number): Map<number, Named>;
+  run(rows: readonly number[], eps: number): Parts<Map<number, Named>>;
 }
 
 function cascadeOf(job: CertifyJob, images: Float32Array, labels: Int32Array): Cascade {
   const size = images.length / labels.length;
   const seconds = new Map(job.verifiers.map(({ name }) => [name, 0]));
-  const run: Cascade['run'] = (rows, eps) => {
+  const run: Cascade['run'] = function* (rows, eps) {
     const found = new Map<number, Named>();
     let open = rows;
     for (const { name, ...options } of job.verifiers) {
@@ -86,10 +91,9 @@ function cascadeOf(job: CertifyJob, images: Float32Array, labels: Int32Array): C
       open.forEach((i, at) => {
         part.set(images.subarray(i * size, (i + 1) * size), at * size);
       });
-      const verdicts = lookup(verifiers, name, 'verifier').verify(
-        { model: job.model, images: part, labels: Int32Array.from(open, (i) => labels[i]!), eps },
-        options,
-      );
+      const all = { labels: Int32Array.from(open, (i) => labels[i]!), images: part, eps };
+      const entry = lookup(verifiers, name, 'verifier');
+      const verdicts = yield* verdictsInParts(entry, { model: job.model, ...all }, options);
       open.forEach((i, at) => {
         found.set(i, better(found.get(i), { ...verdicts[at]!, by: name }));
       });
@@ -110,12 +114,12 @@ function better(before: Named | undefined, after: Named): Named {
 const STEPS = 6;
 
 /** The largest radius found certified, by row. */
-function bisect(
+function* bisect(
   rows: readonly number[],
   eps: number,
   first: ReadonlyMap<number, Named>,
   { run }: Cascade,
-): Map<number, number> {
+): Parts<Map<number, number>> {
   const good = new Map<number, number>();
   const bad = new Map<number, number>();
   const note = (found: ReadonlyMap<number, Named>, radius: number): void => {
@@ -125,7 +129,7 @@ function bisect(
   for (let radius = 2 * eps; radius <= 1; radius *= 2) {
     const rising = rows.filter((i) => good.has(i) && !bad.has(i));
     if (rising.length === 0) break;
-    note(run(rising, radius), radius);
+    note(yield* run(rising, radius), radius);
   }
   for (let step = 0; step < STEPS; step++) {
     const groups = new Map<number, number[]>();
@@ -134,7 +138,7 @@ function bisect(
       const middle = ((good.get(i) ?? 0) + high) / 2;
       if (middle < high) groups.set(middle, [...(groups.get(middle) ?? []), i]);
     }
-    for (const [radius, some] of groups) note(run(some, radius), radius);
+    for (const [radius, some] of groups) note(yield* run(some, radius), radius);
   }
   return good;
 }

@@ -29,6 +29,7 @@ import { Interrupted, type Listener, type StopSignal } from './events';
 import { Journal, type JournalRecord } from './journal';
 import type { RunDir } from './run-dir';
 import { exhibits, histograms, summarise } from './summary';
+import { parseSummary } from './summary-file';
 import {
   freePhase,
   type Phase,
@@ -248,8 +249,7 @@ async function report(
 async function readSummary({ paths }: RunDir): Promise<Summary | undefined> {
   const { readFile } = await import('node:fs/promises');
   try {
-    const summary = JSON.parse(await readFile(paths.summary, 'utf8')) as Partial<Summary> | null;
-    return summary?.schema === 'espalier-summary/1' ? (summary as Summary) : undefined;
+    return parseSummary(await readFile(paths.summary, 'utf8'));
   } catch {
     return undefined;
   }

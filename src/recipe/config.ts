@@ -10,7 +10,8 @@ import * as v from 'valibot';
 import { attacks } from '../attack/attacks/registry';
 import { datasets } from '../data/registry';
 import { sha256 } from '../data/sha256';
-import { EspalierError, fail, lookup } from '../errors';
+import { EspalierError, fail, lookup, quote } from '../errors';
+import { parseJson } from '../json';
 import { zoo } from '../nn/zoo';
 import { choice, eps, type OptionsSchema, parseOptions, real, sparsity, whole } from '../options';
 import { strategies } from '../prune/strategies/registry';
@@ -145,7 +146,7 @@ export function parseConfig(json: unknown, who: string): Config {
       return undefined;
     }
   };
-  if (!isObject(json)) fail(who, 'an object', JSON.stringify(json));
+  if (!isObject(json)) fail(who, 'an object', json);
   const named = withNames(json);
   // For valibot an array is an object.
   for (const path of [...NAMED, 'pretrain', 'prune', 'finetune', 'evaluate', 'data.augment'])
@@ -182,13 +183,7 @@ export async function loadConfig(path: string, sets: readonly string[] = []): Pr
 export async function readJson(path: string): Promise<unknown> {
   const { readFile } = await import('../io/files');
   const text = new TextDecoder().decode(await readFile(path, 1 << 20));
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new EspalierError(
-      `${path}: expected JSON, got a syntax error: ${printable((error as Error).message)}.`,
-    );
-  }
+  return parseJson(text, path);
 }
 
 /**
@@ -204,10 +199,14 @@ export function applySet(json: unknown, sets: readonly string[], who = 'config')
   return parseConfig(changed, source);
 }
 
+/** Longer than any key with its sections. */
+const MOST_OF_A_KEY = 200;
+
 function applyOne(json: unknown, set: string): unknown {
   const equals = set.indexOf('=');
-  if (equals < 1) fail('--set', 'key=value, for example prune.sparsity=0.95', `"${set}"`);
+  if (equals < 1) fail('--set', 'key=value, for example prune.sparsity=0.95', quote(set));
   const key = set.slice(0, equals).trim();
+  if (key.length > MOST_OF_A_KEY) fail('--set', 'a key of the config', quote(key));
   const text = set.slice(equals + 1);
   let value: unknown = text;
   try {
@@ -270,11 +269,6 @@ export function configDifferences(a: unknown, b: unknown, path = ''): string[] {
   );
 }
 
-/** Without control characters, which a file that is no text may hold. */
-function printable(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ');
-}
-
 const ANYTHING = v.optional(v.unknown()) as unknown as SlotSchema;
 
 function slotSchema(name: string, options: OptionsSchema | undefined): SlotSchema {
@@ -313,8 +307,7 @@ function at(json: unknown, path: string): unknown {
 function setAt(json: unknown, path: string, value: unknown): unknown {
   const [key, ...rest] = path.split('.') as [string, ...string[]];
   const section = json ?? {};
-  if (!isObject(section))
-    fail(`--set ${path}`, 'a section to set a key in', JSON.stringify(section));
+  if (!isObject(section)) fail(`--set ${path}`, 'a section to set a key in', section);
   const inner = rest.length > 0 ? setAt(at(section, key), rest.join('.'), value) : value;
   return { ...section, [key]: inner };
 }

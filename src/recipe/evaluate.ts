@@ -17,10 +17,11 @@ import { type AnyModel, freeModel, type Model } from '../nn/model';
 import { proportion } from '../report/binomial';
 import type { Accuracies } from '../report/types';
 import { sizeOf } from '../tensor/shape';
-import { normOf, type Verdict } from '../verify/verifier';
+import { normOf, type Verdict, verdictsInParts } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import type { EvaluateConfig, PlugIn } from './config';
 import { Interrupted, type Listener, type StopSignal } from './events';
+import { inSlices } from './slices';
 
 export interface Evaluation {
   readonly accuracies: Accuracies;
@@ -42,6 +43,8 @@ export interface KnownVerdict {
   /** Of the ball; default that of the config's verifier. */
   readonly norm?: Norm;
 }
+
+const SAVED = 'Nothing is lost: evaluation starts again.';
 
 /** `config.eps` must be resolved. Limits take the first images of the split. */
 export async function evaluate(
@@ -67,7 +70,7 @@ export async function evaluate(
   try {
     for (let from = 0; from < split.count; from += config.batch) {
       await new Promise((resolve) => setImmediate(resolve));
-      if (signal?.aborted) throw new Interrupted('Nothing is lost: evaluation starts again.');
+      if (signal?.aborted) throw new Interrupted(SAVED);
       const to = Math.min(split.count, from + config.batch);
       const { images, labels, index } = batchOf(set, split, from, to);
       const wrong = wrongSamples(canonical, images, labels);
@@ -87,7 +90,12 @@ export async function evaluate(
           : { broken: new Uint8Array(), images };
       const verdicts: readonly KnownVerdict[] =
         known?.slice(from, from + verified) ??
-        (verified > 0 ? verifier.verify(head(verified), config.verifier) : []);
+        (verified > 0
+          ? await inSlices(verdictsInParts(verifier, head(verified), config.verifier), {
+              signal,
+              saved: SAVED,
+            })
+          : []);
       for (const b of broken) counts.era += 1 - b;
       const own = normOf(verifier, config.verifier);
       verdicts.forEach(({ verdict, radius = 0, norm = own }, i) => {

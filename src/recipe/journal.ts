@@ -5,6 +5,7 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import { EspalierError, fail } from '../errors';
+import { parseJson } from '../json';
 import { type Release, takeLock } from './lock';
 
 /** Any JSON object with the name of what happened, such as an `EpochRecord`. */
@@ -162,7 +163,7 @@ const isTorn = (text: string): boolean =>
 
 function parseRecord(text: string): JournalRecord | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseJson(text, 'record');
     const good = typeof value === 'object' && value !== null && 'event' in value;
     return good && typeof value.event === 'string' ? (value as JournalRecord) : undefined;
   } catch {

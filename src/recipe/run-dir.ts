@@ -6,6 +6,7 @@
  * released, so that a config that fails at once (no such data) leaves nothing behind.
  */
 import { EspalierError, fail } from '../errors';
+import { parseJson } from '../json';
 import { type Config, configDifferences, configHash, parseConfig } from './config';
 import { isLockFile, type Release, takeLock } from './lock';
 
@@ -157,11 +158,5 @@ export async function readRunConfig(dir: string): Promise<Config> {
   const { readFile } = await import('../io/files');
   const file = path.join(dir, 'config.json');
   const text = new TextDecoder().decode(await readFile(file, 1 << 20));
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    fail(file, 'the JSON config of a run', 'something else', OTHER);
-  }
-  return parseConfig(json, file);
+  return parseConfig(parseJson(text, file, 'the JSON config of a run', OTHER), file);
 }

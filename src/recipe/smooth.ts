@@ -16,10 +16,11 @@ import { parseOptions, real, whole } from '../options';
 import { predictorOf } from '../plan/predictor';
 import { proportion } from '../report/binomial';
 import type { Proportion } from '../report/types';
-import { type Smoothed, smooth } from '../verify/smoothing';
+import { type Smoothed, smoothInParts } from '../verify/smoothing';
 import { batchOf, fitted } from './evaluate';
-import { Interrupted, type Listener, type StopSignal } from './events';
+import type { Listener, StopSignal } from './events';
 import { Journal, type JournalRecord } from './journal';
+import { inSlices } from './slices';
 
 export interface SmoothSettings {
   readonly sigma: number;
@@ -86,19 +87,15 @@ export async function smoothSet(
     const [started, before] = [performance.now(), total - missing.length];
     onEvent?.({ type: 'phase', phase: 'smooth', title: 'smooth', total, done: before });
     for (const [at, index] of missing.entries()) {
-      await new Promise((resolve) => setImmediate(resolve));
-      if (signal?.aborted)
-        throw new Interrupted(
-          out === undefined
-            ? 'Nothing was kept; --out keeps it.'
-            : `${out} has ${before + at} images.`,
-        );
+      const kept = `${out} has ${before + at} images.`;
+      const saved = out === undefined ? 'Nothing was kept; --out keeps it.' : kept;
       const { images: pixels, labels } = batchOf(set, set.test, index, index + 1);
-      const found = smooth(canonical, pixels, index, {
+      const parts = smoothInParts(canonical, pixels, index, {
         ...settings,
         ...(batch && { batch }),
         classes: predictor.classes,
       });
+      const found = await inSlices(parts, { signal, saved });
       const image = { index, label: labels[0]!, ...found };
       await journal?.append({ event: 'image', ...image } as JournalRecord);
       images.set(index, image);

@@ -16,10 +16,12 @@ import { freeModel, type Model } from '../nn/model';
 import type { Engine } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
 import { Budget } from '../verify/budget';
+import type { Head } from '../verify/head';
 import type { Outcome, Subject } from '../verify/outcome';
 import { boxesAtOnce } from '../verify/row-lines';
 import { verifySpecification } from '../verify/search';
 import { Interrupted, type Listener, type StopSignal } from './events';
+import { sharing } from './slices';
 
 export interface VerifyFileJob {
   readonly model: string;
@@ -61,7 +63,7 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
     { ...(seconds !== undefined && { seconds }), ...(nodes !== undefined && { nodes }) },
     signal ? { signal } : {},
   );
-  const { model, property } = await readBoth(engine, job);
+  const { model, property, head } = await readBoth(engine, job);
   try {
     const title = `verify ${job.spec}`;
     const total = Math.ceil(seconds ?? 1);
@@ -70,34 +72,31 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
     const text = `up to ${boxes} parts of a region at a time, at most about ${Math.ceil(bytes / 2 ** 20)} MiB`;
     onEvent?.({ type: 'note', text });
     const outcomes: Outcome[] = [];
+    const share = sharing();
+    let last = 0;
     for (const region of property.cases) {
-      const specification = { region, unsafe: region.unsafe };
+      await share();
+      if (budget.isOver) break;
+      const specification = { region, unsafe: region.unsafe, ...(head && { head }) };
       const options = { budget, ...(seed !== undefined && { seed }) };
       const search = verifySpecification(model, specification, options);
-      let last = 0;
-      for (;;) {
-        const { done, value } = search.next();
-        if (done) {
-          outcomes.push(value);
-          break;
-        }
-        const now = value.spent.seconds;
-        if (now - last < 0.2) continue;
-        last = now;
-        const metrics = { bound: value.bound, open: value.open };
-        const rate = value.spent.nodes / Math.max(1e-9, now);
+      let step = search.next();
+      for (; !step.done; step = search.next()) {
+        await share();
+        const { bound, open, spent } = step.value;
+        if (spent.seconds - last < 0.2) continue;
+        last = spent.seconds;
+        const rate = spent.nodes / Math.max(1e-9, last);
         onEvent?.({
-          type: 'progress',
-          done: Math.min(total, now),
-          total,
-          rate,
-          unit: 'boxes',
-          metrics,
+          ...{ type: 'progress', done: Math.min(total, last), total, rate, unit: 'boxes' },
+          metrics: { bound, open },
         });
-        await new Promise((resolve) => setImmediate(resolve));
       }
-      if (outcomes.at(-1)!.verdict === 'falsified') break;
+      outcomes.push(step.value);
+      if (step.value.verdict === 'falsified') break;
     }
+    const isFound = outcomes.at(-1)?.verdict === 'falsified';
+    if (!isFound && outcomes.length < property.cases.length) outcomes.push(unsearched(budget));
     const verdict = verdictOf(outcomes, budget);
     if (signal?.aborted && verdict.answer !== 'sat')
       throw new Interrupted('There is no answer yet: the search starts again.');
@@ -108,11 +107,20 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
   }
 }
 
-/** The canonical model and the property; what is wrong with either is told together. */
+/** Files of a network and of a property, read. */
+interface Question {
+  /** In canonical form. */
+  readonly model: Subject & { readonly original: Model };
+  readonly property: Property;
+  /** What the file computes of the model's outputs. */
+  readonly head: Head | undefined;
+}
+
+/** The model and the property; what is wrong with either is told together. */
 async function readBoth(
   engine: Engine,
   { model: path, as, spec, onEvent }: VerifyFileJob,
-): Promise<{ model: Subject & { readonly original: Model }; property: Property }> {
+): Promise<Question> {
   const wrong: string[] = [];
   const tried = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -128,13 +136,30 @@ async function readBoth(
     parseVnnlib(new TextDecoder().decode(await readPlainOrGzip(spec, MAX_SPEC_BYTES)), spec),
   );
   if (!file || !property) throw new EspalierError(wrong.join('\n'));
+  const head = file.leftOut;
   for (const text of file.notes) onEvent?.({ type: 'note', text });
+  if (head)
+    onEvent?.({
+      type: 'note',
+      text: `The property is judged by the outputs behind the final ${head}.`,
+    });
   const { network } = file.model.graph;
   const [inputs, outputs] = [sizeOf(network.input), sizeOf(file.model.graph.output)];
   const fits = property.inputs === inputs && property.outputs === outputs;
   const sizes = `${property.inputs} inputs and ${property.outputs} outputs`;
   expect(fits, spec, `the ${inputs} inputs and ${outputs} outputs of ${path}`, sizes);
-  return { model: { ...freezeSparsity(lower(file.model)), original: file.model }, property };
+  const model = { ...freezeSparsity(lower(file.model)), original: file.model };
+  return { model, property, head };
+}
+
+/** The outcome of cases that nobody looked at, for want of budget. */
+function unsearched(budget: Budget): Outcome {
+  const used = budget.used();
+  return {
+    ...{ verdict: 'unknown', bound: Number.NEGATIVE_INFINITY, by: 'no case', spent: budget.spent },
+    reason: used?.why ?? 'cases are left',
+    timeout: used?.what === 'seconds',
+  };
 }
 
 function verdictOf(outcomes: readonly Outcome[], budget: Budget): FileVerdict {

@@ -3,6 +3,9 @@
  *
  * Each returns an SVG string; see `draw.ts` for how and `curves.ts` for the training curves.
  */
+
+import { largest } from '../statistics';
+import { printable } from '../text';
 import {
   type BarSeriesOption,
   type Chart,
@@ -18,7 +21,7 @@ import {
   rule,
   valueAxis,
 } from './draw';
-import { count, percent, printable, short } from './format';
+import { count, percent, short } from './format';
 import { colour } from './theme';
 import type { HistogramPair, Proportion, Summary } from './types';
 
@@ -121,7 +124,7 @@ export function densityChart({ layers, sparsity }: Summary): Chart | undefined {
   if (layers.length === 0) return undefined;
   const whole = 100 * (1 - sparsity);
   const names = layers.map((l) => shorten(printable(l.name), 22));
-  const room = 7.5 * Math.max(...names.map((name) => name.length));
+  const room = 7.5 * largest(names.map((name) => name.length));
   return draw(
     'Density of every layer',
     { width: HALF.width, height: 84 + 24 * layers.length },

@@ -2,6 +2,7 @@
  * Numbers and names as people read them. Independent of locale, so that two machines write the same
  * report; what cannot be shown (NaN, infinities, null) becomes a dash.
  */
+import { printable } from '../text';
 import type { Proportion } from './types';
 
 export const DASH = '–';
@@ -80,11 +81,6 @@ export function escapeHtml(text: string): string {
     .replaceAll('>', '&gt;')
     .replaceAll('"', '&quot;')
     .replaceAll("'", '&#39;');
-}
-
-/** Control characters would move a terminal's cursor, or make an SVG ill-formed: shown as U+FFFD. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cs}]/gu, (c) => (c === '\n' || c === '\t' ? c : '\ufffd'));
 }
 
 function threeDigits(value: number): string {

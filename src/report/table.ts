@@ -5,7 +5,9 @@
  * spreadsheet, html into the report. Cells are strings; whoever fills them chooses the digits.
  */
 import { expect } from '../errors';
-import { bytes, count, escapeHtml, interval, percent, printable, rate, ratio } from './format';
+import { largest } from '../statistics';
+import { clip, printable } from '../text';
+import { bytes, count, escapeHtml, interval, percent, rate, ratio } from './format';
 import type { Proportion, Summary } from './types';
 
 export interface Column {
@@ -17,6 +19,9 @@ export interface Table {
   readonly columns: readonly Column[];
   readonly rows: readonly (readonly string[])[];
 }
+
+/** Longer cells hold what nobody reads, and every row would be as wide. */
+const MOST_OF_A_CELL = 200;
 
 export type TableFormat = 'text' | 'markdown' | 'csv' | 'html';
 
@@ -41,7 +46,7 @@ const writers: Readonly<Record<TableFormat, (table: Table) => string>> = {
 
 function writeText({ columns, rows }: Table): string {
   const lines = [columns.map((c) => c.title), ...rows].map((row) => row.map(oneLine));
-  const widths = columns.map((_, i) => Math.max(...lines.map((line) => width(line[i]!))));
+  const widths = columns.map((_, i) => largest(lines.map((line) => width(line[i]!))));
   const rule = (left: string, cross: string, right: string) =>
     left + widths.map((w) => '─'.repeat(w + 2)).join(cross) + right;
   const [head, ...body] = lines.map(
@@ -83,7 +88,7 @@ function writeHtml({ columns, rows }: Table): string {
 }
 
 function oneLine(text: string): string {
-  return printable(text).replace(/[\n\t]+/g, ' ');
+  return printable(clip(text, MOST_OF_A_CELL)).replace(/[\n\t]+/g, ' ');
 }
 
 /** Terminal cells a string takes: combining marks none, wide East Asian characters and emoji two. */

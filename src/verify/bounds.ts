@@ -11,10 +11,12 @@ import { gamma, roundUp, tiny, U } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
 import { type AnyModel, operatorOf } from '../nn/model';
 import { lastBox } from '../plan/margins';
+import { largest } from '../statistics';
 import { add, affine, reshape, sub } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
 import { toCentre, toEnds } from '../tensor/ops/interval';
 import { matmul } from '../tensor/ops/product';
+import type { Parts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
 import { filled, input, step } from '../tensor/tensor';
 import type { CutBall, OutputRows } from './specification';
@@ -32,8 +34,8 @@ export interface RowBounds {
   readonly name: string;
   /** Boxes whose bounds are computed together. */
   batch(model: AnyModel, rows: OutputRows): number;
-  /** Lower bounds of rows . y over each box, [count, rows]. */
-  lower(model: AnyModel, boxes: Boxes, rows: OutputRows): Float64Array;
+  /** Lower bounds of rows . y over each box, [count, rows], in parts of a second or less. */
+  lower(model: AnyModel, boxes: Boxes, rows: OutputRows): Parts<Float64Array>;
 }
 
 /** Numbers of the largest layer over one batch. */
@@ -45,9 +47,10 @@ export const batchFor = (numbers: number, most = 512): number =>
 
 export const intervalRows: RowBounds = {
   name: 'interval',
-  batch: ({ graph }) => batchFor(Math.max(...graph.nodes.map(({ shape }) => sizeOf(shape)))),
-  lower: (model, boxes, rows) =>
-    step(model.engine, () => {
+  batch: ({ graph }, rows) =>
+    batchFor(Math.max(8 * rows.count, largest(graph.nodes.map(({ shape }) => sizeOf(shape))))),
+  *lower(model, boxes, rows) {
+    return step(model.engine, () => {
       const { engine, graph } = model;
       const shape = [boxes.count, ...graph.network.input];
       const box = { lo: input(engine, boxes.lo, shape), hi: input(engine, boxes.hi, shape) };
@@ -57,7 +60,8 @@ export const intervalRows: RowBounds = {
         return mergedRows(model, last, box, rows);
       const out = propagate(graph, model.params, interval({ sound: true }), box);
       return rowsOfEnds(out.lo.read(), out.hi.read(), boxes.count, rows);
-    }),
+    });
+  },
 };
 
 /** The rows times the last layer's matrix, over the box in front of it. */
@@ -104,6 +108,9 @@ function lessUnderflow(
   });
 }
 
+/** More than what underflows in a row: of its rest, and of its products. */
+const TINY = 2 ** -900;
+
 /** Rows over the box of the outputs, in f64. */
 export function rowsOfEnds(
   lo: ArrayLike<number>,
@@ -122,7 +129,7 @@ export function rowsOfEnds(
         sum += term;
         size += Math.abs(term);
       }
-      lower[i * rows + r] = sum - size * (outputs + 4) * 2 ** -52;
+      lower[i * rows + r] = sum - size * (outputs + 12) * 2 ** -52 - (rest ? TINY : 0);
     }
   return lower;
 }
@@ -142,6 +149,6 @@ export function lessRest(
       const w = Math.abs(rest?.[r * outputs + j] ?? 0);
       if (w !== 0) size += w * largest;
     }
-    return value - size * (1 + 1e-12) - Math.abs(value) * 2 ** -52;
+    return value - size * (1 + 1e-12) - Math.abs(value) * 2 ** -52 - TINY;
   });
 }

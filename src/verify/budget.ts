@@ -51,6 +51,25 @@ export class Budget {
     this.#nodes += nodes;
   }
 
+  /** Whether work under way should end: at a signal, or for want of seconds. */
+  get isOver(): boolean {
+    return this.#signal?.aborted === true || this.secondsLeft <= 0;
+  }
+
+  /** The result of work in parts; undefined, and the work ended, as soon as the budget is over. */
+  *within<T>(parts: Generator<unknown, T>): Generator<void, T | undefined> {
+    try {
+      for (;;) {
+        const { done, value } = parts.next();
+        if (done) return value;
+        if (this.isOver) return undefined;
+        yield;
+      }
+    } finally {
+      parts.return(undefined as T);
+    }
+  }
+
   /** Why no more may be spent, or undefined. */
   used(): Used | undefined {
     const { seconds, nodes } = this.#limits;

@@ -9,10 +9,12 @@ import { sizeOf } from '../tensor/shape';
 import { batchFor } from './bounds';
 import type { Budget } from './budget';
 import { descend, outputsAt } from './descent';
+import { outputsOf } from './head';
 import { confirm, type Subject, type Witness } from './outcome';
 import {
   distance,
   intoBox,
+  isUnsafe,
   type OutputRows,
   outerBox,
   type Region,
@@ -41,17 +43,23 @@ export function* hunt(
   rows: OutputRows,
   { budget, seed, rounds, steps = 40, points = 512 }: HuntOptions,
 ): Generator<void, Witness | undefined> {
-  const { region, unsafe } = specification;
+  const { region } = specification;
   const size = region.lo.length;
   const largest = Math.max(size, ...model.graph.nodes.map(({ shape }) => sizeOf(shape)));
-  const most = Math.min(points, Math.max(unsafe.length, batchFor(8 * largest)));
+  const judged = Math.floor(JUDGED / Math.max(1, rows.matrix.length));
+  const most = Math.max(1, Math.min(points, batchFor(8 * largest), judged));
   if (rounds[0] === 0) {
     const found = firstUnsafe(model, specification, corners(region));
     if (found) return found;
   }
+  const order = rounds[0] < rounds[1] && !budget.used() ? nearest(model, region, rows) : [0];
   for (let round = rounds[0]; round < rounds[1]; round++) {
     let x = starts(region, most, seed, round);
-    const disjunct = Int32Array.from({ length: most }, (_, i) => i % Math.max(1, unsafe.length));
+    const first = order.length > most ? round * most : 0;
+    const disjunct = Int32Array.from(
+      { length: most },
+      (_, i) => order[(first + i) % order.length]!,
+    );
     for (let k = 0; k <= steps; k++) {
       if (budget.used()) return undefined;
       const pull = round % 2 === 0 ? 'worst' : 'all';
@@ -68,6 +76,26 @@ export function* hunt(
   return undefined;
 }
 
+/** Numbers of all rows that a batch of points is judged by. */
+const JUDGED = 1 << 24;
+
+/** The disjuncts, those first that the region's centre is nearest to. */
+function nearest(model: Subject, region: Region, rows: OutputRows): number[] {
+  const { count, outputs, matrix, rhs, start } = rows;
+  const all = Array.from({ length: Math.max(1, start.length - 1) }, (_, d) => d);
+  if (all.length <= 64) return all;
+  const y = outputsAt(model, corners(region).slice(0, region.lo.length), 1);
+  const slack = new Float64Array(count).map((_, r) => {
+    let sum = -rhs[r]!;
+    for (let j = 0; j < outputs; j++) sum += matrix[r * outputs + j]! * y[j]!;
+    return sum;
+  });
+  const worst = all.map((d) =>
+    slack.subarray(start[d], start[d + 1]).reduce((a, b) => Math.max(a, b), -Infinity),
+  );
+  return all.sort((a, b) => worst[a]! - worst[b]! || a - b);
+}
+
 /** The first of the points [n, inputs] that is unsafe. */
 export function firstUnsafe(
   model: Subject,
@@ -78,19 +106,23 @@ export function firstUnsafe(
   return n === 0 ? undefined : firstConfirmed(model, specification, x, outputsAt(model, x, n));
 }
 
-/** The most unsafe of the points with outputs y, if `confirm` agrees. */
+/** The most unsafe of the points whose network gives y, if `confirm` agrees. */
 export function firstConfirmed(
   model: Subject,
   specification: Specification,
   x: Float32Array,
   y: Float32Array,
 ): Witness | undefined {
-  const size = specification.region.lo.length;
+  const { region, unsafe } = specification;
+  const size = region.lo.length;
   const outputs = (y.length * size) / x.length;
   let [best, least] = [-1, 0];
   for (let i = 0; i * size < x.length; i++) {
-    const slack = slackOf(specification.unsafe, y.subarray(i * outputs, (i + 1) * outputs));
-    if (slack < least || (slack === 0 && best < 0)) [best, least] = [i, slack];
+    const out = outputsOf(specification, y.subarray(i * outputs, (i + 1) * outputs));
+    const slack = slackOf(unsafe, out);
+    if (Number.isNaN(slack)) model.onDispute?.('one whose outputs are no finite numbers');
+    if ((slack < least || best < 0) && slack <= 0 && isUnsafe(unsafe, out))
+      [best, least] = [i, slack];
   }
   return best < 0
     ? undefined

@@ -8,7 +8,6 @@
 import { logits } from '../domain/classifier';
 import type { AnyModel } from '../nn/model';
 import { mul, reshape, sum } from '../tensor/ops/core';
-import { matmul } from '../tensor/ops/product';
 import { gradients } from '../tensor/tape';
 import { input, step } from '../tensor/tensor';
 import type { OutputRows } from './specification';
@@ -48,29 +47,30 @@ export function descend(
     const { result, gradients: found } = gradients(engine, [at], () => {
       const z = reshape(logits(model, at), [n, rows.outputs]);
       const y = z.read();
-      const weights = input(engine, pulled(y, disjunct, rows, pull), [n, rows.count]);
-      const values = matmul(z, input(engine, rows.matrix, [rows.count, rows.outputs]), {
-        tb: true,
-      });
-      return { loss: sum(mul(values, weights)), y };
+      const weights = input(engine, pulled(y, disjunct, rows, pull), [n, rows.outputs]);
+      return { loss: sum(mul(z, weights)), y };
     });
     return { y: result.y, gradient: found[0]!.read() };
   });
 }
 
-/** 1 for every row whose gradient a point follows, [n, rows]. */
+/** The sum of the rows whose gradient each point follows, [n, outputs]. */
 function pulled(y: Float32Array, disjunct: Int32Array, rows: OutputRows, pull: Pull): Float32Array {
-  const weights = new Float32Array(disjunct.length * rows.count);
+  const { outputs, matrix, rhs, start } = rows;
+  const weights = new Float32Array(disjunct.length * outputs);
+  const follow = (i: number, r: number): void => {
+    for (let j = 0; j < outputs; j++) weights[i * outputs + j]! += matrix[r * outputs + j]!;
+  };
   disjunct.forEach((d, i) => {
     let [worst, most] = [-1, Number.NEGATIVE_INFINITY];
-    for (let r = rows.start[d]!; r < rows.start[d + 1]!; r++) {
-      let slack = -rows.rhs[r]!;
-      for (let j = 0; j < rows.outputs; j++)
-        slack += rows.matrix[r * rows.outputs + j]! * y[i * rows.outputs + j]!;
-      if (slack > 0 && pull === 'all') weights[i * rows.count + r] = 1;
+    for (let r = start[d]!; r < start[d + 1]!; r++) {
+      let slack = -rhs[r]!;
+      for (let j = 0; j < outputs; j++) slack += matrix[r * outputs + j]! * y[i * outputs + j]!;
       if (slack > most) [worst, most] = [r, slack];
+      if (slack > 0 && pull === 'all') follow(i, r);
     }
-    if (worst >= 0) weights[i * rows.count + worst] = 1;
+    // Of the rows above 0 the worst is one already.
+    if (worst >= 0 && !(most > 0 && pull === 'all')) follow(i, worst);
   });
   return weights;
 }

@@ -6,22 +6,25 @@
 import type { Rows } from '../bounds/backward';
 import {
   type Hidden,
-  hiddenBounds,
+  hiddenBoundsInParts,
   type LinearOptions,
-  linearMargins,
   lowerBounds,
+  lowerBoundsInParts,
+  marginRows,
+  marginTable,
 } from '../bounds/linear';
 import { inputSet, type Norm } from '../domain/balls';
 import { isOutOfMemory } from '../errors';
 import { ballMargins } from '../plan/margins';
 import { neg, reshape } from '../tensor/ops/core';
+import { type Parts, stepInParts, whole } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
-import { input, step, type Tensor } from '../tensor/tensor';
-import { batchSize, inParts, outOfMemory, part } from './memory';
+import { input, type Tensor } from '../tensor/tensor';
+import { batchSize, inHalves, outOfMemory, part } from './memory';
 import type { Batch, OutputBounds, Verdict, VerifyJob } from './verifier';
 
-/** Lower bounds of z_y - z_j, [n, classes], for a batch; runs inside step(). */
-export type Stage = (batch: Batch) => Tensor;
+/** Lower bounds of z_y - z_j, [n, classes], for a batch; runs inside step(), in parts. */
+export type Stage = (batch: Batch) => Parts<Tensor>;
 
 export interface ProofOptions {
   readonly sound: boolean;
@@ -34,19 +37,26 @@ export interface ProofOptions {
 }
 
 /** Interval bounds of the margins: over the box around a ball of another norm. */
-export const byIntervals =
-  (sound: boolean): Stage =>
-  ({ model, x, labels, eps }) =>
-    ballMargins(model, x, eps, labels, { sound });
+export const byIntervals = (sound: boolean): Stage =>
+  function* ({ model, x, labels, eps }) {
+    const margins = ballMargins(model, x, eps, labels, { sound });
+    yield;
+    return margins;
+  };
 
 /** Linear bounds of the margins. */
-export const byLines =
-  (options: LinearOptions): Stage =>
-  (batch) =>
-    linearMargins(sceneOf(batch, options), batch.labels);
+export const byLines = (options: LinearOptions): Stage =>
+  function* (batch) {
+    const scene = yield* sceneOf(batch, options);
+    const rows = marginRows(scene, batch.labels);
+    return marginTable(scene, batch.labels, yield* lowerBoundsInParts(scene, rows));
+  };
 
-export const sceneOf = ({ model, x, eps, norm = 'linf' }: Batch, options: LinearOptions): Hidden =>
-  hiddenBounds(model, inputSet(x, eps, { norm, sound: options.sound }), options);
+export const sceneOf = (
+  { model, x, eps, norm = 'linf' }: Batch,
+  options: LinearOptions,
+): Parts<Hidden> =>
+  hiddenBoundsInParts(model, inputSet(x, eps, { norm, sound: options.sound }), options);
 
 /** Linear bounds of the outputs themselves, and the margins of `stage`. */
 export function boundsByLines(
@@ -56,7 +66,7 @@ export function boundsByLines(
 ): OutputBounds {
   const { output } = batch.model.graph;
   const [n, k] = [batch.labels.length, sizeOf(output)];
-  const scene = sceneOf(batch, options);
+  const scene = whole(sceneOf(batch, options));
   const at = Int32Array.from({ length: n * k }, (_, r) => Math.floor(r / k));
   const unit = (factor: number): Rows['values'] => ({
     index: at.map((_, r) => r % k),
@@ -65,28 +75,31 @@ export function boundsByLines(
   return {
     lo: reshape(lowerBounds(scene, { at, values: unit(1) }), [n, k]),
     hi: neg(reshape(lowerBounds(scene, { at, values: unit(-1) }), [n, k])),
-    margins: stage(batch),
+    margins: whole(stage(batch)),
   };
 }
 
 /** One verdict a sample; `stages` from the cheapest to the dearest. */
-export function proveByStages(
+export function* proveByStages(
   job: VerifyJob,
   stages: readonly Stage[],
   { sound, memory, extra, norm = 'linf' }: ProofOptions,
-): Verdict[] {
+): Parts<Verdict[]> {
   const size = batchSize(job.model.graph, memory, extra);
   const verdicts: Verdict[] = [];
   for (let from = 0; from < job.labels.length; from += size) {
     const batch = part(job, from, Math.min(from + size, job.labels.length));
-    verdicts.push(...inParts(batch, (one) => proveBatch({ ...one, norm }, stages, sound)));
+    verdicts.push(
+      ...(yield* inHalves(batch, (one) => proveBatch({ ...one, norm }, stages, sound))),
+    );
+    yield;
   }
   return verdicts;
 }
 
 type NormedJob = VerifyJob & { readonly norm: Norm };
 
-function proveBatch(job: NormedJob, stages: readonly Stage[], sound: boolean): Verdict[] {
+function* proveBatch(job: NormedJob, stages: readonly Stage[], sound: boolean): Parts<Verdict[]> {
   const { labels } = job;
   const k = sizeOf(job.model.graph.output);
   const best = Array.from(labels, () => new Float32Array(k).fill(Number.NEGATIVE_INFINITY));
@@ -96,10 +109,11 @@ function proveBatch(job: NormedJob, stages: readonly Stage[], sound: boolean): V
     const open = [...best.keys()].filter((i) => !(least(i) > 0));
     if (open.length === 0) break;
     try {
-      const found = runStage(job, open, stage);
+      const found = yield* runStage(job, open, stage);
       open.forEach((i, r) => {
         const row = best[i]!;
-        for (let j = 0; j < k; j++) if (!(found[r * k + j]! <= row[j]!)) row[j] = found[r * k + j]!;
+        // What is no number in one of them stays so: Math.max keeps NaN.
+        for (let j = 0; j < k; j++) row[j] = Math.max(row[j]!, found[r * k + j]!);
       });
     } catch (error) {
       // Of one sample the cheaper stages still count.
@@ -108,10 +122,10 @@ function proveBatch(job: NormedJob, stages: readonly Stage[], sound: boolean): V
       break;
     }
   }
-  return best.map((_, i) => verdictOf(least(i), sound, reason));
+  return best.map((_, i) => verdictOf(least(i), { sound, reason }));
 }
 
-function runStage(job: NormedJob, open: readonly number[], stage: Stage): Float32Array {
+function runStage(job: NormedJob, open: readonly number[], stage: Stage): Parts<Float32Array> {
   const { engine, graph } = job.model;
   const size = sizeOf(graph.network.input);
   const images = new Float32Array(open.length * size);
@@ -119,13 +133,10 @@ function runStage(job: NormedJob, open: readonly number[], stage: Stage): Float3
     images.set(job.images.subarray(i * size, (i + 1) * size), r * size);
   });
   const labels = Int32Array.from(open, (i) => job.labels[i]!);
-  return step(engine, () =>
-    stage({
-      ...job,
-      x: input(engine, images, [open.length, ...graph.network.input]),
-      labels,
-    }).read(),
-  );
+  return stepInParts(engine, function* () {
+    const x = input(engine, images, [open.length, ...graph.network.input]);
+    return (yield* stage({ ...job, x, labels })).read();
+  });
 }
 
 function leastOf(row: Float32Array, label: number): number {
@@ -136,12 +147,13 @@ function leastOf(row: Float32Array, label: number): number {
   return least;
 }
 
-function verdictOf(margin: number, sound: boolean, reason: string): Verdict {
-  if (margin > 0 && sound) return { verdict: 'certified', margin };
-  const why = Number.isNaN(margin)
-    ? 'NaN bounds'
-    : margin > 0
-      ? 'the bounds are not sound'
-      : reason;
-  return { verdict: 'unknown', margin, reason: why };
+/** What a margin proves; `reason` says why not where it is 0 or below. */
+export function verdictOf(
+  margin: number,
+  { sound, reason }: { readonly sound: boolean; readonly reason: string },
+): Verdict {
+  if (Number.isNaN(margin)) return { verdict: 'unknown', margin, reason: 'NaN bounds' };
+  if (!(margin > 0)) return { verdict: 'unknown', margin, reason };
+  if (!sound) return { verdict: 'unknown', margin, reason: 'the bounds are not sound' };
+  return { verdict: 'certified', margin };
 }

@@ -5,6 +5,7 @@
 import { CHUNK, rowBytes } from '../bounds/linear';
 import { isOutOfMemory } from '../errors';
 import type { Graph } from '../nn/graph';
+import type { Parts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
 import type { MemoryEstimate, Verdict, VerifyJob } from './verifier';
 
@@ -62,15 +63,19 @@ export function estimateMemory(
 }
 
 /** Verdicts of a job, in halves where it takes too much memory; of one sample that does, `unknown`. */
-export function inParts(job: VerifyJob, verify: (part: VerifyJob) => Verdict[]): Verdict[] {
+export function* inHalves(
+  job: VerifyJob,
+  verify: (part: VerifyJob) => Parts<Verdict[]>,
+): Parts<Verdict[]> {
   try {
-    return verify(job);
+    return yield* verify(job);
   } catch (error) {
     if (!isOutOfMemory(error)) throw error;
     const { length } = job.labels;
     if (length > 1) {
       const half = length >> 1;
-      return [part(job, 0, half), part(job, half, length)].flatMap((one) => inParts(one, verify));
+      const first = yield* inHalves(part(job, 0, half), verify);
+      return [...first, ...(yield* inHalves(part(job, half, length), verify))];
     }
     const reason = outOfMemory(error);
     return [{ verdict: 'unknown', margin: Number.NEGATIVE_INFINITY, reason }];

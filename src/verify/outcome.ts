@@ -7,9 +7,10 @@ import { isOutOfMemory } from '../errors';
 import type { AnyModel } from '../nn/model';
 import type { Spent } from './budget';
 import { outputsAt } from './descent';
+import { outputsOf } from './head';
 import { outOfMemory } from './memory';
 import { inOtherBinary, type OtherRun, type Rows, replay } from './replay';
-import { clampTo, inside, type Specification, slackOf } from './specification';
+import { clampTo, inside, isUnsafe, type Specification } from './specification';
 
 /** A network in canonical form, with the one it was made of where that is another. */
 export interface Subject extends AnyModel {
@@ -58,8 +59,8 @@ export interface SearchProgress {
 }
 
 /**
- * The witness at a float32 point, if it is unsafe in float32 in both binaries and in float64, in the
- * network's canonical form and in the original. What there is no memory to run again is none.
+ * The witness at a float32 point, if the network as its file has it is unsafe there in float32 by both
+ * binaries and in float64. What there is no memory to run again is none.
  */
 export function confirm(
   model: Subject,
@@ -68,11 +69,8 @@ export function confirm(
 ): Witness | undefined {
   const x = clampTo(specification.region, point);
   if (!inside(specification.region, x)) return undefined;
-  const { original = model } = model;
   try {
-    const witness = runAgain(model, model, specification, x);
-    // What is shown is what the network itself computes, as its file has it.
-    return witness && original !== model ? runAgain(model, original, specification, x) : witness;
+    return runAgain(model, specification, x);
   } catch (error) {
     if (!isOutOfMemory(error)) throw error;
     const own = model.engine.binary;
@@ -81,25 +79,26 @@ export function confirm(
   }
 }
 
-/** The witness at x, if every run of `one` finds it unsafe; the cheap runs first. */
+/** The witness at x, if every run finds it unsafe; the cheap runs first. */
 function runAgain(
   model: Subject,
-  one: AnyModel,
-  { unsafe }: Specification,
+  specification: Specification,
   x: Float64Array,
 ): Witness | undefined {
+  const { original = model } = model;
   const own = `float32 (${model.engine.binary})`;
-  const form = one === model ? '' : ' of the network as its file has it';
+  const form = original === model ? '' : ' of the network as its file has it';
   const agrees = (run: string, outputs: ArrayLike<number>): boolean => {
-    if (slackOf(unsafe, outputs) <= 0) return true;
+    if (isUnsafe(specification.unsafe, outputs)) return true;
     if (run !== own || form) model.onDispute?.(`unsafe in ${own}, but not in ${run}${form}`);
     return false;
   };
   const rounded = Float32Array.from(x);
-  const y = outputsAt(one, rounded, 1);
+  const y = outputsOf(specification, outputsAt(original, rounded, 1));
   if (!agrees(own, y)) return undefined;
-  const other = inOtherBinary(one, rounded);
+  const run = inOtherBinary(original, rounded);
+  const other = run && { ...run, y: outputsOf(specification, run.y) };
   if (other && !agrees(`float32 (${other.binary})`, other.y)) return undefined;
-  const exact = replay(one, x, model.rows);
+  const exact = outputsOf(specification, replay(original, x, model.rows));
   return agrees('float64', exact) ? { x, y, exact, ...(other && { other }) } : undefined;
 }

@@ -2,14 +2,20 @@
  * Linear bounds (bounds/linear.ts) of output rows over batches of boxes. Of the whole set only: a ball
  * that cuts a box is used by its dual norm.
  */
-import { ALPHA, type AlphaOptions, optimisedBounds, SHARE } from '../bounds/alpha';
+import { ALPHA, type AlphaOptions, optimisedBoundsInParts, SHARE } from '../bounds/alpha';
 import type { Rows } from '../bounds/backward';
-import { type Hidden, hiddenBounds, type LinearOptions, lowerBounds } from '../bounds/linear';
+import {
+  type Hidden,
+  hiddenBoundsInParts,
+  type LinearOptions,
+  lowerBoundsInParts,
+} from '../bounds/linear';
 import type { InputSet } from '../domain/balls';
 import type { Graph } from '../nn/graph';
 import type { AnyModel } from '../nn/model';
+import { stepInParts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
-import { input, step } from '../tensor/tensor';
+import { input } from '../tensor/tensor';
 import { type Boxes, lessRest, type RowBounds } from './bounds';
 import { estimateMemory, sampleBytes } from './memory';
 import { distance, type OutputRows } from './specification';
@@ -21,25 +27,26 @@ const MOST = 256;
 /** Bounds by one backward pass, rounding counted. */
 export const lineRows = (name: string, options: Omit<LinearOptions, 'sound'>): RowBounds => ({
   name,
-  batch: ({ graph }) => batchOf(graph, MOST),
+  batch: ({ graph }, rows) => batchOf(graph, MOST, rows),
   lower: (model, boxes, rows) =>
-    step(model.engine, () => {
-      const scene = hiddenBounds(model, setOf(model, boxes), { ...options, sound: true });
-      const lower = lowerBounds(scene, rowsOf(model, boxes.count, rows)).read();
-      return complete(scene, Float64Array.from(lower), rows);
+    stepInParts(model.engine, function* () {
+      const set = setOf(model, boxes);
+      const scene = yield* hiddenBoundsInParts(model, set, { ...options, sound: true });
+      const lower = yield* lowerBoundsInParts(scene, rowsOf(model, boxes.count, rows));
+      return complete(scene, Float64Array.from(lower.read()), rows);
     }),
 });
 
 /** alpha-CROWN: CROWN's bounds with lower slopes optimised for every row. */
 export const optimisedRows = (name: string, options: Partial<AlphaOptions>): RowBounds => ({
   name,
-  batch: ({ graph }) => batchOf(graph, 16),
+  batch: ({ graph }, rows) => batchOf(graph, 16, rows),
   lower: (model, boxes, rows) =>
-    step(model.engine, () => {
-      const scene = hiddenBounds(model, setOf(model, boxes), { sound: true });
+    stepInParts(model.engine, function* () {
+      const scene = yield* hiddenBoundsInParts(model, setOf(model, boxes), { sound: true });
       const all = { ...ALPHA, ...options, enough: rows.rhs.every((rhs) => rhs === 0) };
       const wanted = rowsOf(model, boxes.count, rows);
-      const lower = optimisedBounds({ ...scene, chunk: null }, wanted, all);
+      const lower = yield* optimisedBoundsInParts({ ...scene, chunk: null }, wanted, all);
       return complete(scene, Float64Array.from(lower), rows);
     }),
 });
@@ -51,8 +58,18 @@ export function boxesAtOnce(graph: Graph): { readonly boxes: number; readonly by
   return { boxes, bytes: boxes * sampleBytes(graph) + bytes };
 }
 
-const batchOf = (graph: Graph, most: number): number =>
-  Math.max(1, Math.min(most, Math.floor(MEMORY / sampleBytes(graph))));
+/** Numbers of all rows of one batch. */
+const ROWS = 1 << 22;
+
+const batchOf = (graph: Graph, most: number, rows?: OutputRows): number =>
+  Math.max(
+    1,
+    Math.min(
+      most,
+      Math.floor(MEMORY / sampleBytes(graph)),
+      Math.floor(ROWS / Math.max(1, rows?.matrix.length ?? 0)),
+    ),
+  );
 
 /** The rows for each of `count` boxes. */
 function rowsOf({ engine, graph }: AnyModel, count: number, rows: OutputRows): Rows {

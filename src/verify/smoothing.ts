@@ -15,9 +15,10 @@
 import { predict } from '../domain/classifier';
 import { expect } from '../errors';
 import type { AnyModel } from '../nn/model';
-import { lowerConfidence, normalQuantile } from '../statistics';
+import { largest, lowerConfidence, normalQuantile } from '../statistics';
 import { add } from '../tensor/ops/core';
 import { normal } from '../tensor/ops/random';
+import { type Parts, whole } from '../tensor/parts';
 import { STREAMS } from '../tensor/philox';
 import { sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
@@ -50,12 +51,20 @@ export interface Smoothed {
 }
 
 /** The chosen class and its certified radius for one image, `index` being its position in the data. */
-export function smooth(
+export const smooth = (
   model: AnyModel,
   image: Float32Array,
   index: number,
   options: SmoothingOptions,
-): Smoothed {
+): Smoothed => whole(smoothInParts(model, image, index, options));
+
+/** The same in parts, a batch of draws each. */
+export function* smoothInParts(
+  model: AnyModel,
+  image: Float32Array,
+  index: number,
+  options: SmoothingOptions,
+): Parts<Smoothed> {
   const { sigma, n0, n, alpha, seed, radii = [] } = options;
   // Noise is scaled by this number: radii are those of the sigma that was drawn with.
   const scale = Math.fround(sigma);
@@ -68,8 +77,8 @@ export function smooth(
   const outside = image.find((x) => !(x >= 0 && x <= 1));
   expect(outside === undefined, 'smooth: image', 'pixels in [0, 1]', outside);
   const draw = (from: number, to: number) => count(model, image, index, from, to, options);
-  const chosen = draw(0, n0);
-  const top = chosen.indexOf(Math.max(...chosen));
+  const chosen = yield* draw(0, n0);
+  const top = chosen.indexOf(largest(chosen));
   const targets = [...radii].sort((a, b) => a - b);
   const plan = stages(n, alpha, targets.length > 0);
   const radiusOf = (successes: number, stage: Stage): number => {
@@ -78,7 +87,7 @@ export function smooth(
   };
   let [hits, made, radius] = [0, 0, 0];
   for (const stage of plan) {
-    hits += draw(HALF + made, HALF + stage.draws)[top]!;
+    hits += (yield* draw(HALF + made, HALF + stage.draws))[top]!;
     made = stage.draws;
     radius = Math.max(radius, radiusOf(hits, stage));
     const next = targets.find((target) => !(radius > 0 && radius >= target));
@@ -113,14 +122,14 @@ export function stages(n: number, alpha: number, early: boolean): Stage[] {
 }
 
 /** How often each class is given to the draws [from, to) of an image; some may have none. */
-function count(
+function* count(
   model: AnyModel,
   image: Float32Array,
   index: number,
   from: number,
   to: number,
   { sigma, seed, batch = 256, classes = (x) => predict(model, x) }: SmoothingOptions,
-): Uint32Array {
+): Parts<Uint32Array> {
   const { engine, graph } = model;
   const shape = graph.network.input;
   const counts = new Uint32Array(sizeOf(graph.output));
@@ -136,6 +145,7 @@ function count(
       return classes(add(noise, input(engine, image, shape)));
     });
     for (const c of found) if (c >= 0) counts[c]!++;
+    yield;
   }
   return counts;
 }

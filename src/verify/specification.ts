@@ -9,12 +9,21 @@
  * the real region; witnesses lie inside of the f64 ends.
  */
 import { expect } from '../errors';
+import { compare, type ExactRow, excess, type Rational, rationalOf, signOf } from '../rational';
 import { type Shape, sizeOf } from '../tensor/shape';
+import type { Head } from './head';
 
 /** `rows[k] . y <= rhs[k]` for every k; without rows it always holds. */
 export interface Conjunction {
   readonly rows: readonly Float64Array[];
   readonly rhs: readonly number[];
+  /** Whether it is < in the place of <=, by k. Bounds prove the same; points are judged by it. */
+  readonly strict?: readonly boolean[];
+  /**
+   * What is meant, where float64 numbers do not hold it: rows are then the nearest ones, and right
+   * sides not below it. Points are judged by this, exactly.
+   */
+  readonly exact?: readonly ExactRow[];
 }
 
 export interface CutBall {
@@ -26,11 +35,15 @@ export interface CutBall {
 export interface Region {
   readonly lo: Float64Array;
   readonly hi: Float64Array;
+  /** Ends of what witnesses may be, where those above were rounded outwards. */
+  readonly inner?: { readonly lo: Float64Array; readonly hi: Float64Array };
   readonly ball?: CutBall;
 }
 
 export interface Specification {
   readonly region: Region;
+  /** What lies between the network's outputs and those that `unsafe` is of. */
+  readonly head?: Head;
   /** Unsafe if any holds. */
   readonly unsafe: readonly Conjunction[];
 }
@@ -83,8 +96,12 @@ export function checkSpecification(
   expect(wrong === undefined, who, `${inputs} inputs`, wrong);
   const bad = lo.findIndex((low, i) => !(low <= hi[i]!));
   expect(bad < 0, `${who}, input ${bad}`, 'lo <= hi', `[${lo[bad]}, ${hi[bad]}]`);
-  for (const { rows, rhs } of unsafe) {
+  for (const { rows, rhs, strict = rhs, exact = rhs } of unsafe) {
     expect(rows.length === rhs.length, who, `${rows.length} right sides`, rhs.length);
+    const all = strict.length === rhs.length && exact.length === rhs.length;
+    expect(all, who, `${rows.length} of strict and exact`, [strict.length, exact.length]);
+    const known = rhs.every((value) => !Number.isNaN(value));
+    expect(known && rows.every((row) => row.every(Number.isFinite)), who, 'numbers', 'others');
     const odd = rows.find((row) => row.length !== outputs);
     expect(!odd, who, `${outputs} outputs`, odd?.length);
   }
@@ -95,8 +112,12 @@ export function outerBox({ lo, hi }: Region): { lo: Float32Array; hi: Float32Arr
   return { lo: Float32Array.from(lo, down), hi: Float32Array.from(hi, (v) => -down(-v)) };
 }
 
+/** What witnesses may be. */
+const innerOf = ({ lo, hi, inner = { lo, hi } }: Region) => inner;
+
 /** The float32 numbers nearest to x that lie in the box, or nearest to it where it holds none. */
-export function intoBox({ lo, hi }: Region, x: Float32Array): Float32Array {
+export function intoBox(region: Region, x: Float32Array): Float32Array {
+  const { lo, hi } = innerOf(region);
   return x.map((v, i) => {
     const [low, high] = [-down(-lo[i]!), down(hi[i]!)];
     return low > high ? Math.fround(lo[i]!) : Math.min(Math.max(v, low), high);
@@ -104,14 +125,16 @@ export function intoBox({ lo, hi }: Region, x: Float32Array): Float32Array {
 }
 
 /** x limited to the box in f64: where that moves it, it is by less than a float32 rounding. */
-export function clampTo({ lo, hi }: Region, x: ArrayLike<number>): Float64Array {
+export function clampTo(region: Region, x: ArrayLike<number>): Float64Array {
+  const { lo, hi } = innerOf(region);
   return Float64Array.from(x, (v, i) => Math.min(Math.max(v, lo[i]!), hi[i]!));
 }
 
 /** Whether an f64 point is in the region. */
-export function inside({ lo, hi, ball }: Region, x: Float64Array): boolean {
+export function inside(region: Region, x: Float64Array): boolean {
+  const { lo, hi } = innerOf(region);
   if (!x.every((v, i) => v >= lo[i]! && v <= hi[i]!)) return false;
-  return !ball || distance(ball, x) <= ball.eps;
+  return !region.ball || distance(region.ball, x) <= region.ball.eps;
 }
 
 /** Whether a box has no point of the ball; a relative 1e-9 covers the f64 roundings. */
@@ -134,24 +157,60 @@ export function distance({ norm, centre }: CutBall, x: ArrayLike<number>): numbe
   return norm === 'l2' ? Math.sqrt(total) : total;
 }
 
-/** How far outputs are from unsafe: at most 0 where a disjunct holds, NaN where they are no numbers. */
+/** How far outputs are from unsafe: NaN where they are no numbers. The size is rounded, the sign is not. */
 export function slackOf(unsafe: readonly Conjunction[], y: ArrayLike<number>): number {
   let least = Number.POSITIVE_INFINITY;
-  for (let j = 0; j < y.length; j++) if (!Number.isFinite(y[j])) return Number.NaN;
-  for (const { rows, rhs } of unsafe) {
+  if (!areFinite(y)) return Number.NaN;
+  for (const one of unsafe) {
     let most = Number.NEGATIVE_INFINITY;
-    rows.forEach((row, k) => {
-      most = Math.max(most, dot(row, y) - rhs[k]!);
-    });
+    for (let k = 0; k < one.rows.length; k++) most = Math.max(most, rowSlack(one, k, y));
     least = Math.min(least, most);
   }
   return least;
 }
 
-function dot(row: Float64Array, y: ArrayLike<number>): number {
-  let sum = 0;
-  for (let j = 0; j < row.length; j++) if (row[j] !== 0) sum += row[j]! * y[j]!;
-  return sum;
+/** Whether outputs are unsafe, exactly; what is no finite number is not (nor is it safe). */
+export function isUnsafe(unsafe: readonly Conjunction[], y: ArrayLike<number>): boolean {
+  const holds = (one: Conjunction): boolean =>
+    one.rows.every((_, k) => {
+      const slack = rowSlack(one, k, y);
+      return slack < 0 || (slack === 0 && !one.strict?.[k]);
+    });
+  return areFinite(y) && unsafe.some(holds);
+}
+
+export function areFinite(y: ArrayLike<number>): boolean {
+  for (let j = 0; j < y.length; j++) if (!Number.isFinite(y[j])) return false;
+  return true;
+}
+
+/** Row k . y less its right side: in float64, and exactly where that does not settle the sign. */
+function rowSlack({ rows, rhs, exact }: Conjunction, k: number, y: ArrayLike<number>): number {
+  const row = rows[k]!;
+  let [sum, size] = [-rhs[k]!, Math.abs(rhs[k]!)];
+  for (let j = 0; j < row.length; j++) {
+    if (row[j] === 0) continue;
+    const term = row[j]! * y[j]!;
+    sum += term;
+    size += Math.abs(term);
+  }
+  if (Math.abs(sum) > (row.length + 8) * 2 ** -52 * size + TINY) return sum;
+  const sign = signOf(excess(exact?.[k] ?? exactRow(row, rhs[k]!), y));
+  const magnitude = Math.max(Math.abs(sum) || 0, Number.MIN_VALUE);
+  return sign && sign * Math.min(magnitude, Number.MAX_VALUE);
+}
+
+/** More than what underflows in a row: of its weights, and of their products. */
+const TINY = 2 ** -900;
+
+function exactRow(row: Float64Array, rhs: number): ExactRow {
+  const weights = new Map<number, Rational>();
+  row.forEach((weight, j) => {
+    if (weight !== 0) weights.set(j, rationalOf(weight));
+  });
+  const most = Number.MAX_VALUE;
+  // Outputs are float32 or float64 numbers: beyond their sums, infinite sides are not met or missed.
+  return { weights, rhs: rationalOf(Math.min(Math.max(rhs, -most), most)) };
 }
 
 /** The largest float32 number that is not above v. */
@@ -173,7 +232,10 @@ export interface OutputRows {
   readonly outputs: number;
   /** [count, outputs], rounded to float32. */
   readonly matrix: Float32Array;
-  /** What that rounding took off, [count, outputs], or undefined where all are float32 numbers. */
+  /**
+   * What that rounding took off, [count, outputs], or undefined where all are float32 numbers: not less
+   * in size where float64 does not hold it, and then within 2^-51 of the weight (or 2^-1073).
+   */
   readonly rest?: Float64Array;
   readonly rhs: Float64Array;
   /** Rows [start[d], start[d + 1]) are those of disjunct d. */
@@ -182,6 +244,9 @@ export interface OutputRows {
 
 export function outputRows(unsafe: readonly Conjunction[], outputs: number): OutputRows {
   const rows = unsafe.flatMap((one) => one.rows);
+  const exact = unsafe.flatMap(({ exact, rows }): (ExactRow | undefined)[] =>
+    exact ? [...exact] : rows.map(() => undefined),
+  );
   const start = [0];
   for (const one of unsafe) start.push(start.at(-1)! + one.rows.length);
   const matrix = new Float32Array(rows.length * outputs);
@@ -191,6 +256,12 @@ export function outputRows(unsafe: readonly Conjunction[], outputs: number): Out
     row.forEach((w, j) => {
       rest[r * outputs + j] = w - matrix[r * outputs + j]!;
     });
+    for (const [j, weight] of exact[r]?.weights ?? []) {
+      if (compare(weight, rationalOf(row[j]!)) === 0) continue;
+      const off = rest[r * outputs + j]!;
+      const more = Math.abs(row[j]!) * 2 ** -52 + Number.MIN_VALUE;
+      rest[r * outputs + j] = off < 0 ? off - more : off + more;
+    }
   });
   return {
     count: rows.length,
@@ -216,7 +287,9 @@ export function provenSlack(
   for (let d = 0; d + 1 < start.length; d++) {
     let best = Number.NEGATIVE_INFINITY;
     for (let r = start[d]!; r < start[d + 1]!; r++) {
-      const slack = lower[at * count + r]! - rhs[r]!;
+      const bound = lower[at * count + r]!;
+      // A bound that overflowed, or is no number, says nothing.
+      const slack = Number.isFinite(bound) ? bound - rhs[r]! : Number.NEGATIVE_INFINITY;
       if (slack > best) best = slack;
     }
     if (best < least) [least, disjunct] = [best, d];

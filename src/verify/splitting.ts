@@ -7,6 +7,7 @@
  * Halves share the float32 number in the middle, so they cover their parent exactly.
  */
 import type { AnyModel } from '../nn/model';
+import type { Parts } from '../tensor/parts';
 import type { RowBounds } from './bounds';
 import type { Budget } from './budget';
 import { firstConfirmed } from './counterexample';
@@ -63,9 +64,15 @@ export function* split(
   const queue = new BestFirst<Node>();
   // Of boxes that are done: proven, or with no float32 number left between their ends.
   let [done, stuck] = [Number.POSITIVE_INFINITY, 0];
+  let proven = Number.NEGATIVE_INFINITY;
   let pieces: Piece[] = [{ ...root, depth: 0, key: Number.NEGATIVE_INFINITY, disjunct: 0 }];
   for (let size = 2; ; size = Math.min(most, 2 * size)) {
-    const bounded = boundPieces(model, rows, pieces, { bounds, ball: region.ball });
+    const work = budget.within(boundPieces(model, rows, pieces, { bounds, ball: region.ball }));
+    let step = work.next();
+    for (; !step.done; step = work.next()) yield { bound: proven, open: queue.size + stuck };
+    if (step.value === undefined)
+      return { bound: proven, ...reasonToStop(budget, queue, root.lo.length) };
+    const bounded = step.value;
     budget.spend(pieces.length);
     for (const { key } of bounded) if (key > 0) done = Math.min(done, key);
     const open = bounded.filter(({ key }) => !(key > 0));
@@ -75,6 +82,7 @@ export function* split(
       else [done, stuck] = [Math.min(done, piece.key), stuck + 1];
     });
     const least = Math.min(done, queue.bound);
+    proven = least;
     if (witness) return { witness, bound: least };
     if (queue.size === 0) return { bound: least, ...(stuck > 0 && { reason: STUCK }) };
     yield { bound: least, open: queue.size + stuck };
@@ -102,16 +110,16 @@ function reasonToStop(
   return undefined;
 }
 
-function boundPieces(
+function* boundPieces(
   model: AnyModel,
   rows: OutputRows,
   pieces: readonly Piece[],
   { bounds, ball }: { readonly bounds: RowBounds; readonly ball: CutBall | undefined },
-): Piece[] {
+): Parts<Piece[]> {
   if (pieces.length === 0) return [];
   const [lo, hi] = [concat(pieces.map((p) => p.lo)), concat(pieces.map((p) => p.hi))];
   const boxes = { count: pieces.length, lo, hi, ...(ball && { ball }) };
-  const lower = bounds.lower(model, boxes, rows);
+  const lower = yield* bounds.lower(model, boxes, rows);
   return pieces.map((piece, i) => {
     const { slack, disjunct } = provenSlack(rows, lower, i);
     return { ...piece, key: Math.max(piece.key, slack), disjunct };

@@ -1,8 +1,14 @@
-/** What a verifier is and says (docs/claims.md has what that means). It never throws on hard inputs. */
+/**
+ * What a verifier is and says (docs/claims.md has what that means). It never throws on hard inputs, but
+ * refuses jobs that are none.
+ */
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
+import { expect } from '../errors';
 import type { AnyModel } from '../nn/model';
 import type { OptionsSchema } from '../options';
+import { type Parts, whole } from '../tensor/parts';
+import { sizeOf } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 
 export type Verdict =
@@ -48,6 +54,12 @@ export interface MemoryEstimate {
   readonly bytes: number;
 }
 
+/** What verifies; `parts` does the same in parts of a second or less. */
+export interface Verify<S extends OptionsSchema> {
+  (job: VerifyJob, o: v.InferOutput<S>): Verdict[];
+  parts?(job: VerifyJob, o: v.InferOutput<S>): Parts<Verdict[]>;
+}
+
 export interface Verifier<S extends OptionsSchema = OptionsSchema> {
   readonly about: string;
   readonly options: S;
@@ -57,8 +69,13 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
   norm?(o: v.InferOutput<S>): Norm;
   /** Of methods that go by batches: how large those are of so many images, and what they take. */
   memoryFor?(model: AnyModel, images: number, o: v.InferOutput<S>): MemoryEstimate;
-  /** One verdict a sample; `margin` is the least proven lower bound of z_y - z_j. */
-  verify(job: VerifyJob, o: v.InferOutput<S>): Verdict[];
+  /**
+   * One verdict a sample; `margin` is the least proven lower bound of z_y - z_j.
+   *
+   * Raises EspalierError for images that are not of the network's input and in [0, 1], labels that are
+   * no class, and an eps below 0.
+   */
+  readonly verify: Verify<S>;
   /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */
   bounds?(batch: Batch, o: v.InferOutput<S>): OutputBounds;
 }
@@ -67,5 +84,49 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
 export const normOf = ({ norm }: Verifier, options: v.InferOutput<OptionsSchema>): Norm =>
   norm?.(options) ?? 'linf';
 
-export const verifier = <S extends OptionsSchema>(entry: Verifier<S>): Verifier =>
-  entry as unknown as Verifier;
+/** A verifier as its author writes it: `verify`, or `parts` where that takes long. */
+export type VerifierEntry<S extends OptionsSchema> = Omit<Verifier<S>, 'verify'> &
+  (Pick<Verifier<S>, 'verify'> | { readonly parts: Required<Verify<S>>['parts'] });
+
+/** The verifier, which looks at every job before it works on it. */
+export function verifier<S extends OptionsSchema>(entry: VerifierEntry<S>): Verifier {
+  const given = 'parts' in entry ? entry.parts : (entry.verify.parts ?? onePart(entry.verify));
+  const parts: typeof given = function* (job, o) {
+    checkJob(job);
+    return yield* given(job, o);
+  };
+  const verify = Object.assign((job: VerifyJob, o: v.InferOutput<S>) => whole(parts(job, o)), {
+    parts,
+  });
+  const { parts: _, ...rest } = { parts, ...entry };
+  return { ...rest, verify } as unknown as Verifier;
+}
+
+/** The verdicts in parts: one, where the verifier has no others. */
+export const verdictsInParts = (
+  { verify }: Verifier,
+  job: VerifyJob,
+  o: v.InferOutput<OptionsSchema>,
+): Parts<Verdict[]> => (verify.parts ?? onePart(verify))(job, o);
+
+const onePart = <S extends OptionsSchema>(
+  verify: (job: VerifyJob, o: v.InferOutput<S>) => Verdict[],
+): Required<Verify<S>>['parts'] =>
+  function* (job, o) {
+    const verdicts = verify(job, o);
+    yield;
+    return verdicts;
+  };
+
+function checkJob({ model: { graph }, images, labels, eps }: VerifyJob): void {
+  const { input, name } = graph.network;
+  const [size, classes] = [sizeOf(input), sizeOf(graph.output)];
+  const wanted = `${labels.length} images of ${size} values`;
+  expect(images.length === labels.length * size, name, wanted, `${images.length} values`);
+  expect(eps >= 0, `${name}: eps`, 'a number that is not below 0', eps);
+  const odd = images.findIndex((value) => !(value >= 0 && value <= 1));
+  const at = `${name}: image ${Math.floor(odd / size)}, value ${odd % size}`;
+  expect(odd < 0, at, 'a number in [0, 1], where balls are', images[odd]);
+  const bad = labels.findIndex((label) => !(label >= 0 && label < classes));
+  expect(bad < 0, `${name}: label ${bad}`, `a class below ${classes}`, labels[bad]);
+}

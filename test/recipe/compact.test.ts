@@ -103,7 +103,13 @@ describe('compact', () => {
       const model = await pruned(file);
       const reference = await loadModel(engine, model);
       const same = async (given: Record<string, number>): Promise<void> => {
-        await compact(engine, { ...job, bits: given, model, out: file('m.compact') });
+        await compact(engine, {
+          ...job,
+          bits: given,
+          model,
+          out: file('m.compact'),
+          replace: true,
+        });
         const { model: written } = await readModelFile(engine, file('m.compact'));
         for (const [name, t] of written.params)
           if (t.size === reference.params.get(name)!.size)
@@ -120,7 +126,14 @@ describe('compact', () => {
     inTemporaryFolder(async (file) => {
       const model = await pruned(file);
       const read = async (epochs: number): Promise<Model> => {
-        await compact(engine, { ...job, model, out: file('m.compact'), config, epochs });
+        await compact(engine, {
+          ...job,
+          model,
+          out: file('m.compact'),
+          config,
+          epochs,
+          replace: true,
+        });
         return (await readModelFile(engine, file('m.compact'))).model;
       };
       const [still, trained] = [await read(0), await read(2)];

@@ -21,7 +21,7 @@ describe('bad input', () => {
       for (const strategy of Object.keys(strategies)) {
         const config = tinyConfig({ prune: { strategy, sparsity: 0.9999 } });
         await expect(compressIn(engine, file(strategy), config)).rejects.toThrow(/prune\.sparsity/);
-        expect(await readdir(file(strategy))).toEqual(['config.json', 'journal.jsonl']);
+        await expect(readdir(file(strategy)), 'nothing was computed').rejects.toThrow('ENOENT');
       }
       const config = tinyConfig({ data: { name: 'toy', heldOut: 240 } });
       await expect(compressIn(engine, file('held'), config)).rejects.toThrow(

@@ -5,6 +5,7 @@ import { compile, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
 import { freeModel, type Model } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
+import { whole } from '../../src/tensor/parts';
 import { intervalRows, type RowBounds } from '../../src/verify/bounds';
 import { outputsAt } from '../../src/verify/descent';
 import { replay } from '../../src/verify/replay';
@@ -109,7 +110,7 @@ describe.each(binaries())('%s', (binary) => {
           const ends = (sign: number) =>
             Float32Array.from(centres, (c, at) => c + sign * radii[Math.floor(at / size)]!);
           const boxes = { count: 3, lo: ends(-1), hi: ends(1) };
-          const lowers = method.lower(canonical, boxes, rows);
+          const lowers = whole(method.lower(canonical, boxes, rows));
           for (let sample = 0; sample < 12; sample++) {
             const x = boxes.lo.map((lo, at) =>
               Math.min(boxes.hi[at]!, lo + random.real() ** (sample % 3) * (boxes.hi[at]! - lo)),
@@ -145,7 +146,7 @@ describe.each(binaries())('%s', (binary) => {
       const model = badModel(engine);
       const rows = outputRows([{ rows: [Float64Array.of(1, -1)], rhs: [0] }], 2);
       const boxes = { count: 1, lo: new Float32Array(3), hi: new Float32Array(3).fill(1) };
-      expect(method.lower(model, boxes, rows)[0]! > 0).toBe(false);
+      expect(whole(method.lower(model, boxes, rows))[0]! > 0).toBe(false);
       freeModel(model);
     });
   });

@@ -380,7 +380,13 @@ describe.each(binaries())('%s', (binary) => {
     );
     expect(out).toMatchObject({ verdict: 'unknown', reason: expect.stringMatching(/4 GiB/) });
     // JavaScript's own arrays end, too.
-    const huge = { ...intervalRows, lower: () => new Float64Array(2 ** 50) };
+    const huge = {
+      ...intervalRows,
+      *lower() {
+        yield;
+        return new Float64Array(2 ** 50);
+      },
+    };
     const methods = { bounds: [huge], dear: [], parts: huge };
     expect(search(fine, below(region, -1000, 2), { nodes: 9 }, { methods })).toMatchObject({
       verdict: 'unknown',

@@ -1,9 +1,10 @@
 /** `espalier doctor`: what the runtime found on this machine, why, and what would make it faster. */
 import { bytes } from '../../report/format';
+import { printable } from '../../text';
 import { VERSION } from '../../version';
 import { engineArgs, shared } from '../args';
 import { type Command, type Context, EXIT } from '../command';
-import { colors, print, printJson } from '../io';
+import { colors, printJson, printOurs } from '../io';
 import { withEngine } from '../job';
 
 interface Diagnosis {
@@ -153,9 +154,12 @@ async function show({ io }: Context, d: Diagnosis): Promise<void> {
       `up to ${bytes(d.memory.ceilingBytes)} for the engine; the machine has ${bytes(d.memory.machineBytes)}`,
     ],
     ['matrix product', `${d.gflops.toFixed(1)} GFLOP/s`],
-    ...d.data.map(({ name, found, detail }) => [name, found ? detail : paint.dim(detail)] as const),
+    ...d.data.map(({ name, found, detail }) => {
+      const text = printable(detail);
+      return [name, found ? text : paint.dim(text)] as const;
+    }),
     ...d.suggestions.map((text) => [paint.bold('try'), text] as const),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
-  for (const [name, text] of rows) print(io, `${name.padEnd(width)}  ${text}`);
+  for (const [name, text] of rows) printOurs(io, `${name.padEnd(width)}  ${text}`);
 }

@@ -78,6 +78,9 @@ export function showModel({ io, values }: Context, found: Inspected, file: strin
   else print(io, inspectionText(found, file));
 }
 
+/** Layers a table shows: more than a screen holds, and few enough to scroll. */
+const MOST_LAYERS = 80;
+
 function inspectionText(
   { network, input, layers, parameters, bytes: size, edge, format, notes = [], plan }: Inspected,
   file: string,
@@ -92,11 +95,15 @@ function inspectionText(
     count(n[3]),
     count(n[4]),
   ];
-  const rows = layers.map((l) => [
-    l.name,
-    l.shape.join('x'),
-    ...numbers([l.weights, l.nonzero, l.density, l.macs, l.macsNonzero]),
-  ]);
+  const rows = layers
+    .slice(0, MOST_LAYERS)
+    .map((l) => [
+      l.name,
+      l.shape.join('x'),
+      ...numbers([l.weights, l.nonzero, l.density, l.macs, l.macsNonzero]),
+    ]);
+  const more = layers.length - rows.length;
+  if (more > 0) rows.push([`... ${count(more)} more (--json)`, '', '', '', '', '', '']);
   const density = weights === 0 ? 1 : nonzero / weights;
   rows.push(['all', '', ...numbers([weights, nonzero, density, sum('macs'), sum('macsNonzero')])]);
   const titles = [
@@ -125,21 +132,25 @@ const PLANS = { dense: 'dense', sparse: 'over non-zeros' };
 
 function planText({ batch, threads, runs, chosen, faster, layers, ...plans }: PlanView): string {
   const time = (microseconds: number): string => rate(microseconds);
-  const rows = layers.map((layer) => [
-    layer.name,
-    layer.form,
-    bytes(layer[chosen].bytes),
-    ...(layer.macs === 0 ? ['', ''] : [count(layer.macs), count(layer.macsNonzero)]),
-    layer.dense.form,
-    time(layer.dense.microseconds),
-    layer.sparse.form,
-    time(layer.sparse.microseconds),
-  ]);
+  const rows = layers
+    .slice(0, MOST_LAYERS)
+    .map((layer) => [
+      layer.name,
+      layer.form,
+      bytes(layer[chosen].bytes),
+      ...(layer.macs === 0 ? ['', ''] : [count(layer.macs), count(layer.macsNonzero)]),
+      layer.dense.form,
+      time(layer.dense.microseconds),
+      layer.sparse.form,
+      time(layer.sparse.microseconds),
+    ]);
   const { dense, sparse } = plans;
   const sum = (key: 'macs' | 'macsNonzero') => count(layers.reduce((n, one) => n + one[key], 0));
   const whole = [bytes(plans[chosen].bytes), sum('macs'), sum('macsNonzero')];
   const times = (key: 'copies' | 'microseconds') =>
     [dense, sparse].flatMap((side) => ['', time(side[key])]);
+  const more = layers.length - rows.length;
+  if (more > 0) rows.push([`... ${count(more)} more (--json)`, '', '', '', '', '', '', '', '']);
   rows.push(['copies', '', '', '', '', ...times('copies')]);
   rows.push(['all', '', ...whole, ...times('microseconds')]);
   const titles = ['layer', 'form', 'bytes', 'multiply-adds', 'on non-zeros', 'dense', 'µs'];

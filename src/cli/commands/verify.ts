@@ -5,7 +5,7 @@ import type { FileVerdict } from '../../recipe/verify';
 import { short } from '../../report/format';
 import { engineArgs, foreignArgs, modelArg, shared } from '../args';
 import { type Command, EXIT } from '../command';
-import { print, printJson } from '../io';
+import { print, printJson, tell } from '../io';
 import { freeOutput, readOptions, withEngine } from '../job';
 
 export const command: Command = {
@@ -62,7 +62,7 @@ export const command: Command = {
     if (values.on('json')) printJson(io, { model, spec, ...finite(verdict) });
     else {
       print(io, result.trimEnd());
-      io.stderr.write(`${summaryOf(verdict)}\n`);
+      tell(io, summaryOf(verdict));
     }
     // Last: the answer is told even where the disk is full.
     if (file) {

@@ -1,20 +1,32 @@
 /**
- * Formulas over input bounds and linear output constraints, in disjunctive normal form.
+ * Formulas over input bounds and linear output constraints, in disjunctive normal form. Numbers are
+ * exact: nothing is rounded before the cases are made.
  *
  * A formula is owned by whoever holds it: `conjoin` may reuse its operands. Every function that can
  * grow a formula is paid for through `charge`, which says whether the work is still affordable.
  */
+import { compare, type ExactRow, type Rational } from '../../rational';
 
-/** weights . y <= rhs, by output index; no weight is 0. */
-export interface Row {
-  readonly weights: ReadonlyMap<number, number>;
-  readonly rhs: number;
+/** weights . y <= rhs, or < where strict. */
+export interface Row extends ExactRow {
+  readonly strict: boolean;
 }
 
-/** A conjunction: an interval for some inputs, and rows. */
+/** An end of an interval; it belongs to the interval unless open. */
+export interface End {
+  readonly at: Rational;
+  readonly open: boolean;
+}
+
+/** An interval; without an end on a side it has none there. */
+export interface Interval {
+  readonly lo?: End;
+  readonly hi?: End;
+}
+
+/** A conjunction: an interval for some inputs (which may be empty), and rows. */
 export interface Clause {
-  /** Input index -> [lo, hi]; either end may be infinite, and lo above hi. */
-  readonly bounds: Map<number, readonly [number, number]>;
+  readonly bounds: Map<number, Interval>;
   readonly rows: Row[];
 }
 
@@ -52,11 +64,31 @@ export function conjoin(a: Formula, b: Formula, charge: Charge): Formula | undef
 
 /** Adds the constraints of `from` to `into`. */
 export function absorb(into: Clause, from: Clause): void {
-  for (const [input, [lo, hi]] of from.bounds) {
-    const [low, high] = into.bounds.get(input) ?? [Number.NEGATIVE_INFINITY, Infinity];
-    into.bounds.set(input, [Math.max(lo, low), Math.min(hi, high)]);
-  }
+  for (const [input, interval] of from.bounds)
+    into.bounds.set(input, intersect(into.bounds.get(input), interval));
   for (const row of from.rows) into.rows.push(row);
+}
+
+/** What lies in both; a missing interval is everything. */
+export function intersect(a: Interval = {}, b: Interval): Interval {
+  const lo = tighter(a.lo, b.lo, 1);
+  const hi = tighter(a.hi, b.hi, -1);
+  return { ...(lo && { lo }), ...(hi && { hi }) };
+}
+
+/** Whether no number lies in it. */
+export function isEmpty({ lo, hi }: Interval): boolean {
+  if (!lo || !hi) return false;
+  const order = compare(lo.at, hi.at);
+  return order > 0 || (order === 0 && (lo.open || hi.open));
+}
+
+/** The larger end for side 1, the smaller for -1; of equal ones the open one, or the first. */
+function tighter(a: End | undefined, b: End | undefined, side: 1 | -1): End | undefined {
+  if (!a || !b) return a ?? b;
+  const order = side * compare(a.at, b.at);
+  if (order === 0) return b.open && !a.open ? b : a;
+  return order > 0 ? a : b;
 }
 
 function sizeOf({ bounds, rows }: Clause): number {

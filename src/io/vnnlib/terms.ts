@@ -1,17 +1,40 @@
 /**
  * The forms of VNN-LIB, one function each: commands, linear terms, comparisons, connectives. A form
  * is reduced when it closes, from the values of its arguments; a bad one is reported with its line
- * and stands as `bad` in the forms around it, which then keep quiet.
+ * and stands as `bad` in the forms around it, which then keep quiet. Numbers are exact.
  */
 import { quote } from '../../errors';
-import { absorb, type Charge, type Clause, conjoin, emptyClause, type Formula } from './clauses';
+import {
+  divide,
+  MAX_DIGITS,
+  MINUS_ONE,
+  multiply,
+  negate,
+  ONE,
+  parseDecimal,
+  add as plus,
+  type Rational,
+  signOf,
+  wordsOf,
+  ZERO,
+} from '../../rational';
+import {
+  absorb,
+  type Charge,
+  type Clause,
+  conjoin,
+  emptyClause,
+  type Formula,
+  type Interval,
+} from './clauses';
+import { type Declared, declarations, place, type Tensor, tensorOf } from './declarations';
 
 /** A linear term: weights by index, and a constant. */
 interface Linear {
   readonly kind: 'linear';
-  readonly inputs: Map<number, number>;
-  readonly outputs: Map<number, number>;
-  constant: number;
+  readonly inputs: Map<number, Rational>;
+  readonly outputs: Map<number, Rational>;
+  constant: Rational;
 }
 
 export type Term =
@@ -19,13 +42,11 @@ export type Term =
   | { readonly kind: 'unit' }
   | { readonly kind: 'bad' }
   | { readonly kind: 'formula'; readonly clauses: Formula }
+  | Tensor
   | Linear;
 
 /** What the commands of a file add up to. */
-export interface Scope {
-  /** Indices declared. */
-  readonly inputs: Set<number>;
-  readonly outputs: Set<number>;
+export interface Scope extends Declared {
   /** The asserts without `or`, as one conjunction, and those with. */
   readonly base: Clause;
   readonly disjunctions: Formula[];
@@ -42,9 +63,6 @@ export interface Form {
 
 const BAD: Term = { kind: 'bad' };
 const TOO_MUCH = 'expected a property within the limits of this reader, got one that goes too far.';
-const VARIABLE = /^([XY])_(0|[1-9]\d{0,8})$/;
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/;
-const MAX_VARIABLES = 500_000;
 
 type Command = (form: Form, scope: Scope) => void;
 type Operator = (form: Form, scope: Scope) => Term;
@@ -52,8 +70,10 @@ type Operator = (form: Form, scope: Scope) => Term;
 const ignored: Command = () => undefined;
 
 const COMMANDS: Readonly<Record<string, Command>> = {
+  'vnnlib-version': ignored,
   'declare-const': declare,
   'declare-fun': declare,
+  'declare-network': declare,
   assert: assertion,
   'set-logic': ignored,
   'set-info': ignored,
@@ -63,17 +83,31 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 };
 
 const OPERATORS: Readonly<Record<string, Operator>> = {
-  '<=': (form, scope) => compare(form, scope, 1),
-  '>=': (form, scope) => compare(form, scope, -1),
-  and: connect((all, next, scope) => conjoin(all, next, scope.charge), [emptyClause()]),
-  or: connect((all, next, scope) => {
-    if (!scope.charge(1 + next.length)) return undefined;
-    for (const clause of next) all.push(clause);
-    return all;
-  }, []),
+  '<=': (form, scope) => comparison(form, scope, atMost),
+  '>=': (form, scope) => comparison(form, scope, atLeast),
+  '<': (form, scope) => comparison(form, scope, below),
+  '>': (form, scope) => comparison(form, scope, above),
+  '==': (form, scope) => comparison(form, scope, equal),
+  '=': (form, scope) => comparison(form, scope, equal),
+  '!=': (form, scope) => comparison(form, scope, (a) => [...below(a), ...above(a)]),
+  and: connect(
+    (all, next, scope) => conjoin(all, next, scope.charge),
+    () => [emptyClause()],
+  ),
+  or: connect(
+    (all, next, scope) => {
+      if (!scope.charge(1 + next.length)) return undefined;
+      for (const clause of next) all.push(clause);
+      return all;
+    },
+    () => [],
+  ),
   '+': (form, scope) => sum(form, scope, 1),
   '-': (form, scope) => sum(form, scope, -1),
   '*': product,
+  'declare-input': tensor,
+  'declare-output': tensor,
+  'declare-hidden': tensor,
 };
 
 /** The value of a closed form. `nested` is whether another form is open around it. */
@@ -89,7 +123,9 @@ export function reduceForm(form: Form, nested: boolean, scope: Scope): Term {
   }
   const operator = Object.hasOwn(OPERATORS, name) ? OPERATORS[name] : undefined;
   if (operator) return args.some(({ kind }) => kind === 'bad') ? BAD : operator(form, scope);
-  const known = Object.keys(OPERATORS).join(' ');
+  const known = Object.keys(OPERATORS)
+    .filter((key) => !key.startsWith('declare'))
+    .join(' ');
   return bad(scope, line, `expected an operator of ${known}, got ${quote(name)}.`);
 }
 
@@ -98,28 +134,17 @@ function bad(scope: Scope, line: number, problem: string): Term {
   return BAD;
 }
 
-/** `(declare-const X_0 Real)` or `(declare-fun X_0 () Real)`. */
+/** The commands that declare variables, of both versions. */
 function declare(form: Form, scope: Scope): void {
-  const problem = declaration(form, scope);
+  if (form.args.some(({ kind }) => kind === 'bad')) return;
+  const problem = declarations[form.op!]!(form.args, scope);
   if (problem !== undefined) scope.report(form.line, problem);
 }
 
-/** Adds the variable, or says what is wrong. */
-function declaration({ op, args }: Form, { inputs, outputs }: Scope): string | undefined {
-  const [name, ...rest] = args;
-  const sort = rest.at(-1);
-  const count = op === 'declare-fun' && rest[0]?.kind === 'unit' ? 2 : 1;
-  if (name?.kind !== 'atom' || sort?.kind !== 'atom' || rest.length !== count)
-    return `expected (${op} NAME Real), got another form.`;
-  const [, letter, digits] = VARIABLE.exec(name.text) ?? [];
-  const index = Number(digits);
-  if (letter === undefined || index >= MAX_VARIABLES)
-    return `expected X_i or Y_j below ${MAX_VARIABLES}, got ${quote(name.text)}.`;
-  if (sort.text !== 'Real') return `expected the sort Real, got ${quote(sort.text)}.`;
-  const known = letter === 'X' ? inputs : outputs;
-  if (known.has(index)) return `expected one declaration of ${name.text}, got two.`;
-  known.add(index);
-  return undefined;
+/** A tensor of `declare-network`. */
+function tensor({ op, args, line }: Form, scope: Scope): Term {
+  const made = tensorOf(op!, args);
+  return typeof made === 'string' ? bad(scope, line, made) : made;
 }
 
 function assertion({ args, line }: Form, scope: Scope): void {
@@ -137,11 +162,11 @@ function assertion({ args, line }: Form, scope: Scope): void {
 /** A fold of formulas, from the formula that changes nothing. */
 function connect(
   join: (all: Formula, next: Formula, scope: Scope) => Formula | undefined,
-  neutral: Formula,
+  neutral: () => Formula,
 ): Operator {
   return ({ op, args, line }, scope) => {
     if (args.length === 0) return bad(scope, line, `expected arguments of ${op}, got none.`);
-    let all: Formula | undefined = structuredClone(neutral);
+    let all: Formula | undefined = neutral();
     for (const term of args) {
       if (term.kind !== 'formula')
         return bad(scope, line, `expected comparisons in ${op}, got ${shown(term)}.`);
@@ -152,38 +177,65 @@ function connect(
   };
 }
 
-/** `a <= b` for sign 1, `a >= b` for sign -1. */
-function compare(form: Form, scope: Scope, sign: 1 | -1): Term {
+type Make = (difference: Difference) => Formula;
+
+/** One constraint: weights on one input or on outputs, against a right side. */
+interface Difference {
+  readonly input: readonly [index: number, weight: Rational] | undefined;
+  readonly weights: ReadonlyMap<number, Rational>;
+  readonly rhs: Rational;
+  readonly strict: boolean;
+}
+
+const opposite = ({ input, weights, rhs, strict }: Difference): Difference => ({
+  input: input && [input[0], negate(input[1])],
+  weights: new Map([...weights].map(([index, weight]) => [index, negate(weight)])),
+  rhs: negate(rhs),
+  strict,
+});
+const atLeast: Make = (a) => atMost(opposite(a));
+const below: Make = (a) => atMost({ ...a, strict: true });
+const above: Make = (a) => below(opposite(a));
+const equal: Make = (a) => {
+  const [one, other] = [atMost(a), atLeast(a)];
+  if (one.length === 0 || other.length === 0) return [];
+  absorb(one[0]!, other[0]!);
+  return one;
+};
+
+/** weights <= rhs, or < where strict. */
+function atMost({ input, weights, rhs, strict }: Difference): Formula {
+  const clause = emptyClause();
+  if (input) clause.bounds.set(input[0], bound(input[1], rhs, strict));
+  else if (weights.size > 0) clause.rows.push({ weights, rhs, strict });
+  else return (strict ? signOf(rhs) > 0 : signOf(rhs) >= 0) ? [clause] : [];
+  return [clause];
+}
+
+/** The formula of `a ? b`, from what their difference is told to be. */
+function comparison(form: Form, scope: Scope, make: Make): Term {
   const { op, line, args } = form;
   if (args.length !== 2)
     return bad(scope, line, `expected 2 arguments of ${op}, got ${args.length}.`);
   const difference = sum(form, scope, -1);
   if (difference.kind !== 'linear') return difference;
-  const { inputs, outputs, constant } = difference;
-  if (!scope.charge(4 + inputs.size + outputs.size)) return bad(scope, line, TOO_MUCH);
-  const finite = [...inputs.values(), ...outputs.values(), constant].every(Number.isFinite);
-  if (!finite) return bad(scope, line, 'expected finite numbers, got an overflow.');
-  const left = (weights: Map<number, number>): [number, number][] =>
-    [...weights].filter(([, w]) => w !== 0).map(([index, w]) => [index, sign * w]);
-  const [input, ...others] = left(inputs);
-  const weights = left(outputs);
-  const rhs = 0 - sign * constant;
-  if (others.length > 0 || (input && weights.length > 0))
+  const left = (weights: Map<number, Rational>) =>
+    [...weights].filter(([, weight]) => weight.num !== 0n);
+  const [inputs, outputs] = [left(difference.inputs), left(difference.outputs)];
+  const rhs = negate(difference.constant);
+  const words = [...inputs, ...outputs].reduce((n, [, weight]) => n + wordsOf(weight), 0);
+  const size = 4 + difference.inputs.size + difference.outputs.size + words + wordsOf(rhs);
+  if (!scope.charge(size)) return bad(scope, line, TOO_MUCH);
+  if (inputs.length > 1 || (inputs.length > 0 && outputs.length > 0))
     return bad(scope, line, 'expected a constraint on one input or on outputs, got a relation.');
-  const clause = emptyClause();
-  if (input) clause.bounds.set(input[0], bound(input[1], rhs));
-  else if (weights.length > 0) clause.rows.push({ weights: new Map(weights), rhs });
-  else return { kind: 'formula', clauses: rhs >= 0 ? [clause] : [] };
-  return { kind: 'formula', clauses: [clause] };
+  const weights = new Map(outputs);
+  return { kind: 'formula', clauses: make({ input: inputs[0], weights, rhs, strict: false }) };
 }
 
-/** The x with `weight x <= rhs`; a rounded quotient is moved outwards. */
-function bound(weight: number, rhs: number): readonly [number, number] {
-  const quotient = rhs / weight;
-  const slack = Math.abs(weight) === 1 ? 0 : Math.abs(quotient) * 2 ** -52 + Number.MIN_VALUE;
-  return weight > 0
-    ? [Number.NEGATIVE_INFINITY, quotient + slack]
-    : [quotient - slack + 0, Infinity];
+/** The x with `weight x <= rhs`. */
+function bound(weight: Rational, rhs: Rational, open: boolean): Interval {
+  const end = { at: divide(rhs, weight), open };
+  return signOf(weight) > 0 ? { hi: end } : { lo: end };
 }
 
 /** The first argument plus `sign` times the others; of one argument, `sign` times it. */
@@ -194,7 +246,7 @@ function sum(form: Form, scope: Scope, sign: 1 | -1): Term {
   const into = sumStart(args, leading, sign);
   let sound = true;
   for (const [i, term] of args.entries()) {
-    const factor = i === 0 ? leading : sign;
+    const factor = (i === 0 ? leading : sign) === 1 ? ONE : MINUS_ONE;
     if (term.kind === 'linear' && term !== into)
       sound = add(into, term, factor, scope, line) && sound;
     else if (term.kind === 'atom') sound = addAtom(into, term.text, factor, scope, line) && sound;
@@ -207,27 +259,28 @@ function sumStart(args: readonly Term[], leading: number, sign: number): Linear 
   const usable = args.filter(
     (term, i): term is Linear => term.kind === 'linear' && (i === 0 ? leading : sign) === 1,
   );
-  return usable.reduce<Linear>((a, b) => (sizeOf(b) >= sizeOf(a) ? b : a), number(0));
+  return usable.reduce<Linear>((a, b) => (sizeOf(b) >= sizeOf(a) ? b : a), number(ZERO));
 }
 
 /** A product of numbers and at most one term with variables. */
 function product(form: Form, scope: Scope): Term {
   const { args, line } = form;
   if (!checkFactors(form, scope)) return BAD;
-  let factor = 1;
+  let factor = ONE;
   let variable: Linear | undefined;
   for (const term of args) {
-    const linear = term.kind === 'linear' ? term : number(0);
-    if (term.kind === 'atom' && !addAtom(linear, term.text, 1, scope, line)) return BAD;
-    if (sizeOf(linear) === 0) factor *= linear.constant;
-    else if (!variable) variable = linear;
+    const linear = term.kind === 'linear' ? term : number(ZERO);
+    if (term.kind === 'atom' && !addAtom(linear, term.text, ONE, scope, line)) return BAD;
+    if (sizeOf(linear) === 0) {
+      factor = multiply(factor, linear.constant);
+      if (!scope.charge(1 + wordsOf(factor))) return bad(scope, line, TOO_MUCH);
+    } else if (!variable) variable = linear;
     else
       return bad(scope, line, 'expected at most one factor with variables, got a non-linear term.');
   }
-  const scaled = number(factor);
-  if (!variable) return scaled;
-  scaled.constant = 0;
-  return add(scaled, variable, factor, scope, line) ? scaled : BAD;
+  if (!variable) return number(factor);
+  const into = number(ZERO);
+  return add(into, variable, factor, scope, line) ? into : BAD;
 }
 
 /** Whether there are arguments, all of them numbers, variables or linear terms. */
@@ -238,39 +291,55 @@ function checkFactors({ op, args, line }: Form, scope: Scope): boolean {
   return args.length > 0 && !wrong;
 }
 
-function add(into: Linear, term: Linear, factor: number, scope: Scope, line: number): boolean {
-  if (!scope.charge(1 + sizeOf(term))) {
-    scope.report(line, TOO_MUCH);
-    return false;
-  }
+function add(into: Linear, term: Linear, factor: Rational, scope: Scope, line: number): boolean {
+  let size = 1 + sizeOf(term) + wordsOf(factor);
   for (const part of ['inputs', 'outputs'] as const)
-    for (const [index, weight] of term[part]) addWeight(into[part], index, factor * weight);
-  into.constant += factor * term.constant;
-  return true;
+    for (const [index, weight] of term[part])
+      size += addWeight(into[part], index, multiply(factor, weight));
+  into.constant = plus(into.constant, multiply(factor, term.constant));
+  if (scope.charge(size + wordsOf(into.constant))) return true;
+  scope.report(line, TOO_MUCH);
+  return false;
 }
 
-function addWeight(weights: Map<number, number>, index: number, weight: number): void {
-  weights.set(index, (weights.get(index) ?? 0) + weight);
+/** Adds a weight; the words of what that makes. */
+function addWeight(weights: Map<number, Rational>, index: number, weight: Rational): number {
+  const before = weights.get(index);
+  const after = before ? plus(before, weight) : weight;
+  weights.set(index, after);
+  return wordsOf(after);
 }
 
-/** Adds `factor` times a variable or a number; false after a report. */
-function addAtom(into: Linear, text: string, factor: number, scope: Scope, line: number): boolean {
-  const [, letter, digits] = VARIABLE.exec(text) ?? [];
-  if (letter === undefined) {
-    const value = NUMBER.test(text) ? Number(text) : Number.NaN;
-    if (Number.isFinite(value)) into.constant += factor * value;
-    else scope.report(line, `expected a variable or a finite number, got ${quote(text)}.`);
-    return Number.isFinite(value);
+/** Adds `factor`, 1 or -1, times a variable or a number; false after a report. */
+function addAtom(
+  into: Linear,
+  text: string,
+  factor: Rational,
+  scope: Scope,
+  line: number,
+): boolean {
+  const report = (problem: string): false => {
+    scope.report(line, problem);
+    return false;
+  };
+  const first = text.charCodeAt(0);
+  const isNumber = first < 0x41 || text === '';
+  if (!isNumber) {
+    const at = place(text, scope);
+    if (typeof at === 'string') return report(at);
+    addWeight(into[at.part], at.index, factor);
+    return true;
   }
-  const part = letter === 'X' ? 'inputs' : 'outputs';
-  const index = Number(digits);
-  const declared = scope[part].has(index);
-  if (declared) addWeight(into[part], index, factor);
-  else scope.report(line, `expected a declared variable, got ${text}, which is not.`);
-  return declared;
+  const value = parseDecimal(text);
+  if (!value)
+    return report(
+      `expected a variable or a number of at most ${MAX_DIGITS} places, got ${quote(text)}.`,
+    );
+  into.constant = plus(into.constant, multiply(factor, value));
+  return scope.charge(wordsOf(into.constant)) || report(TOO_MUCH);
 }
 
-function number(constant: number): Linear {
+function number(constant: Rational): Linear {
   return { kind: 'linear', inputs: new Map(), outputs: new Map(), constant };
 }
 

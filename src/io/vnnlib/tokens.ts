@@ -1,5 +1,6 @@
 /**
- * The tokens of VNN-LIB: parentheses and atoms, with the lines they stand on; `;` comments.
+ * The tokens of VNN-LIB: parentheses and atoms, with the lines they stand on; `;` comments. Indices in
+ * square brackets belong to the atom before them, blanks in them included (`X[0, 1]`).
  */
 
 const LINE_FEED = 0x0a;
@@ -7,6 +8,8 @@ const BLANK = 0x20;
 const OPEN = 0x28;
 const CLOSE = 0x29;
 const COMMENT = 0x3b;
+const BRACKET = 0x5b;
+const BRACKET_END = 0x5d;
 
 /**
  * Calls `visit` with every token (`(`, `)` or an atom) and its line, from 1, until it says false.
@@ -25,12 +28,28 @@ export function eachToken(text: string, visit: (token: string, line: number) => 
       const end = text.indexOf('\n', at);
       at = end < 0 ? text.length : end;
     } else {
-      const start = at++;
-      if (code !== OPEN && code !== CLOSE) while (!isBreak(text.charCodeAt(at))) at++;
+      const start = at;
+      at = code === OPEN || code === CLOSE ? at + 1 : atomEnd(text, at);
       more = visit(text.slice(start, at), line);
+      for (let i = start; i < at; i++) if (text.charCodeAt(i) === LINE_FEED) line++;
     }
   }
 }
+
+/** Where the atom that begins at `at` ends. */
+function atomEnd(text: string, at: number): number {
+  let end = at;
+  for (let inside = false; end < text.length; end++) {
+    const code = text.charCodeAt(end);
+    if (inside ? cutsIndices(code) : isBreak(code)) break;
+    if (code === BRACKET) inside = true;
+    else if (code === BRACKET_END) inside = false;
+  }
+  return end;
+}
+
+/** Whether a bracket is left open at that character: what no index holds. */
+const cutsIndices = (code: number): boolean => code === OPEN || code === CLOSE || code === COMMENT;
 
 /** Whether an atom ends before that character; NaN stands after the last. */
 function isBreak(code: number): boolean {

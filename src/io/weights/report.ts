@@ -7,7 +7,7 @@ import type { Fit, Wanted } from './fit';
 import { splitName } from './names';
 import { type Entry, listNames, type Pairs, show } from './types';
 
-const MAX_LINES = 40;
+const MAX_LINES = 36;
 const MAX_COMPARED = 200;
 
 /** Tensors that other tools keep beside weights: what they are, and what to do with them. */
@@ -25,7 +25,7 @@ function knownAs(name: string): string {
   return found ? ` (${found[1]})` : '';
 }
 
-/** Two sides as lines, ours padded to one width; at most 40, then how many more. */
+/** Two sides as lines, ours padded to one width; at most 36, then how many more. */
 function columns(rows: readonly (readonly [string, string])[], total = rows.length): string[] {
   const shown = rows.slice(0, MAX_LINES);
   const width = Math.max(...shown.map(([ours]) => ours.length));

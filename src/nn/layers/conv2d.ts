@@ -5,7 +5,8 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import { whole } from '../../options';
-import { type ConvOptions, convShape, convSize } from '../../tensor/convolution';
+import { type ConvOptions, type ConvShape, convShape, convSize } from '../../tensor/convolution';
+import type { Shape } from '../../tensor/shape';
 import { affineLayer } from '../layer';
 import { ProductOperator } from '../operators/product';
 import { both, fourSides, pair, sides } from './window';
@@ -50,13 +51,16 @@ export const conv2d = affineLayer({
     const [kh, kw] = both(o.kernel);
     return (input[0]! / o.groups) * kh * kw * output[0]! * output[1]! * output[2]!;
   },
-  operator: (p, o, [c, h, w]) =>
-    new ProductOperator(
-      p,
-      convShape([c!, h!, w!], [o.channels, c! / o.groups, ...both(o.kernel)], convOptions(o)),
-      o.bias,
-    ),
+  operator: (p, o, input) => new ProductOperator(p, shapeOf(input, o), o.bias),
 });
+
+function shapeOf(input: Shape, o: Options): ConvShape {
+  const weight = [o.channels, input[0]! / o.groups, ...both(o.kernel)];
+  const s = convShape(input, weight, convOptions(o));
+  // A stride that leads to no second output is none, so nothing is laid out for it.
+  const [strideY, strideX] = [s.outHeight > 1 ? s.strideY : 1, s.outWidth > 1 ? s.strideX : 1];
+  return { ...s, strideY, strideX };
+}
 
 function convOptions({ stride, padding, dilation, groups }: Options): ConvOptions {
   return { stride: both(stride), pad: fourSides(padding), dilation: both(dilation), groups };

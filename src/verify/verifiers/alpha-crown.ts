@@ -4,7 +4,7 @@
  * stops where all of it is certified or gains no more.
  */
 import * as v from 'valibot';
-import { ALPHA, type AlphaOptions, optimisedBounds, SHARE } from '../../bounds/alpha';
+import { ALPHA, type AlphaOptions, optimisedBoundsInParts, SHARE } from '../../bounds/alpha';
 import { CHUNK, inFrontOfLines, marginRows, marginTable, rowBytes } from '../../bounds/linear';
 import type { Graph } from '../../nn/graph';
 import { real, whole } from '../../options';
@@ -15,13 +15,12 @@ import { estimateMemory } from '../memory';
 import { verifier } from '../verifier';
 import { ballText, shared, soundness } from './linear';
 
-const byOptimisedLines =
-  (sound: boolean, options: AlphaOptions): Stage =>
-  (batch) => {
+const byOptimisedLines = (sound: boolean, options: AlphaOptions): Stage =>
+  function* (batch) {
     const { model, labels } = batch;
-    const scene = sceneOf(batch, { sound, chunk: Math.min(CHUNK, options.memory) });
+    const scene = yield* sceneOf(batch, { sound, chunk: Math.min(CHUNK, options.memory) });
     const rows = marginRows(scene, labels);
-    const best = optimisedBounds({ ...scene, chunk: null }, rows, options);
+    const best = yield* optimisedBoundsInParts({ ...scene, chunk: null }, rows, options);
     return marginTable(scene, labels, input(model.engine, best, [best.length]));
   };
 
@@ -54,7 +53,7 @@ export const alphaCrown = verifier({
     }),
   describe: (o, eps) =>
     `alpha-CROWN, ${o.steps} steps${o.joint ? ', joint' : ''}, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
-  verify(job, { sound, memory, norm, steps, rate, joint }) {
+  parts(job, { sound, memory, norm, steps, rate, joint }) {
     const options = { ...ALPHA, steps, rate, hidden: joint, memory };
     const stages = [
       byIntervals(sound),

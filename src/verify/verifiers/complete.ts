@@ -5,13 +5,14 @@
  */
 import * as v from 'valibot';
 import { whole } from '../../options';
+import type { Parts } from '../../tensor/parts';
 import { sizeOf } from '../../tensor/shape';
 import { Budget } from '../budget';
 import { byIntervals, byLines, proveByStages } from '../linear';
 import { estimateMemory, MEMORY } from '../memory';
 import { METHODS } from '../methods';
 import { newRows } from '../replay';
-import { finish, verifySpecification } from '../search';
+import { verifySpecification } from '../search';
 import { ballRegion, marginProperty } from '../specification';
 import { type Verdict, type VerifyJob, verifier } from '../verifier';
 import { ballText, shared } from './linear';
@@ -34,34 +35,54 @@ export const complete = verifier({
   memoryFor: ({ graph }, images) => estimateMemory(graph, images, { memory: MEMORY }),
   describe: (o, eps) =>
     `linear bounds, counter-examples and input splitting, ${o.nodes} nodes, ${ballText(o.norm, eps)}`,
-  verify(job, o) {
+  *parts(job, o) {
     const stages = [byIntervals(true), byLines({ sound: true, hidden: 'unstable' })];
-    const first = proveByStages(job, stages, { sound: true, memory: MEMORY, norm: o.norm });
+    const first = yield* proveByStages(job, stages, { sound: true, memory: MEMORY, norm: o.norm });
     const all = { ...job, model: { ...job.model, rows: newRows() } };
-    return first.map((one, i) => (one.verdict === 'certified' ? one : searched(all, i, o, one)));
+    const verdicts: Verdict[] = [];
+    for (const [i, one] of first.entries())
+      verdicts.push(one.verdict === 'certified' ? one : yield* searched(all, i, o, one));
+    return verdicts;
   },
 });
 
+/** A search without what it says on its way. */
+function* silent<T>(search: Generator<unknown, T>): Parts<T> {
+  try {
+    for (;;) {
+      const { done, value } = search.next();
+      if (done) return value;
+      yield;
+    }
+  } finally {
+    search.return(undefined as T);
+  }
+}
+
 /** The verdict of sample i, of which `first` is known. */
-function searched(job: VerifyJob, i: number, o: Options, first: Verdict): Verdict {
+function* searched(job: VerifyJob, i: number, o: Options, first: Verdict): Parts<Verdict> {
   const { model, images, labels, eps } = job;
   const size = images.length / labels.length;
   const image = images.subarray(i * size, (i + 1) * size);
   const region = ballRegion(image, eps, { norm: o.norm });
-  const unsafe = marginProperty(sizeOf(model.graph.output), labels[i]!);
-  const outcome = finish(
-    verifySpecification(
-      model,
-      { region, unsafe },
-      {
-        budget: new Budget({ nodes: o.nodes }),
-        splitUpTo: o.inputs,
-        rounds: o.rounds,
-        // Of the whole ball they are known.
-        methods: { bounds: [], dear: [], parts: METHODS.parts },
-      },
-    ),
+  const label = labels[i]!;
+  // Where outputs tie the first is the answer: a tie with a later one keeps the label.
+  const unsafe = marginProperty(sizeOf(model.graph.output), label).map((one) => ({
+    ...one,
+    strict: [one.rows[0]!.indexOf(-1) > label],
+  }));
+  const search = verifySpecification(
+    model,
+    { region, unsafe },
+    {
+      budget: new Budget({ nodes: o.nodes }),
+      splitUpTo: o.inputs,
+      rounds: o.rounds,
+      // Of the whole ball they are known.
+      methods: { bounds: [], dear: [], parts: METHODS.parts },
+    },
   );
+  const outcome = yield* silent(search);
   const margin = Math.max(first.margin, outcome.bound);
   if (outcome.verdict === 'certified') return { verdict: 'certified', margin: outcome.bound };
   if (outcome.verdict === 'unknown') return { verdict: 'unknown', margin, reason: outcome.reason };

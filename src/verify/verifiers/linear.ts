@@ -44,7 +44,7 @@ export const crownIbp = verifier({
   memoryFor: ({ graph }, images, o) => estimateMemory(graph, images, o),
   describe: (o, eps) =>
     `CROWN-IBP, ${o.slopes} slopes, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
-  verify: (job, { sound, memory, norm, slopes }) =>
+  parts: (job, { sound, memory, norm, slopes }) =>
     proveByStages(job, bestOf({ sound, slopes, chunk: chunkOf(memory) }), { sound, memory, norm }),
   bounds: (batch, { sound, norm, slopes }) =>
     boundsByLines({ ...batch, norm }, { sound, slopes, hidden: 'interval' }),
@@ -60,7 +60,7 @@ export const crown = verifier({
   memoryFor: ({ graph }, images, o) => estimateMemory(graph, images, o),
   describe: (o, eps) =>
     `CROWN, ${o.hidden} hidden values, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
-  verify(job, { sound, memory, norm, hidden }) {
+  parts(job, { sound, memory, norm, hidden }) {
     const options = { sound, chunk: chunkOf(memory) };
     const stages = [...bestOf(options), byLines({ ...options, hidden })];
     return proveByStages(job, stages, { sound, memory, norm });
@@ -76,7 +76,7 @@ export const fastLin = verifier({
   memoryFor: ({ graph }, images, o) => estimateMemory(graph, images, o),
   describe: (o, eps) =>
     `Fast-Lin, ${o.hidden} hidden values, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
-  verify(job, { sound, memory, norm, hidden }) {
+  parts(job, { sound, memory, norm, hidden }) {
     const options = { sound, hidden, slopes: 'parallel', chunk: chunkOf(memory) } as const;
     return proveByStages(job, [byIntervals(sound), byLines(options)], { sound, memory, norm });
   },
