@@ -88,14 +88,14 @@ export async function runOrtAll(
   }
 }
 
-/** One output of the file at `path`, the first by default, for an input of any shape that fits. */
+/** One output of a file or of the file at a path, the first by default, for an input of any shape that fits. */
 export async function runOrtFile(
-  path: string,
+  file: string | Uint8Array,
   values: Float32Array,
   output?: string,
 ): Promise<Float32Array> {
   if (!ort) throw new Error('onnxruntime is not installed');
-  const session = await ort.InferenceSession.create(path, {
+  const session = await ort.InferenceSession.create(file, {
     graphOptimizationLevel: 'disabled',
     logSeverityLevel: 4,
     intraOpNumThreads: 1,

@@ -436,6 +436,16 @@ const prelu: Rule = (d, x) => {
   return flow(d.node('PRelu', [x.name, d.weights(d.one([shape, [1]]))]), x.shape);
 };
 
+const scaler: Rule = (d, x) => {
+  if (x.shape.length > 2) return undefined;
+  const list = (lo: number) => {
+    const length = d.one([1, x.shape.at(-1)!]);
+    return { many: Array.from({ length }, () => Math.fround(d.s.real(lo, 1))) };
+  };
+  const attributes = { offset: list(-1), scale: list(0.3) };
+  return flow(d.node('ai.onnx.ml.Scaler', [x.name], attributes), x.shape);
+};
+
 const clip: Rule = (d, x) => {
   const [lo, hi] = [-d.s.real(0, 1), d.s.real(0, 1)];
   if (d.opset < 11)
@@ -471,7 +481,7 @@ const RULES: readonly Rule[] = [
     slice,
     gather,
   ],
-  ...[split, concat, tile, expand, pad, resize, blocks, where],
+  ...[split, concat, tile, expand, pad, resize, blocks, where, scaler],
   ...['ReduceSum', 'ReduceMean', 'ReduceMax', 'ReduceMin', 'ReduceL1'].map(reduceOp),
 ];
 
