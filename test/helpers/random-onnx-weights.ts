@@ -121,7 +121,7 @@ const FUNCTIONS: readonly (readonly [op: string, since: number])[] = [
 const sizes = (d: Draftsman, shape: readonly number[]): string => d.wholes(shape);
 
 const WAYS: readonly Way[] = [
-  ...[1, 2, 3, 4].map(() =>
+  ...[1, 2, 3, 4, 5, 6, 7].map(() =>
     way(7, (d, shape) => {
       const op = d.one(FUNCTIONS.filter(([, since]) => since <= d.opset))[0];
       return d.node('Add', [d.node(op, [d.floats(shape, 0.2, 0.95)]), d.floats([])]);

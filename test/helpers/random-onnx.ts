@@ -438,10 +438,10 @@ const prelu: Rule = (d, x) => {
 
 const scaler: Rule = (d, x) => {
   if (x.shape.length > 2) return undefined;
-  const list = (lo: number) => {
-    const length = d.one([1, x.shape.at(-1)!]);
-    return { many: Array.from({ length }, () => Math.fround(d.s.real(lo, 1))) };
-  };
+  const length = d.one([1, x.shape.at(-1)!]);
+  const list = (lo: number) => ({
+    many: Array.from({ length }, () => Math.fround(d.s.real(lo, 1))),
+  });
   const attributes = { offset: list(-1), scale: list(0.3) };
   return flow(d.node('ai.onnx.ml.Scaler', [x.name], attributes), x.shape);
 };
@@ -481,7 +481,7 @@ const RULES: readonly Rule[] = [
     slice,
     gather,
   ],
-  ...[split, concat, tile, expand, pad, resize, blocks, where, scaler],
+  ...[split, concat, tile, expand, pad, resize, blocks, blocks, where, scaler],
   ...['ReduceSum', 'ReduceMean', 'ReduceMax', 'ReduceMin', 'ReduceL1'].map(reduceOp),
 ];
 
@@ -494,6 +494,7 @@ const INPUTS: readonly (readonly number[])[] = [
     [0, 1, 8, 8],
     [0, 6, 4],
     [0, 2, 3, 4],
+    [0, 8, 3, 2],
   ],
   ...[[5], [1, 4], [1, 2, 5, 4], [2, 3], [1, 3, 6], [3, 4, 2], [1, 1, 1, 6]],
 ];
