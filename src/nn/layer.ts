@@ -112,11 +112,11 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    */
   readonly error: number;
   /**
-   * What executions of f may be off by besides that, whatever the size of f, in units of 2^-24: runtimes
+   * Error of executions besides that, whatever the size of f, in units of 2^-24: runtimes
    * that cut f off have no relative error to speak of. Default: 0.
    */
   readonly absolute?: number;
-  /** The same in units of 2^-24 |x|, added to it: where f is x times a number in [0, 1]. Default 0. */
+  /** Error besides in units of 2^-24 |x|: where f is x times a number in [0, 1]. Default: 0. */
   readonly inputError?: number;
   /** True for f = max(0, x), which products write along with their sums (plan/plan.ts). */
   readonly rectifies?: boolean;
