@@ -48,6 +48,17 @@ const SURFACE = 'index';
 const NODE_LAZILY = ['runtime/', 'io/', 'data/', 'recipe/'];
 const NODE_AT_WILL = ['cli/'];
 
+/** Floors that go by operators and roles: they name no layer and no parameter. */
+const NAMELESS = ['domain', 'plan', 'bounds'];
+/** Layers, and parameters of theirs. Kernels may be called so. */
+export const LAYER_NAMES = new Set([
+  ...['dense', 'conv2d', 'relu', 'leaky-relu', 'sigmoid', 'tanh', 'clip', 'abs', 'gelu', 'silu'],
+  ...['hard-swish', 'flatten', 'reshape', 'permute', 'select', 'pad', 'max-pool', 'avg-pool'],
+  ...['reduce', 'batch-norm', 'normalise', 'scale', 'elementwise', 'dropout', 'add', 'concat'],
+  ...['weight', 'bias', 'shift', 'mean', 'variance'],
+]);
+const KERNEL_CALLS = ['run', 'prepare'];
+
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Every violation in the files, given as path below src/ (or assembly/) -> text. */
@@ -60,6 +71,7 @@ export function checkLayers(files) {
     const targets = inner.map(({ to }) => ({ to, target: resolve(file, to, files) }));
     for (const { to, target } of targets) problems.push(...floorProblems(file, to, target));
     for (const use of found) problems.push(...nodeProblems(file, use));
+    problems.push(...nameProblems(file, text));
     graph.set(
       file,
       targets.map(({ target }) => target).filter((target) => files.has(target)),
@@ -115,6 +127,23 @@ function nodeProblems(file, { to, kind }) {
     return [`${file}: imports ${to}: only ${[...NODE_LAZILY, ...NODE_AT_WILL].join(', ')} may`];
   return kind === 'static' ? [`${file}: imports ${to}: only with await import()`] : [];
 }
+
+/** Layers and parameters that a file names where it must not. */
+function nameProblems(file, text) {
+  if (!NAMELESS.includes(floorOf(file))) return [];
+  const problems = [];
+  const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
+  const visit = (node) => {
+    if (ts.isStringLiteral(node) && LAYER_NAMES.has(node.text) && !isKernel(node))
+      problems.push(`${file}: names '${node.text}': ask the operator or the role of a node`);
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return problems;
+}
+
+const isKernel = ({ parent }) =>
+  ts.isCallExpression(parent) && KERNEL_CALLS.includes(parent.expression.name?.text);
 
 /** "nn/layers/dense.ts" -> "nn", "errors.ts" -> "errors". */
 function floorOf(file) {

@@ -1,7 +1,8 @@
 /** The house rules of docs/architecture.md, checked on every file, and the check itself. */
 import { describe, expect, it } from 'vitest';
 // @ts-expect-error A script without types.
-import { checkLayers, checkProject } from '../scripts/check-layers.mjs';
+import { checkLayers, checkProject, LAYER_NAMES } from '../scripts/check-layers.mjs';
+import { layers } from '../src/nn/layers/registry';
 
 const check = (files: Record<string, string>): string[] =>
   checkLayers(new Map(Object.entries(files)));
@@ -43,5 +44,14 @@ describe('layers', () => {
     expect(check({ 'io/a.ts': "import fs from 'node:fs';" })).toHaveLength(1);
     expect(check({ 'nn/a.ts': "await import('node:fs');" })).toHaveLength(1);
     expect(check({ 'cli/a.ts': "import fs from 'node:fs';" })).toEqual([]);
+  });
+
+  it('forbids names of layers and parameters where operators are asked', () => {
+    const names = "const is = (kind: string) => kind === 'conv2d';";
+    for (const floor of ['domain', 'plan', 'bounds'])
+      expect(check({ [`${floor}/a.ts`]: names })).toHaveLength(1);
+    expect(check({ 'nn/a.ts': names })).toEqual([]);
+    expect(check({ 'plan/a.ts': "engine.run('relu', 1, 2, 3);" })).toEqual([]);
+    for (const kind of Object.keys(layers)) expect(LAYER_NAMES.has(kind), kind).toBe(true);
   });
 });

@@ -98,19 +98,20 @@ export function operatorIn(
   if (known) return known;
   const { layer, options, inputShapes } = node;
   const own = nodeParams(node, params);
-  const p = layer.derive ? derived(pass, node, own, x) : own;
+  const p = layer.derive || layer.deriveInBatch ? derived(pass, node, own, x) : own;
   const made = layer.operator(p, options, inputShapes[0]!);
   pass.operators.set(node, made);
   return made;
 }
 
 function derived(pass: Pass, node: With<AffineLayer>, own: Params, x: unknown): Params {
-  const tensors = Object.entries(own).map(([name, t]) => [name, tensorOf(t)] as const);
-  const batch =
-    pass.training && x instanceof Tensor ? { x, key: keyOf(pass.training.key, node) } : undefined;
+  const { layer, options, name } = node;
+  const tensors = Object.entries(own).map(([local, t]) => [local, tensorOf(t)] as const);
   const given = Object.fromEntries(tensors);
-  const { params, updates } = node.layer.derive!(given, node.options, batch);
-  for (const [local, t] of Object.entries(updates ?? {}))
-    pass.updates.set(`${node.name}.${local}`, t);
+  if (!pass.training || !(x instanceof Tensor) || !layer.deriveInBatch)
+    return layer.derive?.(given, options) ?? given;
+  const batch = { x, key: keyOf(pass.training.key, node) };
+  const { params, updates } = layer.deriveInBatch(given, options, batch);
+  for (const [local, t] of Object.entries(updates ?? {})) pass.updates.set(`${name}.${local}`, t);
   return params;
 }

@@ -162,7 +162,7 @@ export function intervalMargins(
 /** The last node, where it is affine: its rows are bounded together with the margins. */
 export function lastAffine(graph: Graph): With<AffineLayer> | undefined {
   const last = graph.nodes.at(-1)!;
-  return last.layer.role === 'affine' && !last.layer.derive
+  return last.layer.role === 'affine' && !last.layer.derive && !last.layer.onlyInTraining
     ? (last as With<AffineLayer>)
     : undefined;
 }

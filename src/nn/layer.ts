@@ -73,15 +73,16 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
    * what it returns.
    */
   operator(p: Params, o: InferOutput<S>, input: Shape): LinearOperator;
-  /**
-   * The tensors that the operator takes, where they are derived: statistics folded to a scale and shift,
-   * or, with a `batch`, those of this training batch (and the statistics' new values).
-   */
-  derive?(
+  /** The tensors that the operator takes, where they are derived: statistics folded to a scale and shift. */
+  derive?(p: TensorParams, o: InferOutput<S>): TensorParams;
+  /** The same of a training batch, and the statistics' new values. */
+  deriveInBatch?(
     p: TensorParams,
     o: InferOutput<S>,
-    batch?: { readonly x: Tensor; readonly key: RandomKey },
+    batch: { readonly x: Tensor; readonly key: RandomKey },
   ): { readonly params: TensorParams; readonly updates?: TensorParams };
+  /** Whether values pass as they are outside of training. */
+  readonly onlyInTraining?: boolean;
 }
 
 /** y_i = f(x_i), with f non-decreasing, as computed too, or with a `range`. */

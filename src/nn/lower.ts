@@ -10,7 +10,6 @@
  * folded one keeps.
  */
 import { add, mul, reshape } from '../tensor/ops/core';
-import { sameShape } from '../tensor/shape';
 import { keep, step, type Tensor } from '../tensor/tensor';
 import {
   compile,
@@ -105,11 +104,8 @@ export const isCanonical = ({ nodes }: Graph): boolean =>
   !nodes.some((node) => isIdentity(node) || isScale(node));
 
 /** Whether only training makes anything else than its input of what a node gives. */
-const isIdentity = ({ layer, structure, inputShapes, shape }: GraphNode): boolean =>
-  layer.role === 'affine' &&
-  layer.derive !== undefined &&
-  structure?.reshapes === true &&
-  sameShape(shape, inputShapes[0]!);
+const isIdentity = ({ layer }: GraphNode): boolean =>
+  layer.role === 'affine' && layer.onlyInTraining === true;
 
 const isScale = ({ structure }: GraphNode): boolean =>
   structure?.kind === 'diagonal' && structure.perChannel === true;
@@ -117,7 +113,7 @@ const isScale = ({ structure }: GraphNode): boolean =>
 function derivedParams(node: GraphNode, params: TensorParams): TensorParams {
   const { layer, options } = node;
   if (layer.role !== 'affine' || !layer.derive) return params;
-  return layer.derive(params, options).params;
+  return layer.derive(params, options);
 }
 
 /** Makes y = scale (W x + b) + shift of y = W x + b, by row of W, where that is counted. */

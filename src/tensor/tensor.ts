@@ -56,8 +56,7 @@ export class Tensor {
 
   /** Throws where the tensor is frozen. */
   checkWritable(who: string): void {
-    const hint = 'Change the model it was made from, and freeze that one again.';
-    expect(!this.#frozen, who, 'a tensor that may change', 'one of a frozen model', hint);
+    expect(!this.#frozen, who, 'a tensor that may change', 'one of a frozen model');
   }
 
   /** Overwrites the elements in place (kept tensors and fresh inputs). */

@@ -6,7 +6,7 @@
  * affine, as in domain/interval.ts, for any rows instead of differences of classes.
  */
 import { propagate } from '../domain/domain';
-import { type Box, interval, OUTWARD, refusal } from '../domain/interval';
+import { type Box, interval, lastAffine, OUTWARD, refusal } from '../domain/interval';
 import { gamma, roundUp, tiny, U } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
 import { type AnyModel, operatorOf } from '../nn/model';
@@ -54,10 +54,8 @@ export const intervalRows: RowBounds = {
       const { engine, graph } = model;
       const shape = [boxes.count, ...graph.network.input];
       const box = { lo: input(engine, boxes.lo, shape), hi: input(engine, boxes.hi, shape) };
-      const last = graph.nodes.at(-1)!;
-      const { layer } = last;
-      if (layer.role === 'affine' && !layer.derive && !rows.rest)
-        return mergedRows(model, last, box, rows);
+      const last = lastAffine(graph);
+      if (last && !rows.rest) return mergedRows(model, last, box, rows);
       const out = propagate(graph, model.params, interval({ sound: true }), box);
       return rowsOfEnds(out.lo.read(), out.hi.read(), boxes.count, rows);
     });

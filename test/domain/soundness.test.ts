@@ -50,7 +50,9 @@ describe.each(binaries())('%s', (binary) => {
   /** Both as given (in float32) and in canonical form, whose own weights define what is exact. */
   function check(network: Network, weights: Weights, box: BoxNd, random: Sampler): void {
     const given = modelOf(engine, network, weights);
-    const derived = given.graph.nodes.some(({ layer }) => layer.role === 'affine' && layer.derive);
+    const derived = given.graph.nodes.some(
+      ({ layer }) => layer.role === 'affine' && (layer.derive ?? layer.deriveInBatch),
+    );
     const alone = network.nodes.length === 1 && network.nodes[0]!.layer === 'dropout';
     const models = derived && !alone ? [given, lower(given)] : [given];
     for (const [i, { graph, params }] of models.entries()) {

@@ -95,7 +95,7 @@ function canonical({ graph, params }: Model): Map<string, Float32Array> {
     const { layer, kind, options } = node;
     const normal = kind === 'normalise' && layer.role === 'affine';
     return step(engine, () =>
-      Object.entries(normal ? layer.derive!(own, options).params : own).map(
+      Object.entries(normal ? layer.derive!(own, options) : own).map(
         ([local, t]) => [`${node.name}.${local}`, t.read()] as const,
       ),
     );

@@ -108,7 +108,7 @@ function affineTests(
   const use = <T>(fn: (w: LinearOperator) => T): T =>
     with_(({ params }) => {
       const own = nodeParams(node, params);
-      return fn(layer.operator(layer.derive?.(own, o).params ?? own, o, shape));
+      return fn(layer.operator(layer.derive?.(own, o) ?? own, o, shape));
     });
   const apply = (x: Nd): Nd => use((w) => back(w.apply(tensor(x))));
   const offset = () => apply(nd([1, ...shape], new Float64Array(inputs)));

@@ -76,9 +76,8 @@ export const batchNorm = affineLayer({
       variance: vector(c, 1, false),
     };
   },
-  derive(p, o, batch) {
-    if (!batch) return { params: fold(p, p.mean!, p.variance!, o.epsilon) };
-    const { x } = batch;
+  derive: (p, o) => fold(p, p.mean!, p.variance!, o.epsilon),
+  deriveInBatch(p, o, { x }) {
     const count = x.size / x.shape[1]!;
     const average = (t: Tensor): Tensor => affine(channelSum(t), 1 / count, 0);
     const mean = average(x);
@@ -116,6 +115,6 @@ export const normalise = affineLayer({
   }),
   derive(p) {
     const factor = reciprocal(p.std!);
-    return { params: { scale: factor, shift: affine(div(p.mean!, p.std!), -1, 0) } };
+    return { scale: factor, shift: affine(div(p.mean!, p.std!), -1, 0) };
   },
 });

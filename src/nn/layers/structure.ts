@@ -48,9 +48,9 @@ export const dropout = affineLayer({
       },
     });
   },
-  derive(_, o, batch) {
-    if (!batch || o.rate === 0) return { params: {} };
-    const { x, key } = batch;
+  onlyInTraining: true,
+  deriveInBatch(_, o, { x, key }) {
+    if (o.rate === 0) return { params: {} };
     const u = uniform(x.engine, x.shape, key);
     const kept = greaterEqual(u, filled(x.engine, [1], o.rate));
     return { params: { keep: affine(kept, 1 / (1 - o.rate), 0) } };
