@@ -21,9 +21,9 @@ interface Activation {
   f(x: number): number;
   /** Relative error of a float32 execution, in units of 2^-24. */
   readonly error: number;
-  /** What an execution may be off by besides, in units of 2^-24. */
+  /** Absolute error besides, in units of 2^-24. */
   readonly absolute?: number;
-  /** Beside it, the same of |x|. */
+  /** Error as a share of |x| besides, in units of 2^-24. */
   readonly inputError?: number;
   /** Where f is no straight line; none for smooth functions. */
   readonly kinks: readonly number[];
@@ -214,7 +214,7 @@ const hardSwish: Activation = {
   upper: (lo, hi) => steepness(hardSwish.f, lo, hi),
 };
 
-/** By the layer's name in the registry. */
+/** Activations by the layer's name in the registry. */
 export const activations: Readonly<Record<string, Make>> = {
   relu: () => rectified(0, 0),
   // The slope may be rounded, and then the product is.

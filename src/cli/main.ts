@@ -187,11 +187,23 @@ async function explain(error: unknown, argv: readonly string[], io: Io): Promise
     if (error instanceof UsageError) tell(io, `See: espalier${helpFor(argv)} --help`);
     return EXIT.wrongUse;
   }
+  if (isOfSystem(error)) {
+    tell(
+      io,
+      `${error.path ?? 'espalier'}: expected to ${error.syscall}, got ${message}.`,
+      paint.red('error: '),
+    );
+    return EXIT.wrongUse;
+  }
   const stack = error instanceof Error ? (error.stack ?? message) : message;
   tell(io, stack, paint.red('error: '));
   tell(io, `This is a bug in espalier ${VERSION}; please report it with the lines above.`);
   return EXIT.bug;
 }
+
+/** Whether the operating system refused something, which is no bug of ours. */
+const isOfSystem = (error: unknown): error is NodeJS.ErrnoException =>
+  error instanceof Error && 'syscall' in error && 'errno' in error;
 
 function helpFor([first = '']: readonly string[]): string {
   return Object.hasOwn(COMMANDS, first) ? ` ${first}` : '';

@@ -3,6 +3,7 @@
  * JSON lines elsewhere (or with --json), progress at most every second.
  */
 import type { SingleBar } from 'cli-progress';
+import type { Colors } from 'picocolors/types';
 import type { Listener, MessageEvent, PhaseEvent, ProgressEvent, RunEvent } from '../recipe/events';
 import { duration, rate as formatRate, short } from '../report/format';
 import { printable, printableJson } from '../text';
@@ -46,7 +47,6 @@ export function lineProgress(io: Io, now: () => number = Date.now): Progress {
 async function barProgress(io: Io): Promise<Progress> {
   const { SingleBar } = (await import('cli-progress')).default;
   const paint = await colors(io.stderr, io.env);
-  const stream = io.stderr as NodeJS.WritableStream;
   let bar: SingleBar | undefined;
   let payload = { title: '', unit: '', speed: '', left: '', metrics: '' };
   let began = 0;
@@ -64,37 +64,12 @@ async function barProgress(io: Io): Promise<Progress> {
       left: '',
       metrics: '',
     };
-    bar = new SingleBar({
-      stream,
-      format: `${paint.bold('{title}')} ${paint.green('{bar}')} {percentage}% {value}/{total}{unit}{speed}{left}${paint.dim('{metrics}')}`,
-      barCompleteChar: '█',
-      barIncompleteChar: '░',
-      barsize: Math.max(8, Math.min(30, (io.stderr.columns ?? 80) - 70)),
-      hideCursor: true,
-      forceRedraw: true,
-      gracefulExit: false,
-      fps: 8,
-    });
+    bar = new SingleBar(barOptions(io, paint));
     bar.start(Math.max(1, event.total), event.done, payload);
   };
   const progress = (event: ProgressEvent) => {
     if (!bar) return;
-    const left = secondsLeft(event);
-    const took = (Date.now() - began) / 1000;
-    payload = {
-      ...payload,
-      unit: ` ${event.unit}`,
-      speed: `, ${formatRate(event.rate)}/s`,
-      left:
-        event.done >= event.total
-          ? `, took ${duration(took)}`
-          : left === undefined
-            ? ''
-            : `, ${duration(left)} left`,
-      metrics: Object.entries(event.metrics)
-        .map(([k, x]) => `  ${printable(k)} ${short(x)}`)
-        .join(''),
-    };
+    payload = { ...payload, ...payloadOf(event, (Date.now() - began) / 1000) };
     bar.setTotal(Math.max(1, event.total));
     bar.update(event.done, payload);
   };
@@ -112,6 +87,32 @@ async function barProgress(io: Io): Promise<Progress> {
       else message(event);
     },
     stop,
+  };
+}
+
+const barOptions = (io: Io, paint: Colors) => ({
+  stream: io.stderr as NodeJS.WritableStream,
+  format: `${paint.bold('{title}')} ${paint.green('{bar}')} {percentage}% {value}/{total}{unit}{speed}{left}${paint.dim('{metrics}')}`,
+  barCompleteChar: '█',
+  barIncompleteChar: '░',
+  barsize: Math.max(8, Math.min(30, (io.stderr.columns ?? 80) - 70)),
+  hideCursor: true,
+  forceRedraw: true,
+  gracefulExit: false,
+  fps: 8,
+});
+
+/** Texts behind the bar; `took` is in seconds. */
+function payloadOf(event: ProgressEvent, took: number) {
+  const left = secondsLeft(event);
+  const ending = left === undefined ? '' : `, ${duration(left)} left`;
+  return {
+    unit: ` ${event.unit}`,
+    speed: `, ${formatRate(event.rate)}/s`,
+    left: event.done >= event.total ? `, took ${duration(took)}` : ending,
+    metrics: Object.entries(event.metrics)
+      .map(([k, x]) => `  ${printable(k)} ${short(x)}`)
+      .join(''),
   };
 }
 

@@ -67,7 +67,7 @@ interface Images {
 
 interface Labels {
   readonly values: Uint8Array;
-  /** Of one-hot rows: their length. */
+  /** Length of the rows, where labels are one-hot. */
   readonly classes: number;
 }
 

@@ -100,7 +100,7 @@ class Compiler {
   readonly target: number;
   readonly shape: Shape;
   readonly #last: number | undefined;
-  /** By value: the nodes that read it. */
+  /** Nodes that read each value. */
   readonly #readersOf = new Map<number, Set<number>>();
   readonly #ends = new Map<number, Pair>();
   readonly #fed = new Map<number, Pair>();

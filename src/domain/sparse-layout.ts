@@ -119,7 +119,7 @@ export class Layout {
   readonly roots: readonly number[];
   /** Values that a ReLU is written into. */
   readonly rectified: ReadonlySet<number>;
-  /** By value: the nodes that have it as their first input. */
+  /** Nodes that have each value as their first input. */
   readonly #firstReaders = new Map<number, number[]>();
   readonly #columns = new Map<number, number>();
   readonly #places = new Map<number, Place>();

@@ -105,8 +105,8 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   /** b, one number a channel (or unit) or a value, if there is one. */
   bias?(p: Params): Tensor | undefined;
   /**
-   * Longest sum behind one output, the bias included, and of products `FOLDED`; 0 where values are only moved (or scaled by
-   * numbers >= 0 in training), so that bounds go through end by end.
+   * Longest sum behind one output, the bias and, of products, `FOLDED` included; 0 where values are only
+   * moved (or scaled by numbers >= 0 in training), so that bounds go through end by end.
    */
   terms(input: Shape, o: InferOutput<S>): number;
   /** Longest sum behind one element of `transpose`, 0 where values only move. Left out: 2 + outputs. */
@@ -160,11 +160,11 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    */
   readonly error: number;
   /**
-   * What executions of f may be off by besides that, whatever the size of f, in units of 2^-24: runtimes
+   * Error of executions besides that, whatever the size of f, in units of 2^-24: runtimes
    * that cut f off have no relative error to speak of. Default: 0.
    */
   readonly absolute?: number;
-  /** The same in units of 2^-24 |x|, added to it: where f is x times a number in [0, 1]. Default 0. */
+  /** Error besides in units of 2^-24 |x|: where f is x times a number in [0, 1]. Default: 0. */
   readonly inputError?: number;
   /** True for f = max(0, x), which products write along with their sums (domain/plan.ts). */
   readonly rectifies?: boolean;

@@ -27,7 +27,7 @@ import { type Model, nodeParams } from './model';
 export type Sizes = readonly [least: number, largest: number];
 
 export interface LowerOptions {
-  /** Of a parameter by its full name. Default: of its tensor. */
+  /** Sizes of the numbers of a parameter, by its full name. Default: those of its tensor. */
   readonly sizes?: (name: string) => Sizes;
 }
 
@@ -130,7 +130,7 @@ interface Fold {
   readonly factors: Float32Array;
   readonly shifts: Float32Array;
   readonly bias: Float32Array | undefined;
-  /** Of the weights. */
+  /** Sizes of the weights' numbers. */
   readonly sizes: Sizes;
 }
 

@@ -40,7 +40,8 @@ export const writers: Readonly<Record<string, Writer>> = {
   },
   onnx: {
     format: 'onnx',
-    about: 'ONNX, opset 13, for other runtimes and verifiers',
+    about:
+      'ONNX, operator set 13 or newer where an operator needs it, for other runtimes and verifiers',
     async write(path, model, _, put) {
       const { writeOnnx } = await import('../io/onnx/writer');
       await put(path, writeOnnx(model));

@@ -155,7 +155,7 @@ async function thisProcess(): Promise<Owner> {
   };
 }
 
-/** Of another machine or container nothing can be asked. */
+/** Whether the owner runs on another machine or in another container, where nothing can be asked. */
 const isElsewhere = (owner: Owner, me: Owner): boolean =>
   owner.host !== me.host || (owner.space !== '' && me.space !== '' && owner.space !== me.space);
 

@@ -109,7 +109,7 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
 
 /** Files of a network and of a property, read. */
 interface Question {
-  /** In canonical form. */
+  /** The model in canonical form. */
   readonly model: Subject & { readonly original: Model };
   readonly property: Property;
   /** What the file computes of the model's outputs. */

@@ -20,7 +20,7 @@ import { matmul } from '../tensor/ops/product';
 import type { Parts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
 import { filled, input, step } from '../tensor/tensor';
-import type { CutBall, OutputRows } from './specification';
+import { type CutBall, type OutputRows, ROW_UNDERFLOW } from './specification';
 
 /** [count, inputs] each. */
 export interface Boxes {
@@ -115,9 +115,6 @@ function lessUnderflow(
   });
 }
 
-/** More than what underflows in a row: of its rest, and of its products. */
-const TINY = 2 ** -900;
-
 /** Rows over the box of the outputs, in f64. */
 export function rowsOfEnds(
   lo: ArrayLike<number>,
@@ -136,7 +133,7 @@ export function rowsOfEnds(
         sum += term;
         size += Math.abs(term);
       }
-      lower[i * rows + r] = sum - size * (outputs + 12) * 2 ** -52 - (rest ? TINY : 0);
+      lower[i * rows + r] = sum - size * (outputs + 12) * 2 ** -52 - (rest ? ROW_UNDERFLOW : 0);
     }
   return lower;
 }
@@ -156,6 +153,6 @@ export function lessRest(
       const w = Math.abs(rest?.[r * outputs + j] ?? 0);
       if (w !== 0) size += w * largest;
     }
-    return value - size * (1 + 1e-12) - Math.abs(value) * 2 ** -52 - TINY;
+    return value - size * (1 + 1e-12) - Math.abs(value) * 2 ** -52 - ROW_UNDERFLOW;
   });
 }

@@ -14,7 +14,7 @@
  * Rounding: of a runtime's float32 softmax a share may be off by ERROR of itself and by LEAST, which
  * holds what underflows; a log-softmax by ERROR (1 + |y|). Both are counted here (docs/numerics.md).
  */
-import { EspalierError } from '../errors';
+import { expect } from '../errors';
 import type { Head } from './head';
 import type { Conjunction } from './specification';
 
@@ -26,11 +26,14 @@ interface LogitRow {
 
 /** Relative error of exponentials, their sum and its quotient, in float32: 256 roundings and 4 a class. */
 const errorOf = (outputs: number): number => (256 + 4 * outputs) * 2 ** -24;
+/** Beyond this error rows are refused: they divide by 1 - error, and prove nothing anyway. */
+const MOST_ERROR = 1 / 4;
 /** What a share may lose where it underflows, denormals flushed to zero or not. */
 const LEAST = 2 ** -125;
 /** Covers the float64 arithmetic of this file. */
 const SLACK = 1e-9;
-const outward = (v: number): number => v + SLACK * (1 + Math.abs(v));
+/** A sum of numbers of these sizes, moved by more than its rounding. */
+const outward = (v: number, size = Math.abs(v)): number => v + SLACK * (1 + size);
 /** Terms smaller than this share of the largest count as roundings. */
 const SMALL = 1e-20;
 /** The share of lambda that those get together. */
@@ -47,23 +50,20 @@ export function logitRows(
   outputs: number,
 ): readonly Conjunction[] {
   if (!head) return unsafe;
+  const advice = `Verify the model without its last ${head}.`;
+  expect(errorOf(outputs) < MOST_ERROR, 'property', `fewer outputs of a ${head}`, outputs, advice);
+  const few = `fewer outputs of a ${head} in relation to each other`;
   const disjuncts: LogitRow[][] = [];
   let count = 0;
   for (const one of unsafe) {
     const found = relaxed(one, head, outputs);
     count += found.reduce((sum, rows) => sum + rows.length, 0);
-    if (count > MAX_NUMBERS / 8)
-      throw new EspalierError(
-        `property: expected fewer outputs of a ${head} in relation to each other, got ${count} rows. Verify the model without its last ${head}.`,
-      );
+    expect(count <= MAX_NUMBERS / 8, 'property', few, `${count} rows`, advice);
     disjuncts.push(...found);
   }
   const rows = conjunctionsOf(disjuncts, outputs);
   const numbers = rows.reduce((sum, one) => sum + one.rows.length * outputs, 0);
-  if (numbers > MAX_NUMBERS)
-    throw new EspalierError(
-      `property: expected fewer outputs of a ${head} in relation to each other, got ${numbers} numbers. Verify the model without its last ${head}.`,
-    );
+  expect(numbers <= MAX_NUMBERS, 'property', few, `${numbers} numbers`, advice);
   return rows;
 }
 
@@ -142,7 +142,7 @@ function relaxedSum(a: Float64Array): Implied | undefined {
 /** Weights that add up to 1 exactly: of multiples of 2^-20. */
 type Mu = readonly (readonly [p: number, share: number])[];
 
-/** In proportion to a, and where all are wanted each by itself. */
+/** Weights in proportion to a; where all are wanted, also each term by itself. */
 function meansOf(a: Float64Array, plus: readonly number[], all: boolean): Mu[] {
   const total = plus.reduce((sum, p) => sum + a[p]!, 0);
   const parts = new Map(plus.map((p) => [p, Math.floor((2 ** 20 * a[p]!) / total)]));
@@ -192,7 +192,11 @@ function logRows({ rows, rhs }: Conjunction, outputs: number): LogitRow[][] {
     const weights = at.v.slice();
     for (const [k, share] of mu) weights[k]! -= at.total * share;
     const some = [...weights].map((w, j) => [j, w] as const).filter(([, w]) => w !== 0);
-    return { weights: new Map(some), rhs: outward(at.c + at.total * shift) };
+    const behind = at.total * shift;
+    return {
+      weights: new Map(some),
+      rhs: outward(at.c + behind, Math.abs(at.c) + Math.abs(behind)),
+    };
   };
   const even = meansOf(new Float64Array(outputs).fill(1), [...new Array(outputs).keys()], true);
   const entropy = (mu: Mu): number => -mu.reduce((sum, [, m]) => sum + m * Math.log(m), 0);

@@ -3,7 +3,7 @@
  * label does not depend on it, and a property of outputs does. Points are judged by these outputs; what
  * bounds look at instead are linear rows of the logits (head-rows.ts).
  */
-/** Over all outputs of a sample. */
+/** Function of all outputs of a sample behind the last layer. */
 export type Head = 'softmax' | 'log-softmax';
 
 /** The outputs of one sample from its logits: in f64, and rounded to float32 of float32 logits. */

@@ -194,14 +194,14 @@ function rowSlack({ rows, rhs, exact }: Conjunction, k: number, y: ArrayLike<num
     sum += term;
     size += Math.abs(term);
   }
-  if (Math.abs(sum) > (row.length + 8) * 2 ** -52 * size + TINY) return sum;
+  if (Math.abs(sum) > (row.length + 8) * 2 ** -52 * size + ROW_UNDERFLOW) return sum;
   const sign = signOf(excess(exact?.[k] ?? exactRow(row, rhs[k]!), y));
   const magnitude = Math.max(Math.abs(sum) || 0, Number.MIN_VALUE);
   return sign && sign * Math.min(magnitude, Number.MAX_VALUE);
 }
 
-/** More than what underflows in a row: of its weights, and of their products. */
-const TINY = 2 ** -900;
+/** More than what underflows in a row: in its weights, in their rests and in products of these. */
+export const ROW_UNDERFLOW = 2 ** -900;
 
 function exactRow(row: Float64Array, rhs: number): ExactRow {
   const weights = new Map<number, Rational>();

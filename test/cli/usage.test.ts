@@ -106,6 +106,16 @@ describe('errors', () => {
     expect(stderr).toMatch(/TypeError: broken\n\s+at .*(.*\n)*This is a bug/);
   });
 
+  it('of the system are a sentence', async () => {
+    const inspect = async () => {
+      const { readFileSync } = await import('node:fs');
+      throw readFileSync(`/${'n'.repeat(5000)}`);
+    };
+    const { code, stderr } = await run('inspect m', { inspect });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: \S+: expected to open, got ENAMETOOLONG: .*\n$/);
+  });
+
   it('with --json are one document on standard output', async () => {
     const inspect = async () => {
       throw new EspalierError('m: expected a model, got a cat.');

@@ -33,6 +33,8 @@ const ONE: readonly LayerCase[] = [
   { padding: [0, 1, 0, 0], stride: 3 },
   { padding: [0, 0, 1, 1], stride: 3 },
   { padding: 0 },
+  { padding: 0, stride: [2, 1] },
+  { padding: 0, stride: 3 },
   { padding: [0, 0, 0, 2] },
 ].flatMap((options) =>
   [
@@ -67,6 +69,20 @@ function between(one: LayerCase): Network {
   return { name, input: shape, nodes: [before, ...moved, ...tail] };
 }
 
+/** Behind a reshape a product reads values as they lie in other planes. */
+const RESHAPED: readonly Network[] = [
+  { channels: 7, kernel: 1 },
+  { channels: 7, kernel: 1, stride: [2, 1] },
+  { channels: 7, kernel: 1, stride: 2, bias: false },
+].map((options) => ({
+  name: `reshaped ${JSON.stringify(options)}`,
+  input: [2, 3, 3],
+  nodes: [
+    { name: 'as', layer: 'reshape', options: { shape: [18, 1, 1] } },
+    { name: 'it', layer: 'conv2d', options },
+  ],
+}));
+
 let simd: Engine;
 let engines: Engine[];
 beforeAll(async () => {
@@ -84,6 +100,11 @@ describe('executions', () => {
         const sparsity = SPARSITIES[(i + 1) % SPARSITIES.length]!;
         expect(await differences(simd, { network, batch, sparsity, seed: i })).toEqual([]);
       }
+  });
+
+  it.each(RESHAPED.map((network) => [network.name, network] as const))('%s', async (_, network) => {
+    for (const [seed, batch] of BATCHES.entries())
+      expect(await differences(simd, { network, batch, sparsity: 0.5, seed })).toEqual([]);
   });
 
   it('at random, by every binary', async () => {

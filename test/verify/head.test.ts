@@ -60,6 +60,10 @@ describe.each(HEADS)('%s', (head) => {
   });
 });
 
+it('refuses so many outputs that the error of a share would be as large as the share', () => {
+  for (const head of HEADS) expect(() => logitRows([], head, 2 ** 22)).toThrow(/fewer outputs/);
+});
+
 describe('searches', () => {
   let engine: Engine;
   beforeAll(async () => {

@@ -36,7 +36,10 @@ export const command: Command = {
   },
   examples: [
     ['espalier certify m.safetensors --index 0-99 --eps 0.1', 'a hundred test images'],
-    ['espalier certify net.onnx --data mnist --eps 2/255 --method interval,crown -o proofs', ''],
+    [
+      'espalier certify net.onnx --data mnist --eps 2/255 --method interval,crown -o proofs',
+      'a network of another tool, by tighter bounds where intervals prove nothing',
+    ],
     ['espalier check certificates m.safetensors', 'has them all judged'],
   ],
   sections: async () => [

@@ -56,7 +56,10 @@ export const command: Command = {
     ...engineArgs,
   },
   examples: [
-    ['espalier smooth m.safetensors --data cifar10 --sigma 0.25 --n 100000 --limit 500', ''],
+    [
+      'espalier smooth m.safetensors --data cifar10 --sigma 0.25 --n 100000 --limit 500',
+      'as in the papers: many draws of few images',
+    ],
     ['espalier smooth m.safetensors --eps 0.5 -o smooth.jsonl', 'one radius; can be stopped'],
   ],
   sections: async () => [await dataSection()],

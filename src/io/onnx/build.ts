@@ -24,7 +24,7 @@ export interface Draft {
   params: Readonly<Record<string, Float32Array>>;
   /** One step of arithmetic with constants; `merge` makes layers of it. */
   step?: Arithmetic;
-  /** Of a constant that layers are to compute with: its numbers. */
+  /** Numbers of a constant that layers are to compute with. */
   readonly values?: Numbers;
   readonly sample: Shape;
 }
@@ -71,7 +71,7 @@ export function sampleOf(full: Shape): Shape {
 
 export class Builder {
   readonly input: Draft;
-  /** In topological order, without the input. */
+  /** Layers in topological order, without the input. */
   readonly drafts: Draft[] = [];
   /** What was left out at the very end. */
   leftOut: LeftOut | undefined;

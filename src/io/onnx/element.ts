@@ -23,7 +23,7 @@ type TypedField = 'float_data' | 'int32_data' | 'int64_data' | 'double_data' | '
 interface Element {
   readonly name: string;
   readonly kind: 'float' | 'whole' | 'bool';
-  /** Of one number in raw data; half of one where two share a byte. */
+  /** Size of one number in raw data; 1/2 where two share a byte. */
   readonly bytes: number;
   /** Least and greatest whole number. */
   readonly range?: readonly [number, number];
@@ -32,9 +32,9 @@ interface Element {
   /** Held in float32 without loss. */
   readonly single?: true;
   readonly field: TypedField;
-  /** From place `at` in bytes; of halves of bytes the lower half comes first. */
+  /** Number at place `at` in bytes; of halves of bytes the lower half comes first. */
   raw(view: DataView, at: number): number;
-  /** From an entry of the typed field, where that is not the number itself. */
+  /** Number of an entry of the typed field, where that is another. */
   typed?(entry: number): number;
 }
 
@@ -43,7 +43,7 @@ export const INT64 = 7;
 export const BOOL = 9;
 const HALF = 10;
 
-/** By the numbers of TensorProto.DataType. */
+/** Element types by the numbers of TensorProto.DataType. */
 export const ELEMENTS: Readonly<Record<number, Element>> = {
   [FLOAT]: {
     ...{ name: 'float', kind: 'float', bytes: 4, single: true, field: 'float_data' },

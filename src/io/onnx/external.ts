@@ -14,7 +14,7 @@ export async function filesBeside(path: string, limit: number): Promise<External
   const folder = fs.realpathSync(dirname(path));
   return (name) => {
     const beside = join(folder, name);
-    const stat = fs.statSync(beside, { throwIfNoEntry: false });
+    const stat = statOf(fs, beside);
     if (!stat?.isFile()) return fail(path, `its external data ${name} beside it`, 'no such file');
     const real = fs.realpathSync(beside);
     const way = relative(folder, real);
@@ -24,4 +24,13 @@ export async function filesBeside(path: string, limit: number): Promise<External
     expect(stat.size <= limit, beside, `at most ${limit} bytes`, stat.size);
     return fs.readFileSync(real);
   };
+}
+
+/** Also of names that no file can have, such as too long ones, there is none. */
+function statOf(fs: typeof import('node:fs'), path: string): import('node:fs').Stats | undefined {
+  try {
+    return fs.statSync(path);
+  } catch {
+    return undefined;
+  }
 }

@@ -74,7 +74,7 @@ const one = (f: (x: number) => number): Operator => of(([x]) => f(x!));
 const truth = (f: (a: number, b: number) => boolean): Operator =>
   of(([a, b]) => Number(f(a!, b!)), BOOL);
 
-/** Of Abramowitz and Stegun 7.1.6, and the continued fraction 7.1.14 where that is slow. */
+/** Error function: series 7.1.6 of Abramowitz and Stegun, and continued fraction 7.1.14 where that is slow. */
 function erf(x: number): number {
   if (Math.abs(x) > 6) return Math.sign(x);
   if (Math.abs(x) > 3) {
@@ -158,7 +158,7 @@ export function reductionOf(call: Call, shape: Shape): Reduction | undefined {
   return { axes, kept, to };
 }
 
-/** From a start, value by value, to an end. */
+/** Fold of values: its start, what each value does, and what the end becomes. */
 interface Fold {
   readonly start: number;
   add(sum: number, x: number): number;

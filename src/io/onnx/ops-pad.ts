@@ -91,7 +91,7 @@ function repeated(call: Call, x: Value, counts: readonly Sides[], mode: string):
   }, x);
 }
 
-/** From a place of the output to one of the input, before rounding. */
+/** Coordinate transformations of Resize: the place of the input, before rounding, of one of the output. */
 const COORDINATES: Readonly<
   Record<string, (at: number, scale: number, to: number, from: number) => number>
 > = {

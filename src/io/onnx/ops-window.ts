@@ -73,7 +73,7 @@ function planes(call: Call, x: Live): { readonly draft: Draft; readonly sizes: S
   return { draft: call.build.as(x, sample), sizes };
 }
 
-/** For both axes: of a line, the first is a height of 1. */
+/** Numbers of both axes; those of a single axis get `missing` for the height in front. */
 const both = (sides: readonly Side[], of: (side: Side) => number, missing: number): number[] =>
   [missing, ...sides.map(of)].slice(-2);
 
@@ -146,7 +146,7 @@ const pool =
 interface Pool {
   readonly call: Call;
   readonly draft: Draft;
-  /** Of the spatial axes. */
+  /** Sizes of the spatial axes. */
   readonly sizes: Shape;
   readonly sides: readonly Side[];
 }

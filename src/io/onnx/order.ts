@@ -17,9 +17,9 @@ export interface Wanted {
   readonly output: string;
   /** The one input that it depends on. */
   readonly input: ValueInfoProto;
-  /** By name. */
+  /** Initialisers by name. */
   readonly initialisers: ReadonlyMap<string, Stored>;
-  /** In an order in which every node stands behind those that it reads. */
+  /** Nodes in an order in which each stands behind those that it reads. */
   readonly nodes: readonly NodeProto[];
 }
 

@@ -1,7 +1,8 @@
 /**
- * ONNX models out: opset 13 (or that of the newest operator needed), IR version 8, input `input` and output `logits` with an open batch. Each
- * layer is one or two standard operators named after it (write-layers.ts), its parameters float32
- * initialisers under their own names; dropout is left out. The same model gives the same bytes.
+ * ONNX models out: operator set 13 (or that of the newest operator needed), IR version 8, input `input` and
+ * output `logits` with an open batch. Each layer is one or two standard operators named after it
+ * (write-layers.ts), its parameters float32 initialisers under their own names; dropout is left out. The
+ * same model gives the same bytes.
  */
 import { EspalierError, expect } from '../../errors';
 import { type Graph, type GraphNode, INPUT } from '../../nn/graph';
@@ -22,7 +23,7 @@ const MAX_BYTES = 2 ** 31 - 1;
 /** What the writer needs of a model: a `Model` has it. */
 export interface Writable {
   readonly graph: Graph;
-  /** By full name. */
+  /** Parameters by full name. */
   readonly params: ReadonlyMap<string, { read(): Float32Array }>;
 }
 
@@ -142,7 +143,7 @@ function tensor(
   return { name, data_type: type, dims: [...shape], raw_data: bytes };
 }
 
-/** By the numbers of AttributeProto.AttributeType: 1 a float, 2 a whole number, 3 a text, 7 whole numbers. */
+/** Attributes with AttributeProto.AttributeType: 1 a float, 2 a whole number, 3 a text, 7 whole numbers. */
 function attributesOf({ attributes = {} }: Step): Draft<AttributeProto>[] {
   return Object.entries(attributes).map(([name, value]) => {
     if (typeof value === 'number') return { name, type: 2, i: value };

@@ -36,7 +36,7 @@ export interface TorchModule {
 export type Setting = number | boolean | string | null | readonly number[];
 
 export interface Tree {
-  /** By full dotted name, in the order of the file. */
+  /** Tensors by full dotted name, in the order of the file. */
   readonly tensors: ReadonlyMap<string, TensorRef>;
   /** Dotted paths of dicts, lists and modules that hold tensors, outer ones first; '' is the file. */
   readonly keys: readonly string[];

@@ -6,13 +6,10 @@
 import { quote } from '../../errors';
 import {
   divide,
-  MAX_DIGITS,
   MINUS_ONE,
   multiply,
   negate,
   ONE,
-  parseDecimal,
-  add as plus,
   type Rational,
   signOf,
   wordsOf,
@@ -27,15 +24,8 @@ import {
   type Formula,
   type Interval,
 } from './clauses';
-import { type Declared, declarations, place, type Tensor, tensorOf } from './declarations';
-
-/** A linear term: weights by index, and a constant. */
-interface Linear {
-  readonly kind: 'linear';
-  readonly inputs: Map<number, Rational>;
-  readonly outputs: Map<number, Rational>;
-  constant: Rational;
-}
+import { type Declared, declarations, type Tensor, tensorOf } from './declarations';
+import { addAtom, addTerm, constantTerm, type Linear, sizeOf, TOO_MUCH } from './linear';
 
 export type Term =
   | { readonly kind: 'atom'; readonly text: string }
@@ -62,7 +52,6 @@ export interface Form {
 }
 
 const BAD: Term = { kind: 'bad' };
-const TOO_MUCH = 'expected a property within the limits of this reader, got one that goes too far.';
 
 type Command = (form: Form, scope: Scope) => void;
 type Operator = (form: Form, scope: Scope) => Term;
@@ -256,11 +245,17 @@ function sum(form: Form, scope: Scope, sign: 1 | -1): Term {
   let sound = true;
   for (const [i, term] of args.entries()) {
     const factor = (i === 0 ? leading : sign) === 1 ? ONE : MINUS_ONE;
-    if (term.kind === 'linear' && term !== into)
-      sound = add(into, term, factor, scope, line) && sound;
-    else if (term.kind === 'atom') sound = addAtom(into, term.text, factor, scope, line) && sound;
+    const problem = term === into ? undefined : addTo(into, term, factor, scope);
+    if (problem !== undefined) scope.report(line, problem);
+    sound &&= problem === undefined;
   }
   return sound ? into : BAD;
+}
+
+/** Adds `factor`, 1 or -1, times an argument of a sum; what is wrong with it. */
+function addTo(into: Linear, term: Term, factor: Rational, scope: Scope): string | undefined {
+  if (term.kind === 'linear') return addTerm(into, term, factor, scope);
+  return term.kind === 'atom' ? addAtom(into, term.text, factor, scope) : undefined;
 }
 
 /** A term of the sum to add the others to: the largest, if it may be, as that keeps nests cheap. */
@@ -268,7 +263,7 @@ function sumStart(args: readonly Term[], leading: number, sign: number): Linear 
   const usable = args.filter(
     (term, i): term is Linear => term.kind === 'linear' && (i === 0 ? leading : sign) === 1,
   );
-  return usable.reduce<Linear>((a, b) => (sizeOf(b) >= sizeOf(a) ? b : a), number(ZERO));
+  return usable.reduce<Linear>((a, b) => (sizeOf(b) >= sizeOf(a) ? b : a), constantTerm(ZERO));
 }
 
 /** A product of numbers and at most one term with variables. */
@@ -278,8 +273,9 @@ function product(form: Form, scope: Scope): Term {
   let factor = ONE;
   let variable: Linear | undefined;
   for (const term of args) {
-    const linear = term.kind === 'linear' ? term : number(ZERO);
-    if (term.kind === 'atom' && !addAtom(linear, term.text, ONE, scope, line)) return BAD;
+    const linear = term.kind === 'linear' ? term : constantTerm(ZERO);
+    const problem = term.kind === 'atom' && addAtom(linear, term.text, ONE, scope);
+    if (problem) return bad(scope, line, problem);
     if (sizeOf(linear) === 0) {
       factor = multiply(factor, linear.constant);
       if (!scope.charge(1 + wordsOf(factor))) return bad(scope, line, TOO_MUCH);
@@ -287,9 +283,10 @@ function product(form: Form, scope: Scope): Term {
     else
       return bad(scope, line, 'expected at most one factor with variables, got a non-linear term.');
   }
-  if (!variable) return number(factor);
-  const into = number(ZERO);
-  return add(into, variable, factor, scope, line) ? into : BAD;
+  if (!variable) return constantTerm(factor);
+  const into = constantTerm(ZERO);
+  const problem = addTerm(into, variable, factor, scope);
+  return problem === undefined ? into : bad(scope, line, problem);
 }
 
 /** Whether there are arguments, all of them numbers, variables or linear terms. */
@@ -298,62 +295,6 @@ function checkFactors({ op, args, line }: Form, scope: Scope): boolean {
   if (args.length === 0) scope.report(line, `expected arguments of ${op}, got none.`);
   if (wrong) scope.report(line, `expected numbers and variables in ${op}, got ${shown(wrong)}.`);
   return args.length > 0 && !wrong;
-}
-
-function add(into: Linear, term: Linear, factor: Rational, scope: Scope, line: number): boolean {
-  let size = 1 + sizeOf(term) + wordsOf(factor);
-  for (const part of ['inputs', 'outputs'] as const)
-    for (const [index, weight] of term[part])
-      size += addWeight(into[part], index, multiply(factor, weight));
-  into.constant = plus(into.constant, multiply(factor, term.constant));
-  if (scope.charge(size + wordsOf(into.constant))) return true;
-  scope.report(line, TOO_MUCH);
-  return false;
-}
-
-/** Adds a weight; the words of what that makes. */
-function addWeight(weights: Map<number, Rational>, index: number, weight: Rational): number {
-  const before = weights.get(index);
-  const after = before ? plus(before, weight) : weight;
-  weights.set(index, after);
-  return wordsOf(after);
-}
-
-/** Adds `factor`, 1 or -1, times a variable or a number; false after a report. */
-function addAtom(
-  into: Linear,
-  text: string,
-  factor: Rational,
-  scope: Scope,
-  line: number,
-): boolean {
-  const report = (problem: string): false => {
-    scope.report(line, problem);
-    return false;
-  };
-  const first = text.charCodeAt(0);
-  const isNumber = first < 0x41 || text === '';
-  if (!isNumber) {
-    const at = place(text, scope);
-    if (typeof at === 'string') return report(at);
-    addWeight(into[at.part], at.index, factor);
-    return true;
-  }
-  const value = parseDecimal(text);
-  if (!value)
-    return report(
-      `expected a variable or a number of at most ${MAX_DIGITS} places, got ${quote(text)}.`,
-    );
-  into.constant = plus(into.constant, multiply(factor, value));
-  return scope.charge(wordsOf(into.constant)) || report(TOO_MUCH);
-}
-
-function number(constant: Rational): Linear {
-  return { kind: 'linear', inputs: new Map(), outputs: new Map(), constant };
-}
-
-function sizeOf({ inputs, outputs }: Linear): number {
-  return inputs.size + outputs.size;
 }
 
 function shown(term: Term): string {

@@ -27,7 +27,7 @@ interface Rule {
 
 const INSIDE = 'parametrizations.';
 
-/** In order of trial: the first whose parts are all there. */
+/** Rules in order of trial: the first whose parts are all there is taken. */
 const RULES: readonly Rule[] = [
   { inside: false, ends: { whole: '_orig', mask: '_mask' }, make: masked },
   { inside: false, ends: { whole: '_orig', u: '_u', v: '_v' }, make: spectral },

@@ -109,7 +109,7 @@ function fitAt(
   return { pairs, prefix, own, missing, over, other };
 }
 
-/** In the order of the numbers in names: `2.weight` before `10.weight`. */
+/** Entries in the order of the numbers in their names: `2.weight` before `10.weight`. */
 function byNumber(entries: readonly Entry[]): Entry[] {
   // Made here, as making one takes 7 ms (measured by bench/start.ts).
   const natural = new Intl.Collator('en', { numeric: true });

@@ -43,7 +43,7 @@ export interface MatchOptions {
 }
 
 export interface MatchedWeights {
-  /** By the network's own parameter names; fixed ones (mean and std of `normalise`) may be absent. */
+  /** Values by the network's own parameter names; fixed ones (mean and std of `normalise`) may be absent. */
   readonly weights: WeightFile;
   readonly notes: readonly string[];
 }

@@ -7,7 +7,7 @@ export interface WeightTensor {
   readonly values: Float32Array;
 }
 
-/** By name, in the order of the file. */
+/** Tensors by name, in the order of the file. */
 export type WeightFile = ReadonlyMap<string, WeightTensor>;
 
 /** What the order of a file's tensors means: `file` is the order of layers, `name` only names are. */

@@ -102,7 +102,9 @@ function sizesOf([c, h, w]: Shape, o: Options): ProductSizes | undefined {
   const { stride, pad, dilation } = convOptions(o);
   const kernel = both(o.kernel);
   const out = convSize([h!, w!], kernel, { stride, pad, dilation });
-  return [c!, h!, w!, o.channels, ...kernel, ...stride, pad[0], pad[1], ...dilation, ...out];
+  // A stride that leads to no second output is none, so nothing is laid out for it.
+  const steps = [out[0] > 1 ? stride[0] : 1, out[1] > 1 ? stride[1] : 1] as const;
+  return [c!, h!, w!, o.channels, ...kernel, ...steps, pad[0], pad[1], ...dilation, ...out];
 }
 
 function grouped(x: Tensor, weight: Tensor, o: Options, bias?: Tensor): Tensor {
