@@ -107,4 +107,56 @@ describe.skipIf(!existsSync(FOLDER))('cases (skipped where ../shared is absent)'
       const both = `verify ${file('net.onnx.gz')} andor.vnnlib.gz --threads 1`;
       expect((await run('gzipped-vnnlib', both)).stdout).toContain('unsat');
     }));
+
+  it('onnx-several-outputs: --output chooses, without it they are listed', async () => {
+    const folder = 'onnx-several-outputs';
+    for (const [file, names, output] of [
+      ['skl_multi.onnx', 'label, probabilities', 'probabilities'],
+      ['skl_binary.onnx', 'label, probabilities', 'probabilities'],
+      ['twoout.onnx', 'y, z', 'y'],
+      ['twoout.onnx', 'y, z', 'z'],
+    ] as const) {
+      const bare = await run(folder, `inspect ${file}`);
+      expect(bare).toMatchObject({ code: 2, stdout: '' });
+      expect(bare.stderr).toContain(`got [${names}]. Name one of them: --output NAME.`);
+      const odd = await run(folder, `inspect ${file} --output nothing`);
+      expect(odd).toMatchObject({ code: 2, stdout: '' });
+      expect(odd.stderr).toContain(`expected one of its outputs [${names}], got nothing.`);
+      const { code, stdout } = await run(folder, `inspect ${file} --output ${output} --json`);
+      expect(code, file).toBe(0);
+      expect(JSON.parse(stdout)).toMatchObject({ format: 'onnx' });
+    }
+    const label = await run(folder, 'inspect skl_multi.onnx --output label');
+    expect(label).toMatchObject({ code: 2, stdout: '' });
+    expect(label.stderr).toContain('(ArgMax): expected a known operator, got ArgMax.');
+    const inputs = await run(folder, 'inspect z_unusedinput.onnx --json');
+    expect(inputs.code).toBe(0);
+  });
+
+  it('onnx-several-outputs: verify proves and disproves the output that is named', () =>
+    inTemporaryFolder(async (file) => {
+      const inputs = ['X_0', 'X_1', 'X_2'];
+      const spec = [
+        ...[...inputs, 'Y_0', 'Y_1', 'Y_2', 'Y_3'].map((name) => `(declare-const ${name} Real)`),
+        ...inputs.map((name) => `(assert (and (>= ${name} 0) (<= ${name} 1)))`),
+      ];
+      const answers: string[] = [];
+      for (const output of ['y', 'z'])
+        for (const side of ['(<= Y_0 1000)', '(>= Y_0 1000)']) {
+          await writeFile(file('p.vnnlib'), [...spec, `(assert ${side})`].join('\n'));
+          const line = `verify twoout.onnx ${file('p.vnnlib')} --output ${output} --threads 1`;
+          const { stdout, stderr } = await run('onnx-several-outputs', line);
+          answers.push(stdout.match(/\b(un)?sat\b/)?.[0] ?? stderr);
+        }
+      expect(answers).toEqual(['sat', 'unsat', 'sat', 'unsat']);
+    }));
+
+  it('unsound: a half type is refused in words, rounding that is not folded never proved', async () => {
+    const half = await run('unsound', 'verify cast16.onnx two.vnnlib --threads 1');
+    expect(half).toMatchObject({ code: 2, stdout: '' });
+    expect(half.stderr).toContain('The network is read and proved in float32 alone');
+    const round = await run('unsound', 'verify round.onnx fold.vnnlib --threads 1 --nodes 200');
+    expect(round.stdout).not.toMatch(/\bunsat\b/);
+    expect(round.stdout).toMatch(/^(sat|unknown)\b/);
+  });
 });

@@ -48,6 +48,8 @@ export interface FileCase {
   readonly sparse?: Readonly<Record<string, Draft<SparseTensorProto>>>;
   /** By default the last output. */
   readonly output?: string;
+  /** Further outputs. */
+  readonly outputs?: readonly string[];
   readonly opset?: number;
 }
 
@@ -104,7 +106,10 @@ export function message(given: FileCase): Draft<ModelProto> {
       })),
       initializer: Object.entries(given.tensors ?? {}).map(([name, t]) => ({ ...t, name })),
       input: [{ name: 'x', type: { tensor_type: { elem_type: 1, shape: { dim } } } }],
-      output: [{ name: output, type: { tensor_type: { elem_type: 1 } } }],
+      output: [output, ...(given.outputs ?? [])].map((name) => ({
+        name,
+        type: { tensor_type: { elem_type: 1 } },
+      })),
     },
   };
 }

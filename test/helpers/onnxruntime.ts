@@ -51,8 +51,19 @@ export async function runOrt(
   bytes: Uint8Array,
   values: Float32Array,
   shape: readonly number[],
-  { web = false } = {},
+  options: { readonly web?: boolean } = {},
 ): Promise<OrtTensor> {
+  const [first] = (await runOrtAll(bytes, values, shape, options)).values();
+  return first!;
+}
+
+/** All outputs by name, in the order of the file. */
+export async function runOrtAll(
+  bytes: Uint8Array,
+  values: Float32Array,
+  shape: readonly number[],
+  { web = false }: { readonly web?: boolean } = {},
+): Promise<Map<string, OrtTensor>> {
   const runtime = web ? newer : ort;
   if (!runtime) throw new Error('onnxruntime is not installed');
   if (values.length !== sizeOf(shape)) throw new Error(`${values.length} values for [${shape}]`);
@@ -66,21 +77,25 @@ export async function runOrt(
     const outputs = await session.run({
       [session.inputNames[0]!]: new runtime.Tensor('float32', values, shape),
     });
-    const { dims, data } = outputs[session.outputNames[0]!]!;
-    return { dims: [...dims], data: Float32Array.from(data) };
+    return new Map(
+      session.outputNames.map((name) => {
+        const { dims, data } = outputs[name]!;
+        return [name, { dims: [...dims], data: Float32Array.from(data) }];
+      }),
+    );
   } finally {
     await session.release();
   }
 }
 
-/** One output of the file at `path`, the first by default, for an input of any shape that fits. */
+/** One output of a file or of the file at a path, the first by default, for an input of any shape that fits. */
 export async function runOrtFile(
-  path: string,
+  file: string | Uint8Array,
   values: Float32Array,
   output?: string,
 ): Promise<Float32Array> {
   if (!ort) throw new Error('onnxruntime is not installed');
-  const session = await ort.InferenceSession.create(path, {
+  const session = await ort.InferenceSession.create(file, {
     graphOptimizationLevel: 'disabled',
     logSeverityLevel: 4,
     intraOpNumThreads: 1,

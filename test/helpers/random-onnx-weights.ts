@@ -34,7 +34,9 @@ export class Draftsman {
     outputs: number,
   ) {
     const out = Array.from({ length: outputs }, () => this.name());
-    this.nodes.push({ op, in: inputs, out, name: `${op}_${out[0]}`, attributes: attributes ?? {} });
+    const [domain, type] = [op.slice(0, Math.max(0, op.lastIndexOf('.'))), op.split('.').at(-1)!];
+    const name = `${type}_${out[0]}`;
+    this.nodes.push({ op: type, domain, in: inputs, out, name, attributes: attributes ?? {} });
     return out;
   }
 
@@ -119,7 +121,7 @@ const FUNCTIONS: readonly (readonly [op: string, since: number])[] = [
 const sizes = (d: Draftsman, shape: readonly number[]): string => d.wholes(shape);
 
 const WAYS: readonly Way[] = [
-  ...[1, 2, 3, 4].map(() =>
+  ...[1, 2, 3, 4, 5, 6, 7].map(() =>
     way(7, (d, shape) => {
       const op = d.one(FUNCTIONS.filter(([, since]) => since <= d.opset))[0];
       return d.node('Add', [d.node(op, [d.floats(shape, 0.2, 0.95)]), d.floats([])]);
@@ -132,6 +134,24 @@ const WAYS: readonly Way[] = [
     return d.node(op, [d.positive(shape), d.positive(other)]);
   }),
   way(7, (d, shape) => d.node('PRelu', [d.floats(shape), d.floats([])])),
+  way(9, (d, shape) => d.node('Acosh', [d.positive(shape, 1.1, 3)])),
+  way(7, (d, shape) => {
+    if (shape.length < 2) return undefined;
+    const op = d.one(['Softmax', 'LogSoftmax']);
+    return d.node(op, [d.floats(shape)], { axis: d.s.whole(shape.length) });
+  }),
+  way(10, (d, shape) => {
+    // Whole numbers below 0 too, and real ones by fmod.
+    const b = d.one([-3, 4]);
+    const many = Array.from({ length: sizeOf(shape) }, () => d.s.whole(40) - 20);
+    const whole = d.node('Mod', [d.wholes(many, [...shape]), d.wholes([b], [])]);
+    const real = d.node('Mod', [d.floats(shape, 2, 9), d.floats([], 0.8, 1.7)], { fmod: 1 });
+    return d.node('Add', [d.node('Cast', [whole], { to: 1 }), real]);
+  }),
+  way(9, (d, shape) => {
+    const count = d.node('Cast', [d.node('Size', [d.floats(shape)])], { to: 1 });
+    return d.node('Div', [d.floats(shape), count]);
+  }),
   way(8, (d, shape) =>
     d.node(d.one(['Max', 'Min', 'Sum', 'Mean']), [d.floats(shape), d.floats([]), d.floats(shape)]),
   ),
@@ -203,7 +223,12 @@ const WAYS: readonly Way[] = [
     const test = d.node(d.one(['Greater', 'Less']), [d.floats(shape), d.floats([])]);
     const odd = d.node('Not', [d.node('Equal', [d.wholes([1]), d.wholes([0], [1])])]);
     const both = d.node(d.one(['And', 'Or', 'Xor']), [test, d.node('Not', [test])]);
-    const which = d.one([test, both, odd]);
+    const none = d.node('IsNaN', [d.node('Sqrt', [d.floats(shape)])]);
+    const equal = d.node(d.opset < 12 ? 'Greater' : d.one(['GreaterOrEqual', 'LessOrEqual']), [
+      d.node('Floor', [d.floats(shape, 0, 3)]),
+      d.tensor(floats([], [1])),
+    ]);
+    const which = d.one([test, both, odd, none, equal]);
     return d.node('Where', [which, d.floats(shape), d.floats(shape)]);
   }),
   way(9, (d, shape) => {

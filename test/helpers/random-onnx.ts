@@ -436,6 +436,16 @@ const prelu: Rule = (d, x) => {
   return flow(d.node('PRelu', [x.name, d.weights(d.one([shape, [1]]))]), x.shape);
 };
 
+const scaler: Rule = (d, x) => {
+  if (x.shape.length > 2) return undefined;
+  const length = d.one([1, x.shape.at(-1)!]);
+  const list = (lo: number) => ({
+    many: Array.from({ length }, () => Math.fround(d.s.real(lo, 1))),
+  });
+  const attributes = { offset: list(-1), scale: list(0.3) };
+  return flow(d.node('ai.onnx.ml.Scaler', [x.name], attributes), x.shape);
+};
+
 const clip: Rule = (d, x) => {
   const [lo, hi] = [-d.s.real(0, 1), d.s.real(0, 1)];
   if (d.opset < 11)
@@ -471,7 +481,7 @@ const RULES: readonly Rule[] = [
     slice,
     gather,
   ],
-  ...[split, concat, tile, expand, pad, resize, blocks, where],
+  ...[split, concat, tile, expand, pad, resize, blocks, blocks, where, scaler],
   ...['ReduceSum', 'ReduceMean', 'ReduceMax', 'ReduceMin', 'ReduceL1'].map(reduceOp),
 ];
 
@@ -484,6 +494,7 @@ const INPUTS: readonly (readonly number[])[] = [
     [0, 1, 8, 8],
     [0, 6, 4],
     [0, 2, 3, 4],
+    [0, 8, 3, 2],
   ],
   ...[[5], [1, 4], [1, 2, 5, 4], [2, 3], [1, 3, 6], [3, 4, 2], [1, 1, 1, 6]],
 ];

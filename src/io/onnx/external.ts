@@ -14,13 +14,14 @@ export async function filesBeside(path: string, limit: number): Promise<External
   const folder = fs.realpathSync(dirname(path));
   return (name) => {
     const beside = join(folder, name);
+    const what = `its external data ${name.slice(0, 200)}`;
     const stat = statOf(fs, beside);
-    if (!stat?.isFile()) return fail(path, `its external data ${name} beside it`, 'no such file');
+    if (!stat?.isFile()) return fail(path, `${what} beside it`, 'no such file');
     const real = fs.realpathSync(beside);
     const way = relative(folder, real);
     const inside = way !== '' && !way.split(/[\\/]/).includes('..') && !isAbsolute(way);
     const hint = 'Copy the data into the folder of the model.';
-    expect(inside, path, `its external data ${name} in its folder`, 'a link out of it', hint);
+    expect(inside, path, `${what} in its folder`, 'a link out of it', hint);
     expect(stat.size <= limit, beside, `at most ${limit} bytes`, stat.size);
     return fs.readFileSync(real);
   };

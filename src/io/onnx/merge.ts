@@ -116,13 +116,14 @@ function settled({ step: _, ...draft }: Draft, { op, by }: Arithmetic): Draft {
   return { ...draft, params };
 }
 
-/** Plain names, each once; the first with a name keeps it. */
+/** Plain names, each once; the first with a name keeps it. Time is linear in a name's length. */
 function uniqueNames(drafts: readonly Draft[]): Map<Draft, string> {
   const used = new Set([INPUT]);
   const next = new Map<string, number>();
   return new Map(
     drafts.map((draft) => {
-      const plain = draft.name.replace(/[^\w-]+/g, '-').replace(/^-+|-+$/g, '') || draft.layer;
+      const plain =
+        draft.name.replace(/[^\w-]+/g, '-').replace(/^-+|(?<!-)-+$/g, '') || draft.layer;
       let name = plain;
       for (let i = next.get(plain) ?? 2; used.has(name); i++) {
         name = `${plain}-${i}`;

@@ -90,8 +90,10 @@ function thresholdedRelu(call: Call): Value {
   return pointwise('relu')(call);
 }
 
-/** (x - offset) scale, of ai.onnx.ml. */
+/** (x - offset) scale, of ai.onnx.ml: of rows of features, or of one row. */
 function scaler(call: Call): Value {
+  const { full } = call.live(0);
+  call.expect(full.length <= 2, 'rows of features', `shape [${full}]`);
   const list = (name: string, missing: number) => ({
     ...({ kind: 'constant', type: 1 } as const),
     shape: [call.floats(name)?.length ?? 1],

@@ -14,6 +14,7 @@ import { Builder, type Live, sampleOf, type Value } from './build';
 import { Call, type Operator } from './call';
 import { type Constant, checkShape, type External, readSparse, readTensor } from './element';
 import { evaluate } from './evaluate';
+import { fused } from './fuse';
 import { finish, type Imported } from './merge';
 import { arithmetics } from './ops-arithmetic';
 import { compute } from './ops-compute';
@@ -78,7 +79,7 @@ export function readOnnx(bytes: Uint8Array, who: string, options: OnnxOptions = 
   const build = new Builder(sampleOf(full), who, ALLOWANCE + 3 * bytes.length);
   const scope = scopeOf(initialisers, build, options.external);
   scope.set(input.name, build.live(build.input, full, open ? 0 : -1));
-  run(nodes, { scope, build, who, opset, output });
+  run(fused(nodes, initialisers, output), { scope, build, who, opset, output });
 
   build.who = `${who}: output ${output.slice(0, 60)}`;
   const result = scope.get(output);

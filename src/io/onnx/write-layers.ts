@@ -21,10 +21,14 @@ type Attributes = Readonly<Record<string, number | string | Float | readonly num
 export interface Float {
   readonly float: number;
 }
-/** A parameter of the layer; with the sizes it has in the file, where they are others. */
+/**
+ * A parameter of the layer; with the sizes it has in the file, where they are others, or numbers that
+ * are made of all parameters.
+ */
 export interface Param {
   readonly param: string;
   readonly shape?: Shape;
+  readonly from?: (parameter: (local: string) => Float32Array) => Float32Array;
 }
 export interface Wholes {
   readonly name: string;
@@ -57,14 +61,29 @@ const windows = ({ kernel, stride, padding }: GraphNode['options']) => ({
   pads: fourSides(padding as Parameters<typeof fourSides>[0]),
 });
 
-/** Arithmetic with one number a channel. */
+/** A scale and a shift, one of each a channel, as stored or made of other parameters. */
 const channelwise =
-  (...steps: readonly (readonly [op: string, param: string])[]): Writer =>
+  (made: Readonly<Record<string, Param['from']>> = {}): Writer =>
   ({ shape }) =>
-    steps.map(([op, param]) => {
+    (
+      [
+        ['Mul', 'scale'],
+        ['Add', 'shift'],
+      ] as const
+    ).map(([op, param]) => {
       const sizes = [shape[0]!, ...shape.slice(1).map(() => 1)];
-      return { op, constants: [{ param, shape: sizes }] };
+      const from = made[param];
+      return { op, constants: [{ param, shape: sizes, ...(from && { from }) }] };
     });
+
+/** (x - mean) / std in its canonical form (`effective` of the layer), number by number in float32. */
+const normalise = channelwise({
+  scale: (own) => own('std').map((std) => 1 / std),
+  shift(own) {
+    const std = own('std');
+    return own('mean').map((mean, i) => 0 - Math.fround(mean / std[i]!));
+  },
+});
 
 export const WRITERS: Readonly<Record<string, Writer>> = {
   dense: (node) => [{ op: 'Gemm', constants: weights(node), attributes: { transB: 1 } }],
@@ -136,8 +155,8 @@ export const WRITERS: Readonly<Record<string, Writer>> = {
       },
     },
   ],
-  normalise: channelwise(['Sub', 'mean'], ['Div', 'std']),
-  scale: channelwise(['Mul', 'scale'], ['Add', 'shift']),
+  normalise,
+  scale: channelwise(),
   elementwise: () => [
     { op: 'Mul', constants: [{ param: 'scale' }] },
     { op: 'Add', constants: [{ param: 'shift' }] },

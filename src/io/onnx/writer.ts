@@ -126,10 +126,15 @@ function constantsOf(
     if ('single' in constant)
       return tensor(`${node.name}.${constant.name}`, FLOAT, [], Float32Array.of(constant.single));
     const name = `${node.name}.${constant.param}`;
-    const values = params.get(name)?.read();
-    const spec = node.params[constant.param];
-    expect(values && spec, name, 'a parameter', 'none');
-    return tensor(name, FLOAT, constant.shape ?? spec.shape, values);
+    const own = (local: string): Float32Array => {
+      const values = params.get(`${node.name}.${local}`)?.read();
+      expect(values, `${node.name}.${local}`, 'a parameter', 'none');
+      return values;
+    };
+    const values = constant.from ? constant.from(own) : own(constant.param);
+    const shape = constant.shape ?? node.params[constant.param]?.shape;
+    expect(shape, name, 'a shape', 'none');
+    return tensor(name, FLOAT, shape, values);
   });
 }
 
