@@ -61,12 +61,24 @@ export async function isSameFile(a: string, b: string): Promise<boolean> {
   }
 }
 
-/** Creates a folder and those above it; what is there already stays. Returns the first it made. */
+/**
+ * Creates a folder and those above it; what is there already stays. Returns the first it made. One level
+ * after the other, as Node's own recursion never ends below folders that take no entries (`/proc`).
+ */
 export async function makeFolder(path: string): Promise<string | undefined> {
   const fs = await import('node:fs/promises');
-  return fs.mkdir(path, { recursive: true }).catch((error: unknown) => {
-    return fail(path, 'to create this folder', cause(error), 'Choose another name.');
-  });
+  const { dirname, resolve } = await import('node:path');
+  const missing: string[] = [];
+  let above = resolve(path);
+  for (; (await kindOf(above)) === undefined && dirname(above) !== above; above = dirname(above))
+    missing.push(above);
+  for (const folder of missing.length > 0 ? missing.toReversed() : [path])
+    await fs.mkdir(folder).catch(async (error: unknown) => {
+      // It was there, or another process was faster.
+      if ((await kindOf(folder)) === 'folder') return;
+      fail(path, 'to create this folder', cause(error), 'Choose another name.');
+    });
+  return missing.at(-1);
 }
 
 /**

@@ -256,7 +256,7 @@ export async function checkFiles(
     for (const file of files) {
       await new Promise((resolve) => setImmediate(resolve));
       if (signal?.aborted) throw new Interrupted('Checking starts again.');
-      results.push(await judge(file, canonical, limit));
+      results.push(await judge(file, canonical, { limit, alone: file === path }));
       const done = results.length;
       const rate = (1000 * done) / (performance.now() - started);
       const metrics = { accepted: results.filter((r) => r.accepted).length / done };
@@ -278,8 +278,21 @@ async function filesIn(path: string): Promise<string[]> {
   return names.sort(order.compare).map((name) => join(path, name));
 }
 
-async function judge(file: string, model: AnyModel, limit?: number): Promise<Checked> {
-  const judged = await check(await textOf(file), model, {
+interface JudgeOptions {
+  readonly limit: number | undefined;
+  /** Of a folder's files, one that cannot be read is a rejection, and the others are judged. */
+  readonly alone: boolean;
+}
+
+async function judge(file: string, model: AnyModel, { limit, alone }: JudgeOptions): Promise<Checked> {
+  let text: string;
+  try {
+    text = await textOf(file);
+  } catch (error) {
+    if (alone || !(error instanceof EspalierError)) throw error;
+    return { file, accepted: false, text: error.message, margin: null };
+  }
+  const judged = await check(text, model, {
     who: file,
     ...(limit !== undefined && { limit }),
   });

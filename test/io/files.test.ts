@@ -11,6 +11,7 @@ import {
   checkWritable,
   createAtomic,
   kindOf,
+  makeFolder,
   packageFolder,
   readFile,
   readPlainOrGzip,
@@ -204,6 +205,29 @@ describe('gzip', () => {
     expect(isGzip(Uint8Array.of(0x1f, 0x8b, 1, 0))).toBe(false);
     expect(await gzipStart(gzipSync(Uint8Array.of(1, 2)), 'z', 64)).toEqual(Uint8Array.of(1, 2));
     expect(await plainOrGzip(Uint8Array.of(5), 'z', 64)).toEqual(Uint8Array.of(5));
+  });
+});
+
+describe('makeFolder', () => {
+  it('makes what is missing, says which was the first, and leaves what is there', async () => {
+    const first = join(folder, 'made');
+    const path = join(first, 'a', 'b');
+    expect(await makeFolder(path)).toBe(first);
+    expect(await kindOf(path)).toBe('folder');
+    expect(await makeFolder(path)).toBeUndefined();
+    const many = Array.from({ length: 8 }, (_, i) => join(first, 'c', 'd', `${i % 2}`));
+    await Promise.all(many.map((one) => makeFolder(one)));
+    expect(await kindOf(many[1]!)).toBe('folder');
+  });
+
+  it('says what is in the way: a file, or a folder that takes no entries', async () => {
+    const file = join(folder, 'in-the-way');
+    await writeAtomic(file, 'x');
+    await expect(makeFolder(file)).rejects.toThrow('EEXIST (there is a file of this name)');
+    await expect(makeFolder(join(file, 'a'))).rejects.toThrow('ENOTDIR');
+    // Node's own recursion never comes back from there.
+    if ((await kindOf('/proc/self')) === 'folder')
+      await expect(makeFolder('/proc/x/y')).rejects.toThrow('to create this folder, got E');
   });
 });
 

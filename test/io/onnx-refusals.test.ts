@@ -42,6 +42,15 @@ describe('nodes at fault', () => {
     expect(read({ input: [1, 2], nodes, output: 'v0' }).network.nodes.length).toBe(1);
   });
 
+  it('are given where a softmax mixes samples, before operator set 13 by its first axis', () => {
+    const nodes = [{ op: 'Softmax', attributes: { axis: 0 } }];
+    expect(() => read({ input: [0, 2], nodes, opset: 11 })).toThrow('samples apart');
+    expect(() => read({ input: [0, 1], nodes, opset: 13 })).toThrow('samples apart');
+    expect(read({ input: [1, 2], nodes, opset: 11 }).leftOut).toBe('softmax');
+    const last = [{ op: 'Softmax', attributes: { axis: 1 } }];
+    expect(read({ input: [0, 2], nodes: last, opset: 11 }).leftOut).toBe('softmax');
+  });
+
   it('are not what Object has of its own', () => {
     expect(() => read({ input: [1], nodes: [{ op: 'constructor' }] })).toThrow('a known operator');
   });

@@ -129,6 +129,25 @@ describe('cases', () => {
   });
 });
 
+describe('version 2.0', () => {
+  const two = (sort: string, version = '<2.0>') =>
+    `(vnnlib-version ${version})(declare-network f (declare-input X ${sort} [1, 1])` +
+    `(declare-output Y ${sort} [1]))(assert (and (>= X[0,0] 0) (<= X[0,0] 1) (<= Y[0] 0)))`;
+
+  it('takes the sorts of the standard and of files, in any letters', () => {
+    for (const sort of ['real', 'Real', 'float32', 'Float32', 'float64', 'double'])
+      expect(parse(two(sort)).cases).toHaveLength(1);
+    expect(problems(two('float16'))[0]).toContain('expected the sort real, float, float32');
+  });
+
+  it('is told from versions that nobody has read', () => {
+    for (const version of ['<1.0>', '2', '<2.0.1>'])
+      expect(parse(two('real', version)).inputs).toBe(1);
+    for (const version of ['<3.0>', '20', ''])
+      expect(problems(two('real', version))[0]).toContain('expected version 1 or 2 of VNN-LIB');
+  });
+});
+
 describe('errors', () => {
   it('come all at once, each with its line', () => {
     expect(

@@ -1,5 +1,5 @@
 /** Certificate files: written where the checker proves them, kept on a second run, judged one by one. */
-import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Claim, encode, seal } from '../../src/check/certificate';
 import { main } from '../../src/cli/main';
@@ -56,6 +56,19 @@ describe('certify', () => {
       expect(await readdir(file('certs'))).toHaveLength(count);
       const checked = await checkFiles(model, { path: file('certs') });
       expect(checked.filter(({ accepted }) => accepted)).toHaveLength(count);
+    });
+  });
+
+  it('judges the files of a folder beside one that cannot be read', async () => {
+    await inTemporaryFolder(async (file) => {
+      const count = written(await run(file('certs'), ['interval'])).length;
+      await mkdir(file('certs/1000.json'));
+      const checked = await checkFiles(model, { path: file('certs') });
+      expect(checked.filter(({ accepted }) => accepted)).toHaveLength(count);
+      expect(checked.at(-1)).toMatchObject({ accepted: false, margin: null });
+      expect(checked.at(-1)!.text).toContain('expected a regular file, got a folder');
+      const alone = checkFiles(model, { path: file('certs/none.json') });
+      await expect(alone).rejects.toThrow('expected a readable file');
     });
   });
 

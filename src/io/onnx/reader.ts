@@ -231,6 +231,8 @@ function softmax(call: Call): Value {
     `one over ${over} of [${x.full}]`,
     'Choose the output before it: --output NAME.',
   );
+  // Before operator set 13, over all axes from this one on.
+  call.build.apart(x, newer ? [axis] : x.full.map((_, i) => i).slice(axis));
   call.build.leftOut = call.node.op_type === 'Softmax' ? 'softmax' : 'log-softmax';
   call.build.note(
     `${call.build.name}: the final ${call.node.op_type} is left out; outputs are logits.`,

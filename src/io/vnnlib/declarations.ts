@@ -33,7 +33,8 @@ export interface Declared {
 const VARIABLE = /^([XY])_(0|[1-9]\d{0,8})$/;
 const NAME = /^[A-Za-z]\w{0,99}$/;
 const SHAPE = /^\[[\d,\s]{0,200}\]$/;
-const SORTS = ['Real', 'float', 'float32', 'float64', 'double'];
+/** Sorts of tensors, in small letters: the standard writes `real`, files `Real` and `Float32` as well. */
+const SORTS = ['real', 'float', 'float32', 'float64', 'double'];
 const MAX_VARIABLES = 500_000;
 
 /** Adds what a command declares, or says what is wrong with it. */
@@ -91,7 +92,8 @@ export function tensorOf(op: string, args: readonly Argument[]): Tensor | string
   if (op === 'declare-hidden') return 'expected inputs and outputs only, got a hidden tensor.';
   if (args.length !== 3 || !NAME.test(name!) || !SHAPE.test(dims!))
     return `expected (${op} NAME Real [n]), got another form.`;
-  if (!SORTS.includes(sort!)) return `expected the sort ${SORTS.join(', ')}, got ${quote(sort!)}.`;
+  if (!SORTS.includes(sort!.toLowerCase()))
+    return `expected the sort ${SORTS.join(', ')}, got ${quote(sort!)}.`;
   const shape = indicesIn(dims!);
   const size = shape && sizeOf(shape);
   if (!shape || !(size! >= 1 && size! <= MAX_VARIABLES))

@@ -59,7 +59,7 @@ type Operator = (form: Form, scope: Scope) => Term;
 const ignored: Command = () => undefined;
 
 const COMMANDS: Readonly<Record<string, Command>> = {
-  'vnnlib-version': ignored,
+  'vnnlib-version': version,
   'declare-const': declare,
   'declare-fun': declare,
   'declare-network': declare,
@@ -121,6 +121,15 @@ export function reduceForm(form: Form, nested: boolean, scope: Scope): Term {
 function bad(scope: Scope, line: number, problem: string): Term {
   scope.report(line, problem);
   return BAD;
+}
+
+/** `<2.0>`, or without the brackets: of later versions nobody here knows what they mean. */
+const VERSION = /^<?[12](\.\d{1,3}){0,2}>?$/;
+
+function version({ args: [told], line }: Form, scope: Scope): void {
+  if (told?.kind === 'atom' && VERSION.test(told.text)) return;
+  const got = told?.kind === 'atom' ? quote(told.text) : 'none';
+  scope.report(line, `expected version 1 or 2 of VNN-LIB, got ${got}.`);
 }
 
 /** The commands that declare variables, of both versions. */
