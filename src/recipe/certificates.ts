@@ -284,7 +284,11 @@ interface JudgeOptions {
   readonly alone: boolean;
 }
 
-async function judge(file: string, model: AnyModel, { limit, alone }: JudgeOptions): Promise<Checked> {
+async function judge(
+  file: string,
+  model: AnyModel,
+  { limit, alone }: JudgeOptions,
+): Promise<Checked> {
   let text: string;
   try {
     text = await textOf(file);
