@@ -54,19 +54,45 @@ export function convShape(sample: Shape, weight: Shape, o: ConvOptions): ConvSha
   const [inChannels, height, width] = sample as [number, number, number];
   const [outChannels, , kernelHeight, kernelWidth] = weight as [number, number, number, number];
   const [outHeight, outWidth] = convSize([height, width], [kernelHeight, kernelWidth], o);
+  // Written out: spreads of parts take ten times as long, and shapes are made at every pass.
   return {
-    ...{ flat: false, groups, inChannels, height, width },
-    ...{ outChannels, kernelHeight, kernelWidth, outHeight, outWidth },
-    ...{ strideY: o.stride[0], strideX: o.stride[1], padTop: o.pad[0], padLeft: o.pad[1] },
-    ...{ dilationY: o.dilation[0], dilationX: o.dilation[1] },
+    flat: false,
+    groups,
+    inChannels,
+    height,
+    width,
+    outChannels,
+    kernelHeight,
+    kernelWidth,
+    strideY: o.stride[0],
+    strideX: o.stride[1],
+    padTop: o.pad[0],
+    padLeft: o.pad[1],
+    dilationY: o.dilation[0],
+    dilationX: o.dilation[1],
+    outHeight,
+    outWidth,
   };
 }
 
 /** The shape of a dense layer. */
 export const denseShape = (features: number, units: number): ConvShape => ({
-  ...{ flat: true, groups: 1, inChannels: features, height: 1, width: 1, outChannels: units },
-  ...{ kernelHeight: 1, kernelWidth: 1, strideY: 1, strideX: 1, padTop: 0, padLeft: 0 },
-  ...{ dilationY: 1, dilationX: 1, outHeight: 1, outWidth: 1 },
+  flat: true,
+  groups: 1,
+  inChannels: features,
+  height: 1,
+  width: 1,
+  outChannels: units,
+  kernelHeight: 1,
+  kernelWidth: 1,
+  strideY: 1,
+  strideX: 1,
+  padTop: 0,
+  padLeft: 0,
+  dilationY: 1,
+  dilationX: 1,
+  outHeight: 1,
+  outWidth: 1,
 });
 
 /** The shape as the kernels take it, for a batch. */

@@ -59,7 +59,7 @@ function shapeOf(input: Shape, o: Options): ConvShape {
   const s = convShape(input, weight, convOptions(o));
   // A stride that leads to no second output is none, so nothing is laid out for it.
   const [strideY, strideX] = [s.outHeight > 1 ? s.strideY : 1, s.outWidth > 1 ? s.strideX : 1];
-  return { ...s, strideY, strideX };
+  return strideY === s.strideY && strideX === s.strideX ? s : { ...s, strideY, strideX };
 }
 
 function convOptions({ stride, padding, dilation, groups }: Options): ConvOptions {
