@@ -34,7 +34,7 @@ const KERNELS =
 
 /** Names of properties that neither files nor callers see. */
 const INNER =
-  /^(inChannels|outChannels|kernelHeight|kernelWidth|strideY|strideX|padTop|padLeft|dilation[XY]|outHeight|outWidth|accumulationLength|transposeAccumulationLength|applyAbs|structure|inputShapes|perChannel|reshapes|encodingFor|fanIn|prunable|trainable|derive|deriveInBatch|onlyInTraining|combine|inputError|planes|lanes|roots|origin|starts|offsets|masks|fromImages|toImages|margins|nonZeros|passes|phasesOf|density|forms|perGroup|scaleRows|decodedBytes|pattern|workspace|scratch|prepare|operators|updates|feed|lift|share|taps|grid|channel|line|column|allocated|epoch|kept|isLive|conv|blocks|nnz|cost|training|observe|rectified|sound|relative|forward|back|tape|target|tiny|readersOf|toEnds|totalBytes|usedBytes|isRelu|combine|rectifies|absolute)$/;
+  /^(engine|segment|inChannels|outChannels|kernelHeight|kernelWidth|strideY|strideX|padTop|padLeft|dilation[XY]|outHeight|outWidth|accumulationLength|transposeAccumulationLength|applyAbs|structure|inputShapes|perChannel|reshapes|encodingFor|fanIn|prunable|trainable|derive|deriveInBatch|onlyInTraining|combine|inputError|planes|lanes|roots|origin|starts|offsets|masks|fromImages|toImages|margins|nonZeros|passes|phasesOf|density|forms|perGroup|scaleRows|decodedBytes|pattern|workspace|scratch|prepare|operators|updates|feed|lift|share|taps|grid|channel|line|column|allocated|epoch|kept|isLive|conv|blocks|nnz|cost|training|observe|rectified|sound|relative|forward|back|tape|target|tiny|readersOf|toEnds|totalBytes|usedBytes|isRelu|combine|rectifies|absolute)$/;
 
 /** A source whose operations leave out their pullbacks: nothing is differentiated at the edge. */
 function withoutPullbacks(text) {
