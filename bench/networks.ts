@@ -1,10 +1,10 @@
 /** The networks that are measured, their inputs, and their work in floating-point operations. */
 import { logits } from '../src/domain/classifier';
+import { inspect } from '../src/measure/inspect';
 import { lower } from '../src/nn/lower';
 import { type AnyModel, createModel, freeModel, type Model } from '../src/nn/model';
 import { buildNetwork } from '../src/nn/zoo';
 import type { Plan } from '../src/plan/plan';
-import { inspect } from '../src/recipe/inspect';
 import type { Engine } from '../src/runtime/engine';
 import { type Shape, sizeOf } from '../src/tensor/shape';
 import { input, step } from '../src/tensor/tensor';

@@ -34,18 +34,20 @@ const LAYERS = {
   train: [...BOUNDS, 'attack', 'data'],
   report: [],
   edge: [...DOMAIN, 'plan', 'io'],
-  recipe: [...BOUNDS, ...USERS],
-  cli: [...BOUNDS, ...USERS, 'recipe'],
+  evaluate: [...BOUNDS, ...USERS],
+  measure: [...BOUNDS, ...USERS],
+  recipe: [...BOUNDS, ...USERS, 'evaluate', 'measure'],
+  cli: [...BOUNDS, ...USERS, 'evaluate', 'measure', 'recipe'],
 };
 
 /** Files of src/ itself that every floor may import; they import only each other. */
-const COMMON = ['errors', 'json', 'options', 'rational', 'statistics', 'text', 'version'];
+const COMMON = ['errors', 'events', 'json', 'options', 'rational', 'statistics', 'text', 'version'];
 
 /** The public surface: may import everything, and nothing imports it. */
 const SURFACE = 'index';
 
 /** Who may import `node:` modules: only lazily or as types, or at will. */
-const NODE_LAZILY = ['runtime/', 'io/', 'data/', 'recipe/'];
+const NODE_LAZILY = ['runtime/', 'io/', 'data/', 'evaluate/', 'measure/', 'recipe/'];
 const NODE_AT_WILL = ['cli/'];
 
 /** Floors that go by operators and roles: they name no layer and no parameter. */

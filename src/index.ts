@@ -49,9 +49,29 @@ export {
 } from './domain/interval';
 export { value } from './domain/value';
 export { EspalierError } from './errors';
+export {
+  type Certified,
+  type CertifyOptions,
+  type Checked,
+  type CheckFilesOptions,
+  certify,
+  checkFiles,
+} from './evaluate/certificates';
+export { type EvaluateHooks, type Evaluation, evaluate } from './evaluate/evaluate';
+export {
+  type SmoothImage,
+  type SmoothOptions,
+  type SmoothResult,
+  smoothSet,
+} from './evaluate/smooth';
+export { Interrupted, type Listener, type RunEvent, type StopSignal } from './events';
 export { loadModel, saveModel } from './io/model';
 export { type Format, type ModelFile, type ReadOptions, readModelFile } from './io/read';
 export { formatResult, type Property, parseVnnlib } from './io/vnnlib';
+export { costsText, readCosts } from './measure/costs';
+export { type Fit, fitCosts } from './measure/fit';
+export { type Inspection, inspect } from './measure/inspect';
+export { type PlanView, viewPlans } from './measure/plan-view';
 export { type FrozenModel, freezeSparsity } from './nn/freeze';
 export {
   compile,
@@ -80,7 +100,7 @@ export type { LinearOperator, LinearStructure, Params } from './nn/operator';
 export { type Gather, gather } from './nn/operators/gather';
 export { summary } from './nn/summary';
 export { buildNetwork, type ZooEntry, zoo } from './nn/zoo';
-export type { OptionsSchema } from './options';
+export type { OptionsSchema, PlugIn } from './options';
 export { ballMargins, leastMargins } from './plan/margins';
 export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './plan/plan';
 export { type Predictor, predictorOf } from './plan/predictor';
@@ -90,14 +110,6 @@ export { freeMasks, type Sparsity, sparsityOf } from './prune/mask';
 export { type Pruned, prune } from './prune/prune';
 export { strategies } from './prune/strategies/registry';
 export { type Masks, type PruneContext, type Strategy, strategy } from './prune/strategy';
-export {
-  type Certified,
-  type CertifyOptions,
-  type Checked,
-  type CheckFilesOptions,
-  certify,
-  checkFiles,
-} from './recipe/certificates';
 export { type Compacted, type CompactJob, compact } from './recipe/compact';
 export { type CompressOptions, compress, pretrain } from './recipe/compress';
 export {
@@ -105,23 +117,10 @@ export {
   defaultConfig,
   type EvaluateConfig,
   loadConfig,
-  type PlugIn,
   parseConfig,
 } from './recipe/config';
 export { type Conversion, convert } from './recipe/convert';
-export { costsText, readCosts } from './recipe/costs';
-export { type EvaluateHooks, type Evaluation, evaluate } from './recipe/evaluate';
-export { Interrupted, type Listener, type RunEvent, type StopSignal } from './recipe/events';
-export { type Fit, fitCosts } from './recipe/fit';
-export { type Inspection, inspect } from './recipe/inspect';
-export { type PlanView, viewPlans } from './recipe/plan-view';
 export { openRun, type RunDir, type RunPaths } from './recipe/run-dir';
-export {
-  type SmoothImage,
-  type SmoothOptions,
-  type SmoothResult,
-  smoothSet,
-} from './recipe/smooth';
 export { renderReport } from './report/html';
 export { renderTable, summaryText } from './report/table';
 export type { Accuracies, LayerSummary, Proportion, ReportData, Summary } from './report/types';

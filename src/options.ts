@@ -6,7 +6,7 @@
  * object schema whose keys all have defaults, so `{}` is always valid.
  */
 import * as v from 'valibot';
-import { describe, EspalierError, quote, suggest } from './errors';
+import { describe, EspalierError, lookup, quote, suggest } from './errors';
 import { clip } from './text';
 
 /** A strict object schema: unknown keys are errors. */
@@ -106,4 +106,36 @@ function parseEps(value: number | string): number {
   );
   if (!match) return Number.NaN;
   return Number(match[1]) / (match[2] === undefined ? 1 : Number(match[2]));
+}
+
+/** A registry entry chosen by its name, with options. */
+export interface PlugIn {
+  readonly name: string;
+  readonly [option: string]: unknown;
+}
+
+export type Registry = Readonly<Record<string, { readonly options?: OptionsSchema }>>;
+export type SlotSchema = v.OptionalSchema<v.GenericSchema<PlugIn>, PlugIn>;
+
+/** The schema of an entry's options beside its name. */
+export function slotSchema(name: string, options: OptionsSchema | undefined): SlotSchema {
+  const schema = v.strictObject({ name: v.literal(name), ...options?.entries });
+  return v.optional(schema, { name }) as unknown as SlotSchema;
+}
+
+/**
+ * A name, or an object with `name` and options, as a complete plug-in of the registry; an object without
+ * a name is one of `fallback`. Raises EspalierError for unknown names and options.
+ */
+export function parsePlugIn(
+  registry: Registry,
+  value: unknown,
+  who: string,
+  fallback?: string,
+): PlugIn {
+  const given = typeof value === 'string' ? { name: value } : (value ?? {});
+  const named = isRecord(given) && Object.hasOwn(given, 'name') ? given.name : fallback;
+  const name = String(named);
+  const entry = lookup(registry, name, who);
+  return parseOptions(slotSchema(name, entry.options), given, who);
 }

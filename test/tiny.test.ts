@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { batchOf } from '../src/data/batches';
 import {
   add,
   attacks,
@@ -35,7 +36,6 @@ import {
   summary,
   verifiers,
 } from '../src/index';
-import { batchOf } from '../src/recipe/evaluate';
 import { trainStep } from '../src/train/loop';
 import { createOptimizer } from '../src/train/optimizers';
 

@@ -2,23 +2,30 @@
  * What the commands ask of the floors below, in terms of files, configs and plain results. The real
  * one is `wiring.ts`, loaded when a command first needs it; tests hand in their own.
  */
+
+import type {
+  Certified,
+  CertifyOptions,
+  Checked,
+  CheckFilesOptions,
+} from '../evaluate/certificates';
+import type { Shard } from '../evaluate/certify-run';
+import type { Evaluation } from '../evaluate/evaluate';
+import type { Judgement } from '../evaluate/judge';
+import type { SmoothOptions, SmoothResult } from '../evaluate/smooth';
+import type { FileVerdict, VerifyFileJob } from '../evaluate/verify';
+import type { Listener, StopSignal } from '../events';
 import type { ModelFile, ReadOptions } from '../io/read';
-import type { BenchRow } from '../recipe/bench';
-import type { Certified, CertifyOptions, Checked, CheckFilesOptions } from '../recipe/certificates';
-import type { Shard } from '../recipe/certify-run';
+import type { BenchRow } from '../measure/bench';
+import type { Fit } from '../measure/fit';
+import type { Inspection } from '../measure/inspect';
+import type { PlanView } from '../measure/plan-view';
+import type { PlugIn } from '../options';
 import type { Compacted, CompactJob } from '../recipe/compact';
-import type { Config, PlugIn } from '../recipe/config';
+import type { Config } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
-import type { Evaluation } from '../recipe/evaluate';
-import type { Listener, StopSignal } from '../recipe/events';
-import type { Fit } from '../recipe/fit';
-import type { Inspection } from '../recipe/inspect';
-import type { Judgement } from '../recipe/judge';
 import type { ImageBounds } from '../recipe/phases';
-import type { PlanView } from '../recipe/plan-view';
 import type { RunDir } from '../recipe/run-dir';
-import type { SmoothOptions, SmoothResult } from '../recipe/smooth';
-import type { FileVerdict, VerifyFileJob } from '../recipe/verify';
 import type { Summary } from '../report/types';
 import type { Engine, LoadOptions } from '../runtime/engine';
 

@@ -3,10 +3,10 @@
  * its arguments stand for.
  */
 import { EspalierError, expect, fail } from '../errors';
+import type { Listener, StopSignal } from '../events';
 import type { ReadOptions } from '../io/read';
 import { parseOptions, real, whole } from '../options';
 import type { Config } from '../recipe/config';
-import type { Listener, StopSignal } from '../recipe/events';
 import type { Values } from './args';
 import type { EngineHandle, Hooks, OutFile } from './backend';
 import type { Context } from './command';

@@ -5,11 +5,12 @@
  */
 import type { ArgsDef } from 'citty';
 import { EspalierError, fail } from '../errors';
+import type { Judgement } from '../evaluate/judge';
+import { Interrupted } from '../events';
 import type { ReadOptions } from '../io/read';
+import type { PlugIn } from '../options';
 import { whole } from '../options';
-import type { Config, PlugIn } from '../recipe/config';
-import { Interrupted } from '../recipe/events';
-import type { Judgement } from '../recipe/judge';
+import type { Config } from '../recipe/config';
 import { interval, percent, short } from '../report/format';
 import { radiusTable, renderRadiusReport } from '../report/radius';
 import { renderTable } from '../report/table';
@@ -68,7 +69,7 @@ export async function normed(
 ): Promise<{ attack: PlugIn; verifiers: readonly PlugIn[] }> {
   const norm = values.text('norm');
   if (norm === undefined) return { attack, verifiers };
-  const { withNorm } = await import('../recipe/norm');
+  const { withNorm } = await import('../evaluate/norm');
   const all = [['attack', attack] as const, ...verifiers.map((one) => ['verifier', one] as const)];
   const [first, ...rest] = withNorm(all, norm, '--norm');
   return { attack: first!, verifiers: rest };
@@ -222,7 +223,7 @@ async function settingsOf(
 ): Promise<string> {
   const { readFile } = await import('../io/files');
   const { sha256 } = await import('../data/sha256');
-  const { canonicalJson } = await import('../recipe/config');
+  const { canonicalJson } = await import('../json');
   const hash = await readFile(model, 2 ** 32).then(
     (bytes) => sha256([bytes]),
     () => model,

@@ -3,7 +3,7 @@
  * raised into a message and an exit code. Commands are loaded only when named, so help is quick.
  */
 import { EspalierError, suggest } from '../errors';
-import { Interrupted } from '../recipe/events';
+import { Interrupted } from '../events';
 import { VERSION } from '../version';
 import { checkArgs, shared, UsageError, Values } from './args';
 import { type Command, commandHelp, EXIT, renderSection } from './command';

@@ -4,7 +4,7 @@
  */
 import type { SingleBar } from 'cli-progress';
 import type { Colors } from 'picocolors/types';
-import type { Listener, MessageEvent, PhaseEvent, ProgressEvent, RunEvent } from '../recipe/events';
+import type { Listener, MessageEvent, PhaseEvent, ProgressEvent, RunEvent } from '../events';
 import { duration, rate as formatRate, short } from '../report/format';
 import { printable, printableJson } from '../text';
 import { colors, type Io, tell } from './io';

@@ -27,7 +27,7 @@ export const backend: Backend = {
   },
   async prune(engine, job) {
     const { pruneModel } = await import('../recipe/phases');
-    const { inspect } = await import('../recipe/inspect');
+    const { inspect } = await import('../measure/inspect');
     const { writerFor } = await import('../recipe/convert');
     const writer = writerFor(job.out);
     const { model, metadata } = await open(engine, job);
@@ -37,7 +37,7 @@ export const backend: Backend = {
   },
   async finetune(engine, job) {
     const { trainModel } = await import('../recipe/phases');
-    const { inspect } = await import('../recipe/inspect');
+    const { inspect } = await import('../measure/inspect');
     const { writerFor } = await import('../recipe/convert');
     const { out, config, onEvent, signal } = job;
     const writer = writerFor(out);
@@ -47,7 +47,7 @@ export const backend: Backend = {
     return inspect(model);
   },
   async evaluate(engine, job) {
-    const { evaluate } = await import('../recipe/evaluate');
+    const { evaluate } = await import('../evaluate/evaluate');
     const { config, onEvent, signal } = job;
     const { model } = await open(engine, job);
     const set = await loadData(config.data);
@@ -55,7 +55,7 @@ export const backend: Backend = {
     return evaluate(model, set, set.test, config.evaluate, hooks);
   },
   async judge(engine, { model: path, as, config, ...job }) {
-    const { judge } = await import('../recipe/judge');
+    const { judge } = await import('../evaluate/judge');
     const { sha256 } = await import('../data/sha256');
     const { readFile } = await import('../io/files');
     const file = await sha256([await readFile(path, 2 ** 32)]);
@@ -69,29 +69,29 @@ export const backend: Backend = {
     return outputBounds(model, await loadData(job.data), job);
   },
   async smooth(engine, { model: path, as, data, ...options }) {
-    const { smoothSet } = await import('../recipe/smooth');
+    const { smoothSet } = await import('../evaluate/smooth');
     const { model } = await open(engine, { ...options, model: path, as });
     return smoothSet(model, await loadData(data), options);
   },
   async certify(engine, job) {
-    const { certify } = await import('../recipe/certificates');
+    const { certify } = await import('../evaluate/certificates');
     const { model } = await open(engine, job);
     return certify(model, await loadData(job.data), job);
   },
   async check(engine, job) {
-    const { checkFiles } = await import('../recipe/certificates');
+    const { checkFiles } = await import('../evaluate/certificates');
     const { model } = await open(engine, job);
     return checkFiles(model, job);
   },
   async verify(engine, job) {
-    const { verifyFile } = await import('../recipe/verify');
+    const { verifyFile } = await import('../evaluate/verify');
     return verifyFile(real(engine), job);
   },
   async inspect(engine, path, as, job) {
     const { readModelFile } = await import('../io/read');
-    const { inspect } = await import('../recipe/inspect');
-    const { viewPlans } = await import('../recipe/plan-view');
-    const costs = job?.costs && (await (await import('../recipe/costs')).readCosts(job.costs));
+    const { inspect } = await import('../measure/inspect');
+    const { viewPlans } = await import('../measure/plan-view');
+    const costs = job?.costs && (await (await import('../measure/costs')).readCosts(job.costs));
     const { model, format, notes } = await readModelFile(real(engine), path, as);
     const plan = job && viewPlans(model, { ...job, costs: costs || undefined });
     return { ...inspect(model), format, notes, ...(plan && { plan }) };
@@ -109,21 +109,21 @@ export const backend: Backend = {
     return (await readRecord(path)).config;
   },
   async benchmark(engine, options) {
-    const { benchmark } = await import('../recipe/bench');
+    const { benchmark } = await import('../measure/bench');
     return benchmark(real(engine), options);
   },
   async fit(engine, { seconds, out, replace }) {
-    const { fitCosts } = await import('../recipe/fit');
+    const { fitCosts } = await import('../measure/fit');
     const fit = fitCosts(real(engine), { seconds });
     if (out !== undefined) {
-      const { costsText } = await import('../recipe/costs');
+      const { costsText } = await import('../measure/costs');
       const put = await putOf({ out, ...(replace && { replace }) });
       await put(out, costsText(fit.costs));
     }
     return fit;
   },
   async productSpeed(engine, seconds) {
-    const { productSpeed } = await import('../recipe/bench');
+    const { productSpeed } = await import('../measure/bench');
     return productSpeed(real(engine), seconds);
   },
   async binaries() {

@@ -7,6 +7,7 @@
  */
 import { expect } from '../errors';
 import { block, permutation, STREAMS } from '../tensor/philox';
+import { sizeOf } from '../tensor/shape';
 import { channelsLast } from './layout';
 import type { DataSet, Split } from './types';
 
@@ -138,4 +139,19 @@ function checkFill(split: Split, indices: Int32Array, length: number, size: numb
   expect(length >= needed, 'batch', `room for ${needed} values`, length);
   for (const index of indices)
     expect(index >= 0 && index < split.count, 'sample index', `one in [0, ${split.count})`, index);
+}
+
+/** Images [from, to) of a split as floats, with labels and positions. */
+export function batchOf(
+  set: DataSet,
+  split: Split,
+  from: number,
+  to: number,
+): { images: Float32Array; labels: Int32Array; index: Int32Array } {
+  const index = Int32Array.from({ length: to - from }, (_, i) => from + i);
+  const images = new Float32Array(index.length * sizeOf(set.shape));
+  const labels = new Int32Array(index.length);
+  fillBatch(split, set, index, images);
+  fillLabels(split, index, labels);
+  return { images, labels, index };
 }

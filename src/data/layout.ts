@@ -6,7 +6,9 @@
  * whatever else comes of [c, h, w] by joining neighbouring axes and by axes of size 1. What comes so of
  * [h, w, c], as TensorFlow and Keras have it, is a permutation, which whoever uses it has to be told.
  */
-import { fail } from '../errors';
+import { expect, fail } from '../errors';
+import type { Listener } from '../events';
+import type { AnyModel } from '../nn/model';
 import { type Shape, sizeOf } from '../tensor/shape';
 import type { DataSet, Layout } from './types';
 
@@ -49,4 +51,23 @@ function joins(axes: Shape, joined: Shape): boolean {
 export function channelsLast([c, h, w]: DataSet['shape']): Int32Array {
   const area = h * w;
   return Int32Array.from({ length: c * area }, (_, i) => (i % area) * c + Math.floor(i / area));
+}
+
+/**
+ * The data in the order in which the network takes it (data/layout.ts); a permutation is told. Raises
+ * EspalierError where it is not what the network takes and tells apart.
+ */
+export function fitted(model: AnyModel, given: DataSet, onEvent?: Listener): DataSet {
+  const { input, name } = model.graph.network;
+  const set = arranged(given, input, name);
+  const classes = sizeOf(model.graph.output);
+  expect(
+    classes === set.classes.length,
+    name,
+    `${classes} classes`,
+    `${set.name} with ${set.classes.length}`,
+  );
+  const text = given.layout === set.layout ? undefined : layoutNote(set);
+  if (text !== undefined) onEvent?.({ type: 'note', text });
+  return set;
 }

@@ -6,6 +6,7 @@
  * that names the file and the cause.
  */
 import { EspalierError, expect, fail } from '../errors';
+import { parseJson } from '../json';
 
 const CAUSES: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or folder',
@@ -250,4 +251,9 @@ export async function packageFolder(name: string): Promise<string | undefined> {
     }
   }
   return undefined;
+}
+
+/** The value in a small file of JSON, of at most 1 MiB. */
+export async function readJson(path: string): Promise<unknown> {
+  return parseJson(new TextDecoder().decode(await readFile(path, 1 << 20)), path);
 }

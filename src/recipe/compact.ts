@@ -4,9 +4,12 @@
  * and that is what is measured.
  */
 import { holdout } from '../data/holdout';
+import { fitted } from '../data/layout';
 import { datasets } from '../data/registry';
 import type { DataSet } from '../data/types';
 import { expect, fail, lookup } from '../errors';
+import { type Evaluation, evaluate } from '../evaluate/evaluate';
+import { Interrupted, type Listener, type StopSignal } from '../events';
 import type { CompactFile } from '../io/compact';
 import { writeAtomic, writeNew } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
@@ -16,8 +19,6 @@ import { type Bits, bitsByKind, shareWeights } from '../prune/share';
 import type { Engine } from '../runtime/engine';
 import { retie, tiesOf } from '../train/ties';
 import type { Config } from './config';
-import { type Evaluation, evaluate, fitted } from './evaluate';
-import { Interrupted, type Listener, type StopSignal } from './events';
 import { supportOf } from './phases';
 import { freePhase, runPhase, startPhase, takeBest } from './training';
 

@@ -8,9 +8,12 @@
  */
 
 import { holdout } from '../data/holdout';
+import { fitted } from '../data/layout';
 import { datasets } from '../data/registry';
 import { lookup } from '../errors';
+import { Interrupted, type Listener, type StopSignal } from '../events';
 import { kindOf, writeAtomic } from '../io/files';
+import { Journal, type JournalRecord } from '../io/journal';
 import { loadModel, saveModel } from '../io/model';
 import { createModel, freeModel, type Model, prunableNames } from '../nn/model';
 import { buildNetwork } from '../nn/zoo';
@@ -24,9 +27,6 @@ import type { Engine } from '../runtime/engine';
 import { objectives } from '../train/objectives/registry';
 import { type Checkpoint, loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint';
 import { type Config, evaluationEps } from './config';
-import { fitted } from './evaluate';
-import { Interrupted, type Listener, type StopSignal } from './events';
-import { Journal, type JournalRecord } from './journal';
 import type { RunDir } from './run-dir';
 import { exhibits, histograms, summarise } from './summary';
 import { parseSummary } from './summary-file';

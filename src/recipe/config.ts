@@ -11,22 +11,27 @@ import { attacks } from '../attack/attacks/registry';
 import { datasets } from '../data/registry';
 import { sha256 } from '../data/sha256';
 import { EspalierError, fail, lookup, quote } from '../errors';
-import { parseJson } from '../json';
+import { readJson } from '../io/files';
+import { canonicalJson } from '../json';
 import { zoo } from '../nn/zoo';
-import { choice, eps, type OptionsSchema, parseOptions, real, sparsity, whole } from '../options';
+import {
+  choice,
+  eps,
+  type PlugIn,
+  parseOptions,
+  parsePlugIn,
+  type Registry,
+  real,
+  type SlotSchema,
+  slotSchema,
+  sparsity,
+  whole,
+} from '../options';
 import { strategies } from '../prune/strategies/registry';
 import { objectives } from '../train/objectives/registry';
 import { verifiers } from '../verify/verifiers/registry';
 
-/** A resolved slot: the registry's key and all options of the entry. */
-export interface PlugIn {
-  readonly name: string;
-  readonly [option: string]: unknown;
-}
-
 type Json = Readonly<Record<string, unknown>>;
-type Registry = Readonly<Record<string, { readonly options?: OptionsSchema }>>;
-type SlotSchema = v.OptionalSchema<v.GenericSchema<PlugIn>, PlugIn>;
 
 /** Every slot: where it stands in the config, what fills it, and the name it defaults to. */
 const SLOTS = {
@@ -179,13 +184,6 @@ export async function loadConfig(path: string, sets: readonly string[] = []): Pr
   return applySet(await readJson(path), sets, path);
 }
 
-/** What a small file of JSON holds. */
-export async function readJson(path: string): Promise<unknown> {
-  const { readFile } = await import('../io/files');
-  const text = new TextDecoder().decode(await readFile(path, 1 << 20));
-  return parseJson(text, path);
-}
-
 /**
  * `json` with `key.path=value` applied in turn, checked and completed.
  *
@@ -233,11 +231,8 @@ function renamed(slot: unknown, name: string, registry: Registry): Json {
 
 /** One slot on its own, as a command's option names it. */
 export function parseSlot(path: SlotPath, value: unknown, who: string): PlugIn {
-  const { registry, fallback }: { registry: Registry; fallback: string } = SLOTS[path];
-  const given = typeof value === 'string' ? { name: value } : (value ?? {});
-  const name = String(at(given, 'name') ?? fallback);
-  const entry = lookup(registry, name, who);
-  return parseOptions(slotSchema(name, entry.options), given, who);
+  const { registry, fallback } = SLOTS[path];
+  return parsePlugIn(registry, value ?? fallback, who, fallback);
 }
 
 /** The radius that is attacked and certified: `evaluate.eps`, else the objective's, else 0.1. */
@@ -251,15 +246,6 @@ export async function configHash(config: Config): Promise<string> {
   return sha256([new TextEncoder().encode(canonicalJson(config))]);
 }
 
-/** JSON without blanks and with sorted keys. */
-export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_, inner: unknown) =>
-    isObject(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-      : inner,
-  );
-}
-
 /** The paths at which two configs differ, as `prune.sparsity: 0.9, 0.95`. */
 export function configDifferences(a: unknown, b: unknown, path = ''): string[] {
   if (canonicalJson(a) === canonicalJson(b)) return [];
@@ -270,11 +256,6 @@ export function configDifferences(a: unknown, b: unknown, path = ''): string[] {
 }
 
 const ANYTHING = v.optional(v.unknown()) as unknown as SlotSchema;
-
-function slotSchema(name: string, options: OptionsSchema | undefined): SlotSchema {
-  const schema = v.strictObject({ name: v.literal(name), ...options?.entries });
-  return v.optional(schema, { name }) as unknown as SlotSchema;
-}
 
 /** Every slot as an object; "wrn-16-4" is short for the options of `wrn`. */
 function withNames(json: unknown): unknown {

@@ -4,9 +4,9 @@ import { type Put, writeAtomic } from '../io/files';
 import type { Metadata } from '../io/metadata';
 import { saveModel } from '../io/model';
 import { type Format, type ReadOptions, readModelFile } from '../io/read';
+import { type Inspection, inspect } from '../measure/inspect';
 import { freeModel, type Model } from '../nn/model';
 import type { Engine } from '../runtime/engine';
-import { type Inspection, inspect } from './inspect';
 
 export interface Conversion {
   readonly from: Format;

@@ -1,12 +1,17 @@
 /** Single phases on model files: prune, fine-tune, bounds of given inputs. */
+
+import { batchOf } from '../data/batches';
 import { holdout } from '../data/holdout';
+import { fitted } from '../data/layout';
 import { datasets } from '../data/registry';
 import type { DataSet } from '../data/types';
 import { logits } from '../domain/classifier';
 import { expect, lookup } from '../errors';
+import { Interrupted, type Listener, type StopSignal } from '../events';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model, prunableNames } from '../nn/model';
+import type { PlugIn } from '../options';
 import { parseOptions } from '../options';
 import { freeMasks } from '../prune/mask';
 import { prune } from '../prune/prune';
@@ -15,9 +20,7 @@ import type { Masks } from '../prune/strategy';
 import { argmax } from '../tensor/ops/loss';
 import { input, keep, step, type Tensor } from '../tensor/tensor';
 import { verifiers } from '../verify/verifiers/registry';
-import type { Config, PlugIn } from './config';
-import { batchOf, fitted } from './evaluate';
-import { Interrupted, type Listener, type StopSignal } from './events';
+import type { Config } from './config';
 import { freePhase, runPhase, startPhase, takeBest } from './training';
 
 /** The pruned model: the same one with zeros, or a smaller one (the given one stays the caller's). */

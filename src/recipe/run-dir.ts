@@ -6,9 +6,9 @@
  * released, so that a config that fails at once (no such data) leaves nothing behind.
  */
 import { EspalierError, fail } from '../errors';
+import { isLockFile, type Release, takeLock } from '../io/lock';
 import { parseJson } from '../json';
 import { type Config, configDifferences, configHash, parseConfig } from './config';
-import { isLockFile, type Release, takeLock } from './lock';
 
 export interface RunDir {
   readonly dir: string;

@@ -1,7 +1,11 @@
 /** Turns the two models of a run into `summary.json` and into what the report shows beside it. */
 
+import { batchOf } from '../data/batches';
 import type { DataSet } from '../data/types';
 import { predict } from '../domain/classifier';
+import { describeMethods, evaluate, exhibitAttack } from '../evaluate/evaluate';
+import type { Listener, StopSignal } from '../events';
+import { inspect, sparseBytes } from '../measure/inspect';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { type AnyModel, freeModel, type Model } from '../nn/model';
@@ -13,9 +17,6 @@ import { input, step } from '../tensor/tensor';
 import { VERSION } from '../version';
 import type { RunState } from './checkpoint';
 import type { Config, EvaluateConfig } from './config';
-import { batchOf, describeMethods, evaluate, exhibitAttack } from './evaluate';
-import type { Listener, StopSignal } from './events';
-import { inspect, sparseBytes } from './inspect';
 import type { RunDir } from './run-dir';
 import type { TrainingData } from './training';
 

@@ -4,12 +4,14 @@
  * results.
  */
 import { wrongSamples } from '../attack/attack';
-import { type Augment, epochBatches, fillBatch, fillLabels } from '../data/batches';
+import { type Augment, batchOf, epochBatches, fillBatch, fillLabels } from '../data/batches';
 import type { DataSet, Split } from '../data/types';
 import { lookup } from '../errors';
+import type { Listener, StopSignal } from '../events';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import type { PlugIn } from '../options';
 import { assertMasked, freeMasks } from '../prune/mask';
 import type { Masks } from '../prune/strategy';
 import type { EpochRecord } from '../report/types';
@@ -21,9 +23,7 @@ import { createOptimizer, freeOptimizer, type Optimizer } from '../train/optimiz
 import { learningRate } from '../train/schedules';
 import { maskPatterns, type Patterns } from '../train/sparse';
 import type { Ties } from '../train/ties';
-import type { Config, PlugIn, TrainingConfig } from './config';
-import { batchOf } from './evaluate';
-import type { Listener, StopSignal } from './events';
+import type { Config, TrainingConfig } from './config';
 
 /** The data of a run: what trains, what picks checkpoints, and the set both come from. */
 export interface TrainingData {

@@ -2,10 +2,10 @@
 import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/cli/backend';
+import { Interrupted } from '../../src/events';
+import type { Fit } from '../../src/measure/fit';
+import type { PlanView } from '../../src/measure/plan-view';
 import type { Config } from '../../src/recipe/config';
-import { Interrupted } from '../../src/recipe/events';
-import type { Fit } from '../../src/recipe/fit';
-import type { PlanView } from '../../src/recipe/plan-view';
 import { inTemporaryFolder } from '../recipe/temporary';
 import { inspection, run, summary } from './fake';
 

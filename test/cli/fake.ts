@@ -2,8 +2,8 @@
 import type { Backend } from '../../src/cli/backend';
 import type { Io } from '../../src/cli/io';
 import { main } from '../../src/cli/main';
+import type { Inspection } from '../../src/measure/inspect';
 import type { Compacted } from '../../src/recipe/compact';
-import type { Inspection } from '../../src/recipe/inspect';
 import type { Proportion, Summary } from '../../src/report/types';
 import { SHIPPED } from '../../src/runtime/costs';
 

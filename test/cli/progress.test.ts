@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import type { Io } from '../../src/cli/io';
 import { createProgress, lineProgress } from '../../src/cli/progress';
-import type { RunEvent } from '../../src/recipe/events';
+import type { RunEvent } from '../../src/events';
 
 const phase: RunEvent = {
   type: 'phase',

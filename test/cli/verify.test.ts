@@ -2,9 +2,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Backend, EvaluateJob, JudgeFileJob } from '../../src/cli/backend';
-import { readJournal } from '../../src/recipe/journal';
-import type { Judgement } from '../../src/recipe/judge';
-import type { FileVerdict, VerifyFileJob } from '../../src/recipe/verify';
+import type { Judgement } from '../../src/evaluate/judge';
+import type { FileVerdict, VerifyFileJob } from '../../src/evaluate/verify';
+import { readJournal } from '../../src/io/journal';
 import { inTemporaryFolder } from '../recipe/temporary';
 import { buildCli, type Cli } from './child';
 import { run } from './fake';

@@ -1,7 +1,7 @@
 /** The VNN-LIB instances of the goldens: what each expects, and a search of it. */
 import { readFileSync } from 'node:fs';
+import { type FileVerdict, verifyFile } from '../../src/evaluate/verify';
 import { parseVnnlib } from '../../src/io/vnnlib';
-import { type FileVerdict, verifyFile } from '../../src/recipe/verify';
 import type { Engine } from '../../src/runtime/engine';
 import { FOLDER, PRESENT } from './goldens';
 

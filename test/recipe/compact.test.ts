@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { evaluate } from '../../src/evaluate/evaluate';
 import { loadModel, saveModel } from '../../src/io/model';
 import { readModelFile } from '../../src/io/read';
 import { createModel, freeModel, type Model, prunableNames } from '../../src/nn/model';
@@ -9,7 +10,6 @@ import { buildNetwork } from '../../src/nn/zoo';
 import { bitsByKind, shareWeights } from '../../src/prune/share';
 import { compact, parseBits } from '../../src/recipe/compact';
 import { convert } from '../../src/recipe/convert';
-import { evaluate } from '../../src/recipe/evaluate';
 import { pruneModel } from '../../src/recipe/phases';
 import { type Engine, load } from '../../src/runtime/engine';
 import { bits } from '../helpers/engine';

@@ -1,10 +1,10 @@
 /** The config: defaults, plug-in slots, --set, and what is said about mistakes. */
 import { describe, expect, it } from 'vitest';
 import { EspalierError } from '../../src/errors';
+import { canonicalJson } from '../../src/json';
 import { strategies } from '../../src/prune/strategies/registry';
 import {
   applySet,
-  canonicalJson,
   configDifferences,
   configHash,
   DEFAULT_CONFIG,

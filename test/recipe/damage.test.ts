@@ -2,9 +2,9 @@
 import { mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EspalierError } from '../../src/errors';
+import { Interrupted, type RunEvent } from '../../src/events';
+import { readJournal } from '../../src/io/journal';
 import { strategies } from '../../src/prune/strategies/registry';
-import { Interrupted, type RunEvent } from '../../src/recipe/events';
-import { readJournal } from '../../src/recipe/journal';
 import { type Engine, load } from '../../src/runtime/engine';
 import { inTemporaryFolder } from './temporary';
 import { compressIn, expectTidy, resultOf, tinyConfig } from './tiny-run';

@@ -5,8 +5,8 @@ import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { takeLock } from '../../src/io/lock';
 import { defaultConfig } from '../../src/recipe/config';
-import { takeLock } from '../../src/recipe/lock';
 import { openRun, type RunDir, readRunConfig } from '../../src/recipe/run-dir';
 import { inTemporaryFolder } from './temporary';
 

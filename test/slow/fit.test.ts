@@ -1,7 +1,7 @@
 /** The costs of this machine, over the whole grid, as the command fits and writes them. */
 import { expect, it } from 'vitest';
 import { backend } from '../../src/cli/wiring';
-import { readCosts } from '../../src/recipe/costs';
+import { readCosts } from '../../src/measure/costs';
 import { run } from '../cli/fake';
 import { inTemporaryFolder } from '../recipe/temporary';
 

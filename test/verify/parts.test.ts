@@ -1,9 +1,9 @@
 /** Work in parts: the same results, ended at once by deadlines and signals; and jobs that are none. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { inSlices } from '../../src/evaluate/slices';
 import { compile, sequential } from '../../src/nn/graph';
 import { freeModel, type Model, modelFrom } from '../../src/nn/model';
 import { parseOptions } from '../../src/options';
-import { inSlices } from '../../src/recipe/slices';
 import { type Engine, load } from '../../src/runtime/engine';
 import { whole } from '../../src/tensor/parts';
 import { Budget } from '../../src/verify/budget';

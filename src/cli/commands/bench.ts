@@ -3,9 +3,9 @@
  * of a plan cost on this machine.
  */
 import { expect } from '../../errors';
+import type { BenchRow } from '../../measure/bench';
+import type { Fit } from '../../measure/fit';
 import { real } from '../../options';
-import type { BenchRow } from '../../recipe/bench';
-import type { Fit } from '../../recipe/fit';
 import { count, duration, percent, rate, short } from '../../report/format';
 import { renderTable } from '../../report/table';
 import { SHIPPED } from '../../runtime/costs';

@@ -1,7 +1,7 @@
 /** `espalier certify MODEL`: certificates of single inputs, as files for `espalier check`. */
 import { EspalierError } from '../../errors';
+import type { ProofName } from '../../evaluate/certificates';
 import { eps } from '../../options';
-import type { ProofName } from '../../recipe/certificates';
 import { count, short } from '../../report/format';
 import { renderTable } from '../../report/table';
 import { dataArgs, engineArgs, epsArg, foreignArgs, indexArg, modelArg, shared } from '../args';
@@ -43,7 +43,7 @@ export const command: Command = {
     ['espalier check certificates m.safetensors', 'has them all judged'],
   ],
   sections: async () => [
-    registrySection('METHODS', (await import('../../recipe/certificates')).proofs),
+    registrySection('METHODS', (await import('../../evaluate/certificates')).proofs),
   ],
   async run(context) {
     const { io, values, backend } = context;
@@ -91,7 +91,7 @@ export const command: Command = {
 };
 
 async function parseMethods(text: string): Promise<ProofName[]> {
-  const { proofs } = await import('../../recipe/certificates');
+  const { proofs } = await import('../../evaluate/certificates');
   const names = text.split(',').map((name) => name.trim());
   const wrong = names.find((name) => !Object.hasOwn(proofs, name));
   if (wrong !== undefined)

@@ -1,8 +1,8 @@
 /** `espalier evaluate MODEL`: the three accuracies on the test split, with 95 % intervals. */
 import type { ArgsDef } from 'citty';
+import type { Evaluation } from '../../evaluate/evaluate';
 import { eps, whole } from '../../options';
 import type { Config } from '../../recipe/config';
-import type { Evaluation } from '../../recipe/evaluate';
 import { configArgs, dataArgs, engineArgs, epsArg, foreignArgs, modelArg, shared } from '../args';
 import { type Command, type Context, EXIT } from '../command';
 import { print, printJson } from '../io';

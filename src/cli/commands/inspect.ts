@@ -1,8 +1,8 @@
 /** `espalier inspect MODEL`: what a model file holds. */
 
 import { expect } from '../../errors';
+import type { PlanView } from '../../measure/plan-view';
 import { real, whole } from '../../options';
-import type { PlanView } from '../../recipe/plan-view';
 import { bytes, count, percent, rate, ratio } from '../../report/format';
 import { renderTable } from '../../report/table';
 import { foreignArgs, modelArg, shared, type Values } from '../args';

@@ -1,6 +1,6 @@
 /** `espalier train CONFIG`: the first phase of a run; `compress` in the same directory goes on. */
 import { fail } from '../../errors';
-import { type JournalRecord, readJournal } from '../../recipe/journal';
+import { type JournalRecord, readJournal } from '../../io/journal';
 import { duration, percent, rate, short } from '../../report/format';
 import { renderTable, type Table } from '../../report/table';
 import type { EpochRecord } from '../../report/types';

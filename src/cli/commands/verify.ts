@@ -1,7 +1,8 @@
 /** `espalier verify MODEL SPEC`: is any output unsafe? VNN-COMP's answers and counter-examples. */
+
+import type { FileVerdict } from '../../evaluate/verify';
 import { formatResult } from '../../io/vnnlib';
 import { real, whole } from '../../options';
-import type { FileVerdict } from '../../recipe/verify';
 import { short } from '../../report/format';
 import { engineArgs, foreignArgs, modelArg, shared } from '../args';
 import { type Command, EXIT } from '../command';

@@ -1,6 +1,6 @@
 /** The benchmark of this machine: every row a number, and all memory given back. */
 import { expect, it } from 'vitest';
-import { benchmark } from '../../src/recipe/bench';
+import { benchmark } from '../../src/measure/bench';
 import { load } from '../../src/runtime/engine';
 
 it('measures every row and frees what it took', async () => {

@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type FileVerdict, verifyFile } from '../../src/recipe/verify';
+import { type FileVerdict, verifyFile } from '../../src/evaluate/verify';
 import { type Engine, load } from '../../src/runtime/engine';
-import { inTemporaryFolder } from './temporary';
+import { inTemporaryFolder } from '../recipe/temporary';
 
 const CASES = '../shared/cases';
 

@@ -2,14 +2,14 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataSet } from '../../src/data/types';
+import { type CertifyJob, certifyBlock } from '../../src/evaluate/certify';
+import { BLOCK, type CertifyHooks, certify } from '../../src/evaluate/certify-run';
+import { evaluate } from '../../src/evaluate/evaluate';
+import { Interrupted } from '../../src/events';
 import { lower } from '../../src/nn/lower';
 import { freeModel, type Model } from '../../src/nn/model';
+import type { PlugIn } from '../../src/options';
 import { parseOptions } from '../../src/options';
-import { type CertifyJob, certifyBlock } from '../../src/recipe/certify';
-import { BLOCK, type CertifyHooks, certify } from '../../src/recipe/certify-run';
-import type { PlugIn } from '../../src/recipe/config';
-import { evaluate } from '../../src/recipe/evaluate';
-import { Interrupted } from '../../src/recipe/events';
 import {
   certifiedAt,
   certifiedCurve,
@@ -19,9 +19,9 @@ import {
 import { type Engine, load } from '../../src/runtime/engine';
 import { objectives } from '../../src/train/objectives/registry';
 import { verifiers } from '../../src/verify/verifiers/registry';
+import { inTemporaryFolder } from '../recipe/temporary';
+import { tinyConfig } from '../recipe/tiny-run';
 import { batchFrom, range, toySet, trainedToy } from '../train/toy';
-import { inTemporaryFolder } from './temporary';
-import { tinyConfig } from './tiny-run';
 
 const COUNT = 60;
 const EPS = 0.2;

@@ -6,22 +6,33 @@
  */
 import { type AttackOutcome, outside, runAttack, wrongSamples } from '../attack/attack';
 import { attacks } from '../attack/attacks/registry';
-import { fillBatch, fillLabels } from '../data/batches';
-import { arranged, layoutNote } from '../data/layout';
+import { batchOf } from '../data/batches';
+import { fitted } from '../data/layout';
 import type { DataSet, Split } from '../data/types';
 import type { Norm } from '../domain/balls';
-import { expect, lookup } from '../errors';
+import { lookup } from '../errors';
+import { Interrupted, type Listener, type StopSignal } from '../events';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { type AnyModel, freeModel, type Model } from '../nn/model';
+import type { PlugIn } from '../options';
 import { proportion } from '../report/binomial';
 import type { Accuracies } from '../report/types';
 import { sizeOf } from '../tensor/shape';
 import { normOf, type Verdict, verdictsInParts } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
-import type { EvaluateConfig, PlugIn } from './config';
-import { Interrupted, type Listener, type StopSignal } from './events';
 import { inSlices } from './slices';
+
+/** What is measured and how; limits take the first images of the split, null all of them. */
+export interface EvaluateSettings {
+  readonly eps: number | null;
+  readonly attack: PlugIn;
+  readonly attackLimit: number | null;
+  readonly verifier: PlugIn;
+  readonly verifyLimit: number | null;
+  /** Images at once. */
+  readonly batch: number;
+}
 
 export interface Evaluation {
   readonly accuracies: Accuracies;
@@ -51,7 +62,7 @@ export async function evaluate(
   model: Model,
   given: DataSet,
   split: Split,
-  config: EvaluateConfig,
+  config: EvaluateSettings,
   { onEvent, signal, seed = 0, title = 'evaluate', verdicts: known }: EvaluateHooks = {},
 ): Promise<Evaluation> {
   const set = fitted(model, given, onEvent);
@@ -140,7 +151,7 @@ export function tellMemory(
   }
 }
 
-export function describeMethods(config: EvaluateConfig): { attack: string; verifier: string } {
+export function describeMethods(config: EvaluateSettings): { attack: string; verifier: string } {
   const eps = Number((config.eps ?? 0.1).toPrecision(6));
   const attack = lookup(attacks, config.attack.name, 'attack');
   const verifier = lookup(verifiers, config.verifier.name, 'verifier');
@@ -155,45 +166,11 @@ export function exhibitAttack(
   model: AnyModel,
   images: Float32Array,
   labels: Int32Array,
-  config: EvaluateConfig,
+  config: EvaluateSettings,
   seed: number,
 ): AttackOutcome {
   const attack = lookup(attacks, config.attack.name, 'attack');
   const index = Int32Array.from(labels, (_, i) => i);
   const eps = config.eps ?? 0.1;
   return runAttack(attack, config.attack, { model, images, labels, index, eps, seed });
-}
-
-/** Images [from, to) of a split as floats, with labels and positions. */
-export function batchOf(
-  set: DataSet,
-  split: Split,
-  from: number,
-  to: number,
-): { images: Float32Array; labels: Int32Array; index: Int32Array } {
-  const index = Int32Array.from({ length: to - from }, (_, i) => from + i);
-  const images = new Float32Array(index.length * sizeOf(set.shape));
-  const labels = new Int32Array(index.length);
-  fillBatch(split, set, index, images);
-  fillLabels(split, index, labels);
-  return { images, labels, index };
-}
-
-/**
- * The data in the order in which the network takes it (data/layout.ts); a permutation is told. Raises
- * EspalierError where it is not what the network takes and tells apart.
- */
-export function fitted(model: AnyModel, given: DataSet, onEvent?: Listener): DataSet {
-  const { input, name } = model.graph.network;
-  const set = arranged(given, input, name);
-  const classes = sizeOf(model.graph.output);
-  expect(
-    classes === set.classes.length,
-    name,
-    `${classes} classes`,
-    `${set.name} with ${set.classes.length}`,
-  );
-  const text = given.layout === set.layout ? undefined : layoutNote(set);
-  if (text !== undefined) onEvent?.({ type: 'note', text });
-  return set;
 }

@@ -2,13 +2,13 @@
 import { appendFile, readFile, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataSet } from '../../src/data/types';
+import { smoothSet } from '../../src/evaluate/smooth';
+import { Interrupted } from '../../src/events';
 import type { Model } from '../../src/nn/model';
-import { Interrupted } from '../../src/recipe/events';
-import { smoothSet } from '../../src/recipe/smooth';
 import { type Engine, load } from '../../src/runtime/engine';
 import { objectives } from '../../src/train/objectives/registry';
+import { inTemporaryFolder } from '../recipe/temporary';
 import { toySet, trainedToy } from '../train/toy';
-import { inTemporaryFolder } from './temporary';
 
 const SETTINGS = { sigma: 0.3, n0: 20, n: 300, alpha: 0.01, seed: 3, radii: [0, 0.1, 0.3] };
 let engine: Engine;

@@ -10,14 +10,14 @@
  */
 
 import { wrongSamples } from '../attack/attack';
+import { batchOf } from '../data/batches';
 import type { DataSet, Split } from '../data/types';
 import { lookup } from '../errors';
 import type { AnyModel } from '../nn/model';
+import type { PlugIn } from '../options';
 import { type Parts, whole } from '../tensor/parts';
 import { type Verdict, verdictsInParts } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
-import type { PlugIn } from './config';
-import { batchOf } from './evaluate';
 
 export interface CertifyJob {
   /** In canonical form. */

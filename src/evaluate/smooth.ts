@@ -7,8 +7,12 @@
  */
 import * as v from 'valibot';
 import { fingerprint } from '../check/check';
+import { batchOf } from '../data/batches';
+import { fitted } from '../data/layout';
 import type { DataSet } from '../data/types';
 import { EspalierError, fail } from '../errors';
+import type { Listener, StopSignal } from '../events';
+import { Journal, type JournalRecord } from '../io/journal';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
@@ -17,9 +21,6 @@ import { predictorOf } from '../plan/predictor';
 import { proportion } from '../report/binomial';
 import type { Proportion } from '../report/types';
 import { type Smoothed, smoothInParts } from '../verify/smoothing';
-import { batchOf, fitted } from './evaluate';
-import type { Listener, StopSignal } from './events';
-import { Journal, type JournalRecord } from './journal';
 import { inSlices } from './slices';
 
 export interface SmoothSettings {

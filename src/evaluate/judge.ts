@@ -3,18 +3,20 @@
  * the certification, shared among processes and resumable, then clean and attacked accuracy, which
  * looks for contradictions with it.
  */
+
+import { fitted } from '../data/layout';
 import type { DataSet } from '../data/types';
 import { lookup } from '../errors';
+import type { Listener, StopSignal } from '../events';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import type { PlugIn } from '../options';
 import { certifiedCurve, type RadiusCurve } from '../report/radius';
 import { normOf } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import { BLOCK, type Certification, certify, type Shard } from './certify-run';
-import type { Config, PlugIn } from './config';
-import { type Evaluation, evaluate, fitted, tellMemory } from './evaluate';
-import type { Listener, StopSignal } from './events';
+import { type EvaluateSettings, type Evaluation, evaluate, tellMemory } from './evaluate';
 
 export interface CertifiedBy {
   readonly name: string;
@@ -45,7 +47,7 @@ export interface JudgeJob {
 export async function judge(
   model: Model,
   given: DataSet,
-  config: Config,
+  config: { readonly evaluate: EvaluateSettings; readonly seed: number },
   job: JudgeJob,
   hooks: { readonly onEvent?: Listener; readonly signal?: StopSignal },
 ): Promise<Judgement | undefined> {

@@ -1,9 +1,9 @@
 /** The measured plans of a model: every layer of both, equal results, no memory kept. */
 import { expect, it } from 'vitest';
+import { viewPlans } from '../../src/measure/plan-view';
 import { sequential } from '../../src/nn/graph';
 import { createModel, freeModel } from '../../src/nn/model';
 import { buildNetwork } from '../../src/nn/zoo';
-import { viewPlans } from '../../src/recipe/plan-view';
 import { SHIPPED } from '../../src/runtime/costs';
 import { load } from '../../src/runtime/engine';
 import { sampler } from '../helpers/random';

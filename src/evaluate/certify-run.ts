@@ -8,12 +8,12 @@
  * its own blocks, and then whatever is missing. Verdicts do not depend on how blocks are shared.
  */
 import { sha256 } from '../data/sha256';
+import type { Listener, StopSignal } from '../events';
 import { makeFolder } from '../io/files';
+import { Journal, type JournalRecord, readJournal } from '../io/journal';
+import { canonicalJson } from '../json';
 import { VERSION } from '../version';
 import { type BlockVerdicts, type CertifyJob, certifyInParts, type SampleVerdict } from './certify';
-import { canonicalJson } from './config';
-import type { Listener, StopSignal } from './events';
-import { Journal, type JournalRecord, readJournal } from './journal';
 import { inSlices } from './slices';
 
 /** Samples a block. */

@@ -7,6 +7,7 @@
  * the model as its file has it.
  */
 import { EspalierError, expect } from '../errors';
+import { Interrupted, type Listener, type StopSignal } from '../events';
 import { readPlainOrGzip } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
 import { type Answer, type Property, parseVnnlib } from '../io/vnnlib';
@@ -20,7 +21,6 @@ import type { Head } from '../verify/head';
 import type { Outcome, Subject } from '../verify/outcome';
 import { boxesAtOnce } from '../verify/row-lines';
 import { verifySpecification } from '../verify/search';
-import { Interrupted, type Listener, type StopSignal } from './events';
 import { sharing } from './slices';
 
 export interface VerifyFileJob {

@@ -3,8 +3,8 @@ import * as v from 'valibot';
 import { attacks } from '../attack/attacks/registry';
 import { NORMS } from '../domain/balls';
 import { expect, fail } from '../errors';
+import { type PlugIn, parsePlugIn } from '../options';
 import { verifiers } from '../verify/verifiers/registry';
-import { type PlugIn, parseSlot } from './config';
 
 const KINDS = { attack: attacks, verifier: verifiers } as const;
 type Kind = keyof typeof KINDS;
@@ -31,5 +31,5 @@ export function withNorm(
     const got = without.map(([kind, { name }]) => `${kind} ${name}`).join(', ');
     fail(who, `an attack and verifiers for ${norm} balls`, got, `There are: ${able.join('; ')}.`);
   }
-  return plugIns.map(([kind, plugIn]) => parseSlot(`evaluate.${kind}`, { ...plugIn, norm }, who));
+  return plugIns.map(([kind, plugIn]) => parsePlugIn(KINDS[kind], { ...plugIn, norm }, who));
 }

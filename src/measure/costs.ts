@@ -1,8 +1,8 @@
-/** Fitted costs of plans (recipe/fit.ts) as files. */
+/** Fitted costs of plans (measure/fit.ts) as files. */
 import * as v from 'valibot';
+import { readJson } from '../io/files';
 import { parseOptions, real } from '../options';
 import { type Costs, SHIPPED } from '../runtime/costs';
-import { readJson } from './config';
 
 const SCHEMA = 'espalier-costs/1';
 

@@ -12,16 +12,17 @@ import {
   seal,
 } from '../check/certificate';
 import { check, fingerprint, provenMargin } from '../check/check';
+import { batchOf } from '../data/batches';
+import { fitted } from '../data/layout';
 import type { DataSet } from '../data/types';
 import { EspalierError, expect, fail } from '../errors';
+import { Interrupted, type Listener, type StopSignal } from '../events';
 import { createAtomic, kindOf, makeFolder, readFile, writeAtomic } from '../io/files';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { type AnyModel, freeModel, type Model } from '../nn/model';
 import { parseOptions } from '../options';
 import { verifiers } from '../verify/verifiers/registry';
-import { batchOf, fitted } from './evaluate';
-import { Interrupted, type Listener, type StopSignal } from './events';
 
 /** Methods by the names of the bounds they are, cheap ones first. */
 export const proofs = {

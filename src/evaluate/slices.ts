@@ -1,5 +1,5 @@
 /** Work in parts on the event loop: signals and timers get their turn between parts. */
-import { Interrupted, type StopSignal } from './events';
+import { Interrupted, type StopSignal } from '../events';
 
 /** Milliseconds of work between two turns of the event loop. */
 const SLICE = 50;

@@ -1,8 +1,8 @@
 /** The journal: what was appended is there, whatever happened in between. */
 import { appendFile, readdir, readFile, stat, symlink, truncate } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { Journal, type JournalRecord, readJournal } from '../../src/recipe/journal';
-import { inTemporaryFolder } from './temporary';
+import { Journal, type JournalRecord, readJournal } from '../../src/io/journal';
+import { inTemporaryFolder } from '../recipe/temporary';
 
 const epoch = (n: number) => ({ event: 'epoch', n, text: 'naïve \u2028 ✓' });
 const upTo = (n: number) => (record: JournalRecord) => 'n' in record && record.n === n;

@@ -128,7 +128,7 @@ export class Journal {
 
 /** The records of a journal file, for readers that write nothing; a torn last line is ignored. */
 export async function readJournal(path: string): Promise<readonly JournalRecord[]> {
-  const { readFile } = await import('../io/files');
+  const { readFile } = await import('./files');
   return parse(path, await readFile(path, MAX_BYTES)).map((line) => line.record);
 }
 
