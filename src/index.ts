@@ -50,6 +50,14 @@ export {
 export { value } from './domain/value';
 export { EspalierError } from './errors';
 export {
+  type AttackRecord,
+  type Block,
+  evaluateBlock,
+  type SampleRecord,
+  type Task,
+  type VerdictRecord,
+} from './evaluate/block';
+export {
   type Certified,
   type CertifyOptions,
   type Checked,
@@ -57,7 +65,10 @@ export {
   certify,
   checkFiles,
 } from './evaluate/certificates';
-export { type EvaluateHooks, type Evaluation, evaluate } from './evaluate/evaluate';
+export { type EvaluateHooks, type EvaluateSettings, evaluate } from './evaluate/evaluate';
+export { type Evaluation, evaluationOf, type MethodShare } from './evaluate/records';
+export { type Runner, runner, type Span, type Work } from './evaluate/runner';
+export { runners } from './evaluate/runners/registry';
 export {
   type SmoothImage,
   type SmoothOptions,

@@ -46,22 +46,22 @@ export const backend: Backend = {
     await writer.write(out, model, { ...metadata, config }, await putOf(job));
     return inspect(model);
   },
-  async evaluate(engine, job) {
+  async evaluate(engine, { model: path, as, config, verifiers, radius, runner, ...job }) {
     const { evaluate } = await import('../evaluate/evaluate');
-    const { config, onEvent, signal } = job;
-    const { model } = await open(engine, job);
+    const { onEvent, signal, folder } = job;
+    const identity = folder && { file: await hashOf(path), as };
+    const { model } = await open(engine, { model: path, as, onEvent });
     const set = await loadData(config.data);
-    const hooks = { onEvent, signal, seed: config.seed };
-    return evaluate(model, set, set.test, config.evaluate, hooks);
-  },
-  async judge(engine, { model: path, as, config, ...job }) {
-    const { judge } = await import('../evaluate/judge');
-    const { sha256 } = await import('../data/sha256');
-    const { readFile } = await import('../io/files');
-    const file = await sha256([await readFile(path, 2 ** 32)]);
-    const { model } = await open(engine, { model: path, as, onEvent: job.onEvent });
-    const set = await loadData(config.data);
-    return judge(model, set, config, { ...job, identity: { file, as } }, job);
+    const settings = {
+      ...config.evaluate,
+      ...(verifiers && { verifier: verifiers }),
+      ...(radius && { radius }),
+    };
+    return evaluate(model, set, set.test, settings, {
+      ...{ onEvent, signal, seed: config.seed },
+      ...(runner && { runner }),
+      ...(folder && { folder: { ...folder, identity }, phase: 'verify', title: 'certify' }),
+    });
   },
   async bounds(engine, job) {
     const { outputBounds } = await import('../recipe/phases');
@@ -131,6 +131,12 @@ export const backend: Backend = {
     return { simd: supports('simd'), relaxed: supports('relaxed') };
   },
 };
+
+async function hashOf(path: string): Promise<string> {
+  const { sha256 } = await import('../data/sha256');
+  const { readFile } = await import('../io/files');
+  return sha256([await readFile(path, 2 ** 32)]);
+}
 
 /** How the file of a job is written. */
 async function putOf({ replace }: OutFile): Promise<Put> {

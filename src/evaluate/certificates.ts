@@ -21,7 +21,6 @@ import { createAtomic, kindOf, makeFolder, readFile, writeAtomic } from '../io/f
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { type AnyModel, freeModel, type Model } from '../nn/model';
-import { parseOptions } from '../options';
 import { verifiers } from '../verify/verifiers/registry';
 
 /** Methods by the names of the bounds they are, cheap ones first. */
@@ -226,7 +225,7 @@ function fastMargin(model: AnyModel, { region, property }: Base, name: ProofName
   const entry = verifiers[name]!;
   const images = Float32Array.from(region.centre);
   const job = { model, images, labels: Int32Array.of(property.label), eps: region.eps };
-  return entry.verify(job, parseOptions(entry.options, {}, name))[0]!.margin;
+  return entry.verify(job, {})[0]!.margin;
 }
 
 export interface Checked {

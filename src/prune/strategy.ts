@@ -7,7 +7,13 @@
  */
 import type * as v from 'valibot';
 import type { Model } from '../nn/model';
-import type { OptionsSchema } from '../options';
+import {
+  type Callable,
+  completing,
+  type Entry,
+  type OptionsSchema,
+  type Written,
+} from '../options';
 import type { Tensor } from '../tensor/tensor';
 
 /** Kept float32 tensors of 0 / 1 by full parameter name; only prunable parameters. */
@@ -22,15 +28,13 @@ export interface PruneContext {
   readonly previous?: Masks;
 }
 
-export interface Strategy<S extends OptionsSchema = OptionsSchema> {
-  readonly about: string;
-  readonly options: S;
+export interface Strategy<S extends OptionsSchema = OptionsSchema> extends Entry<S>, Callable<S> {
   /** True where whole filters go, to be removed physically by shrink(). */
   readonly structured: boolean;
   /** New masks; weights already masked by `previous` stay masked. Kept tensors, caller frees. */
   masks(context: PruneContext, o: v.InferOutput<S>): Masks;
 }
 
-// The registry holds strategies of different options under one type; each keeps its own inside.
-export const strategy = <S extends OptionsSchema>(s: Strategy<S>): Strategy =>
-  s as unknown as Strategy;
+/** The strategy, which completes its options. */
+export const strategy = <S extends OptionsSchema>(entry: Written<Strategy<S>>): Strategy<S> =>
+  completing(entry, { masks: 1 });

@@ -1,9 +1,13 @@
 /** Turns the two models of a run into `summary.json` and into what the report shows beside it. */
 
+import { runAttack } from '../attack/attack';
+import { attacks } from '../attack/attacks/registry';
 import { batchOf } from '../data/batches';
 import type { DataSet } from '../data/types';
 import { predict } from '../domain/classifier';
-import { describeMethods, evaluate, exhibitAttack } from '../evaluate/evaluate';
+import { lookup } from '../errors';
+import { evaluate } from '../evaluate/evaluate';
+import type { MethodShare } from '../evaluate/records';
 import type { Listener, StopSignal } from '../events';
 import { inspect, sparseBytes } from '../measure/inspect';
 import { freezeSparsity } from '../nn/freeze';
@@ -37,14 +41,11 @@ export async function summarise(
 ): Promise<Summary> {
   const { set, train, held } = data;
   const started = performance.now();
-  const judged = async (model: Model, title: string) => {
-    const seeded = { ...hooks, seed: config.seed, title };
-    return evaluate(model, set, set.test, config.evaluate, seeded);
-  };
-  const before = await judged(dense, 'evaluate dense');
-  const after = await judged(pruned, 'evaluate pruned');
+  const evaluated = (model: Model, title: string) =>
+    evaluate(model, set, set.test, config.evaluate, { ...hooks, seed: config.seed, title });
+  const before = await evaluated(dense, 'evaluate dense');
+  const after = await evaluated(pruned, 'evaluate pruned');
   const shape = inspect(pruned);
-  const methods = describeMethods(config.evaluate);
   const { binary, threads } = engine.info();
   return {
     schema: 'espalier-summary/1',
@@ -64,8 +65,8 @@ export async function summarise(
       dense: imagesPerSecond(dense, set),
       pruned: imagesPerSecond(pruned, set),
     },
-    attack: { name: config.evaluate.attack.name, description: methods.attack },
-    verifier: { name: config.evaluate.verifier.name, description: methods.verifier },
+    attack: methodOf(after.attacks),
+    verifier: methodOf(after.verifiers),
     provenance: {
       espalier: VERSION,
       node: process.version,
@@ -88,6 +89,12 @@ export async function summarise(
     },
   };
 }
+
+/** The method of an evaluation with one, as its name and settings. */
+const methodOf = ([method]: readonly MethodShare[]): Summary['attack'] => {
+  const { name, description } = method!;
+  return { name, description };
+};
 
 function retained(dense: Accuracies, pruned: Accuracies): Summary['retained'] {
   const share = (key: keyof Accuracies): number | null =>
@@ -146,8 +153,10 @@ export function exhibits(
   seed: number,
 ): Exhibit[] {
   const canonical = freezeSparsity(lower(model));
-  const { images, labels } = batchOf(set, set.test, 0, Math.min(SHOWN, set.test.count));
-  const { images: attacked } = exhibitAttack(canonical, images, labels, config, seed);
+  const { images, labels, index } = batchOf(set, set.test, 0, Math.min(SHOWN, set.test.count));
+  const attack = lookup(attacks, config.attack.name, 'attack');
+  const job = { model: canonical, images, labels, index, eps: config.eps ?? 0.1, seed };
+  const { images: attacked } = runAttack(attack, config.attack, job);
   const shape = [labels.length, ...model.graph.network.input];
   const classes = (of: Float32Array): Int32Array =>
     step(model.engine, () => predict(canonical, input(model.engine, of, shape)));

@@ -6,7 +6,13 @@ import type * as v from 'valibot';
 import type { Pass } from '../domain/domain';
 import type { Initialiser } from '../nn/init';
 import type { AnyModel } from '../nn/model';
-import type { OptionsSchema } from '../options';
+import {
+  type Callable,
+  completing,
+  type Entry,
+  type OptionsSchema,
+  type Written,
+} from '../options';
 import type { Tensor } from '../tensor/tensor';
 
 /** One training batch, inside a step. */
@@ -33,9 +39,7 @@ export interface LossResult {
   readonly metrics: Readonly<Record<string, number | Tensor>>;
 }
 
-export interface Objective<S extends OptionsSchema = OptionsSchema> {
-  readonly about: string;
-  readonly options: S;
+export interface Objective<S extends OptionsSchema = OptionsSchema> extends Entry<S>, Callable<S> {
   readonly init: Initialiser;
   loss(context: LossContext, o: v.InferOutput<S>): LossResult;
   /**
@@ -55,5 +59,6 @@ export interface HeldOutBatch {
   readonly seed: number;
 }
 
-export const objective = <S extends OptionsSchema>(entry: Objective<S>): Objective =>
-  entry as unknown as Objective;
+/** The objective, which completes its options. */
+export const objective = <S extends OptionsSchema>(entry: Written<Objective<S>>): Objective<S> =>
+  completing(entry, { loss: 1, robust: 1, settled: 2 });

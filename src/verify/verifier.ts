@@ -6,8 +6,8 @@ import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
 import { expect } from '../errors';
 import type { AnyModel } from '../nn/model';
-import type { OptionsSchema } from '../options';
-import { type Parts, whole } from '../tensor/parts';
+import { type Callable, completing, type Entry, type OptionsSchema } from '../options';
+import { inOnePart, type Parts, whole } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 
@@ -54,15 +54,7 @@ export interface MemoryEstimate {
   readonly bytes: number;
 }
 
-/** What verifies; `parts` does the same in parts of a second or less. */
-export interface Verify<S extends OptionsSchema> {
-  (job: VerifyJob, o: v.InferOutput<S>): Verdict[];
-  parts?(job: VerifyJob, o: v.InferOutput<S>): Parts<Verdict[]>;
-}
-
-export interface Verifier<S extends OptionsSchema = OptionsSchema> {
-  readonly about: string;
-  readonly options: S;
+export interface Verifier<S extends OptionsSchema = OptionsSchema> extends Entry<S>, Callable<S> {
   /** The method with its settings, for tables. */
   describe(o: v.InferOutput<S>, eps: number): string;
   /** Of the balls it speaks of; L-infinity where absent. */
@@ -75,7 +67,9 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
    * Raises EspalierError for images that are not of the network's input and in [0, 1], labels that are
    * no class, and an eps below 0.
    */
-  readonly verify: Verify<S>;
+  verify(job: VerifyJob, o: v.InferOutput<S>): Verdict[];
+  /** The same in parts of a second or less. */
+  inParts(job: VerifyJob, o: v.InferOutput<S>): Parts<Verdict[]>;
   /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */
   bounds?(batch: Batch, o: v.InferOutput<S>): OutputBounds;
 }
@@ -85,38 +79,21 @@ export const normOf = ({ norm }: Verifier, options: v.InferOutput<OptionsSchema>
   norm?.(options) ?? 'linf';
 
 /** A verifier as its author writes it: `verify`, or `parts` where that takes long. */
-export type VerifierEntry<S extends OptionsSchema> = Omit<Verifier<S>, 'verify'> &
-  (Pick<Verifier<S>, 'verify'> | { readonly parts: Required<Verify<S>>['parts'] });
+export type VerifierEntry<S extends OptionsSchema> = Omit<Verifier<S>, 'verify' | 'inParts'> &
+  (Pick<Verifier<S>, 'verify'> | { readonly parts: Verifier<S>['inParts'] });
 
-/** The verifier, which looks at every job before it works on it. */
-export function verifier<S extends OptionsSchema>(entry: VerifierEntry<S>): Verifier {
-  const given = 'parts' in entry ? entry.parts : (entry.verify.parts ?? onePart(entry.verify));
-  const parts: typeof given = function* (job, o) {
+/** The verifier, which completes its options and looks at every job before it works on it. */
+export function verifier<S extends OptionsSchema>(entry: VerifierEntry<S>): Verifier<S> {
+  const given = 'parts' in entry ? entry.parts : inOnePart(entry.verify);
+  const inParts: Verifier<S>['inParts'] = function* (job, o) {
     checkJob(job);
     return yield* given(job, o);
   };
-  const verify = Object.assign((job: VerifyJob, o: v.InferOutput<S>) => whole(parts(job, o)), {
-    parts,
-  });
-  const { parts: _, ...rest } = { parts, ...entry };
-  return { ...rest, verify } as unknown as Verifier;
+  const verify: Verifier<S>['verify'] = (job, o) => whole(inParts(job, o));
+  const { parts: _, ...rest } = { parts: inParts, ...entry };
+  const takes = { describe: 0, norm: 0, memoryFor: 2, verify: 1, inParts: 1, bounds: 1 };
+  return completing({ ...rest, verify, inParts }, takes);
 }
-
-/** The verdicts in parts: one, where the verifier has no others. */
-export const verdictsInParts = (
-  { verify }: Verifier,
-  job: VerifyJob,
-  o: v.InferOutput<OptionsSchema>,
-): Parts<Verdict[]> => (verify.parts ?? onePart(verify))(job, o);
-
-const onePart = <S extends OptionsSchema>(
-  verify: (job: VerifyJob, o: v.InferOutput<S>) => Verdict[],
-): Required<Verify<S>>['parts'] =>
-  function* (job, o) {
-    const verdicts = verify(job, o);
-    yield;
-    return verdicts;
-  };
 
 function checkJob({ model: { graph }, images, labels, eps }: VerifyJob): void {
   const { input, name } = graph.network;
