@@ -21,6 +21,7 @@ const NEWLINE = 10;
 const START = '{"event":"';
 /** How it ends: with the CRC-32 of all that stands before, as 8 hex digits. */
 const END = /^,"crc32":"([0-9a-f]{8})"\}$/;
+const BEYOND = /,"crc32":"[0-9a-f]{8}"\}./s;
 const END_LENGTH = ',"crc32":"01234567"}'.length;
 const MAX_BYTES = 1 << 28;
 
@@ -158,8 +159,9 @@ function parse(path: string, bytes: Uint8Array): Lines {
     const record = newline < 0 ? undefined : parseRecord(text);
     if (record === undefined) {
       const last = newline < 0 || newline === bytes.length - 1;
-      if (last && (records.length > 0 || isTorn(text))) break;
-      if (last)
+      // Something behind a checksum is no torn line: a newline was lost.
+      if (last && !BEYOND.test(text) && (records.length > 0 || isTorn(text))) break;
+      if (last && !BEYOND.test(text))
         fail(path, 'a journal', 'another file', 'Choose another name; it was left as it is.');
       fail(where, 'a JSON object with "event"', 'something else', DAMAGED);
     }

@@ -3,6 +3,7 @@ import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/cli/backend';
 import { Interrupted } from '../../src/events';
+import { lineOf } from '../../src/io/journal';
 import type { Fit } from '../../src/measure/fit';
 import type { PlanView } from '../../src/measure/plan-view';
 import type { Config } from '../../src/recipe/config';
@@ -404,7 +405,7 @@ describe('train', () => {
         imagesPerSecond: 700,
       };
       const pretrain: Backend['pretrain'] = async (_, { dir }) => {
-        await write('run/journal.jsonl', `${JSON.stringify(epoch)}\n`);
+        await write('run/journal.jsonl', lineOf(epoch));
         expect(dir.paths.journal).toBe(file('run/journal.jsonl'));
       };
       const { code, stdout } = await run(['train', file('c.json'), '-o', file('run')], {

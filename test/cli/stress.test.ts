@@ -97,6 +97,24 @@ const ended = (child: ChildProcess): Promise<{ code: number | null; stderr: stri
     child.once('close', (code) => resolve({ code, stderr }));
   });
 
+describe.runIf(process.platform !== 'win32')('a file that can grow no more', () => {
+  it('is told in a sentence, with the exit code of output that could not be written', () =>
+    inTemporaryFolder(async (file) => {
+      const model = await makeModel(cli, file);
+      for (const argv of [
+        ['convert', model, file('c.onnx')],
+        ['smooth', model, '--n', '1000', '--limit', '200', '-o', file('s.jsonl')],
+      ]) {
+        // In blocks of 512 or 1024 bytes: the system's way to say EFBIG early.
+        const words = ['ulimit -f 4; exec "$@"', 'sh', process.execPath, cli.program, ...argv];
+        const child = spawn('sh', ['-c', ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
+        const { code, stderr } = await ended(child);
+        expect(stderr).toMatch(/error: .*expected to write \d+ bytes, got/);
+        expect(code, stderr).toBe(74);
+      }
+    }));
+});
+
 describe('a broken standard output', () => {
   const start = (stdout: 'pipe' | number, argv: readonly string[] = ['--help']) =>
     spawn(process.execPath, [cli.program, ...argv], { stdio: ['ignore', stdout, 'pipe'] });
