@@ -155,9 +155,12 @@ export interface Entry<S extends OptionsSchema = OptionsSchema> {
 /** The plug-in that an entry gives: its name and all its options. */
 export type Chosen<S extends OptionsSchema> = PlugIn & v.InferOutput<S>;
 
+/** Options as they may be given to an entry: what is left out has a default. */
+export type Given<S extends OptionsSchema> = v.InferInput<S> & { readonly name?: string };
+
 /** A method, so that a registry can hold entries of different options under one type. */
 interface Choosing<S extends OptionsSchema> {
-  choose(options?: v.InferInput<S> & { readonly name?: string }): Chosen<S>;
+  choose(options?: Given<S>): Chosen<S>;
 }
 
 /**
@@ -165,9 +168,6 @@ interface Choosing<S extends OptionsSchema> {
  * options stay as they are. Raises EspalierError for options it does not know or that are out of range.
  */
 export type Callable<S extends OptionsSchema> = Choosing<S>['choose'];
-
-/** An entry as its author writes it: it cannot be called yet. */
-export type Written<E> = { readonly [K in keyof E]: E[K] };
 
 /**
  * The entry as registries hold it: it can be called, and its methods complete the options they are given.

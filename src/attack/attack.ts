@@ -12,6 +12,7 @@ import {
   type Callable,
   completing,
   type Entry,
+  type Given,
   type Options,
   type OptionsSchema,
 } from '../options';
@@ -31,25 +32,32 @@ export interface AttackJob {
   readonly index: Int32Array;
 }
 
-export interface Attack<S extends OptionsSchema = OptionsSchema> extends Entry<S>, Callable<S> {
+/** What an attack with options O does. */
+interface AttackMethods<O> {
   /** The attack with all its settings, for tables. */
-  describe(o: v.InferOutput<S>, eps: number): string;
+  describe(o: O, eps: number): string;
   /** Norm of the ball it searches. */
-  norm(o: v.InferOutput<S>): Norm;
+  norm(o: O): Norm;
   /** The strongest images found, [n, ...shape]; unbroken samples may come back as anything inside. */
-  run(job: AttackJob, o: v.InferOutput<S>): Float32Array;
+  run(job: AttackJob, o: O): Float32Array;
   /** The same in parts of a second or less. */
-  inParts(job: AttackJob, o: v.InferOutput<S>): Parts<Float32Array>;
+  inParts(job: AttackJob, o: O): Parts<Float32Array>;
 }
 
-/** An attack as its author writes it: `run`, or `parts` where that takes long. */
-export type AttackEntry<S extends OptionsSchema> = Omit<Attack<S>, 'run' | 'inParts'> &
-  (Pick<Attack<S>, 'run'> | { readonly parts: Attack<S>['inParts'] });
+/** An attack, which completes the options it is given. */
+export interface Attack<S extends OptionsSchema = OptionsSchema>
+  extends Entry<S>,
+    Callable<S>,
+    AttackMethods<Given<S>> {}
 
-/** The attack, which completes its options. */
+/** An attack as its author writes it: `run`, or `parts` where that takes long. */
+export type AttackEntry<S extends OptionsSchema, O = v.InferOutput<S>> = Entry<S> &
+  Omit<AttackMethods<O>, 'run' | 'inParts'> &
+  (Pick<AttackMethods<O>, 'run'> | { readonly parts: AttackMethods<O>['inParts'] });
+
 export function attack<S extends OptionsSchema>(entry: AttackEntry<S>): Attack<S> {
   const inParts = 'parts' in entry ? entry.parts : inOnePart(entry.run);
-  const run: Attack<S>['run'] = (job, o) => whole(inParts(job, o));
+  const run: AttackMethods<v.InferOutput<S>>['run'] = (job, o) => whole(inParts(job, o));
   const { parts: _, ...rest } = { parts: inParts, ...entry };
   const takes = { describe: 0, norm: 0, run: 1, inParts: 1 };
   return completing({ ...rest, run, inParts }, takes);

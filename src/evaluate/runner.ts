@@ -3,13 +3,7 @@
  * not depend on it: a block is a pure function, and records are kept by the index of their image.
  */
 import type * as v from 'valibot';
-import {
-  type Callable,
-  completing,
-  type Entry,
-  type OptionsSchema,
-  type Written,
-} from '../options';
+import { type Callable, completing, type Entry, type Given, type OptionsSchema } from '../options';
 import type { SampleRecord, Task } from './block';
 
 /** Consecutive images of the split, and what is still to be done with them. */
@@ -38,14 +32,22 @@ export interface Work {
   keep(span: Span, records: readonly SampleRecord[]): Promise<void>;
 }
 
-export interface Runner<S extends OptionsSchema = OptionsSchema> extends Entry<S>, Callable<S> {
+/** What a runner with options O does. */
+interface RunnerMethods<O> {
   /** Resolves when all that it has evaluated is kept. */
-  run(work: Work, o: v.InferOutput<S>): Promise<void>;
+  run(work: Work, o: O): Promise<void>;
 }
 
+/** A runner, which completes the options it is given. */
+export interface Runner<S extends OptionsSchema = OptionsSchema>
+  extends Entry<S>,
+    Callable<S>,
+    RunnerMethods<Given<S>> {}
+
 /** The runner, which completes its options. */
-export const runner = <S extends OptionsSchema>(entry: Written<Runner<S>>): Runner<S> =>
-  completing(entry, { run: 1 });
+export const runner = <S extends OptionsSchema>(
+  entry: Entry<S> & RunnerMethods<v.InferOutput<S>>,
+): Runner<S> => completing(entry, { run: 1 });
 
 /** The task of a span: what is left to be done with it. */
 export const taskFor = (task: Task, { attack, verify }: Span): Task => ({

@@ -7,13 +7,7 @@
  */
 import type * as v from 'valibot';
 import type { Model } from '../nn/model';
-import {
-  type Callable,
-  completing,
-  type Entry,
-  type OptionsSchema,
-  type Written,
-} from '../options';
+import { type Callable, completing, type Entry, type Given, type OptionsSchema } from '../options';
 import type { Tensor } from '../tensor/tensor';
 
 /** Kept float32 tensors of 0 / 1 by full parameter name; only prunable parameters. */
@@ -28,13 +22,21 @@ export interface PruneContext {
   readonly previous?: Masks;
 }
 
-export interface Strategy<S extends OptionsSchema = OptionsSchema> extends Entry<S>, Callable<S> {
+/** What a strategy with options O does. */
+interface StrategyMethods<O> {
   /** True where whole filters go, to be removed physically by shrink(). */
   readonly structured: boolean;
   /** New masks; weights already masked by `previous` stay masked. Kept tensors, caller frees. */
-  masks(context: PruneContext, o: v.InferOutput<S>): Masks;
+  masks(context: PruneContext, o: O): Masks;
 }
 
+/** A strategy, which completes the options it is given. */
+export interface Strategy<S extends OptionsSchema = OptionsSchema>
+  extends Entry<S>,
+    Callable<S>,
+    StrategyMethods<Given<S>> {}
+
 /** The strategy, which completes its options. */
-export const strategy = <S extends OptionsSchema>(entry: Written<Strategy<S>>): Strategy<S> =>
-  completing(entry, { masks: 1 });
+export const strategy = <S extends OptionsSchema>(
+  entry: Entry<S> & StrategyMethods<v.InferOutput<S>>,
+): Strategy<S> => completing(entry, { masks: 1 });
