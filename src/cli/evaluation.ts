@@ -12,7 +12,7 @@ import { whole } from '../options';
 import type { Config } from '../recipe/config';
 import { interval, percent, short } from '../report/format';
 import { radiusTable } from '../report/radius';
-import { renderTable } from '../report/table';
+import { columnsOf, renderTable } from '../report/table';
 import type { Accuracies } from '../report/types';
 import { UsageError, type Values } from './args';
 import type { EvaluateJob } from './backend';
@@ -195,10 +195,7 @@ function show({ io, values }: Context, { model, config }: Target, found: Evaluat
     return;
   }
   print(io, accuracyTable(model, accuracies));
-  const columns = ['verifier', 'certified', 'seconds'].map((title, i) => ({
-    title,
-    align: i === 0 ? ('left' as const) : ('right' as const),
-  }));
+  const columns = columnsOf(['verifier', 'certified', 'seconds'], 'lr');
   const rows = verifiers.map((v) => [v.name, String(v.certified), v.seconds.toFixed(1)]);
   print(io, renderTable({ columns, rows }));
   if (radii) {
@@ -220,9 +217,8 @@ export function accuracyTable(model: string, { benign, era, vra }: Accuracies): 
   const cells = [benign, era, vra].map((p) =>
     p.total ? `${percent(p.value)} ${interval(p)} n=${p.total}` : 'not measured',
   );
-  const columns = ['model', 'benign', 'ERA', 'VRA'].map((title) => ({
-    title,
-    align: 'left' as const,
-  }));
-  return renderTable({ columns, rows: [[model, ...cells]] });
+  return renderTable({
+    columns: columnsOf(['model', 'benign', 'ERA', 'VRA']),
+    rows: [[model, ...cells]],
+  });
 }

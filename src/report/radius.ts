@@ -3,7 +3,7 @@
  * eps, as numbers and as a page of its own.
  */
 import { escapeHtml, percent, short } from './format';
-import { renderTable } from './table';
+import { columnsOf, renderTable } from './table';
 
 export interface CurvePoint {
   readonly eps: number;
@@ -47,7 +47,7 @@ export function radiusTable(curve: RadiusCurve, format: 'text' | 'html' = 'text'
     { length: Math.min(ROWS, points.length) },
     (_, i) => points[Math.min(points.length - 1, Math.round(i * step))]!,
   );
-  const columns = ['eps', 'certified'].map((title) => ({ title, align: 'right' as const }));
+  const columns = columnsOf(['eps', 'certified'], 'r');
   const rows = picked.map(({ eps, certified }) => [short(eps), percent(certified)]);
   return renderTable({ columns, rows }, format);
 }

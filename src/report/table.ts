@@ -20,6 +20,13 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
 }
 
+/** Columns of these titles; `align` has a letter each, l or r, and its last one is that of all further ones. */
+export const columnsOf = (titles: readonly string[], align = 'l'): Column[] =>
+  titles.map((title, i) => ({
+    title,
+    align: (align[i] ?? align.at(-1)) === 'r' ? 'right' : 'left',
+  }));
+
 /** Longer cells hold what nobody reads, and every row would be as wide. */
 const MOST_OF_A_CELL = 200;
 
