@@ -1,5 +1,5 @@
 /**
- * Writes certificates of images, one file each, and has files judged by the checker. A certificate is
+ * Certificates of images as files: written one an image, and checked. A certificate is
  * written only when the checker itself proves it, and what is in a file already counts only when the
  * checker proves it again. No file is replaced unless that is asked for.
  */
@@ -16,12 +16,13 @@ import { batchOf } from '../data/batches';
 import { fitted } from '../data/layout';
 import type { DataSet } from '../data/types';
 import { EspalierError, expect, fail } from '../errors';
-import { Interrupted, type Listener, type StopSignal } from '../events';
+import type { Listener, StopSignal } from '../events';
 import { createAtomic, kindOf, makeFolder, readFile, writeAtomic } from '../io/files';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { type AnyModel, freeModel, type Model } from '../nn/model';
 import { verifiers } from '../verify/verifiers/registry';
+import { inTurn } from './slices';
 
 /** Methods by the names of the bounds they are, cheap ones first. */
 export const proofs = {
@@ -82,10 +83,6 @@ export async function certify(
   expect(eps >= 0 && Number.isFinite(eps), 'certify: eps', 'a radius of 0 or more', eps);
   await makeFolder(folder);
   const canonical = freezeSparsity(lower(model));
-  const total = indices.length;
-  const results: Certified[] = [];
-  const started = performance.now();
-  onEvent?.({ type: 'phase', phase: 'certify', title: 'certify', total, done: 0 });
   try {
     const sha256 = await fingerprint(canonical);
     const jobOf = (index: number): Job => ({
@@ -96,20 +93,18 @@ export async function certify(
       force,
     });
     if (!force) for (const index of indices) await standing(jobOf(index));
-    for (const index of indices) {
-      await new Promise((resolve) => setImmediate(resolve));
-      if (signal?.aborted) throw new Interrupted('The certificates written so far stay.');
+    const hooks = { onEvent, signal, saved: 'The certificates written so far stay.' };
+    const metrics = (results: readonly Certified[]) => ({
+      certified: shareOf(results, ({ file }) => file !== null),
+    });
+    const told = { phase: 'certify', unit: 'images', metrics, ...hooks } as const;
+    return await inTurn(indices, told, async (index) => {
       const job = jobOf(index);
-      results.push({ index, label: job.base.property.label, ...(await settle(job)) });
-      const done = results.length;
-      const rate = (1000 * done) / (performance.now() - started);
-      const metrics = { certified: results.filter((r) => r.file !== null).length / done };
-      onEvent?.({ type: 'progress', done, total, rate, unit: 'images', metrics });
-    }
+      return { index, label: job.base.property.label, ...(await settle(job)) };
+    });
   } finally {
     freeModel(canonical);
   }
-  return results;
 }
 
 type Ball = Extract<Claim['region'], { kind: 'ball' }>;
@@ -183,10 +178,10 @@ async function settle(job: Job): Promise<Found> {
   const { file, force, model } = job;
   const there = force ? await standing(job).catch(() => undefined) : await standing(job);
   if (there !== undefined) {
-    const judged = await check(there, model, { who: file });
-    if (judged.accepted)
-      return { margin: judged.margin, method: nameOf(judged.certificate.method), file };
-    if (!force) kept(file, `one that it rejects (${judged.reason})`);
+    const checked = await check(there, model, { who: file });
+    if (checked.accepted)
+      return { margin: checked.margin, method: nameOf(checked.certificate.method), file };
+    if (!force) kept(file, `one that it rejects (${checked.reason})`);
   }
   const { margin, method } = proven(job);
   if (method === null) return { margin, method, file: null };
@@ -242,31 +237,29 @@ export interface CheckFilesOptions extends Hooks {
   readonly limit?: number;
 }
 
-/** Has the checker judge certificates of a model. */
+/** Checks certificates of a model. */
 export async function checkFiles(
   model: Model,
   { path, limit, onEvent, signal }: CheckFilesOptions,
 ): Promise<Checked[]> {
   const files = await filesIn(path);
   const canonical = freezeSparsity(lower(model));
-  const results: Checked[] = [];
-  const started = performance.now();
-  onEvent?.({ type: 'phase', phase: 'check', title: 'check', total: files.length, done: 0 });
+  const hooks = { onEvent, signal, saved: 'Checking starts again.' };
+  const metrics = (results: readonly Checked[]) => ({
+    accepted: shareOf(results, ({ accepted }) => accepted),
+  });
+  const told = { phase: 'check', unit: 'files', metrics, ...hooks } as const;
   try {
-    for (const file of files) {
-      await new Promise((resolve) => setImmediate(resolve));
-      if (signal?.aborted) throw new Interrupted('Checking starts again.');
-      results.push(await judge(file, canonical, { limit, alone: file === path }));
-      const done = results.length;
-      const rate = (1000 * done) / (performance.now() - started);
-      const metrics = { accepted: results.filter((r) => r.accepted).length / done };
-      onEvent?.({ type: 'progress', done, total: files.length, rate, unit: 'files', metrics });
-    }
+    return await inTurn(files, told, (file) =>
+      checkFile(file, canonical, { limit, alone: file === path }),
+    );
   } finally {
     freeModel(canonical);
   }
-  return results;
 }
+
+const shareOf = <T>(list: readonly T[], holds: (one: T) => boolean): number =>
+  list.filter(holds).length / list.length;
 
 async function filesIn(path: string): Promise<string[]> {
   if ((await kindOf(path)) !== 'folder') return [path];
@@ -278,16 +271,17 @@ async function filesIn(path: string): Promise<string[]> {
   return names.sort(order.compare).map((name) => join(path, name));
 }
 
-interface JudgeOptions {
+interface CheckFileOptions {
   readonly limit: number | undefined;
-  /** Of a folder's files, one that cannot be read is a rejection, and the others are judged. */
+  /** Whether an unreadable file is an error; in a folder it is a rejection, and the others are checked. */
   readonly alone: boolean;
 }
 
-async function judge(
+/** Has the checker look at one file. */
+async function checkFile(
   file: string,
   model: AnyModel,
-  { limit, alone }: JudgeOptions,
+  { limit, alone }: CheckFileOptions,
 ): Promise<Checked> {
   let text: string;
   try {
@@ -296,12 +290,12 @@ async function judge(
     if (alone || !(error instanceof EspalierError)) throw error;
     return { file, accepted: false, text: error.message, margin: null };
   }
-  const judged = await check(text, model, {
+  const checked = await check(text, model, {
     who: file,
     ...(limit !== undefined && { limit }),
   });
-  if (!judged.accepted) return { file, accepted: false, text: judged.reason, margin: null };
-  const { certificate, margin } = judged;
+  if (!checked.accepted) return { file, accepted: false, text: checked.reason, margin: null };
+  const { certificate, margin } = checked;
   return { file, accepted: true, text: describe(certificate), margin };
 }
 

@@ -126,7 +126,7 @@ export function summaryTable(summary: Summary): Table {
     accuracyCell(a.vra, a.benign.total),
   ];
   return {
-    columns: [left('network'), left('benign'), left('ERA'), left('VRA')],
+    columns: columnsOf(['network', 'benign', 'ERA', 'VRA']),
     rows: [
       ['dense', ...cells(dense)],
       ['pruned', ...cells(pruned)],
@@ -166,7 +166,7 @@ export function layerTable(summary: Summary): Table {
     count(sum('macsNonzero')),
   ]);
   const numbers = ['weights', 'non-zero', 'density', 'multiply-adds', 'on non-zeros'];
-  return { columns: [left('layer'), left('shape'), ...numbers.map(right)], rows };
+  return { columns: columnsOf(['layer', 'shape', ...numbers], 'llr'), rows };
 }
 
 /** Bytes and images a second, each against the dense network. */
@@ -179,10 +179,7 @@ export function sizeTable(summary: Summary): Table {
     ratio(b.dense, value),
   ];
   return {
-    columns: [
-      left('model'),
-      ...['bytes', 'size', 'smaller', 'images a second', 'faster'].map(right),
-    ],
+    columns: columnsOf(['model', 'bytes', 'size', 'smaller', 'images a second', 'faster'], 'lr'),
     rows: [
       [...size('dense, float32', b.dense), rate(speed.dense), ratio(1, 1)],
       [
@@ -224,12 +221,4 @@ export function summaryText(summary: Summary): string {
     '',
     renderTable(sizeTable(summary)),
   ].join('\n');
-}
-
-function left(title: string): Column {
-  return { title, align: 'left' };
-}
-
-function right(title: string): Column {
-  return { title, align: 'right' };
 }
