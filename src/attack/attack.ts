@@ -32,7 +32,7 @@ export interface AttackJob {
   readonly index: Int32Array;
 }
 
-/** What an attack with options O does. */
+/** Methods of an attack with options O. */
 interface AttackMethods<O> {
   /** The attack with all its settings, for tables. */
   describe(o: O, eps: number): string;
@@ -40,7 +40,7 @@ interface AttackMethods<O> {
   norm(o: O): Norm;
   /** The strongest images found, [n, ...shape]; unbroken samples may come back as anything inside. */
   run(job: AttackJob, o: O): Float32Array;
-  /** The same in parts of a second or less. */
+  /** Images of `run`, in parts of a second or less. */
   inParts(job: AttackJob, o: O): Parts<Float32Array>;
 }
 
@@ -69,7 +69,7 @@ export interface AttackOutcome {
   readonly images: Float32Array;
 }
 
-/** Slack of what attacks return in L2 and L1. */
+/** Slack of distances in L2 and L1. */
 const SLACK = 1e-6;
 
 /**
@@ -185,7 +185,7 @@ export function outside(
   return norm === 'linf' || distance <= eps ? undefined : `a distance of ${distance}`;
 }
 
-/** What attacks return is inside; in L2 and L1 up to float32 roundings of x + delta. */
+/** Raises an error where an attack left its ball; in L2 and L1 float32 roundings of x + delta are allowed. */
 function checkInside(job: AttackJob, found: Float32Array, norm: Norm): void {
   const size = sizeOf(job.model.graph.network.input);
   const slack = norm === 'linf' ? 0 : SLACK * (1 + job.eps) + (norm === 'l1' ? size * U : 0);

@@ -30,7 +30,7 @@ import type { Engine, LoadOptions } from '../runtime/engine';
 
 export type EngineHandle = Pick<Engine, 'info' | 'close'>;
 
-/** How a long job tells how far it is, and is told to stop. */
+/** Hooks by which a long job tells how far it is, and is told to stop. */
 export interface Hooks {
   readonly onEvent: Listener;
   readonly signal: StopSignal;
@@ -43,7 +43,7 @@ export interface Backend {
   pretrain(config: Config, job: Hooks & RunJob): Promise<void>;
   prune(engine: EngineHandle, job: Hooks & PruneJob): Promise<Inspection>;
   finetune(engine: EngineHandle, job: Hooks & FinetuneJob): Promise<Inspection>;
-  /** Of a runner that does only a share, what is known so far. */
+  /** Evaluates; of a runner that does only a share, what is known so far. */
   evaluate(engine: EngineHandle, job: Hooks & EvaluateJob): Promise<Evaluation>;
   bounds(engine: EngineHandle, job: Hooks & BoundsJob): Promise<readonly ImageBounds[]>;
   smooth(engine: EngineHandle, job: Hooks & SmoothJob): Promise<SmoothResult>;
@@ -109,7 +109,7 @@ export interface EvaluateJob extends ModelJob {
   readonly config: Config;
   /** In the place of the config's one. */
   readonly verifiers?: readonly PlugIn[];
-  /** Whether certified radii are searched. */
+  /** True where certified radii are searched. */
   readonly radius?: boolean;
   readonly runner?: PlugIn;
   /** Folder of journals, and the number of this process among those that write there. */

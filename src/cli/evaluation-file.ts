@@ -85,7 +85,7 @@ async function settingsOf({ model, as, config, verifiers, radius }: Job): Promis
   return sha256([new TextEncoder().encode(text)]);
 }
 
-/** What stands there: of the same settings and no more images, it may be replaced. */
+/** Finds what stands there: of the same settings and no more images, it may be replaced. */
 async function heldBy(
   json: string,
   page: string | undefined,

@@ -158,7 +158,7 @@ async function processors(): Promise<number> {
   return Math.min(64, os.availableParallelism());
 }
 
-/** Where the journals go: --out, the run that the model belongs to, or a folder that is removed. */
+/** Folder of the journals: --out, the run that the model belongs to, or one that is removed. */
 async function folderFor(
   { values }: Context,
   model: string,
@@ -208,7 +208,7 @@ function show({ io, values }: Context, { model, config }: Target, found: Evaluat
   );
 }
 
-/** Of an attack on other balls than those of L-infinity. */
+/** Norm of an attack in brackets, where it is not L-infinity. */
 export const normText = (attack: PlugIn): string =>
   normOf(attack) === 'linf' ? '' : ` (${normOf(attack)})`;
 

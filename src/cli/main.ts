@@ -201,7 +201,7 @@ async function explain(error: unknown, argv: readonly string[], io: Io): Promise
   return EXIT.bug;
 }
 
-/** Whether the operating system refused something, which is no bug of ours. */
+/** True where the operating system refused something, which is no bug of ours. */
 const isOfSystem = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && 'syscall' in error && 'errno' in error;
 

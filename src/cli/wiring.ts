@@ -138,7 +138,7 @@ async function hashOf(path: string): Promise<string> {
   return sha256([await readFile(path, 2 ** 32)]);
 }
 
-/** How the file of a job is written. */
+/** Writer of a job's file: it replaces, or takes a free name. */
 async function putOf({ replace }: OutFile): Promise<Put> {
   const { writeAtomic, writeNew } = await import('../io/files');
   return replace ? writeAtomic : writeNew;

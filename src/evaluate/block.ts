@@ -17,7 +17,7 @@ import { normOf, type Verdict } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import { largestRadii } from './radius';
 
-/** What is done with images; plain JSON. */
+/** Methods and settings of an evaluation; plain JSON. */
 export interface Task {
   /** Radius of the balls, in input space. */
   readonly eps: number;
@@ -31,7 +31,7 @@ export interface Task {
   readonly radius: boolean;
 }
 
-/** Images and what is done with them. */
+/** Images with the task that is done with them. */
 export interface Block extends Task {
   /** [n, ...input] in [0, 1], row-major. */
   readonly images: Float32Array;
@@ -58,7 +58,7 @@ export interface VerdictRecord {
   readonly reason?: string;
 }
 
-/** What is known of one image. */
+/** Results of one image. */
 export interface SampleRecord {
   readonly index: number;
   readonly label: number;
@@ -78,7 +78,7 @@ export interface SampleRecord {
 export const evaluateBlock = (model: AnyModel, block: Block): SampleRecord[] =>
   whole(evaluateInParts(model, block));
 
-/** The same in parts of a second or less. */
+/** Records of `evaluateBlock`, in parts of a second or less. */
 export function* evaluateInParts(model: AnyModel, block: Block): Parts<SampleRecord[]> {
   const { images, labels, index } = block;
   const predicted = predictions(model, images, labels);

@@ -51,7 +51,7 @@ export interface CertifyOptions extends Hooks {
   readonly eps: number;
   /** Tried in this order until one proves the label. */
   readonly methods: readonly ProofName[];
-  /** Where the files go: `<index>.json`. */
+  /** Folder of the files, `<index>.json`. */
   readonly folder: string;
   /** Whether files that are something else are replaced. */
   readonly force?: boolean;
@@ -60,7 +60,7 @@ export interface CertifyOptions extends Hooks {
 export interface Certified {
   readonly index: number;
   readonly label: number;
-  /** What the checker proves; the best of the methods where none of them is enough. */
+  /** Margin that the checker proves; the best of the methods where none of them is enough. */
   readonly margin: number;
   readonly method: ProofName | null;
   readonly file: string | null;
@@ -124,7 +124,7 @@ interface Job {
   readonly force: boolean;
 }
 
-/** What is to be proven of an image. */
+/** Claim to be proven of an image. */
 function baseOf(set: DataSet, index: number, eps: number, sha256: string): Base {
   const { images, labels } = batchOf(set, set.test, index, index + 1);
   const outside = images.find((x) => !(x >= 0 && x <= 1));
@@ -145,7 +145,7 @@ async function standing({ file, base }: Job): Promise<string | undefined> {
   return got === undefined ? text : kept(file, got);
 }
 
-/** What a text is, where it is no certificate of this claim. */
+/** Words for a text that is no certificate of this claim; undefined for one that is. */
 async function otherThan(base: Base, text: string, file: string): Promise<string | undefined> {
   let claim: Certificate;
   try {
@@ -203,7 +203,7 @@ function nameOf(method: Certificate['method']): ProofName {
   return method.intermediate === 'linear' ? 'crown' : 'crown-ibp';
 }
 
-/** What the first method that proves the claim proves, or the best margin of all. */
+/** Margin of the first method that proves the claim, or the best of all. */
 function proven({ model, base, methods }: Job): Pick<Found, 'margin' | 'method'> {
   let best = Number.NEGATIVE_INFINITY;
   for (const name of methods) {
@@ -215,7 +215,7 @@ function proven({ model, base, methods }: Job): Pick<Found, 'margin' | 'method'>
   return { margin: best, method: null };
 }
 
-/** What the fast verifier of the same name proves: it spares the checker hopeless images. */
+/** Margin by the fast verifier of the same name: it spares the checker hopeless images. */
 function fastMargin(model: AnyModel, { region, property }: Base, name: ProofName): number {
   const entry = verifiers[name]!;
   const images = Float32Array.from(region.centre);
@@ -303,7 +303,7 @@ async function textOf(file: string): Promise<string> {
   return new TextDecoder().decode(await readFile(file, 2 * MOST_BYTES));
 }
 
-/** What a certificate says, in a line. */
+/** One line that says what a certificate claims. */
 export function describe({ region, property, method }: Certificate): string {
   const what =
     property.kind === 'label'

@@ -22,7 +22,7 @@ import { runners } from './runners/registry';
 import { type FolderOptions, inFolder, inMemory, withoutAttacks } from './store';
 import { type Limits, spansOf, workOf } from './work';
 
-/** What is measured and how; limits take the first images of the split, null all of them. */
+/** Settings of an evaluation; limits take the first images of the split, null all of them. */
 export interface EvaluateSettings {
   /** Radius in input space; null is 0.1. */
   readonly eps: number | null;
@@ -46,9 +46,9 @@ export interface EvaluateHooks {
   /** Under which progress is told. */
   readonly phase?: Phase;
   readonly title?: string;
-  /** What carries the blocks; by default this process does all. */
+  /** Runner of the blocks, `local` by default. */
   readonly runner?: PlugIn;
-  /** Where records are kept, and gone on from; without it they end with the process. */
+  /** Folder that keeps records, to go on from; without it they end with the process. */
   readonly folder?: FolderOptions;
 }
 

@@ -13,7 +13,7 @@ import type { Accuracies } from '../report/types';
 import { verifiers } from '../verify/verifiers/registry';
 import type { SampleRecord, Task, VerdictRecord } from './block';
 
-/** The best that verifiers say of an image. */
+/** Best verdict of an image. */
 export interface SampleVerdict {
   readonly index: number;
   readonly verdict: VerdictRecord['verdict'];
@@ -30,7 +30,7 @@ export interface MethodShare {
   readonly name: string;
   /** With all settings. */
   readonly description: string;
-  /** Of all processes. */
+  /** Sum over all images and processes. */
   readonly seconds: number;
 }
 
@@ -44,7 +44,7 @@ export interface Evaluation {
   readonly verifiers: readonly (MethodShare & { readonly certified: number })[];
   /** By index; those that were verified. */
   readonly samples: readonly SampleVerdict[];
-  /** Where radii were searched. */
+  /** Curve of certified radii, where they were searched. */
   readonly radii?: RadiusCurve;
 }
 
@@ -94,7 +94,7 @@ const isRight = ({ label, predicted }: SampleRecord): boolean => label === predi
 const isBroken = (record: SampleRecord): boolean =>
   !isRight(record) || (record.attacks ?? []).some(({ broken }) => broken);
 
-/** What the verdicts of an image come to; undefined where it was not verified. */
+/** Best verdict of an image; undefined where it was not verified. */
 export function verdictOf(record: SampleRecord): SampleVerdict | undefined {
   const { index, verdicts, radius } = record;
   if (!verdicts) return undefined;

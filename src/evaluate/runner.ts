@@ -1,6 +1,6 @@
 /**
- * What a runner is: it has the blocks of an evaluation evaluated, here or elsewhere, in any order. Results do
- * not depend on it: a block is a pure function, and records are kept by the index of their image.
+ * Runners have the blocks of an evaluation evaluated, here or elsewhere, in any order. Results do not depend
+ * on them: a block is a pure function, and records are kept by the index of their image.
  */
 import type * as v from 'valibot';
 import { type Callable, completing, type Entry, type Given, type OptionsSchema } from '../options';
@@ -19,7 +19,7 @@ export interface Span {
 
 /** An evaluation as a runner sees it. */
 export interface Work {
-  /** What is done with images; plain JSON, for those who evaluate elsewhere. */
+  /** Methods and settings; plain JSON, for those who evaluate elsewhere. */
   readonly task: Task;
   /** Spans that are not done, in order, as of now: others may work at the same evaluation. */
   missing(): Promise<readonly Span[]>;
@@ -32,7 +32,7 @@ export interface Work {
   keep(span: Span, records: readonly SampleRecord[]): Promise<void>;
 }
 
-/** What a runner with options O does. */
+/** Methods of a runner with options O. */
 interface RunnerMethods<O> {
   /** Resolves when all that it has evaluated is kept. */
   run(work: Work, o: O): Promise<void>;

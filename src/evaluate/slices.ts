@@ -6,7 +6,7 @@ const SLICE = 50;
 
 export interface SliceOptions {
   readonly signal?: StopSignal | undefined;
-  /** What an interruption leaves behind, as one sentence for the user. */
+  /** Sentence for the user that says what an interruption leaves behind. */
   readonly saved: string;
 }
 

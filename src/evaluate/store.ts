@@ -15,9 +15,9 @@ import type { SampleRecord, Task } from './block';
 import { parseRecords } from './records';
 
 export interface Store {
-  /** What an interruption leaves behind, as one sentence. */
+  /** Sentence that says what an interruption leaves behind. */
   readonly saved: string;
-  /** What is known of images, by index. */
+  /** Records so far, by the index of their image. */
   read(): Promise<ReadonlyMap<number, SampleRecord>>;
   /** Adds what is known of consecutive images. */
   put(records: readonly SampleRecord[]): Promise<void>;
@@ -37,7 +37,7 @@ export function inMemory(): Store {
 
 export interface FolderOptions {
   readonly dir: string;
-  /** What records depend on besides the task: hashes of model and data, and how they were read. */
+  /** Hashes of model and data, and how they were read: all that records depend on besides the task. */
   readonly identity: unknown;
   /** Number of this process among those that write to the folder. */
   readonly writer: number;

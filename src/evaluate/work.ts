@@ -9,7 +9,7 @@ import { type Span, taskFor, type Work } from './runner';
 import { inSlices } from './slices';
 import type { Store } from './store';
 
-/** How many images of a split, the first ones, are attacked and verified; all are classified. */
+/** Numbers of images, the first ones, that are attacked and verified; all are classified. */
 export interface Limits {
   readonly count: number;
   readonly attack: number;
@@ -81,7 +81,7 @@ export function workOf({ model, set, split, task, spans, store, onEvent, signal 
   return work;
 }
 
-/** What is left to be done with a span; undefined where nothing is. */
+/** The span with what is left to be done; undefined where nothing is. */
 function leftOf(span: Span, known: ReadonlyMap<number, SampleRecord>): Span | undefined {
   let [clean, attack, verify] = [false, false, false];
   for (let i = span.from; i < span.to; i++) {

@@ -28,7 +28,7 @@ export async function renderReport(data: ReportData): Promise<string> {
     section(
       'Accuracies',
       'Fractions of test images with 95 % Clopper-Pearson intervals; n is named where it differs from the benign one.',
-      `${scroll(renderTable(summaryTable(summary), 'html'))}<div class="pair">${figure(charts.accuracy, 'Dense against pruned')}${judges(summary)}</div>`,
+      `${scroll(renderTable(summaryTable(summary), 'html'))}<div class="pair">${figure(charts.accuracy, 'Dense against pruned')}${methods(summary)}</div>`,
     ),
     section('Size and speed', '', scroll(renderTable(sizeTable(summary), 'html'))),
     section(
@@ -166,7 +166,7 @@ function tiles(summary: Summary): string {
   return `<ul class="tiles">${items.map(tile).join('')}</ul>`;
 }
 
-function judges(summary: Summary): string {
+function methods(summary: Summary): string {
   const { attack, verifier } = summary;
   const row = (term: string, text: string) => `<dt>${term}</dt><dd>${text}</dd>`;
   const named = (what: { name: string; description: string }) =>

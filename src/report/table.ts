@@ -192,7 +192,7 @@ export function sizeTable(summary: Summary): Table {
   };
 }
 
-/** How many times fewer prunable weights: "10.0x". */
+/** Factor by which there are fewer prunable weights: "10.0x". */
 export function compression(summary: Summary): string {
   return ratio(1, 1 - summary.sparsity);
 }

@@ -40,7 +40,7 @@ export const command: Command = {
       'espalier certify net.onnx --data mnist --eps 2/255 --method interval,crown -o proofs',
       'a network of another tool, by tighter bounds where intervals prove nothing',
     ],
-    ['espalier check certificates m.safetensors', 'has them all judged'],
+    ['espalier check certificates m.safetensors', 'checks them all'],
   ],
   sections: async () => [
     registrySection('METHODS', (await import('../../evaluate/certificates')).proofs),

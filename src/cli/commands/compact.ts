@@ -63,7 +63,7 @@ export const command: Command = {
   },
 };
 
-/** How to measure, or undefined where no data set is recorded or named. */
+/** Config to measure by, or undefined where no data set is recorded or named. */
 async function configOf(context: Context): Promise<Config | undefined> {
   const { values, backend } = context;
   if (values.on('unmeasured')) return undefined;

@@ -58,7 +58,7 @@ export const command: Command = {
   },
 };
 
-/** What `--plan` asks for; its options alone are an error. */
+/** Job of `--plan`; its options alone are an error. */
 function planJob(values: Values): PlanJob | undefined {
   const costs = values.text('costs');
   if (values.on('plan'))
