@@ -3,6 +3,7 @@
  * one is `wiring.ts`, loaded when a command first needs it; tests hand in their own.
  */
 
+import type { ImageBounds } from '../evaluate/bounds';
 import type {
   Certified,
   CertifyOptions,
@@ -23,7 +24,6 @@ import type { PlugIn } from '../options';
 import type { Compacted, CompactJob } from '../recipe/compact';
 import type { Config } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
-import type { ImageBounds } from '../recipe/phases';
 import type { RunDir } from '../recipe/run-dir';
 import type { Summary } from '../report/types';
 import type { Engine, LoadOptions } from '../runtime/engine';

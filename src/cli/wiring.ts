@@ -64,7 +64,7 @@ export const backend: Backend = {
     });
   },
   async bounds(engine, job) {
-    const { outputBounds } = await import('../recipe/phases');
+    const { outputBounds } = await import('../evaluate/bounds');
     const { model } = await open(engine, job);
     return outputBounds(model, await loadData(job.data), job);
   },

@@ -72,7 +72,7 @@ export async function evaluate(
   const task = taskOf(settings, hooks.seed ?? 0);
   const carrier = lookup(runners, runner.name, 'runner');
   const limits = limitsOf(settings, split.count);
-  const size = hooks.folder ? BLOCK : settings.batch;
+  const size = hooks.folder ? Math.min(BLOCK, settings.batch) : settings.batch;
   const spans = spansOf(limits, size, Math.max(size, settings.batch));
   const { folder } = hooks;
   const identity = { model: folder?.identity, data: set.sha256 };
@@ -103,6 +103,11 @@ export function taskOf(settings: EvaluateSettings, seed: number): Task {
     verifiers: listOf(verifier).map((one) => lookup(verifiers, one.name, 'verifier')(one)),
     radius,
   };
+  for (const [kind, list] of Object.entries({ attack: task.attacks, verifier: task.verifiers })) {
+    const names = list.map(({ name }) => name);
+    const twice = names.find((name, i) => names.indexOf(name) < i);
+    expect(twice === undefined, kind, 'each method once', `${twice} twice`);
+  }
   const norms = new Set(task.verifiers.map((one) => normOf(verifiers[one.name]!, one)));
   const wanted = 'verifiers of one norm, where radii are searched';
   expect(!radius || norms.size <= 1, 'evaluate', wanted, [...norms]);

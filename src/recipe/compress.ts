@@ -67,7 +67,7 @@ export async function compress(config: Config, options: CompressOptions): Promis
   const run = await open(config, options);
   try {
     const state = await train(run);
-    return await evaluateRun(run, state, finished);
+    return await judge(run, state, finished);
   } finally {
     await run.journal.close();
   }
@@ -203,11 +203,7 @@ function isEpoch(record: JournalRecord): record is EpochRecord {
 }
 
 /** Evaluates the two models of a trained run, unless that is done, and writes summary and report. */
-async function evaluateRun(
-  run: Run,
-  state: RunState,
-  finished: Summary | undefined,
-): Promise<Summary> {
+async function judge(run: Run, state: RunState, finished: Summary | undefined): Promise<Summary> {
   const { config, dir, engine, data } = run;
   const models: Model[] = [];
   try {

@@ -10,6 +10,7 @@ import { evaluate } from '../evaluate/evaluate';
 import type { MethodShare } from '../evaluate/records';
 import type { Listener, StopSignal } from '../events';
 import { inspect, sparseBytes } from '../measure/inspect';
+import { imagesPerSecond } from '../measure/speed';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { type AnyModel, freeModel, type Model } from '../nn/model';
@@ -106,21 +107,6 @@ async function deflatedBytes(path: string): Promise<number> {
   const { readFile } = await import('node:fs/promises');
   const { deflateRawSync } = await import('node:zlib');
   return deflateRawSync(await readFile(path), { level: 9 }).length;
-}
-
-/** Median over nine batches of up to 500 test images, after two for warming up. */
-function imagesPerSecond(model: Model, set: DataSet): number {
-  const canonical = freezeSparsity(lower(model));
-  const { images, labels } = batchOf(set, set.test, 0, Math.min(500, set.test.count));
-  const shape = [labels.length, ...model.graph.network.input];
-  const seconds: number[] = [];
-  for (let run = 0; run < 11; run++) {
-    const started = performance.now();
-    step(model.engine, () => predict(canonical, input(model.engine, images, shape)));
-    if (run >= 2) seconds.push((performance.now() - started) / 1000);
-  }
-  freeModel(canonical);
-  return labels.length / seconds.sort((a, b) => a - b)[seconds.length >> 1]!;
 }
 
 const BINS = 60;

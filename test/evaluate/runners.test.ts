@@ -34,7 +34,7 @@ afterAll(() => engine.close());
 
 const settings = (changes: object = {}) => ({
   ...{ eps: 0.05, attack: { name: 'pgd', steps: 5 }, attackLimit: null, verifyLimit: null },
-  ...{ verifier: [{ name: 'interval' }, { name: 'crown' }], batch: 25, radius: false },
+  ...{ verifier: [{ name: 'interval' }, { name: 'crown' }], batch: 500, radius: false },
   ...changes,
 });
 
@@ -79,7 +79,8 @@ describe.each(CASES)('runner $name $jobs', (runner) => {
   it('gives the results of one block, in memory and in a folder', () =>
     inTemporaryFolder(async (file) => {
       const want = wanted();
-      expect((await run({}, { runner })).found).toEqual(want);
+      for (const batch of [7, 25, 500])
+        expect((await run({ batch }, { runner })).found).toEqual(want);
       const radius = { radius: true, eps: 0.3, verifier: { name: 'interval' } };
       expect((await run(radius, { runner })).found).toEqual(wanted(radius));
       const first = await run({}, { runner, ...folder(file('d')) });
@@ -152,6 +153,13 @@ describe('a folder', () => {
       expect(await readdir(dir)).toHaveLength(3);
     }));
 
+  it('has no larger blocks than what is asked for at once', () =>
+    inTemporaryFolder(async (file) => {
+      const found = await run({ batch: 7 }, folder(file('d')));
+      expect(found.found).toEqual(wanted());
+      expect(found.progress).toHaveLength(Math.ceil(COUNT / 7));
+    }));
+
   it('keeps verdicts where only the attack is another', () =>
     inTemporaryFolder(async (file) => {
       const dir = file('d');
@@ -213,6 +221,11 @@ describe('a folder', () => {
 interface Line {
   readonly samples: readonly SampleRecord[];
 }
+
+it('refuses a method twice, whose shares nobody could tell apart', async () => {
+  const attack = [{ name: 'pgd' }, { name: 'pgd', steps: 3 }];
+  await expect(run({ attack }, {})).rejects.toThrow(/attack: expected each method once, got pgd/);
+});
 
 it('radii need verifiers of one norm', async () => {
   const verifier = [{ name: 'interval' }, { name: 'crown', norm: 'l2' }];

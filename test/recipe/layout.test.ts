@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { fromArrays } from '../../src/data/arrays';
 import type { DataSet } from '../../src/data/types';
+import { outputBounds } from '../../src/evaluate/bounds';
 import { evaluate } from '../../src/evaluate/evaluate';
 import { sequential } from '../../src/nn/graph';
 import { createModel, type Model, modelFrom } from '../../src/nn/model';
 import { evaluationEps, parseConfig } from '../../src/recipe/config';
-import { outputBounds } from '../../src/recipe/phases';
 import { type Engine, load } from '../../src/runtime/engine';
 
 const [C, H, W] = [3, 4, 5];

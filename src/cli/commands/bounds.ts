@@ -1,6 +1,7 @@
 /** `espalier bounds MODEL`: what a method proves of single inputs. */
+
+import type { ImageBounds } from '../../evaluate/bounds';
 import { eps } from '../../options';
-import type { ImageBounds } from '../../recipe/phases';
 import { short } from '../../report/format';
 import { columnsOf, renderTable } from '../../report/table';
 import { dataArgs, engineArgs, epsArg, foreignArgs, indexArg, modelArg, shared } from '../args';
