@@ -5,9 +5,8 @@ import type { DataSet } from '../data/types';
 import { logits } from '../domain/classifier';
 import { expect, lookup } from '../errors';
 import { Interrupted, type Listener, type StopSignal } from '../events';
-import { freezeSparsity } from '../nn/freeze';
-import { lower } from '../nn/lower';
-import { freeModel, type Model } from '../nn/model';
+import { withCanonical } from '../nn/freeze';
+import type { AnyModel, Model } from '../nn/model';
 import type { PlugIn } from '../options';
 import { argmax } from '../tensor/ops/loss';
 import { input, step } from '../tensor/tensor';
@@ -51,9 +50,8 @@ export function outputBounds(
   expect(entry.bounds, '--method', `one of ${byBounds.join(', ')}`, method.name);
   const options = entry(method);
   const sound = options.sound !== false;
-  const canonical = freezeSparsity(lower(model));
-  const { engine, graph } = canonical;
-  const result = indices.map((index) => {
+  const boundsOf = (canonical: AnyModel, index: number): ImageBounds => {
+    const { engine, graph } = canonical;
     if (signal?.aborted) throw new Interrupted('Nothing is kept: the bounds start again.');
     const { images, labels } = batchOf(set, set.test, index, index + 1);
     return step(engine, () => {
@@ -73,7 +71,6 @@ export function outputBounds(
         certified: sound && lower.every((m, j) => j === label || m > 0),
       };
     });
-  });
-  freeModel(canonical);
-  return result;
+  };
+  return withCanonical(model, (canonical) => indices.map((index) => boundsOf(canonical, index)));
 }

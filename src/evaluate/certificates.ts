@@ -18,9 +18,8 @@ import type { DataSet } from '../data/types';
 import { EspalierError, expect, fail } from '../errors';
 import type { Listener, StopSignal } from '../events';
 import { createAtomic, kindOf, makeFolder, readFile, writeAtomic } from '../io/files';
-import { freezeSparsity } from '../nn/freeze';
-import { lower } from '../nn/lower';
-import { type AnyModel, freeModel, type Model } from '../nn/model';
+import { withCanonical } from '../nn/freeze';
+import type { AnyModel, Model } from '../nn/model';
 import { verifiers } from '../verify/verifiers/registry';
 import { inTurn } from './slices';
 
@@ -82,8 +81,7 @@ export async function certify(
   expect(wrong === undefined, '--index', `positions in [0, ${set.test.count})`, wrong);
   expect(eps >= 0 && Number.isFinite(eps), 'certify: eps', 'a radius of 0 or more', eps);
   await makeFolder(folder);
-  const canonical = freezeSparsity(lower(model));
-  try {
+  return withCanonical(model, async (canonical) => {
     const sha256 = await fingerprint(canonical);
     const jobOf = (index: number): Job => ({
       model: canonical,
@@ -102,9 +100,7 @@ export async function certify(
       const job = jobOf(index);
       return { index, label: job.base.property.label, ...(await settle(job)) };
     });
-  } finally {
-    freeModel(canonical);
-  }
+  });
 }
 
 type Ball = Extract<Claim['region'], { kind: 'ball' }>;
@@ -243,19 +239,14 @@ export async function checkFiles(
   { path, limit, onEvent, signal }: CheckFilesOptions,
 ): Promise<Checked[]> {
   const files = await filesIn(path);
-  const canonical = freezeSparsity(lower(model));
   const hooks = { onEvent, signal, saved: 'Checking starts again.' };
   const metrics = (results: readonly Checked[]) => ({
     accepted: shareOf(results, ({ accepted }) => accepted),
   });
   const told = { phase: 'check', unit: 'files', metrics, ...hooks } as const;
-  try {
-    return await inTurn(files, told, (file) =>
-      checkFile(file, canonical, { limit, alone: file === path }),
-    );
-  } finally {
-    freeModel(canonical);
-  }
+  return withCanonical(model, (canonical) =>
+    inTurn(files, told, (file) => checkFile(file, canonical, { limit, alone: file === path })),
+  );
 }
 
 const shareOf = <T>(list: readonly T[], holds: (one: T) => boolean): number =>

@@ -9,9 +9,8 @@ import { fitted } from '../data/layout';
 import type { DataSet, Split } from '../data/types';
 import { expect, lookup } from '../errors';
 import type { Listener, Phase, StopSignal } from '../events';
-import { freezeSparsity } from '../nn/freeze';
-import { lower } from '../nn/lower';
-import { type AnyModel, freeModel, type Model } from '../nn/model';
+import { withCanonical } from '../nn/freeze';
+import type { AnyModel, Model } from '../nn/model';
 import type { PlugIn } from '../options';
 import { normOf } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
@@ -77,15 +76,15 @@ export async function evaluate(
   const { folder } = hooks;
   const identity = { model: folder?.identity, data: set.sha256 };
   const store = folder ? await inFolder({ ...folder, identity }, task) : inMemory();
-  const canonical = freezeSparsity(lower(model));
   try {
-    const work = workOf({ model: canonical, set, split, task, spans, store, onEvent, signal });
-    onEvent?.({ type: 'phase', phase, title, total: split.count, done: 0 });
-    tellMemory(canonical, Math.min(limits.verify, size), task.verifiers, onEvent);
-    await carrier.run(work, runner);
+    await withCanonical(model, async (canonical) => {
+      const work = workOf({ model: canonical, set, split, task, spans, store, onEvent, signal });
+      onEvent?.({ type: 'phase', phase, title, total: split.count, done: 0 });
+      tellMemory(canonical, Math.min(limits.verify, size), task.verifiers, onEvent);
+      await carrier.run(work, runner);
+    });
     return evaluationOf(within(limits, await store.read()), task);
   } finally {
-    freeModel(canonical);
     await store.close();
   }
 }

@@ -1,24 +1,21 @@
 /** Turns the two models of a run into `summary.json` and into what the report shows beside it. */
 
-import { runAttack } from '../attack/attack';
+import { predictions, runAttack } from '../attack/attack';
 import { attacks } from '../attack/attacks/registry';
 import { batchOf } from '../data/batches';
 import type { DataSet } from '../data/types';
-import { predict } from '../domain/classifier';
 import { lookup } from '../errors';
 import { evaluate } from '../evaluate/evaluate';
 import type { MethodShare } from '../evaluate/records';
 import type { Listener, StopSignal } from '../events';
 import { inspect, sparseBytes } from '../measure/inspect';
 import { imagesPerSecond } from '../measure/speed';
-import { freezeSparsity } from '../nn/freeze';
-import { lower } from '../nn/lower';
-import { type AnyModel, freeModel, type Model } from '../nn/model';
+import { withCanonical } from '../nn/freeze';
+import type { AnyModel, Model } from '../nn/model';
 import { leastMargins } from '../plan/margins';
 import { sparsityOf } from '../prune/mask';
 import type { Accuracies, Exhibit, HistogramPair, Summary } from '../report/types';
 import type { Engine } from '../runtime/engine';
-import { input, step } from '../tensor/tensor';
 import { VERSION } from '../version';
 import type { RunState } from './checkpoint';
 import type { Config, EvaluateConfig } from './config';
@@ -138,17 +135,14 @@ export function exhibits(
   config: EvaluateConfig,
   seed: number,
 ): Exhibit[] {
-  const canonical = freezeSparsity(lower(model));
   const { images, labels, index } = batchOf(set, set.test, 0, Math.min(SHOWN, set.test.count));
   const attack = lookup(attacks, config.attack.name, 'attack');
-  const job = { model: canonical, images, labels, index, eps: config.eps ?? 0.1, seed };
-  const { images: attacked } = runAttack(attack, config.attack, job);
-  const shape = [labels.length, ...model.graph.network.input];
-  const classes = (of: Float32Array): Int32Array =>
-    step(model.engine, () => predict(canonical, input(model.engine, of, shape)));
-  const [clean, moved] = [classes(images), classes(attacked)];
-  const radii = certifiedRadii(canonical, images, labels);
-  freeModel(canonical);
+  const { attacked, clean, moved, radii } = withCanonical(model, (canonical) => {
+    const job = { model: canonical, images, labels, index, eps: config.eps ?? 0.1, seed };
+    const { images: attacked } = runAttack(attack, config.attack, job);
+    const [clean, moved] = [images, attacked].map((of) => predictions(canonical, of, labels));
+    return { attacked, clean, moved, radii: certifiedRadii(canonical, images, labels) };
+  });
   const size = images.length / labels.length;
   return Array.from(labels, (label, i) => ({
     index: i,
@@ -156,8 +150,8 @@ export function exhibits(
     shape: set.shape,
     image: Array.from(images.subarray(i * size, (i + 1) * size)),
     adversarial: Array.from(attacked.subarray(i * size, (i + 1) * size)),
-    predicted: set.classes[clean[i]!] ?? 'none',
-    predictedAdversarial: set.classes[moved[i]!] ?? 'none',
+    predicted: set.classes[clean![i]!] ?? 'none',
+    predictedAdversarial: set.classes[moved![i]!] ?? 'none',
     certifiedRadius: radii[i]!,
   }));
 }

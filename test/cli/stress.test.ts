@@ -19,9 +19,10 @@ describe('a signal', () => {
     ['SIGINT', 'smooth', 'in a step that nobody can stop'],
     ['SIGTERM', 'smooth', 'in a step that nobody can stop'],
     ['SIGHUP', 'compress', 'between two steps'],
+    ['SIGTERM', 'evaluate', 'in the middle of an attack'],
   ] as const)('%s ends %s %s, and says how to go on', async (signal, name, _where) => {
     await inTemporaryFolder(async (file) => {
-      const model = name === 'smooth' ? await makeModel(cli, file) : '';
+      const model = name === 'compress' ? '' : await makeModel(cli, file);
       let sent = false;
       const child = cli.start([...LONG[name]!(model, file), '--json'], ({ phase }) => {
         if (sent || phase === 'data') return;
@@ -31,6 +32,8 @@ describe('a signal', () => {
       expect(code, stderr).toBe(SIGNALS[signal]);
       expect(stderr).toMatch(/interrupted\. .*\nTo go on: espalier /);
       expect(JSON.parse(stdout).error).toMatch(/^interrupted\. /);
+      // By the attack's own looking, not by the end of the thread.
+      if (name === 'evaluate') expect(stderr).toContain('evaluation starts again');
       if (name === 'compress') expect(existsSync(file('long/checkpoint.safetensors'))).toBe(true);
     });
   });
