@@ -186,7 +186,8 @@ export function completing<S extends OptionsSchema, E extends Entry<S>>(
         ? member
         : (...given: unknown[]) => {
             const { name: _, ...chosen } = choose(given[at]);
-            return Reflect.apply(member, entry, given.with(at, chosen));
+            given[at] = chosen;
+            return Reflect.apply(member, entry, given);
           };
     return [key, { value, enumerable: true }] as const;
   });
