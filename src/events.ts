@@ -8,6 +8,7 @@ export type Phase =
   | 'data'
   | 'pretrain'
   | 'prune'
+  | 'scores'
   | 'finetune'
   | 'evaluate'
   | 'verify'
