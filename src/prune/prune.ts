@@ -78,7 +78,7 @@ export async function decide(
 }
 
 /** The masks of a decision. */
-function masksOf(decision: Decision): Masks {
+export function masksOf(decision: Decision): Masks {
   const masks = Array.from(decision, ([name, own]) => [
     name,
     own instanceof Uint8Array ? own : maskOf(own),

@@ -6,7 +6,7 @@
  * Ties go to the lower index. Cost: a few passes over the entries a step.
  */
 import { expect } from '../../errors';
-import { mul } from '../../tensor/ops/core';
+import { affine, mul } from '../../tensor/ops/core';
 import { abs } from '../../tensor/ops/elementwise';
 import { record } from '../../tensor/tape';
 import { empty, type Tensor } from '../../tensor/tensor';
@@ -18,7 +18,10 @@ export const scored: ParameterisationKind = {
     weights: { role: 'weight', perEntry: true },
     scores: { role: 'score', perEntry: true },
   },
-  entries: ({ weights, scores }, { kept }) => mul(weights!, largest(abs(scores!), kept!)),
+  entries({ weights, scores }, { kept }) {
+    // Adding +0 turns the -0 of a negative weight into +0.
+    return affine(mul(weights!, largest(abs(scores!), kept!)), 1, 0);
+  },
   check({ settings: { kept } }, entries, who) {
     const fits = Number.isInteger(kept) && kept! >= 1 && kept! <= entries;
     expect(fits, `${who}: kept`, `a whole number in [1, ${entries}]`, kept);
