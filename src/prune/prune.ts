@@ -10,7 +10,13 @@ import { parseOptions, sparsity as sparsityRule } from '../options';
 import { channelsOf } from './channels';
 import { applyMasks } from './mask';
 import { maskedChannels, shrink, shrinkMasks } from './shrink';
-import { type Decision, type Masks, type PruneContext, phasesOf, type Strategy } from './strategy';
+import {
+  type Decision,
+  type Masks,
+  type PruneContext,
+  type Strategy,
+  trainsScores,
+} from './strategy';
 
 export interface Pruned {
   /**
@@ -46,7 +52,7 @@ export async function prune(
   goal: Omit<PruneContext, 'model'>,
 ): Promise<Pruned> {
   const checked = parseOptions(strategy.options, options, 'prune.strategy');
-  const trains = phasesOf(strategy, checked).some(({ name }) => name === 'scores');
+  const trains = trainsScores(strategy, checked);
   const hint = 'Run espalier compress.';
   expect(!trains, 'prune.strategy', 'one that decides at once', 'one that trains scores', hint);
   const { model: pruned, decision, removed } = await decide(model, strategy, checked, goal);

@@ -12,7 +12,7 @@ import { phasesOf, type Start, type Strategy, type StrategyPhase } from '../prun
 import { type Config, TRAINING, type TrainingConfig } from './config';
 
 export interface PhaseSpec {
-  readonly name: 'pretrain' | 'scores' | 'finetune';
+  readonly name: 'pretrain' | 'prune' | 'finetune';
   /** Pruning round; 0 for pre-training. */
   readonly round: number;
   /** Keys random draws: phases of a run differ in it. */

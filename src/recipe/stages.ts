@@ -141,7 +141,7 @@ async function trainStage(run: Run, at: Checkpoint, phases: readonly PhaseSpec[]
   });
   if (!complete)
     throw new Interrupted(`Everything so far is in ${dir.dir}: run the same command to go on.`);
-  if (phase.spec.name === 'scores') return;
+  if (phase.spec.name === 'prune') return;
   const path = phase.spec.name === 'pretrain' ? dir.paths.dense : dir.paths.pruned;
   await savedAs(path, run, modelFromParameters(run.engine, phase.model.graph.network, phase.best));
 }

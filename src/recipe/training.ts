@@ -197,7 +197,7 @@ export async function runPhase(
 
 const TITLES: Readonly<Record<PhaseSpec['name'], (spec: PhaseSpec) => string>> = {
   pretrain: () => 'pre-train',
-  scores: ({ round }) => `train scores ${round}`,
+  prune: ({ round }) => `prune by training ${round}`,
   finetune: ({ round }) => `fine-tune ${round}`,
 };
 

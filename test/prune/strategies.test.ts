@@ -17,7 +17,12 @@ import {
 import { masksOf, prune } from '../../src/prune/prune';
 import { sparsityAfter } from '../../src/prune/schedule';
 import { strategies } from '../../src/prune/strategies/registry';
-import { type Masks, type PruneContext, phasesOf, type Strategy } from '../../src/prune/strategy';
+import {
+  type Masks,
+  type PruneContext,
+  type Strategy,
+  trainsScores,
+} from '../../src/prune/strategy';
 import { type Engine, load } from '../../src/runtime/engine';
 import { expectMasked } from '../helpers/masked';
 
@@ -45,11 +50,6 @@ beforeAll(async () => {
     models.set(name, createModel(engine, network, { seed: 3 }));
 });
 afterAll(() => engine.close());
-
-const trains = (strategy: Strategy): boolean =>
-  phasesOf(strategy, parseOptions(strategy.options, {}, 'test')).some(
-    ({ name }) => name === 'scores',
-  );
 
 /** What a strategy decides, as masks. */
 const maskValues = async (
@@ -111,7 +111,7 @@ describe.each(cases)('$name', ({ strategy, network, options }) => {
   it('is carried out by prune(), or refused where scores have to be trained', async () => {
     const model = createModel(engine, networks[network]!, { seed: 4 });
     const carriedOut = prune(model, strategy, options, { sparsity: 0.8, seed: 1 });
-    if (trains(strategy)) {
+    if (trainsScores(strategy, options)) {
       await expect(carriedOut).rejects.toThrow(/prune\.strategy: .*trains scores/);
       freeModel(model);
       return;

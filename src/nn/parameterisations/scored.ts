@@ -10,7 +10,12 @@ import { affine, mul } from '../../tensor/ops/core';
 import { abs } from '../../tensor/ops/elementwise';
 import { record } from '../../tensor/tape';
 import { empty, type Tensor } from '../../tensor/tensor';
-import type { ParameterisationKind } from '../parameterisation';
+import {
+  type Mask,
+  type ParameterData,
+  type ParameterisationKind,
+  takeKept,
+} from '../parameterisation';
 
 export const scored: ParameterisationKind = {
   about: 'the entries of the largest |score|',
@@ -34,6 +39,17 @@ export const scored: ParameterisationKind = {
     return chosen;
   },
 };
+
+/** Weights (all of them, flat) of which scores (as many) choose; those that `mask` takes have no score. */
+export function scoredData(
+  weights: Float32Array,
+  scores: Float32Array,
+  kept: number,
+  mask: Mask | null = null,
+): ParameterData {
+  const tensors = { weights: takeKept(weights, mask), scores: takeKept(scores, mask) };
+  return { kind: 'scored', mask, settings: { kept }, tensors };
+}
 
 /** 1 for the `kept` largest elements, else 0; the gradient passes as it is. */
 function largest(x: Tensor, kept: number): Tensor {

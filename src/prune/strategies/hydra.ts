@@ -9,7 +9,7 @@
  */
 import * as v from 'valibot';
 import { paramSpecs } from '../../nn/graph';
-import { type ParameterData, takeKept } from '../../nn/parameterisation';
+import { scoredData } from '../../nn/parameterisations/scored';
 import { choice, real, whole } from '../../options';
 import { abs } from '../../tensor/ops/elementwise';
 import { SCOPES } from '../allocate';
@@ -30,7 +30,7 @@ export const hydra = strategy({
   structured: false,
   phases: ({ epochs, optimizer, learningRate }) => [
     {
-      ...{ name: 'scores', decides: 'best', trained: 'scores' },
+      ...{ name: 'prune', decides: 'best', trained: 'scores' },
       training: {
         ...{ optimizer, learningRate, schedule: { name: 'cosine' } },
         ...(epochs !== null && { epochs }),
@@ -43,14 +43,12 @@ export const hydra = strategy({
     const specs = paramSpecs(model.graph);
     const masks = selectMasks(context, scope, (weight) => abs(weight));
     return new Map(
-      Array.from(masks, ([name, mask]): [string, ParameterData] => {
-        const before = previous?.get(name) ?? null;
-        const weights = takeKept(model.params.get(name)!.read(), before);
+      Array.from(masks, ([name, mask]) => {
+        const weights = model.params.get(name)!.read();
         const largest = weights.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
         const scale = Math.sqrt(6 / specs.get(name)!.fanIn) / (largest || 1);
-        const tensors = { weights, scores: weights.map((w) => scale * w) };
-        const settings = { kept: countKept(mask) };
-        return [name, { kind: 'scored', mask: before, settings, tensors }];
+        const scores = weights.map((w) => scale * w);
+        return [name, scoredData(weights, scores, countKept(mask), previous?.get(name))];
       }),
     );
   },
