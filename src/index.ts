@@ -130,7 +130,7 @@ export {
   strategy,
 } from './prune/strategy';
 export { type Compacted, type CompactJob, compact } from './recipe/compact';
-export { type CompressOptions, compress, pretrain } from './recipe/compress';
+export { compress, pretrain } from './recipe/compress';
 export {
   type Config,
   defaultConfig,
@@ -140,6 +140,7 @@ export {
 } from './recipe/config';
 export { type Conversion, convert } from './recipe/convert';
 export { openRun, type RunDir, type RunPaths } from './recipe/run-dir';
+export type { CompressOptions } from './recipe/stages';
 export { renderReport } from './report/html';
 export { renderTable, summaryText } from './report/table';
 export type { Accuracies, LayerSummary, Proportion, ReportData, Summary } from './report/types';

@@ -69,7 +69,9 @@ export async function decide(
   goal: Omit<PruneContext, 'model'>,
 ): Promise<CarriedOut> {
   parseOptions(sparsityRule(), goal.sparsity, 'prune.sparsity');
-  const decision = await strategy.decide({ ...goal, model }, options as never);
+  const chosen = await strategy.decide({ ...goal, model }, options as never);
+  const decision: Decision = new Map([...(goal.previous ?? []), ...chosen]);
+  checkPrevious(decision, goal.previous);
   if (!strategy.structured) return { model, decision, removed: new Map() };
   const masks = masksOf(decision);
   const channels = channelsOf(model.graph);
@@ -81,6 +83,15 @@ export async function decide(
   ]);
   const left = shrinkMasks(model, gone, channels, masks);
   return { model: shrink(model, gone, channels), decision: left, removed: new Map(removed) };
+}
+
+/** Raises an error where a decision keeps what earlier rounds have masked. */
+function checkPrevious(decision: Decision, previous: Masks = new Map()): void {
+  for (const [name, mask] of masksOf(decision)) {
+    const before = previous.get(name);
+    const back = before ? mask.filter((one, place) => one === 1 && before[place] === 0).length : 0;
+    expect(back === 0, `prune.strategy: ${name}`, 'weights that earlier rounds have left', back);
+  }
 }
 
 /** The masks of a decision. */

@@ -5,7 +5,7 @@ import { createModel, freeModel, type Model, trainableNames } from '../../src/nn
 import { oracleOf } from '../../src/prune/oracle';
 import { parseConfig } from '../../src/recipe/config';
 import { lossOracle } from '../../src/recipe/oracle';
-import type { TrainingData } from '../../src/recipe/training';
+import type { TrainingData } from '../../src/recipe/training-data';
 import { type Engine, load } from '../../src/runtime/engine';
 import { objectives } from '../../src/train/objectives/registry';
 import { SMOOTH_NETWORK, toySet } from '../train/toy';

@@ -33,10 +33,11 @@ export const scored: ParameterisationKind = {
   },
   kept({ scores }, { kept }) {
     const sizes = scores!.map(Math.abs);
-    const order = Array.from(sizes.keys()).sort((a, b) => sizes[b]! - sizes[a]! || a - b);
-    const chosen = new Uint8Array(sizes.length);
-    for (const i of order.slice(0, kept)) chosen[i] = 1;
-    return chosen;
+    const least = sizes.slice().sort()[sizes.length - kept!]!;
+    let equal = kept! - sizes.filter((size) => size > least).length;
+    return Uint8Array.from(sizes, (size) =>
+      Number(size > least || (size === least && equal-- > 0)),
+    );
   },
 };
 
