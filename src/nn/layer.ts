@@ -7,6 +7,7 @@
  */
 import type { InferOutput } from 'valibot';
 import type { OptionsSchema } from '../options';
+import type { SumOptions } from '../tensor/ops/product';
 import type { RandomKey } from '../tensor/ops/random';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -70,9 +71,9 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   readonly role: 'affine';
   /**
    * W and b for inputs of shape `input`, of one sample. Reads no parameter itself, only in the methods of
-   * what it returns.
+   * what it returns. `sums` is for convolutions to pass on.
    */
-  operator(p: Params, o: InferOutput<S>, input: Shape): LinearOperator;
+  operator(p: Params, o: InferOutput<S>, input: Shape, sums?: SumOptions): LinearOperator;
   /** The tensors that the operator takes, where they are derived: statistics folded to a scale and shift. */
   derive?(p: TensorParams, o: InferOutput<S>): TensorParams;
   /** The same of a training batch, and the statistics' new values. */

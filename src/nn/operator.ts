@@ -43,6 +43,8 @@ export interface LinearStructure {
 }
 
 export interface LinearOperator extends LinearStructure {
+  /** Whether its convolutions may be Winograd's, of which no sound bound speaks. Default: false. */
+  readonly allowWinograd?: boolean;
   /** W of dense and convolution. */
   readonly weight?: Weight | undefined;
   /** b, one number a channel (or unit) or a value, if there is one. */

@@ -7,7 +7,6 @@ import { value } from '../domain/value';
 import { EspalierError, expect } from '../errors';
 import { type Model, trainableNames } from '../nn/model';
 import type { Options } from '../options';
-import type { Engine } from '../runtime/engine';
 import { isSparse } from '../sparse/weight';
 import { STREAMS } from '../tensor/philox';
 import { gradients } from '../tensor/tape';
@@ -101,9 +100,10 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
   const { model, optimizer, objective, options, seed, epochs, ramp, masks, patterns } = job;
   const { engine, params } = model;
   const key = { seed: seed + Math.floor(epoch), stream: STREAMS.dropout, index: batch.index };
-  return withOtherSums(engine, () => {
+  return step(engine, () => {
     const x = input(engine, batch.images, [batch.labels.length, ...model.graph.network.input]);
-    const pass = newPass({ key });
+    // Nothing in training is certified.
+    const pass = newPass({ key }, { allowWinograd: true });
     const view = patterns ? overPatterns(model, patterns) : model;
     const wanted = trainableNames(model.graph).map((name) => {
       const weight = view.params.get(name)!;
@@ -126,16 +126,6 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
     ]);
     return { loss, metrics: Object.fromEntries(metrics) as Record<string, number> };
   });
-}
-
-/** A step in which convolutions may be Winograd's: nothing in training is certified. */
-function withOtherSums<T>(engine: Engine, fn: () => T): T {
-  engine.otherSums = true;
-  try {
-    return step(engine, fn);
-  } finally {
-    engine.otherSums = false;
-  }
 }
 
 /** Names the first tensor that is not finite: input, parameter, a layer's output, loss, gradient. */

@@ -6,7 +6,7 @@
 import { paramSpecs } from '../nn/graph';
 import type { Model } from '../nn/model';
 import { trainableNames } from '../nn/model';
-import type { Ptr } from '../runtime/kernels';
+import type { OptionalPtr } from '../runtime/kernels';
 import type { SparsityPattern } from '../sparse/pattern';
 import { affine, mul, sum } from '../tensor/ops/core';
 import { square } from '../tensor/ops/elementwise';
@@ -96,8 +96,8 @@ export function update(
 /** A gradient, and the weights that it moves. */
 interface Move {
   readonly g: Tensor;
-  readonly mask: Ptr;
-  readonly at: Ptr;
+  readonly mask: OptionalPtr;
+  readonly at: OptionalPtr;
 }
 
 /**

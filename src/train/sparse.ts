@@ -3,8 +3,8 @@
  * weight, so that products and gradients go over them alone.
  */
 import type { AnyModel, Model } from '../nn/model';
+import { worthSparse } from '../sparse/choice';
 import { patternOf, type SparsityPattern } from '../sparse/pattern';
-import { worthSparse } from '../sparse/representation';
 import { sparseWeight, takeEntries, type Weight } from '../sparse/weight';
 import type { Tensor } from '../tensor/tensor';
 
