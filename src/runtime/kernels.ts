@@ -46,7 +46,9 @@ export function packedSize(k: Size, n: Size): number {
  * Labels a kernel's arguments. `split` needs only as many of them as it reads; the type of the
  * table's entry has all.
  */
-const kernel = <A extends readonly number[]>(split: (...args: A) => Split) => split;
+function kernel<A extends readonly number[]>(split: (...args: A) => Split) {
+  return split;
+}
 
 type Unary = [n: Size, x: Ptr, y: Ptr];
 type Broadcast = [
