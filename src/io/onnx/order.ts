@@ -8,7 +8,7 @@ import type {
   SparseTensorProto,
   TensorProto,
   ValueInfoProto,
-} from './proto';
+} from './proto.gen';
 
 /** A stored tensor. */
 export type Stored = { readonly dense: TensorProto } | { readonly sparse: SparseTensorProto };
