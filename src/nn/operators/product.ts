@@ -13,7 +13,6 @@ import { FOLDED, type LinearOperator, memo, type Params, tensorOf, type Units } 
 import { denseProduct, denseRows, denseTranspose } from './dense-product';
 
 export class ProductOperator implements LinearOperator {
-  readonly kind: 'dense' | 'convolution';
   readonly accumulationLength: number;
   readonly transposeAccumulationLength: number;
   readonly allowWinograd: boolean;
@@ -27,7 +26,6 @@ export class ProductOperator implements LinearOperator {
     { allowWinograd = false }: SumOptions = {},
   ) {
     this.allowWinograd = allowWinograd;
-    this.kind = conv.flat ? 'dense' : 'convolution';
     this.accumulationLength = depthOf(conv) + Number(hasBias) + FOLDED;
     this.transposeAccumulationLength =
       (conv.outChannels / conv.groups) * conv.kernelHeight * conv.kernelWidth;
