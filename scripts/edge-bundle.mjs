@@ -30,7 +30,17 @@ const ABSENT = {
 
 /** What only help texts, linear bounds, pruning, training and references ask of a layer. */
 const UNREAD = new Set([
-  ...['about', 'relax', 'kink', 'pick', 'scalar', 'flow', 'macs', 'rows', 'deriveInBatch'],
+  ...[
+    'about',
+    'relax',
+    'kink',
+    'pick',
+    'scalar',
+    'channelDependency',
+    'macs',
+    'rows',
+    'deriveInBatch',
+  ],
   'transposeAccumulationLength',
 ]);
 

@@ -85,7 +85,7 @@ export type { Initialiser } from './nn/init';
 export {
   type AffineLayer,
   affineLayer,
-  type Flow,
+  type ChannelDependency,
   type JoinLayer,
   joinLayer,
   type Layer,

@@ -30,17 +30,17 @@ export interface ParamSpec {
 }
 
 /**
- * How channels, the positions on the first axis of a sample, go through a layer; filter pruning
- * (prune/channels.ts) goes by it.
+ * How the channels of an output, the positions on the first axis of a sample, depend on those of the inputs;
+ * filter pruning (prune/channels.ts) goes by it.
  */
-export interface Flow {
+export interface ChannelDependency {
   /**
-   * `make`: new channels, each from all of the input's. `pass`: channel i from channel i of every
-   * input, which ties the inputs. `repeat`: every channel several times, one after the other.
-   * `join`: the inputs' channels side by side. `fixed`: anything else; none of them may go.
+   * `producer`: new channels, each from all of the input's. `elementwise`: channel i from channel i of every
+   * input, which ties the inputs. `flatten`: every channel several times, one after the other.
+   * `concat`: the inputs' channels side by side. `fixed`: anything else; none of them may go.
    */
-  readonly way: 'make' | 'pass' | 'repeat' | 'join' | 'fixed';
-  /** Of `make`: the option that holds the number of channels. */
+  readonly kind: 'producer' | 'elementwise' | 'flatten' | 'concat' | 'fixed';
+  /** Of `producer`: the option that holds the number of channels. */
   readonly count?: string;
   /** Options that hold one number a channel. */
   readonly lists?: readonly string[];
@@ -52,8 +52,8 @@ interface Base<S extends OptionsSchema> {
   /** Shape of the output sample; raises an error for inputs that do not fit. */
   shape(inputs: readonly Shape[], o: InferOutput<S>, who: string): Shape;
   params?(inputs: readonly Shape[], o: InferOutput<S>): Readonly<Record<string, ParamSpec>>;
-  /** Left out: `pass` for pointwise layers, `fixed`, which is always right, for the others. */
-  flow?(o: InferOutput<S>): Flow;
+  /** Left out: `elementwise` for pointwise layers, `fixed`, which is always right, for the others. */
+  channelDependency?(o: InferOutput<S>): ChannelDependency;
   /** Where the layer is the maximum or the mean of windows that lie inside of the planes. */
   window?(o: InferOutput<S>): PoolWindow | undefined;
   /** Multiply-adds a sample. */

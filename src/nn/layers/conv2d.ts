@@ -46,7 +46,8 @@ export const conv2d = affineLayer({
       ...(o.bias ? { bias } : {}),
     };
   },
-  flow: ({ groups }) => (groups === 1 ? { way: 'make', count: 'channels' } : { way: 'fixed' }),
+  channelDependency: ({ groups }) =>
+    groups === 1 ? { kind: 'producer', count: 'channels' } : { kind: 'fixed' },
   macs(input, output, o) {
     const [kh, kw] = both(o.kernel);
     return (input[0]! / o.groups) * kh * kw * output[0]! * output[1]! * output[2]!;
