@@ -55,7 +55,7 @@ export interface ModelInfo {
     readonly file: number;
     /** Non-zero weights as value and place, the others as float32. */
     readonly decoded: number;
-    /** Of the linear memory, which holds everything but the file. */
+    /** Size of the linear memory, which holds everything but the file. */
     readonly linear: number;
   };
 }
@@ -161,7 +161,6 @@ export class EdgeModel implements CompactModel {
     return { label, eps, certified: margin > 0, margin };
   }
 
-  /** By bisection. */
   radius(x: Sample): number {
     const { image, away } = this.#inRange(x);
     const { label } = predictionOf(this.#plan(1).run(image));

@@ -199,7 +199,7 @@ class Compiler {
     return stepOf(this.model.engine, this.memory, name, form, bytes, calls);
   }
 
-  /** From ends to centre and fed radius, for products. */
+  /** Steps from ends to centre and radius, as products take them. */
   #feed(i: number, name: string): PlanStep[] {
     const terms = this.#terms(i);
     if (terms === 0 || this.#fed.has(i)) return [];

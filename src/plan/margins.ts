@@ -74,7 +74,7 @@ class Plans {
 
   constructor(readonly model: AnyModel) {}
 
-  /** For batches of n; none where the engine had no memory for it. */
+  /** Plan for batches of n; none where the engine had no memory for it. */
   of(n: number, sound: boolean): IntervalPlan | undefined {
     let lanes = 1;
     while (lanes < Math.min(n, TILE)) lanes *= 2;

@@ -18,7 +18,7 @@ export interface Predictor {
   free(): void;
 }
 
-/** Of a model that `lower` made. */
+/** Makes the predictor of a model that `lower` made. */
 export function predictorOf(model: AnyModel): Predictor {
   if (!sparsePlanPays(model, { batch: TILE }))
     return { classes: (x) => predict(model, x), free: () => undefined };

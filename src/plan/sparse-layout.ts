@@ -134,7 +134,7 @@ export class Layout {
     return ptr;
   }
 
-  /** Of the value's own place, or of one like it, and of all images or the first. */
+  /** Copies images to a value's own place, or to one like it: all of them, or the first. */
   fromImages(ptr: Ptr, i: number, to = this.place(i).ptr, count = this.lanes): Call {
     const { planes } = this.place(i);
     const from = viewOfImages(ptr, planes.shape);

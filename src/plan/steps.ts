@@ -32,7 +32,7 @@ export const productOf = ({ structure }: GraphNode): ConvShape | undefined => st
 export const weightOf = ({ params }: AnyModel, node: GraphNode): Weight =>
   operatorOf(node, params).weight!;
 
-/** For each node the one whose buffer holds its value: its own, or that of its only input (-1: images). */
+/** Finds for each node the one whose buffer holds its value: its own, or that of its only input (-1: images). */
 export function rootsOf(graph: Graph): number[] {
   const reads = readers(graph);
   const roots: number[] = [];

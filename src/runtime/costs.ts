@@ -46,7 +46,7 @@ function lanes(positions: number): number {
   return positions - rest + (rest === 0 ? 0 : rest <= PANEL / 2 ? (2 * PANEL) / 3 : PANEL);
 }
 
-/** Of `conv2d`. */
+/** Work of `conv2d`. */
 export function gatheredWork(
   ...[n, c, , , oc, kh, kw, , , , , , , oh, ow]: ConvGeometry
 ): Work<'conv'> {
@@ -54,7 +54,7 @@ export function gatheredWork(
   return { product: at * depth * oc, gather: at * depth, output: at * oc, panel: at };
 }
 
-/** Of `conv2d_direct`. */
+/** Work of `conv2d_direct`. */
 export function directWork(...g: ConvGeometry): Work<'direct'> {
   const [n, c, , , oc, kh, kw, sh, sw, , , , , oh, ow] = g;
   if (!fitsDirect(...g)) return undefined;
@@ -69,7 +69,7 @@ function winogradTile(...[, , , , , kh, kw, sh, sw, , , dh, dw]: ConvGeometry): 
   return fits && known ? 5 - kh / sh : 0;
 }
 
-/** Of `conv2d_winograd` on transformed weights. */
+/** Work of `conv2d_winograd` on transformed weights. */
 export function winogradWork(...g: ConvGeometry): Work<'winograd'> {
   const [n, c, , , oc, , , sh, sw, , , , , oh, ow] = g;
   const m = winogradTile(...g);
@@ -88,6 +88,6 @@ export const gatheredCost = (...g: ConvGeometry): number => costOf('conv', gathe
 export const directCost = (...g: ConvGeometry): number => costOf('direct', directWork(...g));
 export const winogradCost = (...g: ConvGeometry): number => costOf('winograd', winogradWork(...g));
 
-/** Of `winograd_weights`. */
+/** Cost of `winograd_weights`. */
 export const transformCost = (...[, c, , , oc, , , sh, sw]: ConvGeometry): number =>
   280 * oc * c * sh * sw;

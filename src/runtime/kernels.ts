@@ -164,7 +164,7 @@ function groupedPlane(...[, , , , , kh, kw, sh, sw, , , dh, dw, oh, ow]: ConvGeo
   return ((oh - 1) * sh + (kh - 1) * dh + 1) * sw * run;
 }
 
-/** Of a kernel of grouped.ts: its rows, and elements of its workspace. */
+/** Split of a kernel of grouped.ts, from its rows and the elements of its workspace. */
 function groupedSplit(
   args: readonly number[],
   rows: (n: number, c: number, groups: number) => number,
@@ -181,7 +181,7 @@ function groupedSplit(
   };
 }
 
-/** Of sparse.ts, which does not say how many non-zeros: as if a row had 16. */
+/** Cost of a kernel of sparse.ts, which does not say how many non-zeros: as if a row had 16. */
 const sparseCost = (m: number, n: number, tiles: number) => 512 * m * n * tiles;
 
 const poolSplit = (...[n, c, , , kh, kw, , , , , oh, ow]: [...PoolGeometry, ...Ptr[]]): Split => ({

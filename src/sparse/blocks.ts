@@ -18,7 +18,7 @@ export const BLOCK = 4;
 export interface Filling {
   readonly nnz: number;
   readonly blocks: number;
-  /** Of all weights. */
+  /** Count of all weights. */
   readonly size: number;
 }
 

@@ -77,7 +77,7 @@ function rowsOf(job: PassJob, weight: Weight): RowTables {
   return { rows, nnz: offsets.length, starts: put(starts), values: at, offsets: put(offsets) };
 }
 
-/** By a kernel, as forward passes keep the order of the non-zeros. */
+/** Makes the tables by a kernel, as forward passes keep the order of the non-zeros. */
 function rowsInPlace(
   { engine, keep, conv, pass, source }: PassJob,
   { pattern, values }: SparseWeight,
@@ -151,7 +151,7 @@ export const viewOfImages = (ptr: Ptr, [c, h, w]: Planes['shape']): View => ({
   column: 1,
 });
 
-/** Of planes with one lane, images may lie `image` elements apart. */
+/** View of planes; where these have one lane, images may lie `image` elements apart. */
 export const viewOfPlanes = (ptr: Ptr, planes: Planes, image = 1): View => ({
   ptr: element(ptr, planes.origin),
   image,

@@ -32,7 +32,7 @@ export interface OperandLayout {
   /** [c, h, w] of an image. */
   readonly shape: Planes['shape'];
   readonly planes: Planes;
-  /** Of the planes, if they are split. */
+  /** Strides by which planes are split into phases, if they are. */
   readonly split: readonly [number, number] | undefined;
   /** Whether the planes are just the images. */
   readonly plain: boolean;
@@ -55,7 +55,7 @@ export interface Encoding {
   readonly lanes: number;
   readonly forward: Direction;
   readonly transposed: Direction;
-  /** From x and to the y that are multiplied, in one pass. */
+  /** Layouts of the x and y whose products the gradient of the values sums, in one pass. */
   readonly sampled: Direction;
   /** Gives its tables back. */
   free(): void;

@@ -112,7 +112,7 @@ function runForward(
   else engine.run('conv2d', ...g, x, w, bias, y, 0);
 }
 
-/** With stride 1 it is a convolution with the kernels turned around. */
+/** Runs the input gradient; with stride 1 it is a convolution with the kernels turned around. */
 function runInputGrad(
   engine: Engine,
   s: ConvShape,
