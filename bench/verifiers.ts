@@ -13,7 +13,6 @@ import { freezeSparsity } from '../src/nn/freeze';
 import { lower } from '../src/nn/lower';
 import { freeModel } from '../src/nn/model';
 import { parseOptions } from '../src/options';
-import { freeMasks } from '../src/prune/mask';
 import { prune } from '../src/prune/prune';
 import { strategies } from '../src/prune/strategies/registry';
 import type { Engine } from '../src/runtime/engine';
@@ -105,7 +104,7 @@ async function* withNetwork(
   const model = await openNetwork(engine, network);
   if (pruned) {
     const goal = { sparsity: PRUNED.sparsity, seed: 1 };
-    freeMasks(prune(model, strategies.magnitude!, { scope: 'layer' }, goal).masks);
+    await prune(model, strategies.magnitude!, { scope: 'layer' }, goal);
   }
   const canonical = freezeSparsity(lower(model));
   yield race({ model: canonical, ...(await firstOf(data, count)), eps });

@@ -97,15 +97,15 @@ describe('options that are left out', () => {
     expect(loss({})).toEqual(loss(objective()));
     expect(() => loss({ esp: 0.1 })).toThrow(/known option/);
     expect(objective.robust(job(), {})).toEqual(objective.robust(job(), objective()));
-    expect(objective.settled(9, 9, {})).toBe(true);
+    expect(objective.atFullDifficulty(9, 9, {})).toBe(true);
   });
 
-  it.each(Object.entries(strategies))('strategy %s has its defaults', (_, strategy) => {
-    const context = { model, sparsity: 0.5, seed: 1 };
-    const masks = (o: Record<string, unknown>) =>
-      [...strategy.masks(context, o)].map(([k, t]) => [k, t.read()]);
-    expect(masks({})).toEqual(masks(strategy()));
-    expect(() => masks({ scop: 'layer' })).toThrow(/known option/);
+  it.each(Object.entries(strategies))('strategy %s has its defaults', async (_, strategy) => {
+    const decided = async (o: Record<string, unknown>) =>
+      strategy.decide({ model, sparsity: 0.5, seed: 1 }, o);
+    expect(await decided({})).toEqual(await decided(strategy()));
+    await expect(decided({ scop: 'layer' })).rejects.toThrow(/known option/);
+    expect(strategy.phases?.({})).toEqual(strategy.phases?.(strategy()));
   });
 });
 

@@ -43,7 +43,7 @@ interface ObjectiveMethods<O> {
    */
   robust(batch: HeldOutBatch, o: O): Uint8Array;
   /** Whether the difficulty has reached its end after this many epochs. */
-  settled(epoch: number, epochs: number, o: O): boolean;
+  atFullDifficulty(epoch: number, epochs: number, o: O): boolean;
 }
 
 /** An objective, which completes the options it is given. */
@@ -63,4 +63,4 @@ export interface HeldOutBatch {
 /** The objective, which completes its options. */
 export const objective = <S extends OptionsSchema>(
   entry: Entry<S> & ObjectiveMethods<v.InferOutput<S>>,
-): Objective<S> => completing(entry, { loss: 1, robust: 1, settled: 2 });
+): Objective<S> => completing(entry, { loss: 1, robust: 1, atFullDifficulty: 2 });

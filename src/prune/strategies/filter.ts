@@ -13,9 +13,9 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import type { Model } from '../../nn/model';
-import { mul, reshape, sumTo } from '../../tensor/ops/core';
+import { reshape, sumTo } from '../../tensor/ops/core';
 import { abs } from '../../tensor/ops/elementwise';
-import { assign, step } from '../../tensor/tensor';
+import { step } from '../../tensor/tensor';
 import { type Channels, channelsOf, type Group } from '../channels';
 import { channelMasks, maskedChannels, weightsOf } from '../shrink';
 import { strategy } from '../strategy';
@@ -25,7 +25,7 @@ export const filter = strategy({
   about: 'filters and hidden units of the smallest L1 norm go, physically',
   options: v.strictObject({}),
   structured: true,
-  masks({ model, sparsity, previous }) {
+  decide({ model, sparsity, previous }) {
     const channels = channelsOf(model.graph);
     const gone = previous ? maskedChannels(model, channels, previous) : new Set<number>();
     const order = [...gone, ...removalOrder(model, channels, gone)];
@@ -43,10 +43,11 @@ export const filter = strategy({
     );
     const count = firstWhere(gone.size, order.length, (n) => removes(n) >= wanted);
     const masks = channelMasks(model, channels, new Set(order.slice(0, count)));
-    for (const [name, mask] of masks) {
-      const before = previous?.get(name);
-      if (before) step(model.engine, () => assign(mask, mul(mask, before)));
-    }
+    for (const [name, before] of previous ?? [])
+      masks.set(
+        name,
+        before.map((one, place) => one & masks.get(name)![place]!),
+      );
     return masks;
   },
 });
@@ -71,7 +72,7 @@ function removalOrder(model: Model, channels: Channels, gone: ReadonlySet<number
     .map(({ channel }) => channel);
 }
 
-/** L1 norm of each channel's filters, over all of its makers. */
+/** L1 norm of each channel's filters, over all of its producers. */
 function normsOf(model: Model, channels: Channels): Map<number, number> {
   const norms = new Map<number, number>();
   for (const { tensor, rows } of weightsOf(model, channels)) {
@@ -86,7 +87,7 @@ function normsOf(model: Model, channels: Channels): Map<number, number> {
   return norms;
 }
 
-/** The channel of the largest norm of every maker that has no fixed one. */
+/** The channel of the largest norm of every producer that has no fixed one. */
 function neededOf(
   group: Group,
   { outputs, fixed }: Channels,
@@ -94,7 +95,7 @@ function neededOf(
   gone: ReadonlySet<number>,
 ): Set<number> {
   return new Set(
-    group.makers
+    group.producers
       .map((at) => outputs[at]!.filter((channel) => !gone.has(channel)))
       .filter((made) => made.length > 0 && !made.some((channel) => fixed.has(channel)))
       .map((made) => made.reduce((a, b) => (norms.get(b)! > norms.get(a)! ? b : a))),

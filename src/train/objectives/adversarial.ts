@@ -39,7 +39,7 @@ export const adversarial = objective({
     const key = { seed: seed + Math.floor(epoch), stream: STREAMS.attack, index };
     let at = randomStart(ball, key);
     for (let i = 0; i < o.steps; i++)
-      at = step(model.engine, () => ascend(model, ball, at, labels, length).next);
+      at = step(model.engine, () => ascend(model, ball, at, labels, length, pass).next);
     const z = propagate(model.graph, model.params, value, at, { pass });
     return { loss: mean(crossEntropy(z, labels)), metrics: { eps: radius } };
   },
@@ -48,5 +48,5 @@ export const adversarial = objective({
     const { broken } = runAttack(pgd, settings, { ...batch, eps: o.eps });
     return broken.map((b) => 1 - b);
   },
-  settled: (epoch, epochs, o) => epoch >= o.rampShare * epochs,
+  atFullDifficulty: (epoch, epochs, o) => epoch >= o.rampShare * epochs,
 });
