@@ -12,18 +12,11 @@ const MOST_LINES = 40;
 const MOST_OF_A_LINE = 2000;
 const MOST_OF_A_PART = 300;
 
-export interface EspalierErrorOptions extends ErrorOptions {
-  /** What is wrong: what was given (the default), or the place that a result was to be written to. */
-  readonly kind?: 'input' | 'output';
-}
-
 export class EspalierError extends Error {
   override readonly name = 'EspalierError';
-  readonly kind: 'input' | 'output';
 
-  constructor(message: string, { kind = 'input', ...options }: EspalierErrorOptions = {}) {
+  constructor(message: string, options?: ErrorOptions) {
     super(clipLines(message, MOST_LINES, MOST_OF_A_LINE), options);
-    this.kind = kind;
   }
 }
 
@@ -33,7 +26,7 @@ export function fail(
   expected: string,
   got: unknown,
   hint = '',
-  options: EspalierErrorOptions = {},
+  options?: ErrorOptions,
 ): never {
   const subject = clip(who, MOST_OF_A_PART);
   throw new EspalierError(
@@ -82,9 +75,10 @@ export function describe(value: unknown): string {
 
 const NO_ROOM: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
 
-/** Whether the operating system says that a file can grow no more. */
+/** True where the operating system says, here or as the cause, that a file can grow no more. */
 export const isNoRoom = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && NO_ROOM.includes(error.code);
+  error instanceof Error &&
+  (('code' in error && NO_ROOM.includes(error.code)) || isNoRoom(error.cause));
 
 /** The engine or JavaScript could not have the memory it asked for. */
 export const isOutOfMemory = (error: unknown): boolean =>

@@ -141,6 +141,7 @@ export { type Sparsity, sparsityOf } from './prune/mask';
 export { type LossAnswer, type LossOracle, type LossQuestion, oracleOf } from './prune/oracle';
 export { type Pruned, prune } from './prune/prune';
 export { filter } from './prune/strategies/filter';
+export { hydra } from './prune/strategies/hydra';
 export { magnitude } from './prune/strategies/magnitude';
 export { random } from './prune/strategies/random';
 export { strategies } from './prune/strategies/registry';

@@ -186,7 +186,7 @@ async function explain(error: unknown, argv: readonly string[], io: Io): Promise
   if (error instanceof EspalierError) {
     for (const line of message.split('\n')) tell(io, line, paint.red('error: '));
     if (error instanceof UsageError) tell(io, `See: espalier${helpFor(argv)} --help`);
-    return error.kind === 'output' ? EXIT.output : EXIT.wrongUse;
+    return isNoRoom(error) ? EXIT.output : EXIT.wrongUse;
   }
   if (isOfSystem(error)) {
     tell(

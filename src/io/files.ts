@@ -5,7 +5,7 @@
  * for the browser keeps working until a file is really asked for. Every failure is an EspalierError
  * that names the file and the cause.
  */
-import { EspalierError, expect, fail, isNoRoom } from '../errors';
+import { EspalierError, expect, fail } from '../errors';
 import { parseJson } from '../json';
 
 const CAUSES: Readonly<Record<string, string>> = {
@@ -77,9 +77,8 @@ export async function makeFolder(path: string): Promise<string | undefined> {
     await fs.mkdir(folder).catch(async (error: unknown) => {
       // It was there, or another process was faster.
       if ((await kindOf(folder)) === 'folder') return;
-      const kind = isNoRoom(error) ? 'output' : 'input';
       const hint = 'Choose another name.';
-      fail(path, 'to create this folder', cause(error), hint, { cause: error, kind });
+      fail(path, 'to create this folder', cause(error), hint, { cause: error });
     });
   return missing.at(-1);
 }
@@ -216,7 +215,7 @@ async function putAtomic(
   } catch (error) {
     if (created) await fs.rm(temporary, { force: true }).catch(() => undefined);
     const got = `${cause(error)}; nothing was overwritten`;
-    fail(path, `to write ${bytes.length} bytes`, got, '', { cause: error, kind: 'output' });
+    fail(path, `to write ${bytes.length} bytes`, got, '', { cause: error });
   }
   await syncFolder(folder);
 }

@@ -84,14 +84,15 @@ export class Journal {
       const start = this.#ends.at(-1) ?? 0;
       try {
         const { bytesWritten } = await this.#file.write(bytes);
-        if (bytesWritten < bytes.length) throw new Error('the disk took only part of it');
+        if (bytesWritten < bytes.length)
+          throw Object.assign(new Error('a disk that took only part of it'), { code: 'ENOSPC' });
         await this.#file.sync();
       } catch (error) {
         await this.#file.truncate(start).catch(() => undefined);
         const why = error instanceof Error ? error.message : String(error);
         throw new EspalierError(
           `${this.path}: expected to write ${bytes.length} bytes, got: ${why}. Make room and run the same command again: it resumes.`,
-          { cause: error, kind: 'output' },
+          { cause: error },
         );
       }
       // As a reader would see it, so that a resumed run and this one hold the same records.

@@ -121,7 +121,6 @@ async function createExclusive(path: string, text: string): Promise<boolean> {
     if (isNoRoom(error)) await removeAll([{ path }]);
     throw new EspalierError(`${path}: expected to write the lock file, got: ${message}.`, {
       cause: error,
-      kind: isNoRoom(error) ? 'output' : 'input',
     });
   }
 }

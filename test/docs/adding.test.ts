@@ -434,7 +434,7 @@ describe('adding a runner', () => {
         }),
       );
       for (const one of lines) expect(one.length).toBeGreaterThan(0);
-      expect(lines.flat().length).toBeLessThan(2 * 6);
+      expect(lines.flat().length).toBeLessThan(2 * 15);
       freeModel(model);
       other.close();
     }));
