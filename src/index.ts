@@ -85,7 +85,7 @@ export type { Initialiser } from './nn/init';
 export {
   type AffineLayer,
   affineLayer,
-  type Flow,
+  type ChannelDependency,
   type JoinLayer,
   joinLayer,
   type Layer,
@@ -118,9 +118,10 @@ export {
 export { buildNetwork, type ZooEntry, zoo } from './nn/zoo';
 export type { OptionsSchema, PlugIn } from './options';
 export { ballMargins, leastMargins } from './plan/margins';
-export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './plan/plan';
+export { compilePlan, type Plan, type PlanOptions } from './plan/plan';
 export { type Predictor, predictorOf } from './plan/predictor';
 export { compileSparsePlan, fastestPlan } from './plan/sparse-plan';
+export type { PlanStep } from './plan/steps';
 export { removeDead, type WithoutDead } from './prune/dead';
 export { type Sparsity, sparsityOf } from './prune/mask';
 export { type LossAnswer, type LossOracle, type LossQuestion, oracleOf } from './prune/oracle';

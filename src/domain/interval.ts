@@ -18,7 +18,7 @@ import { matmul } from '../tensor/ops/product';
 import { takeRows } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { filled, input, type Tensor } from '../tensor/tensor';
-import { type Domain, type Pass, propagate, type With } from './domain';
+import { checkDirect, type Domain, type Pass, propagate, type With } from './domain';
 import { gamma, roundUp, TINY, tiny, U } from './rounding';
 
 export interface Box {
@@ -51,6 +51,7 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
   const way = sound ? OUTWARD : EXACT;
   return {
     affine(_, w, { lo, hi }) {
+      if (sound) checkDirect(w);
       if (w.accumulationLength === 0) return { lo: w.apply(lo), hi: w.apply(hi) };
       const { feed, lift, share } = sound ? costOf(w.accumulationLength) : FREE;
       const [c, r] = toCentre(lo, hi, way, feed);

@@ -1,8 +1,8 @@
 /** Parameterisations at work: kept tensors in an engine, from which a weight is made in every step. */
 import { expect, lookup } from '../errors';
 import type { Engine } from '../runtime/engine';
+import { worthSparse } from '../sparse/choice';
 import { patternAt, type SparsityPattern } from '../sparse/pattern';
-import { worthSparse } from '../sparse/representation';
 import { nonZeros } from '../sparse/tables';
 import { sparseWeight, toDense, type Weight } from '../sparse/weight';
 import { type Shape, sizeOf } from '../tensor/shape';

@@ -7,6 +7,7 @@
  * Cost: a gather of the entries a step, and two sums over them.
  */
 import { expect } from '../../errors';
+import type { Ptr } from '../../runtime/kernels';
 import { div, maximum } from '../../tensor/ops/core';
 import { record } from '../../tensor/tape';
 import { empty, filled, type Tensor } from '../../tensor/tensor';
@@ -60,7 +61,7 @@ function meanOfClusters(entries: Tensor, clusters: Tensor, count: number): Tenso
 }
 
 /** Whole numbers as the kernels take them. */
-function numbers({ engine, size, ptr }: Tensor): number {
+function numbers({ engine, size, ptr }: Tensor): Ptr {
   const at = engine.arena.alloc(4 * size);
   engine.memory.i32(at, size).set(engine.memory.f32(ptr, size));
   return at;
