@@ -33,6 +33,8 @@ export function createParameterisation(
   const { tensors: roles, check } = lookup(parameterisations, kind, who);
   const size = sizeOf(shape);
   expect(!mask || mask.length === size, who, `a mask of ${size} entries`, mask?.length);
+  const binary = mask?.every((one) => one <= 1) ?? true;
+  expect(binary, who, 'a mask of 0 and 1', 'other numbers');
   const places = mask && nonZeros(mask);
   const count = places?.length ?? size;
   for (const [name, { perEntry }] of Object.entries(roles)) {
@@ -79,7 +81,8 @@ export function freeParameterisation({ pattern, tensors }: Parameterisation): vo
 
 /** Which entries of the weight are other than 0: what a phase that follows begins with. */
 export function maskOf({ kind, mask, settings, tensors }: ParameterData): Mask | null {
-  const kept = parameterisations[kind]!.kept?.(tensors, settings);
+  const { kept: keptBy } = lookup(parameterisations, kind, 'parameterisation');
+  const kept = keptBy?.(tensors, settings);
   if (!kept || !mask) return kept ?? mask;
   return new Uint8Array(spreadKept(kept, mask));
 }

@@ -34,6 +34,7 @@ function extraBytes(graph: Graph, joint: boolean): number {
 }
 
 export const alphaCrown = verifier({
+  name: 'alpha-crown',
   about:
     'linear bounds with optimised lower slopes, after cheaper ones: sound, memory, norm, steps, rate, joint',
   options: v.strictObject({

@@ -29,6 +29,7 @@ const options = v.strictObject({
 type Options = v.InferOutput<typeof options>;
 
 export const complete = verifier({
+  name: 'complete',
   about: 'bounds, counter-examples, then splitting of few inputs: nodes, inputs, rounds, norm',
   options,
   norm: (o) => o.norm,

@@ -14,6 +14,7 @@ import { type Verdict, type VerifyJob, verifier } from '../verifier';
 import { ballText, shared, soundness } from './linear';
 
 export const interval = verifier({
+  name: 'interval',
   about: 'interval bound propagation, sound in floating point: sound, norm',
   options: v.strictObject({ sound: shared.sound, norm: shared.norm }),
   norm: (o) => o.norm,

@@ -37,6 +37,7 @@ const bestOf = (options: LinearOptions): Stage[] => [
 ];
 
 export const crownIbp = verifier({
+  name: 'crown-ibp',
   about:
     'linear bounds over interval bounds of hidden values (CROWN-IBP): sound, memory, norm, slopes',
   options: v.strictObject({ ...shared, slopes: v.optional(choice(SLOPES), 'adaptive') }),
@@ -53,6 +54,7 @@ export const crownIbp = verifier({
 const hidden = v.optional(choice(['unstable', 'all'] as const), 'unstable');
 
 export const crown = verifier({
+  name: 'crown',
   about:
     'linear bounds, lower slopes 0 or 1 (CROWN), after cheaper ones: sound, memory, norm, hidden',
   options: v.strictObject({ ...shared, hidden }),
@@ -69,6 +71,7 @@ export const crown = verifier({
 });
 
 export const fastLin = verifier({
+  name: 'fast-lin',
   about:
     'linear bounds, parallel lines (Fast-Lin, Wong-Kolter), after intervals: sound, memory, norm, hidden',
   options: v.strictObject({ ...shared, hidden }),
