@@ -233,7 +233,7 @@ export function throughWindow(
     const flat = matmul(reshape(g, [rows, outputs]), matrixOf(weight, conv));
     return { values: reshape(flat, [rows, ...shape]), window: before };
   }
-  return { values: convolutionInputGrad(g, weight, conv), window: before };
+  return { values: convolutionInputGrad(g, weight, conv, w), window: before };
 }
 
 /** The matrix of a convolution of one small image, [outputs, inputs]. */

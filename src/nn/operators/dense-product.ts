@@ -17,9 +17,9 @@ export const denseProduct = (
   x: Tensor,
   w: Tensor,
   conv: ConvShape,
-  { bias, allowWinograd }: SumOptions & { readonly bias?: Tensor | undefined },
-): Tensor =>
-  conv.flat ? matmul(x, w, { tb: true, bias }) : convolution(x, w, conv, { bias, allowWinograd });
+  bias: Tensor | undefined,
+  sums: SumOptions,
+): Tensor => (conv.flat ? matmul(x, w, { tb: true, bias }) : convolution(x, w, conv, bias, sums));
 
 /** W^T g. */
 export const denseTranspose = (g: Tensor, w: Tensor, conv: ConvShape, sums: SumOptions): Tensor =>

@@ -43,13 +43,13 @@ export class ProductOperator implements LinearOperator {
   apply(x: Tensor): Tensor {
     const w = representationOf(this.weight, this.conv, x.shape[0]!);
     if (isSparse(w)) return sparseProduct(x, w, this.conv, this.bias);
-    return denseProduct(x, w, this.conv, { bias: this.bias, allowWinograd: this.allowWinograd });
+    return denseProduct(x, w, this.conv, this.bias, this);
   }
 
   applyAbs(r: Tensor, extra?: Tensor): Tensor {
     const w = representationOf(this.#absolute(), this.conv, r.shape[0]!);
     if (isSparse(w)) return sparseRadius(r, w, this.conv, extra);
-    return denseProduct(r, w, this.conv, { bias: extra, allowWinograd: this.allowWinograd });
+    return denseProduct(r, w, this.conv, extra, this);
   }
 
   transpose(g: Tensor): Tensor {

@@ -60,7 +60,7 @@ export interface SumOptions {
 
 /** x [n, c, h, w], w [oc, c / groups, kh, kw] (+ bias [oc]) -> [n, oc, oh, ow]. */
 export function conv2d(x: Tensor, w: Tensor, o: ConvOptions & SumOptions, bias?: Tensor): Tensor {
-  return convolution(x, w, fitting(x.shape, w.shape, o), { ...o, bias });
+  return convolution(x, w, fitting(x.shape, w.shape, o), bias, o);
 }
 
 /** The shape of a convolution of batches [n, c, h, w]; raises an error where they do not fit. */
@@ -80,7 +80,8 @@ export function convolution(
   x: Tensor,
   w: Tensor,
   s: ConvShape,
-  { bias, ...sums }: SumOptions & { readonly bias?: Tensor | undefined } = {},
+  bias?: Tensor,
+  sums: SumOptions = {},
 ): Tensor {
   check(x, inputOf(s), w, s);
   if (bias) expect(bias.size === s.outChannels, 'conv2d', `a bias [${s.outChannels}]`, bias.shape);
@@ -168,7 +169,7 @@ export function convolutionInputGrad(
   return record(
     dx,
     [dy, w],
-    [(h) => convolution(h, w, s, sums), (h) => convolutionWeightGrad(h, dy, s, sums)],
+    [(h) => convolution(h, w, s, undefined, sums), (h) => convolutionWeightGrad(h, dy, s, sums)],
   );
 }
 
@@ -189,7 +190,7 @@ export function convolutionWeightGrad(
   return record(
     dw,
     [x, dy],
-    [(h) => convolutionInputGrad(dy, h, s, sums), (h) => convolution(x, h, s, sums)],
+    [(h) => convolutionInputGrad(dy, h, s, sums), (h) => convolution(x, h, s, undefined, sums)],
   );
 }
 
