@@ -22,9 +22,9 @@ export {
   type HiddenBounds,
   hiddenBounds,
   type LinearOptions,
-  linearMargins,
   lowerBounds,
 } from './bounds/linear';
+export { linearMargins } from './bounds/margins';
 export { type Certificate, type Claim, seal as sealCertificate } from './check/certificate';
 export {
   type CheckOptions,
@@ -44,9 +44,8 @@ export {
   ball,
   type IntervalOptions,
   interval,
-  intervalMargins,
-  type MarginOptions,
 } from './domain/interval';
+export { intervalMargins, type MarginOptions } from './domain/rows';
 export { value } from './domain/value';
 export { EspalierError } from './errors';
 export {

@@ -250,7 +250,10 @@ export function range(a: Activation, lo: number, hi: number): [number, number] {
 
 /** Whether f is one straight line on [lo, hi], so that tighter bounds would not help. */
 export function isStraight({ kinks }: Activation, lo: number, hi: number): boolean {
-  return kinks.length > 0 && kinks.every((kink) => kink <= lo || kink >= hi);
+  return (
+    kinks.length > 0 &&
+    kinks.every((breakpointSlopes) => breakpointSlopes <= lo || breakpointSlopes >= hi)
+  );
 }
 
 /** A line below an execution of f all over [lo, hi], and one above. */

@@ -140,7 +140,7 @@ function compile(
 }
 
 export const isRelu = ({ layer }: GraphNode): boolean =>
-  layer.role === 'pointwise' && layer.rectifies === true;
+  layer.role === 'pointwise' && layer.isReLU === true;
 
 export const productOf = ({ structure }: GraphNode): ConvShape | undefined => structure?.conv;
 

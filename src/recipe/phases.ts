@@ -19,6 +19,8 @@ import { strategies } from '../prune/strategies/registry';
 import type { Masks } from '../prune/strategy';
 import { argmax } from '../tensor/ops/loss';
 import { input, keep, step, type Tensor } from '../tensor/tensor';
+import { outputBounds as provenBounds } from '../verify/prove';
+import { normOf } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import type { Config } from './config';
 import { freePhase, runPhase, startPhase, takeBest } from './training';
@@ -107,33 +109,32 @@ export function outputBounds(
     expect(inside, '--index', `positions in [0, ${set.test.count})`, index);
   }
   const entry = lookup(verifiers, method.name, '--method');
-  const byBounds = Object.keys(verifiers).filter((name) => verifiers[name]!.bounds);
-  expect(entry.bounds, '--method', `one of ${byBounds.join(', ')}`, method.name);
+  const byBounds = Object.keys(verifiers).filter((name) => verifiers[name]!.method);
+  expect(entry.method, '--method', `one of ${byBounds.join(', ')}`, method.name);
   const { name, ...chosen } = method;
   const options = parseOptions(entry.options, chosen, `--method ${name}`);
+  const bounds = entry.method(options as never);
   const sound = method.sound !== false;
   const canonical = freezeSparsity(lower(model));
   const { engine, graph } = canonical;
   const result = indices.map((index) => {
     if (signal?.aborted) throw new Interrupted('Nothing is kept: the bounds start again.');
     const { images, labels } = batchOf(set, set.test, index, index + 1);
-    return step(engine, () => {
-      const x = input(engine, images, [1, ...graph.network.input]);
-      const z = logits(canonical, x);
-      const out = entry.bounds!({ model: canonical, x, labels, eps }, options as never);
-      const lower = Array.from(out.margins.read());
-      const label = labels[0]!;
-      return {
-        index,
-        label,
-        predicted: argmax(z)[0]!,
-        logits: Array.from(z.read()),
-        lo: Array.from(out.lo.read()),
-        hi: Array.from(out.hi.read()),
-        margins: lower.map((m, j) => (j === label ? null : m)),
-        certified: sound && lower.every((m, j) => j === label || m > 0),
-      };
+    const [label] = labels as unknown as [number];
+    const { predicted, logits: z } = step(engine, () => {
+      const out = logits(canonical, input(engine, images, [1, ...graph.network.input]));
+      return { predicted: argmax(out)[0]!, logits: Array.from(out.read()) };
     });
+    const norm = normOf(entry, options);
+    const out = provenBounds(bounds, { model: canonical, images, labels, eps }, { norm });
+    const lower = Array.from(out.margins);
+    return {
+      ...{ index, label, predicted, logits: z },
+      lo: Array.from(out.lo),
+      hi: Array.from(out.hi),
+      margins: lower.map((m, j) => (j === label ? null : m)),
+      certified: sound && lower.every((m, j) => j === label || m > 0),
+    };
   });
   freeModel(canonical);
   return result;

@@ -2,7 +2,8 @@
  * Memory of a verification: what a batch is taken to need before it starts, and running out of it all
  * the same, which is an answer (`unknown`) and no error.
  */
-import { CHUNK, rowBytes } from '../bounds/linear';
+import { SHARE } from '../bounds/alpha';
+import { CHUNK, needsBoxes, rowBytes } from '../bounds/linear';
 import { isOutOfMemory } from '../errors';
 import type { Graph } from '../nn/graph';
 import type { Parts } from '../tensor/parts';
@@ -11,10 +12,10 @@ import type { MemoryEstimate, Verdict, VerifyJob } from './verifier';
 
 /** Default of the option `memory` of verifiers, in bytes. */
 export const MEMORY = 256 * 2 ** 20;
-/** More samples at once gain nothing (measured: bench `verifiers`). */
-const MOST = 32;
+/** More images at once gain nothing (measured: bench `verifiers`). */
+export const MOST_IMAGES = 32;
 
-/** Bytes that the boxes, lines and constants of one sample take. */
+/** Bytes that the boxes, relaxations and constants of one sample take. */
 export function sampleBytes(graph: Graph): number {
   const floats = graph.nodes.reduce(
     (sum, { shape }) => sum + sizeOf(shape),
@@ -27,9 +28,22 @@ const marginBytes = (graph: Graph): number =>
   rowBytes(graph, graph.nodes.length - 1) * sizeOf(graph.output);
 
 /** Samples that go through at once; `extra` are bytes of a sample that a method takes besides. */
-export function batchSize(graph: Graph, memory: number, extra = 0): number {
+export function batchSize(
+  graph: Graph,
+  memory: number,
+  { extra = 0, most = MOST_IMAGES }: { readonly extra?: number; readonly most?: number } = {},
+): number {
   const each = sampleBytes(graph) + marginBytes(graph) + extra;
-  return Math.max(1, Math.min(MOST, Math.floor(memory / each)));
+  return Math.max(1, Math.min(most, Math.floor(memory / each)));
+}
+
+/** Bytes of a sample's rows of all hidden values, which stay in memory while their slopes are optimised too. */
+export function extraBytes(graph: Graph, joint: boolean): number {
+  if (!joint) return 0;
+  const bytes = [...needsBoxes(graph)].map((v) =>
+    v < 0 ? 0 : 2 * sizeOf(graph.nodes[v]!.shape) * rowBytes(graph, v),
+  );
+  return SHARE * bytes.reduce((a, b) => a + b, 0);
 }
 
 /** Bytes of the weights of all layers. */
@@ -45,15 +59,16 @@ export interface Needs {
 }
 
 /**
- * Of linear bounds: boxes and margins of a batch, three chunks of rows, what slopes take, and of every
- * layer |W| and packed copies of W and |W|, for intervals and for walks (with slopes one more).
+ * Estimates the memory of linear bounds: boxes and margins of a batch, three chunks of rows, what slopes
+ * take, and of every layer |W| and packed copies of W and |W|, for intervals and for backward passes (with
+ * slopes one more).
  */
 export function estimateMemory(
   graph: Graph,
   images: number,
   { memory, share = 0, extra = 0 }: Needs,
 ): MemoryEstimate {
-  const samples = Math.min(images, batchSize(graph, memory, extra));
+  const samples = Math.min(images, batchSize(graph, memory, { extra }));
   const row = marginBytes(graph);
   const boxes = samples * (sampleBytes(graph) + row + extra);
   const rows = 3 * Math.max(Math.min(CHUNK, memory), row);

@@ -17,8 +17,8 @@ export interface Subject extends AnyModel {
   readonly original?: AnyModel;
   /** What one witness was run again with, for others of the same weights. */
   readonly rows?: Rows;
-  /** Told of a point that is unsafe in one run and not in another. */
-  readonly onDispute?: (what: string) => void;
+  /** Takes notice of a point that is unsafe in one run and not in another. */
+  readonly onDisagreement?: (what: string) => void;
 }
 
 /** An unsafe point of the region. */
@@ -74,7 +74,7 @@ export function confirm(
   } catch (error) {
     if (!isOutOfMemory(error)) throw error;
     const own = model.engine.binary;
-    model.onDispute?.(`unsafe in float32 (${own}), but not run again: ${outOfMemory(error)}`);
+    model.onDisagreement?.(`unsafe in float32 (${own}), but not run again: ${outOfMemory(error)}`);
     return undefined;
   }
 }
@@ -90,7 +90,7 @@ function runAgain(
   const form = original === model ? '' : ' of the network as its file has it';
   const agrees = (run: string, outputs: ArrayLike<number>): boolean => {
     if (isUnsafe(specification.unsafe, outputs)) return true;
-    if (run !== own || form) model.onDispute?.(`unsafe in ${own}, but not in ${run}${form}`);
+    if (run !== own || form) model.onDisagreement?.(`unsafe in ${own}, but not in ${run}${form}`);
     return false;
   };
   const rounded = Float32Array.from(x);

@@ -154,7 +154,7 @@ function addTimes(
 function join(engine: Engine, node: GraphNode, xs: readonly Float64Array[]): Float64Array {
   const { layer, options, inputShapes } = node;
   if (layer.role !== 'join') return xs[0]!;
-  if (layer.terms(xs.length) > 0)
+  if (layer.roundings(xs.length) > 0)
     return xs.slice(1).reduce((sum, x) => sum.map((v, i) => v + x[i]!), xs[0]!);
   const values = Float64Array.from(new Set(xs.flatMap((x) => [...x]))).sort();
   const rank = new Map(Array.from(values, (v, i) => [v, i]));

@@ -1,5 +1,5 @@
 /**
- * What is to be verified: a region of inputs, and which outputs are unsafe there.
+ * Specifications of what is to be verified: a region of inputs, and which outputs are unsafe there.
  *
  * A region is a box (an interval a feature), maybe cut by an L2 or L1 ball. Unsafe is a disjunction of
  * conjunctions of linear inequalities `rows[k] . y <= rhs[k]` (the normal form of VNN-LIB, whose cases
@@ -8,8 +8,9 @@
  * Ends are f64 numbers. Bounds look at the smallest float32 box around them, so a certificate covers
  * the real region; witnesses lie inside of the f64 ends.
  */
+import { F64_UNDERFLOW, f64Share } from '../domain/rounding';
 import { expect } from '../errors';
-import { compare, type ExactRow, excess, type Rational, rationalOf, signOf } from '../rational';
+import { type ExactRow, excess, type Rational, rationalOf, signOf } from '../rational';
 import { type Shape, sizeOf } from '../tensor/shape';
 import type { Head } from './head';
 
@@ -194,14 +195,11 @@ function rowSlack({ rows, rhs, exact }: Conjunction, k: number, y: ArrayLike<num
     sum += term;
     size += Math.abs(term);
   }
-  if (Math.abs(sum) > (row.length + 8) * 2 ** -52 * size + ROW_UNDERFLOW) return sum;
+  if (Math.abs(sum) > f64Share(row.length) * size + F64_UNDERFLOW) return sum;
   const sign = signOf(excess(exact?.[k] ?? exactRow(row, rhs[k]!), y));
   const magnitude = Math.max(Math.abs(sum) || 0, Number.MIN_VALUE);
   return sign && sign * Math.min(magnitude, Number.MAX_VALUE);
 }
-
-/** More than what underflows in a row: in its weights, in their rests and in products of these. */
-export const ROW_UNDERFLOW = 2 ** -900;
 
 function exactRow(row: Float64Array, rhs: number): ExactRow {
   const weights = new Map<number, Rational>();
@@ -225,74 +223,3 @@ function down(v: number): number {
 }
 
 const MAX = (2 - 2 ** -23) * 2 ** 127;
-
-/** The rows of all disjuncts in one table, as bounds take them. */
-export interface OutputRows {
-  readonly count: number;
-  readonly outputs: number;
-  /** [count, outputs], rounded to float32. */
-  readonly matrix: Float32Array;
-  /**
-   * What that rounding took off, [count, outputs], or undefined where all are float32 numbers: not less
-   * in size where float64 does not hold it, and then within 2^-51 of the weight (or 2^-1073).
-   */
-  readonly rest?: Float64Array;
-  readonly rhs: Float64Array;
-  /** Rows [start[d], start[d + 1]) are those of disjunct d. */
-  readonly start: readonly number[];
-}
-
-export function outputRows(unsafe: readonly Conjunction[], outputs: number): OutputRows {
-  const rows = unsafe.flatMap((one) => one.rows);
-  const exact = unsafe.flatMap(({ exact, rows }): (ExactRow | undefined)[] =>
-    exact ? [...exact] : rows.map(() => undefined),
-  );
-  const start = [0];
-  for (const one of unsafe) start.push(start.at(-1)! + one.rows.length);
-  const matrix = new Float32Array(rows.length * outputs);
-  const rest = new Float64Array(matrix.length);
-  rows.forEach((row, r) => {
-    matrix.set(row, r * outputs);
-    row.forEach((w, j) => {
-      rest[r * outputs + j] = w - matrix[r * outputs + j]!;
-    });
-    for (const [j, weight] of exact[r]?.weights ?? []) {
-      if (compare(weight, rationalOf(row[j]!)) === 0) continue;
-      const off = rest[r * outputs + j]!;
-      const more = Math.abs(row[j]!) * 2 ** -52 + Number.MIN_VALUE;
-      rest[r * outputs + j] = off < 0 ? off - more : off + more;
-    }
-  });
-  return {
-    count: rows.length,
-    outputs,
-    matrix,
-    ...(rest.some((w) => w !== 0) && { rest }),
-    rhs: Float64Array.from(unsafe.flatMap((one) => one.rhs)),
-    start,
-  };
-}
-
-/**
- * What lower bounds of the rows (`at` on in `lower`) prove of a box: above 0, it is safe. It is the
- * least over disjuncts of the best row's distance, and which disjunct that is; what is no number
- * proves nothing.
- */
-export function provenSlack(
-  { count, rhs, start }: OutputRows,
-  lower: Float64Array,
-  at = 0,
-): { readonly slack: number; readonly disjunct: number } {
-  let [least, disjunct] = [Number.POSITIVE_INFINITY, 0];
-  for (let d = 0; d + 1 < start.length; d++) {
-    let best = Number.NEGATIVE_INFINITY;
-    for (let r = start[d]!; r < start[d + 1]!; r++) {
-      const bound = lower[at * count + r]!;
-      // A bound that overflowed, or is no number, says nothing.
-      const slack = Number.isFinite(bound) ? bound - rhs[r]! : Number.NEGATIVE_INFINITY;
-      if (slack > best) best = slack;
-    }
-    if (best < least) [least, disjunct] = [best, d];
-  }
-  return { slack: least, disjunct };
-}

@@ -1,6 +1,6 @@
 /**
- * What a verifier is and says (docs/claims.md has what that means). It never throws on hard inputs, but
- * refuses jobs that are none.
+ * Verifiers and their verdicts (docs/claims.md has what those mean). A verifier never throws on hard inputs,
+ * but refuses jobs that are none.
  */
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
@@ -9,7 +9,7 @@ import type { AnyModel } from '../nn/model';
 import type { OptionsSchema } from '../options';
 import { type Parts, whole } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
-import type { Tensor } from '../tensor/tensor';
+import type { BoundMethod } from './methods';
 
 export type Verdict =
   | { readonly verdict: 'certified'; readonly margin: number }
@@ -28,33 +28,13 @@ export interface VerifyJob {
   readonly eps: number;
 }
 
-/** Samples of a step(), for methods that work by bounds. */
-export interface Batch {
-  /** In canonical form (`lower`). */
-  readonly model: AnyModel;
-  /** [n, ...input] in [0, 1]. */
-  readonly x: Tensor;
-  readonly labels: Int32Array;
-  readonly eps: number;
-  /** Of the ball; default L-infinity. */
-  readonly norm?: Norm;
-}
-
-/** What a method proves of the outputs, [n, classes] each. */
-export interface OutputBounds {
-  readonly lo: Tensor;
-  readonly hi: Tensor;
-  /** Lower bounds of z_y - z_j, 0 at j = y. */
-  readonly margins: Tensor;
-}
-
-/** What goes through at once, and the scratch memory that it takes at most. */
+/** Samples that go through at once, and the scratch memory that they take at most. */
 export interface MemoryEstimate {
   readonly samples: number;
   readonly bytes: number;
 }
 
-/** What verifies; `parts` does the same in parts of a second or less. */
+/** Function that verifies; `parts` does the same in parts of a second or less. */
 export interface Verify<S extends OptionsSchema> {
   (job: VerifyJob, o: v.InferOutput<S>): Verdict[];
   parts?(job: VerifyJob, o: v.InferOutput<S>): Parts<Verdict[]>;
@@ -65,9 +45,9 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
   readonly options: S;
   /** The method with its settings, for tables. */
   describe(o: v.InferOutput<S>, eps: number): string;
-  /** Of the balls it speaks of; L-infinity where absent. */
+  /** Norm of the balls it speaks of; L-infinity where absent. */
   norm?(o: v.InferOutput<S>): Norm;
-  /** Of methods that go by batches: how large those are of so many images, and what they take. */
+  /** Size and memory of the batches of so many images, of methods that go by batches. */
   memoryFor?(model: AnyModel, images: number, o: v.InferOutput<S>): MemoryEstimate;
   /**
    * One verdict a sample; `margin` is the least proven lower bound of z_y - z_j.
@@ -76,11 +56,11 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema> {
    * no class, and an eps below 0.
    */
   readonly verify: Verify<S>;
-  /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */
-  bounds?(batch: Batch, o: v.InferOutput<S>): OutputBounds;
+  /** The bounds of a verifier that goes by them, without the cheaper ones that it tries before. */
+  method?(o: v.InferOutput<S>): BoundMethod;
 }
 
-/** Of the balls that a verifier with these options speaks of. */
+/** Norm of the balls that a verifier with these options speaks of. */
 export const normOf = ({ norm }: Verifier, options: v.InferOutput<OptionsSchema>): Norm =>
   norm?.(options) ?? 'linf';
 

@@ -7,7 +7,14 @@ import { representationOf } from '../../sparse/representation';
 import { absolute, isSparse, toDense, type Weight } from '../../sparse/weight';
 import { type ConvShape, depthOf } from '../../tensor/convolution';
 import type { Tensor } from '../../tensor/tensor';
-import { FOLDED, type LinearOperator, memo, type Params, tensorOf, type Units } from '../operator';
+import {
+  FOLDED,
+  type LinearOperator,
+  memo,
+  type OneHotRows,
+  type Params,
+  tensorOf,
+} from '../operator';
 import { denseProduct, denseRows, denseTranspose } from './dense-product';
 
 export class ProductOperator implements LinearOperator {
@@ -55,7 +62,7 @@ export class ProductOperator implements LinearOperator {
     return denseTranspose(g, w, this.conv);
   }
 
-  rows(units: Units): Tensor {
+  rows(units: OneHotRows): Tensor {
     return denseRows(units, toDense(this.weight), this.conv);
   }
 }
