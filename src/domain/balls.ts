@@ -10,7 +10,7 @@ import { largest, lowerDot, type RowIndices } from '../tensor/ops/rows';
 import { sizeOf } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import { type BallOptions, type Box, ball } from './interval';
-import { EXACT, normError, OUTWARD, roundUp } from './rounding';
+import { EXACT, normError, OUTWARD, roundUp, UNDERFLOW } from './rounding';
 
 export type Norm = 'linf' | 'l2' | 'l1';
 export const NORMS = ['linf', 'l2', 'l1'] as const satisfies readonly Norm[];
@@ -61,7 +61,8 @@ export function leastOver(
 function dualNorm(rows: Tensor, norm: 'l2' | 'l1', sound: boolean): Tensor {
   const flat = reshape(rows, [rows.shape[0]!, sizeOf(rows.shape.slice(1))]);
   const [count, columns] = flat.shape as [number, number];
-  const length =
-    norm === 'l1' ? largest(flat) : sqrt(reshape(sumTo(square(flat), [count, 1]), [count]));
+  // Something above 0 keeps the gradient of a row of zeros finite.
+  const squares = (): Tensor => affine(sumTo(square(flat), [count, 1]), 1, UNDERFLOW);
+  const length = norm === 'l1' ? largest(flat) : sqrt(reshape(squares(), [count]));
   return sound ? affine(length, ...normError(norm, columns)) : length;
 }

@@ -1,14 +1,17 @@
 /**
- * Memory of a verification: what a batch is taken to need before it starts, and running out of it all
- * the same, which is an answer (`unknown`) and no error.
+ * Memory of a verification: what a batch is taken to need before it starts. Running out of it all the same
+ * is an answer (`unknown`) and no error.
  */
 import { SHARE } from '../bounds/alpha';
 import { CHUNK, needsBoxes, rowBytes } from '../bounds/linear';
-import { isOutOfMemory } from '../errors';
 import type { Graph } from '../nn/graph';
-import type { Parts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
-import type { MemoryEstimate, Verdict, VerifyJob } from './verifier';
+
+/** Samples that go through at once, and the scratch memory that they take at most. */
+export interface MemoryEstimate {
+  readonly samples: number;
+  readonly bytes: number;
+}
 
 /** Default of the option `memory` of verifiers, in bytes. */
 export const MEMORY = 256 * 2 ** 20;
@@ -77,31 +80,5 @@ export function estimateMemory(
   return { samples, bytes: boxes + rows + slopes + weights };
 }
 
-/** Verdicts of a job, in halves where it takes too much memory; of one sample that does, `unknown`. */
-export function* inHalves(
-  job: VerifyJob,
-  verify: (part: VerifyJob) => Parts<Verdict[]>,
-): Parts<Verdict[]> {
-  try {
-    return yield* verify(job);
-  } catch (error) {
-    if (!isOutOfMemory(error)) throw error;
-    const { length } = job.labels;
-    if (length > 1) {
-      const half = length >> 1;
-      const first = yield* inHalves(part(job, 0, half), verify);
-      return [...first, ...(yield* inHalves(part(job, half, length), verify))];
-    }
-    const reason = outOfMemory(error);
-    return [{ verdict: 'unknown', margin: Number.NEGATIVE_INFINITY, reason }];
-  }
-}
-
+/** The reason of a verdict for want of memory. */
 export const outOfMemory = (error: unknown): string => `out of memory: ${(error as Error).message}`;
-
-/** Samples [from, to) of a job. */
-export function part(job: VerifyJob, from: number, to: number): VerifyJob {
-  const size = job.images.length / job.labels.length;
-  const images = job.images.subarray(from * size, to * size);
-  return { ...job, images, labels: job.labels.subarray(from, to) };
-}

@@ -23,9 +23,8 @@ import { largest } from '../statistics';
 import { type Parts, stepInParts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
 import { input, step } from '../tensor/tensor';
-import { batchSize, estimateMemory, extraBytes, sampleBytes } from './memory';
+import { batchSize, estimateMemory, extraBytes, type MemoryEstimate, sampleBytes } from './memory';
 import { inputsOf, lessRest, type OutputRows, onlyNetwork, type Problem } from './problem';
-import type { MemoryEstimate } from './verifier';
 
 /** What a method proves of a problem. */
 export interface Bounds {

@@ -9,7 +9,7 @@ import { isOutOfMemory } from '../errors';
 import type { OptionsSchema } from '../options';
 import { type Parts, whole } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
-import { inHalves, outOfMemory, part } from './memory';
+import { outOfMemory } from './memory';
 import type { BoundMethod } from './methods';
 import { type Problem, robustness, select } from './problem';
 import {
@@ -71,6 +71,33 @@ function* proveBatch(problem: Problem, methods: readonly BoundMethod[]): Parts<V
   }
   const sound = methods.every((method) => method.sound);
   return Array.from({ length: n }, (_, i) => verdictOf(least(i), { sound, reason }));
+}
+
+/** Verdicts of a job, in halves where it takes too much memory; of one sample that does, `unknown`. */
+export function* inHalves(
+  job: VerifyJob,
+  verify: (part: VerifyJob) => Parts<Verdict[]>,
+): Parts<Verdict[]> {
+  try {
+    return yield* verify(job);
+  } catch (error) {
+    if (!isOutOfMemory(error)) throw error;
+    const { length } = job.labels;
+    if (length > 1) {
+      const half = length >> 1;
+      const first = yield* inHalves(part(job, 0, half), verify);
+      return [...first, ...(yield* inHalves(part(job, half, length), verify))];
+    }
+    const reason = outOfMemory(error);
+    return [{ verdict: 'unknown', margin: Number.NEGATIVE_INFINITY, reason }];
+  }
+}
+
+/** Samples [from, to) of a job. */
+export function part(job: VerifyJob, from: number, to: number): VerifyJob {
+  const size = job.images.length / job.labels.length;
+  const images = job.images.subarray(from * size, to * size);
+  return { ...job, images, labels: job.labels.subarray(from, to) };
 }
 
 /** What a margin proves; `reason` says why not where it is 0 or below. */

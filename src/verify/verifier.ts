@@ -9,6 +9,7 @@ import type { AnyModel } from '../nn/model';
 import type { OptionsSchema } from '../options';
 import { type Parts, whole } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
+import type { MemoryEstimate } from './memory';
 import type { BoundMethod } from './methods';
 
 export type Verdict =
@@ -26,12 +27,6 @@ export interface VerifyJob {
   readonly labels: Int32Array;
   /** Radius in input space. */
   readonly eps: number;
-}
-
-/** Samples that go through at once, and the scratch memory that they take at most. */
-export interface MemoryEstimate {
-  readonly samples: number;
-  readonly bytes: number;
 }
 
 /** Function that verifies; `parts` does the same in parts of a second or less. */
