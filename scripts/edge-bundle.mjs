@@ -24,8 +24,8 @@ const ABSENT = {
 /** What help texts say of a layer; and what only linear bounds, pruning and references ask of it, a line each. */
 const UNREAD = [
   /\babout:\s*'[^'\n]*',/g,
-  /^ {2,8}(relax|kink|pick|scalar|flow|macs|transposeAccumulationLength): [^\n]*,\n/gm,
-  /^ {2,4}(macs|rows|deriveInBatch|relax|scalar|kink|flow|pick)\([\s\S]*?^ {2,4}\},?\n/gm,
+  /^ {2,8}(relax|breakpointSlopes|pick|scalar|flow|macs|transposeAccumulationLength): [^\n]*,\n/gm,
+  /^ {2,4}(macs|rows|deriveInBatch|relax|scalar|breakpointSlopes|flow|pick)\([\s\S]*?^ {2,4}\},?\n/gm,
 ];
 
 /** Parts of the table of kernels that the runtime's binary has none of. */
@@ -34,7 +34,7 @@ const KERNELS =
 
 /** Names of properties that neither files nor callers see. */
 const INNER =
-  /^(engine|segment|inChannels|outChannels|kernelHeight|kernelWidth|strideY|strideX|padTop|padLeft|dilation[XY]|outHeight|outWidth|accumulationLength|transposeAccumulationLength|applyAbs|structure|inputShapes|perChannel|reshapes|encodingFor|fanIn|prunable|trainable|derive|deriveInBatch|onlyInTraining|combine|inputError|planes|lanes|roots|origin|starts|offsets|masks|fromImages|toImages|margins|nonZeros|passes|phasesOf|density|forms|perGroup|scaleRows|decodedBytes|pattern|workspace|scratch|prepare|operators|updates|feed|lift|share|taps|grid|channel|line|column|allocated|epoch|kept|isLive|conv|blocks|nnz|cost|training|observe|rectified|sound|relative|forward|back|tape|target|tiny|readersOf|toEnds|totalBytes|usedBytes|isRelu|combine|rectifies|absolute)$/;
+  /^(engine|segment|inChannels|outChannels|kernelHeight|kernelWidth|strideY|strideX|padTop|padLeft|dilation[XY]|outHeight|outWidth|accumulationLength|transposeAccumulationLength|applyAbs|structure|inputShapes|perChannel|reshapes|encodingFor|fanIn|prunable|trainable|derive|deriveInBatch|onlyInTraining|combine|inputError|planes|lanes|roots|origin|starts|offsets|masks|fromImages|toImages|margins|nonZeros|passes|phasesOf|density|forms|perGroup|scaleRows|decodedBytes|pattern|workspace|scratch|prepare|operators|updates|radiusIn|radiusOut|biasFactor|taps|grid|channel|line|column|allocated|epoch|kept|isLive|conv|blocks|nnz|cost|training|observe|rectified|sound|relative|forward|back|tape|target|tiny|readersOf|toInfSup|totalBytes|usedBytes|isRelu|combine|isReLU|matrix|nonzeros|signs|absolute)$/;
 
 /** A source whose operations leave out their pullbacks: nothing is differentiated at the edge. */
 function withoutPullbacks(text) {

@@ -28,9 +28,9 @@ export { linearMargins } from './bounds/margins';
 export { type Certificate, type Claim, seal as sealCertificate } from './check/certificate';
 export {
   type CheckOptions,
+  type CheckResult,
   check as checkCertificate,
   fingerprint,
-  type Judgement,
 } from './check/check';
 export { type ArraysInput, fromArrays } from './data/arrays';
 export { datasets } from './data/registry';
@@ -172,9 +172,29 @@ export {
   objective,
 } from './train/objective';
 export { objectives } from './train/objectives/registry';
+export { branchingRules } from './verify/branching/registry';
+export {
+  type BranchingRule,
+  branchingRule,
+  type OpenNodes,
+  type Split as NodeSplit,
+} from './verify/branching/rule';
 export { Budget, type BudgetLimits } from './verify/budget';
+export {
+  alphaMethod,
+  type BoundMethod,
+  type Bounds,
+  intervalMethod,
+  linearMethod,
+} from './verify/methods';
 export type { Outcome, Witness } from './verify/outcome';
-export { finish, type SearchOptions, verifySpecification } from './verify/search';
+export { type Problem, property, robustness } from './verify/problem';
+export {
+  finish,
+  type SearchMethods,
+  type SearchOptions,
+  verifySpecification,
+} from './verify/search';
 export { type Smoothed, type SmoothingOptions, smooth } from './verify/smoothing';
 export {
   ballRegion,

@@ -241,12 +241,14 @@ export interface CheckFilesOptions extends Hooks {
   /** A certificate, or a folder of them (*.json). */
   readonly path: string;
   readonly limit?: number;
+  /** Radius that every certificate's ball must have at least. */
+  readonly eps?: number;
 }
 
 /** Has the checker judge certificates of a model. */
 export async function checkFiles(
   model: Model,
-  { path, limit, onEvent, signal }: CheckFilesOptions,
+  { path, limit, eps, onEvent, signal }: CheckFilesOptions,
 ): Promise<Checked[]> {
   const files = await filesIn(path);
   const canonical = freezeSparsity(lower(model));
@@ -257,7 +259,7 @@ export async function checkFiles(
     for (const file of files) {
       await new Promise((resolve) => setImmediate(resolve));
       if (signal?.aborted) throw new Interrupted('Checking starts again.');
-      results.push(await judge(file, canonical, { limit, alone: file === path }));
+      results.push(await judge(file, canonical, { limit, eps, alone: file === path }));
       const done = results.length;
       const rate = (1000 * done) / (performance.now() - started);
       const metrics = { accepted: results.filter((r) => r.accepted).length / done };
@@ -281,6 +283,7 @@ async function filesIn(path: string): Promise<string[]> {
 
 interface JudgeOptions {
   readonly limit: number | undefined;
+  readonly eps: number | undefined;
   /** Of a folder's files, one that cannot be read is a rejection, and the others are judged. */
   readonly alone: boolean;
 }
@@ -288,7 +291,7 @@ interface JudgeOptions {
 async function judge(
   file: string,
   model: AnyModel,
-  { limit, alone }: JudgeOptions,
+  { limit, eps, alone }: JudgeOptions,
 ): Promise<Checked> {
   let text: string;
   try {
@@ -300,6 +303,7 @@ async function judge(
   const judged = await check(text, model, {
     who: file,
     ...(limit !== undefined && { limit }),
+    ...(eps !== undefined && { eps }),
   });
   if (!judged.accepted) return { file, accepted: false, text: judged.reason, margin: null };
   const { certificate, margin } = judged;

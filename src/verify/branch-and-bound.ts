@@ -8,6 +8,7 @@
  * exactly. Deterministic for a budget of nodes.
  */
 import type { Phases } from '../bounds/context';
+import { expect } from '../errors';
 import { parseOptions } from '../options';
 import type { Parts } from '../tensor/parts';
 import { type BranchingRule, middle, type Split } from './branching/rule';
@@ -147,6 +148,8 @@ function* examine(search: Search, nodes: readonly Node[]): Parts<Examined> {
   const { method, branching, problem, model, specification } = search;
   const hidden = branching.splits === 'activations';
   const found = yield* method.bound(problemOf(problem, nodes), { hidden });
+  const who = `branch and bound by ${method.name}`;
+  expect(!hidden || found.hidden, who, 'a method that bounds hidden values', 'none of them');
   const bounded = nodes.map((node, i) => {
     const { slack, disjunct } = provenSlack(problem.rows, found.lower, i);
     return { ...node, key: Math.max(node.key, slack), disjunct };
@@ -172,7 +175,7 @@ function* examine(search: Search, nodes: readonly Node[]): Parts<Examined> {
       depth: open.map(({ depth }) => depth),
       widths: hi.map((h, i) => h - lo[i]!),
       gradient,
-      hidden: found.hidden && some(found.hidden, places, nodes.length),
+      ...(found.hidden && { hidden: some(found.hidden, places, nodes.length) }),
       bound: (other) => method.bound(other),
     },
     search.branchingOptions as never,

@@ -11,7 +11,6 @@ import {
   hiddenBoundsInParts,
   type LinearOptions,
   lowerBoundsInParts,
-  needsBoxes,
 } from '../bounds/linear';
 import { interpret, newPass } from '../domain/domain';
 import { type Box, interval } from '../domain/interval';
@@ -30,7 +29,7 @@ import { inputsOf, lessRest, type OutputRows, onlyNetwork, type Problem } from '
 export interface Bounds {
   /** Lower bounds of every sample's rows, [samples, rows]; NaN and -infinity claim nothing. */
   readonly lower: Float64Array;
-  /** Boxes [samples, neurons] in front of activations by position of the node, where they were asked for. */
+  /** Boxes [samples, neurons] in front of activations that have phases, by position of the node, where they were asked for. */
   readonly hidden?: ReadonlyMap<number, Ends>;
 }
 
@@ -217,11 +216,14 @@ function boundsOf(
   return hidden ? { lower, hidden: hiddenOf(graph, boxes) } : { lower };
 }
 
-const hiddenOf = (graph: Graph, boxes: readonly Box[]): ReadonlyMap<number, Ends> =>
+/** Boxes in front of activations with a breakpoint, whose neurons have phases. */
+const hiddenOf = ({ nodes }: Graph, boxes: readonly Box[]): ReadonlyMap<number, Ends> =>
   new Map(
-    [...needsBoxes(graph)]
-      .filter((v) => v >= 0)
-      .map((v) => [v, { lo: boxes[v]!.lo.read(), hi: boxes[v]!.hi.read() }]),
+    nodes.flatMap(({ layer, inputs }): [number, Ends][] => {
+      const [from] = inputs as [number];
+      const splits = layer.role === 'pointwise' && layer.breakpointSlopes && from >= 0;
+      return splits ? [[from, { lo: boxes[from]!.lo.read(), hi: boxes[from]!.hi.read() }]] : [];
+    }),
   );
 
 /** Lower bounds of the rows as they are meant, from those of the rows in float32. */

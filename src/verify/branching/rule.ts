@@ -27,8 +27,11 @@ export interface OpenNodes {
    * disjunct's worst row there.
    */
   readonly gradient: Float32Array;
-  /** Boxes of hidden values, of rules that split activations: [nodes, neurons] by position of the node. */
-  readonly hidden: Required<Bounds>['hidden'] | undefined;
+  /**
+   * Boxes in front of activations, of rules that split those: [nodes, neurons] by position of the node in the
+   * network.
+   */
+  readonly hidden?: Bounds['hidden'];
   /** Lower bounds of other problems, for rules that try their candidates. */
   bound(problem: Problem): Parts<Bounds>;
 }
