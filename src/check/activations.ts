@@ -17,7 +17,8 @@ export interface Line {
   readonly offset: number;
 }
 
-interface Activation {
+/** Facts of a pointwise function that its bounds and lines follow from. */
+export interface Activation {
   f(x: number): number;
   /** Relative error of a float32 execution, in units of 2^-24. */
   readonly error: number;
