@@ -67,7 +67,7 @@ export const optimisedBounds = (
   options: AlphaOptions = ALPHA,
 ): Float32Array => whole(optimisedBoundsInParts(context, rows, options));
 
-/** The same in parts, a step of the optimiser each. */
+/** `optimisedBounds` in parts, a step of the optimiser each. */
 export function* optimisedBoundsInParts(
   context: Hidden,
   rows: Rows,

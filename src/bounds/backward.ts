@@ -5,7 +5,7 @@
 
 import { leastOver } from '../domain/balls';
 import type { With } from '../domain/domain';
-import { roundDown, roundUp } from '../domain/rounding';
+import { F64_MANY, F64_U, roundDown, roundUp } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer } from '../nn/layer';
 import { type OneHotRows, oneHotRows } from '../nn/operator';
@@ -47,7 +47,7 @@ interface View {
   readonly context: BoundContext;
   readonly sample: Int32Array;
   readonly patches: Patches;
-  /** Of rows that are unit vectors, where there are patches. */
+  /** Positions of one-hot rows, where there are patches. */
   readonly positions: PatchPositions | undefined;
 }
 
@@ -107,7 +107,7 @@ const tableAt = ({ patches, positions }: View, v: number, table: Tensor): Tensor
 
 /** Index into such a table for each row. */
 function indicesAt({ patches, positions, sample }: View, v: number, { shape }: Tensor): RowIndices {
-  if (patches.has(v)) return positions!.line;
+  if (patches.has(v)) return positions!.index;
   return shape[0] === 1 ? sample.map(() => 0) : sample;
 }
 
@@ -115,7 +115,7 @@ function lowerDotAt(view: View, v: number, a: Tensor, low: Tensor, up: Tensor, d
   return lowerDot(a, tableAt(view, v, low), tableAt(view, v, up), indicesAt(view, v, low), d);
 }
 
-/** What each row begins with: less than all products on its way lose by underflow. */
+/** First constants of the rows: less than all products on their way lose by underflow. */
 function underflowStart(context: BoundContext, target: number, sample: RowIndices): Tensor {
   const rows = sample.length;
   if (!context.sound) return filled(context.engine, [rows], 0);
@@ -124,17 +124,17 @@ function underflowStart(context: BoundContext, target: number, sample: RowIndice
     context.cache.get(v)!.underflow.forEach((value, i) => {
       lost[i]! += value;
     });
-  const starts = Float32Array.from(lost, (sum) => -roundUp(sum * (1 + 1e-9)));
+  const starts = Float32Array.from(lost, (sum) => -roundUp(sum * (1 + F64_MANY)));
   const d = new Float32Array(rows);
   for (let r = 0; r < rows; r++) d[r] = starts[sample[r]!]!;
   return input(context.engine, d, [rows]);
 }
 
 interface Through {
-  /** By input of the node. */
+  /** Coefficients by input of the node. */
   readonly values: readonly Coefficients[];
   readonly d: Tensor;
-  /** Of rows that are patches: the patch that they are of. */
+  /** Patch that the coefficients are of, where they are of one. */
   readonly patch?: Patch | undefined;
 }
 
@@ -261,7 +261,7 @@ function withConstants(view: View, v: number, values: Coefficients, d: Tensor): 
   const sums = start.map((d0, r) => {
     const [place, f] = [(shared ? 0 : sample[r]! * columns) + index[r]!, factor[r]!];
     const term = f * (f > 0 ? lo[place]! : hi[place]!);
-    return roundDown(d0 + term - (Math.abs(d0) + Math.abs(term)) * 2 ** -51);
+    return roundDown(d0 + term - (Math.abs(d0) + Math.abs(term)) * 2 * F64_U);
   });
   return input(context.engine, sums, [sample.length]);
 }

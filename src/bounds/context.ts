@@ -53,22 +53,22 @@ export interface BoundContext {
   readonly phases?: Phases | undefined;
   readonly sound: boolean;
   readonly slopes: Slopes;
-  /** By position of the node: the box of its output, [n, ...shape]. */
+  /** Boxes of the nodes' outputs, [n, ...shape], by position. */
   readonly boxes: Box[];
-  /** What a backward pass needs of a node, made once (`prepare`). */
+  /** Node cache by position: what a backward pass needs of a node, made once (`prepare`). */
   readonly cache: Map<number, NodeCache>;
-  /** By position of a node that several read: what adding up two coefficients there can be off. */
+  /** Merge errors by position of a node that several read: what adding up two coefficients there can be off. */
   readonly mergeErrors: Map<number, Box>;
 }
 
 interface NodeCache {
   /** The box of the node's constants: [n, ...shape], or [1, ...shape] where samples share it. */
   readonly constants?: Box | undefined;
-  /** Of an affine node: at least the size of its output, to a rounding; [n, ...shape]. */
+  /** Size of an affine node's output, at least, to a rounding; [n, ...shape]. */
   readonly size?: Tensor | undefined;
   readonly relaxation?: Relaxation;
   readonly maxima?: MaxRelaxation;
-  /** By sample: what products that underflow can come to in all, whatever the coefficients. */
+  /** Underflow error by sample: what products can lose in all, whatever the coefficients. */
   readonly underflow: Float64Array;
 }
 

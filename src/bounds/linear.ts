@@ -2,7 +2,7 @@
  * Backward linear bounds (CROWN, Zhang et al. 2018; Fast-Lin, Weng et al. 2018; the dual of Wong and
  * Kolter 2018), for every role and any graph, differentiable.
  *
- * What is bounded is a list of *rows*: row r is a linear function of one node's values for the sample
+ * A list of *rows* is bounded: row r is a linear function of one node's values for the sample
  * `sample[r]`. A backward pass keeps, for the nodes reached, coefficients A and a number d with
  *
  *     row . (values at the target) >= sum over nodes of A . (values there) + d
@@ -45,7 +45,7 @@ import { type Patches, patchesOf } from './patches';
 import { isLoose, type Slopes } from './relaxations';
 
 /**
- * Where the boxes that relaxations need come from. interval: interval bounds (CROWN-IBP, Zhang et al. 2020).
+ * Source of the boxes that relaxations need. interval: interval bounds (CROWN-IBP, Zhang et al. 2020).
  * unstable: linear bounds of the values that intervals leave unstable, the better of both. all: linear
  * bounds of every value and nothing else, CROWN of the textbook.
  */
@@ -58,7 +58,7 @@ export interface LinearOptions {
   readonly slopes?: Slopes;
   /** Default unstable. */
   readonly hidden?: HiddenBounds;
-  /** Of a training step; sets the parameters that layers really use. */
+  /** Forward context of a training step; sets the parameters that layers really use. */
   readonly pass?: Pass;
   /**
    * Bytes of scratch memory that rows may take at once; more rows go in chunks. null: all at once, and
@@ -86,7 +86,7 @@ export interface Hidden extends BoundContext {
 export const hiddenBounds = (model: AnyModel, set: InputSet, options: LinearOptions): Hidden =>
   whole(hiddenBoundsInParts(model, set, options));
 
-/** The same in parts: of a chunk of rows at most. */
+/** `hiddenBounds` in parts: of a chunk of rows at most. */
 export function* hiddenBoundsInParts(
   { engine, graph, params }: AnyModel,
   set: InputSet,
@@ -133,7 +133,7 @@ export interface RowOptions {
   readonly slopes?: LowerSlopes;
 }
 
-/** The same in parts, a chunk each. */
+/** `lowerBounds` in parts, a chunk each. */
 export function* lowerBoundsInParts(
   context: Hidden,
   rows: Rows,
@@ -243,7 +243,7 @@ function inOrder(shape: Shape, count: number): Int32Array {
   });
 }
 
-/** Whether the box of a value, by position, leaves the two lines of a layer behind it apart. */
+/** Predicate of values, by position, whose box leaves the two lines of a layer behind them apart. */
 function unstable(
   { graph }: BoundContext,
   v: number,
@@ -264,7 +264,7 @@ function unstable(
   };
 }
 
-/** The same of all values at once, in operations through which gradients flow. */
+/** The box of a node by linear bounds of all its values at once, in operations through which gradients flow. */
 function sharpenedAll(context: Hidden, v: number, hidden: HiddenBounds): Box {
   const { engine } = context;
   const { lo, hi } = context.boxes[v]!;

@@ -20,7 +20,7 @@ export interface MaxRelaxation {
   readonly up: Tensor;
   readonly upOffset: Tensor;
   readonly index: Int32Array;
-  /** In how many windows of a sample an entry is the best, at most. */
+  /** Most windows of a sample in which an entry is the best. */
   readonly overlap: number;
 }
 

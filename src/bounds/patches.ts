@@ -35,7 +35,7 @@ export interface Patch {
   readonly size: Two;
 }
 
-/** By position of the node; where there is none, all of the node's values count. */
+/** Patches by position of the node; where there is none, all of the node's values count. */
 export type Patches = ReadonlyMap<number, Patch>;
 
 /** One value of each channel. */
@@ -119,34 +119,34 @@ function union(a: Patch | undefined, b: Patch): Patch | undefined {
 
 /** Positions of rows' values: rows of one sample and position, one after the other, share an index. */
 export interface PatchPositions {
-  /** By row. */
-  readonly line: Int32Array;
-  /** By line. */
+  /** Index of each row's position. */
+  readonly index: Int32Array;
+  /** Sample and place, by index. */
   readonly sample: Int32Array;
   readonly place: readonly [Int32Array, Int32Array];
 }
 
 export function positionsOf(
-  at: RowIndices,
-  { index }: OneHotRows,
+  samples: RowIndices,
+  { index: places }: OneHotRows,
   [, h, w]: Shape,
 ): PatchPositions {
-  const line = new Int32Array(index.length);
+  const index = new Int32Array(places.length);
   const [sample, y, x]: number[][] = [[], [], []];
-  let [before, lines] = [-1, 0];
-  for (let r = 0; r < index.length; r++) {
-    const spot = index[r]! % (h! * w!);
-    const key = at[r]! * h! * w! + spot;
+  let [before, count] = [-1, 0];
+  for (let r = 0; r < places.length; r++) {
+    const position = places[r]! % (h! * w!);
+    const key = samples[r]! * h! * w! + position;
     if (key !== before) {
-      lines = sample!.push(at[r]!);
-      y!.push(Math.floor(spot / w!));
-      x!.push(spot % w!);
+      count = sample!.push(samples[r]!);
+      y!.push(Math.floor(position / w!));
+      x!.push(position % w!);
     }
     before = key;
-    line[r] = lines - 1;
+    index[r] = count - 1;
   }
   return {
-    line,
+    index,
     sample: Int32Array.from(sample!),
     place: [Int32Array.from(y!), Int32Array.from(x!)],
   };
@@ -177,17 +177,17 @@ export function widen(
   values: Tensor,
   own: Patch,
   wanted: Patch | undefined,
-  { line, place }: PatchPositions,
+  { index, place }: PatchPositions,
   shape: Shape,
 ): Tensor {
   if (!wanted) {
-    const places = [place[0], place[1]].map((p) => line.map((l) => p[l]!));
+    const places = [place[0], place[1]].map((p) => index.map((at) => p[at]!));
     const corners = cornersAt(
       own,
       places as [Int32Array, Int32Array],
-      line.map((_, r) => r),
+      index.map((_, r) => r),
     );
-    return addWindows(values, corners, [line.length, ...shape]);
+    return addWindows(values, corners, [index.length, ...shape]);
   }
   return ([0, 1] as const).reduce((y, axis) => {
     const size = wanted.size[axis];
@@ -254,7 +254,7 @@ function matrixOf(weight: Tensor, conv: ConvShape): Tensor {
   return reshape(convolutionRows(units, weight, conv), [outputs, sizeOf(inputOf(conv))]);
 }
 
-/** What the gathering transpose takes for an image of many: of a whole panel of them, nothing is padding. */
+/** Cost of the gathering transpose for an image of many: of a whole panel of them, nothing is padding. */
 function gathering(s: ConvShape): number {
   const read = s.outChannels / (s.strideY * s.strideX);
   const [h, w] = [s.height, s.width];

@@ -64,7 +64,7 @@ function relaxationOf({ layer, options }: Node, lo: number, hi: number, slopes: 
   return [slopes === 'zero' ? below : up, 0, up, upOffset];
 }
 
-/** What float32 does to a line, and to what meets it. */
+/** Rounding of a line, and of what meets it. */
 interface Rounding {
   /** Error of an execution's f. */
   readonly own: number;
@@ -75,7 +75,7 @@ interface Rounding {
   readonly size: number;
 }
 
-/** What to add to an offset so that the line, its slope rounded, moves by no less in one direction. */
+/** An offset with which the line, its slope rounded, lies no less far in one direction. */
 function shift(slope: number, offset: number, lo: number, hi: number, sign: 1 | -1, r: Rounding) {
   const rounded = Math.fround(slope);
   const plain = (slope === 0 || slope === 1) && offset === 0;
@@ -88,9 +88,9 @@ function shift(slope: number, offset: number, lo: number, hi: number, sign: 1 | 
   return offset + moved + sign * (slack + r.own + SLOPE_PRODUCT * product * r.size);
 }
 
-/** The same lines in float32 and outwards. */
-function outward({ layer, options }: Node, lo: number, hi: number, lines: Four): Four {
-  const [low, lowOffset, up, upOffset] = lines;
+/** A relaxation in float32, rounded outwards. */
+function outward({ layer, options }: Node, lo: number, hi: number, exact: Four): Four {
+  const [low, lowOffset, up, upOffset] = exact;
   const size = Math.max(Math.abs(lo), Math.abs(hi));
   // Between the lines lies f, so the greater of these is at least |f| where f is not monotone.
   const value = layer.range
@@ -116,7 +116,7 @@ function outward({ layer, options }: Node, lo: number, hi: number, lines: Four):
 }
 
 /**
- * The lines of max(x, 0) over boxes that cross 0, where nearly all of the time would go: what `lines`
+ * Relaxation of max(x, 0) for unstable neurons, where nearly all of the time would go: what `roundedRelaxation`
  * gives for slopes 0 and 1, to a rounding outwards.
  */
 function rectified(
@@ -143,7 +143,7 @@ function rectified(
   d[i] = (offset + moved + slack + product) * F32_UP + UNDERFLOW;
 }
 
-/** The lines of one pointwise node over the boxes in front of it. */
+/** Relaxation of one pointwise node over the boxes in front of it. */
 export function relax(node: Node, { lo, hi }: Box, options: RelaxOptions): Relaxation {
   const { engine, shape, size } = lo;
   const four = Array.from({ length: 4 }, () => empty(engine, shape));
@@ -160,7 +160,7 @@ export function relax(node: Node, { lo, hi }: Box, options: RelaxOptions): Relax
     else if (above !== undefined && p >= 0 && q < LARGE) a[i] = c[i] = above;
     else if (isRectifier && p < 0 && q > 0 && q - p < LARGE) rectified(tables, i, p, q, options);
     // Ends may cross by a rounding where bounds of two origins meet.
-    else fill(tables, i, lines(node, Math.min(p, q), Math.max(p, q), options));
+    else fill(tables, i, roundedRelaxation(node, Math.min(p, q), Math.max(p, q), options));
   }
   const rates = memo(() => ratesOf(node, lo.read(), hi.read(), options.slopes));
   const [y0, y1, y2, y3] = four.map((y, k) => {
@@ -190,7 +190,12 @@ function fill(tables: Tables, i: number, four: Four): void {
   for (let k = 0; k < 4; k++) tables[k]![i] = four[k]!;
 }
 
-function lines(node: Node, lo: number, hi: number, { sound, slopes }: RelaxOptions): Four {
+function roundedRelaxation(
+  node: Node,
+  lo: number,
+  hi: number,
+  { sound, slopes }: RelaxOptions,
+): Four {
   if (!Number.isFinite(hi - lo)) return UNKNOWN;
   const exact = relaxationOf(node, lo, hi, slopes);
   return sound ? outward(node, lo, hi, exact) : exact;
@@ -204,7 +209,7 @@ function exactSlopes({ layer, options }: Node): readonly (number | undefined)[] 
   return [isExact(below) ? below : undefined, isExact(above) ? above : undefined];
 }
 
-/** 1 where the two lines over a box differ, that is, where tighter boxes could help. */
+/** True if the two lines over a box differ, that is, where tighter boxes could help. */
 export function isLoose(node: Node, lo: number, hi: number): boolean {
   if (node.layer.breakpointSlopes) return isUnstable(lo, hi) || !(hi >= lo);
   const [low, lowOffset, up, upOffset] = node.layer.relax(lo, hi, node.options);
@@ -219,7 +224,7 @@ function memo<T>(make: () => T): () => T {
   };
 }
 
-/** Whether number k of the four depends on the box: of lower lines at a breakpoint only parallel slopes do. */
+/** True if number k of the four depends on the box: of lower lines at a breakpoint only parallel slopes do. */
 const moves = ({ layer }: Node, k: number, slopes: Slopes): boolean =>
   !layer.breakpointSlopes || k >= 2 || (k === 0 && slopes === 'parallel');
 

@@ -1,7 +1,7 @@
 /**
  * The independent checker: whether what a certificate claims of a network is so. It recomputes every
  * bound in slow f64 arithmetic with error terms of its own (docs/certificates.md), and shares no code
- * with the domains and verifiers whose certificates it judges; the check of floors keeps it so. What an
+ * with the domains and verifiers whose certificates it checks; the check of floors keeps it so. What an
  * accepted certificate says, and of which runtimes: docs/claims.md.
  */
 import { sha256 } from '../data/sha256';
@@ -21,7 +21,7 @@ export type CheckResult =
   | { readonly accepted: false; readonly reason: string };
 
 export interface CheckOptions {
-  /** What messages call the certificate. */
+  /** Name of the certificate in messages. */
   readonly who?: string;
   /** Multiply-adds to spend at most; default about ten minutes'. */
   readonly limit?: number;

@@ -27,7 +27,7 @@ export interface InputSet {
   readonly ball?: { readonly norm: 'l2' | 'l1'; readonly centre: Tensor; readonly eps: number };
 }
 
-/** Everything within eps of x in the given norm (and in the range of inputs). */
+/** The inputs within eps of x in the given norm (and in the range of inputs). */
 export function inputSet(
   x: Tensor,
   eps: number,
@@ -53,8 +53,8 @@ export function leastOver(
   const overBox = lowerDot(rows, box.lo, box.hi, sample, d);
   if (!ball) return overBox;
   const centre = lowerDot(rows, ball.centre, ball.centre, sample, d);
-  const reach = affine(dualNorm(rows, ball.norm, sound), sound ? roundUp(ball.eps) : ball.eps, 0);
-  return maximum(overBox, toInfSup(centre, reach, sound ? OUTWARD : EXACT)[0]);
+  const radius = affine(dualNorm(rows, ball.norm, sound), sound ? roundUp(ball.eps) : ball.eps, 0);
+  return maximum(overBox, toInfSup(centre, radius, sound ? OUTWARD : EXACT)[0]);
 }
 
 /** ||row||_2 or ||row||_infinity; with `sound` not below the exact number. */

@@ -35,7 +35,7 @@ export interface IntervalOptions {
 }
 
 export interface BallOptions extends IntervalOptions {
-  /** Where inputs live: the ball is cut to it, or not at all. Default [0, 1]. */
+  /** Range of inputs that the ball is cut to, or null for none. Default [0, 1]. */
   readonly range?: readonly [lo: number, hi: number] | null;
 }
 
@@ -85,12 +85,12 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
         boxes.map((b) => b.hi),
         options,
       );
-      const terms = layer.roundings(boxes.length);
-      if (!sound || terms === 0) return { lo, hi };
+      const roundings = layer.roundings(boxes.length);
+      if (!sound || roundings === 0) return { lo, hi };
       // Terms can cancel, so the error is measured against the sum of their sizes.
       const sizes = boxes.map((b) => maximum(abs(b.lo), abs(b.hi)));
       const size = layer.combine(sizes, options);
-      const error = affine(size, joinShare(terms), UNDERFLOW);
+      const error = affine(size, joinShare(roundings), UNDERFLOW);
       return moveOut({ lo, hi }, add(error, overflowGuard(size)), OUTWARD);
     },
   };

@@ -114,7 +114,7 @@ export const mergedUnderflow = (inputs: number): number =>
 export const affineShare = (length: number, transposeLength: number): number =>
   roundUp((gamma(length) + gamma(transposeLength)) * (1 + 2 * gamma(length + 8)));
 
-/** The same of a sum of several inputs ("Sums"). */
+/** Share of its sizes that the constants of a sum of several inputs hold ("Sums"). */
 export const sumShare = (roundings: number): number =>
   roundUp(gamma(roundings) * (1 + 2 * gamma(roundings + 8)));
 
@@ -138,9 +138,19 @@ export const normError = (norm: 'l2' | 'l1', columns: number): readonly [number,
     : // Squares below 2^-126 lose up to 2^-150 each.
       [roundUp(1 + 8 * U), roundUp(2 ** -74 * Math.sqrt(columns))];
 
+/** Twice the unit roundoff of float64: more than one rounding. */
+export const F64_U = 2 ** -52;
 /** Share of the sizes of its terms by which a float64 sum of n products can be wrong, several times over. */
-export const f64Share = (n: number): number => (n + 12) * 2 ** -52;
-/** Covers a few float64 roundings of a number >= 0. */
-export const F64_UP = 1 + 1e-12;
+export const f64Share = (n: number): number => (n + 12) * F64_U;
+/** Share that covers a few float64 roundings, and factor by which a number >= 0 then is no smaller. */
+export const F64_FEW = 1e-12;
+export const F64_UP = 1 + F64_FEW;
+/** Share that covers long float64 computations, logarithms and square roots among them. */
+export const F64_MANY = 1e-9;
 /** More than what underflows in float64: in the weights of a row, in their rests and in products of these. */
 export const F64_UNDERFLOW = 2 ** -900;
+
+/** Relative error of a runtime's float32 softmax, of itself: 256 roundings and 4 an output ("Properties"). */
+export const softmaxError = (outputs: number): number => (256 + 4 * outputs) * U;
+/** Absolute error of a softmax, which holds what underflows, denormals flushed to zero or not. */
+export const SOFTMAX_UNDERFLOW = 2 ** -125;

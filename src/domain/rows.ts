@@ -34,7 +34,7 @@ export interface Rows {
   readonly of?: ArrayLike<number> | undefined;
   /** Most non-zeros of a row. */
   readonly nonzeros: number;
-  /** Whether all numbers are 0, 1 or -1, so that no product with them rounds. */
+  /** True if all numbers are 0, 1 or -1, so that no product with them rounds. */
   readonly signs: boolean;
 }
 
@@ -80,16 +80,20 @@ export function rowBounds(
   const own = (all: Tensor): Tensor =>
     of ? takeRows(reshape(all, [(n * total) / count, count]), ownRows(of, total / count)) : all;
   if (!sound) return own(lower);
-  const reach = add(abs(c), r);
+  const magnitude = add(abs(c), r);
   const sizes = w
-    ? reshape(w.applyAbs(reshape(reach, box.lo.shape), bias && abs(bias)), [n, matrix.shape[1]!])
-    : reach;
-  // Numbers other than 1 make products underflow, by a share of themselves and of the inputs, and hide sums that overflow.
+    ? reshape(w.applyAbs(reshape(magnitude, box.lo.shape), bias && abs(bias)), [
+        n,
+        matrix.shape[1]!,
+      ])
+    : magnitude;
+  // Numbers other than 1 make products underflow, by a share of themselves and of the inputs, and can hide
+  // sums that overflow.
   const padded = signs ? sizes : add(affine(sizes, 1, UNDERFLOW), overflowGuard(sizes));
   const behind = matmul(padded, abs(matrix), { tb: true });
   const lost = signs
     ? behind
-    : add(behind, affine(sumTo(reach, [n, 1]), mergedUnderflow(inputs), 0));
+    : add(behind, affine(sumTo(magnitude, [n, 1]), mergedUnderflow(inputs), 0));
   const error = mergedError({ length: w?.accumulationLength ?? 0, nonzeros, inputs });
   return own(toInfSup(lower, lost, OUTWARD, error)[0]);
 }
@@ -112,7 +116,7 @@ export function intervalMargins(
   return marginsFrom({ graph, params }, at, labels, sound);
 }
 
-/** The same from the box in front of `lastAffine`, or of the outputs where there is none. */
+/** Margins from the box in front of `lastAffine`, or of the outputs where there is none. */
 export function marginsFrom(
   network: Network,
   at: Box,
@@ -152,6 +156,6 @@ export function column(bias: Tensor, output: Shape): Tensor {
   return reshape(expand(channels, output), [sizeOf(output), 1]);
 }
 
-/** Of the bounds of every sample on every matrix, those of its own. */
+/** Positions of each sample's own among the bounds of every sample on every matrix. */
 const ownRows = (of: ArrayLike<number>, matrices: number): Int32Array =>
   Int32Array.from(of, (matrix, i) => i * matrices + matrix);

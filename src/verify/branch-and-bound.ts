@@ -42,10 +42,10 @@ export interface BranchResult {
 interface Node {
   readonly lo: Float32Array;
   readonly hi: Float32Array;
-  /** By network. */
+  /** Phases of each network's neurons. */
   readonly phases: readonly Phases[number][];
   readonly depth: number;
-  /** What is proven of it, at least what was of its parent. */
+  /** Proven distance from unsafe, at least that of its parent. */
   readonly key: number;
   /** Its least proven disjunct. */
   readonly disjunct: number;
@@ -58,7 +58,7 @@ interface Divisible extends Node {
 /** Numbers in the boxes that wait. */
 const MAX_WAITING = 1 << 26;
 
-/** Searches the region of a problem of one sample; `specification` judges its points. Yields after every batch. */
+/** Searches the region of a problem of one sample; `specification` tells unsafe points. Yields after every batch. */
 export function* branchAndBound(
   model: Subject,
   specification: Specification,
@@ -137,7 +137,7 @@ interface Search extends BranchAndBoundOptions {
 
 interface Examined {
   readonly bounded: readonly Node[];
-  /** Of the nodes that are not proven, in order. */
+  /** Divisions of the nodes that are not proven, in order. */
   readonly splits: readonly (Split | undefined)[];
   readonly witness?: Witness | undefined;
 }

@@ -1,5 +1,5 @@
 /**
- * Memory of a verification: what a batch is taken to need before it starts. Running out of it all the same
+ * Memory of a verification: estimates of what a batch needs before it starts. Running out of it all the same
  * is an answer (`unknown`) and no error.
  */
 import { SHARE } from '../bounds/alpha';
@@ -56,7 +56,7 @@ const weightBytes = ({ nodes }: Graph): number =>
 export interface Needs {
   /** Budget in bytes. */
   readonly memory: number;
-  /** What optimised slopes take as a multiple of the rows, in runs that keep to `memory` as well. */
+  /** Memory of optimised slopes as a multiple of the rows', in runs that keep to `memory` as well. */
   readonly share?: number;
   readonly extra?: number;
 }

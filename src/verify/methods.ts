@@ -25,7 +25,7 @@ import { input, step } from '../tensor/tensor';
 import { batchSize, estimateMemory, extraBytes, type MemoryEstimate, sampleBytes } from './memory';
 import { inputsOf, lessRest, type OutputRows, onlyNetwork, type Problem } from './problem';
 
-/** What a method proves of a problem. */
+/** Bounds by a method. */
 export interface Bounds {
   /** Lower bounds of every sample's rows, [samples, rows]; NaN and -infinity claim nothing. */
   readonly lower: Float64Array;

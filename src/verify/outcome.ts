@@ -1,5 +1,5 @@
 /**
- * What a search says: certified, falsified with a witness that was run again, or unknown with the
+ * Outcomes of a search: certified, falsified with a witness that was run again, or unknown with the
  * reason; always with what it proved so far and what it spent.
  */
 
@@ -15,7 +15,7 @@ import { clampTo, inside, isUnsafe, type Specification } from './specification';
 /** A network in canonical form, with the one it was made of where that is another. */
 export interface Subject extends AnyModel {
   readonly original?: AnyModel;
-  /** What one witness was run again with, for others of the same weights. */
+  /** Rows of weights that one witness was run again with, for others. */
   readonly rows?: Rows;
   /** Takes notice of a point that is unsafe in one run and not in another. */
   readonly onDisagreement?: (what: string) => void;
@@ -23,7 +23,7 @@ export interface Subject extends AnyModel {
 
 /** An unsafe point of the region. */
 export interface Witness {
-  /** In the region exactly; float32 numbers wherever the region has one there. */
+  /** The input, in the region exactly; float32 numbers wherever the region has one there. */
   readonly x: Float64Array;
   /** The float32 network's outputs at x rounded to float32. */
   readonly y: Float32Array;
@@ -37,7 +37,7 @@ interface Found {
   /** Proven lower bound of the slack: everywhere in the region outputs are this far from unsafe. */
   readonly bound: number;
   readonly spent: Spent;
-  /** What gave the answer. */
+  /** Method that gave the answer. */
   readonly by: string;
 }
 
@@ -49,7 +49,7 @@ export type Answer =
 
 export type Outcome = Found & Answer;
 
-/** How far a search is. */
+/** State of a search. */
 export interface SearchProgress {
   readonly stage: string;
   readonly bound: number;

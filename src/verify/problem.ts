@@ -1,5 +1,5 @@
 /**
- * Problems: what is asked of networks that share an input. A problem is plain data, and a batch: samples
+ * Problems, which ask something of networks that share an input. A problem is plain data, and a batch: samples
  * of the same networks, each with a region of inputs, rows of a specification matrix C with thresholds,
  * and phases of unstable neurons. It holds where every disjunct of rows has one above its threshold.
  *
@@ -8,7 +8,7 @@
  */
 import type { Phases } from '../bounds/context';
 import { type InputSet, inputSet, type Norm } from '../domain/balls';
-import { F64_UNDERFLOW, F64_UP } from '../domain/rounding';
+import { F64_U, F64_UNDERFLOW, F64_UP } from '../domain/rounding';
 import { expect } from '../errors';
 import type { AnyModel } from '../nn/model';
 import { compare, type ExactRow, rationalOf } from '../rational';
@@ -53,7 +53,7 @@ export interface OutputRows {
   /** The matrix of each sample; the first where left out. */
   readonly of?: Int32Array;
   /**
-   * What rounding took off the matrix, shaped like it, or undefined where all are float32 numbers: not less
+   * Rests that rounding took off the matrix, shaped like it, or undefined where all are float32 numbers: not less
    * in size where float64 does not hold it, and then within 2^-51 of the weight (or 2^-1073).
    */
   readonly rest?: Float64Array;
@@ -63,7 +63,7 @@ export interface OutputRows {
   readonly start: readonly number[];
   /** Most non-zeros of a row. */
   readonly nonzeros: number;
-  /** Whether the matrix holds 0, 1 and -1 alone. */
+  /** True if the matrix holds 0, 1 and -1 alone. */
   readonly signs: boolean;
 }
 
@@ -191,7 +191,7 @@ export function outputRows(unsafe: readonly Conjunction[], outputs: number): Out
     for (const [j, weight] of exact[r]?.weights ?? []) {
       if (compare(weight, rationalOf(row[j]!)) === 0) continue;
       const off = rest[r * outputs + j]!;
-      const more = Math.abs(row[j]!) * 2 ** -52 + Number.MIN_VALUE;
+      const more = Math.abs(row[j]!) * F64_U + Number.MIN_VALUE;
       rest[r * outputs + j] = off < 0 ? off - more : off + more;
     }
   });
@@ -220,14 +220,14 @@ export function lessRest(
       const w = Math.abs(rest?.[row + j] ?? 0);
       if (w !== 0) size += w * largest;
     }
-    return value - size * F64_UP - Math.abs(value) * 2 ** -52 - F64_UNDERFLOW;
+    return value - size * F64_UP - Math.abs(value) * F64_U - F64_UNDERFLOW;
   });
 }
 
 /**
- * What lower bounds of the rows (of sample `i` in `lower`) prove: above 0, it is safe. It is the least over
- * disjuncts of the best row's distance, and which disjunct that is; a bound that is no number proves
- * nothing.
+ * Proven distance of sample `i` from unsafe, by lower bounds of its rows: above 0, it is safe. It is the least
+ * over disjuncts of the best row's distance; `disjunct` is the one it is of. A bound that is no number
+ * proves nothing.
  */
 export function provenSlack(
   { count, rhs, start }: OutputRows,

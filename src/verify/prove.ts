@@ -100,7 +100,7 @@ export function part(job: VerifyJob, from: number, to: number): VerifyJob {
   return { ...job, images, labels: job.labels.subarray(from, to) };
 }
 
-/** What a margin proves; `reason` says why not where it is 0 or below. */
+/** The verdict by a margin; `reason` says why there is none where it is 0 or below. */
 function verdictOf(
   margin: number,
   { sound, reason }: { readonly sound: boolean; readonly reason: string },
@@ -131,7 +131,7 @@ export const byBounds = <S extends OptionsSchema>({
   } as VerifierEntry<S>);
 };
 
-/** What a method proves of the outputs, [n, classes] each. */
+/** Bounds of the outputs by a method, [n, classes] each. */
 export interface OutputBounds {
   readonly lo: Float64Array;
   readonly hi: Float64Array;

@@ -1,5 +1,5 @@
 /**
- * What witnesses are run in once more: the network in float64, by roles alone, and in float32 by the
+ * Replays of witnesses: the network in float64, by roles alone, and in float32 by the
  * other binary.
  *
  * In float64 the rows of an affine layer are read off its transpose at unit vectors, which is exact (sums of one
@@ -36,7 +36,7 @@ interface NodeRows {
 }
 
 interface RowBlock {
-  /** Of the first row. */
+  /** Number of the first row. */
   readonly from: number;
   readonly columns: Int32Array;
   readonly weights: Float32Array;

@@ -40,7 +40,7 @@ export interface SearchOptions {
   readonly seed?: number;
   /** Bounds of the whole region and of its parts; default all there are (`METHODS`). */
   readonly methods?: SearchMethods;
-  /** How branch and bound divides; default input splitting by smear. */
+  /** Rule by which branch and bound divides; default input splitting by smear. */
   readonly branching?: BranchingRule;
   /** Options of that rule. */
   readonly branchingOptions?: object;
@@ -100,7 +100,7 @@ interface Search extends Required<SearchOptions> {
   readonly model: Subject;
   readonly specification: Specification;
   readonly problem: Problem;
-  /** What runs of a point disagree on. */
+  /** Points that are unsafe in one run and not in another, in words. */
   readonly disagreements: Set<string>;
   by: string;
   bound: number;

@@ -8,7 +8,7 @@
  * Ends are f64 numbers. Bounds look at the smallest float32 box around them, so a certificate covers
  * the real region; witnesses lie inside of the f64 ends.
  */
-import { F64_UNDERFLOW, f64Share } from '../domain/rounding';
+import { F64_MANY, F64_U, F64_UNDERFLOW, f64Share } from '../domain/rounding';
 import { expect } from '../errors';
 import { type ExactRow, excess, type Rational, rationalOf, signOf } from '../rational';
 import { type Shape, sizeOf } from '../tensor/shape';
@@ -18,11 +18,11 @@ import type { Head } from './head';
 export interface Conjunction {
   readonly rows: readonly Float64Array[];
   readonly rhs: readonly number[];
-  /** Whether it is < in the place of <=, by k. Bounds prove the same; points are judged by it. */
+  /** Whether row k is strict, < in the place of <=. Bounds prove the same; points are evaluated by it. */
   readonly strict?: readonly boolean[];
   /**
-   * What is meant, where float64 numbers do not hold it: rows are then the nearest ones, and right
-   * sides not below it. Points are judged by this, exactly.
+   * The inequalities that are meant, where float64 numbers do not hold them: rows are then the nearest ones,
+   * and right sides not below. Points are evaluated by these, exactly.
    */
   readonly exact?: readonly ExactRow[];
 }
@@ -43,7 +43,7 @@ export interface Region {
 
 export interface Specification {
   readonly region: Region;
-  /** What lies between the network's outputs and those that `unsafe` is of. */
+  /** Function between the network's outputs and those that `unsafe` is of. */
   readonly head?: Head;
   /** Unsafe if any holds. */
   readonly unsafe: readonly Conjunction[];
@@ -51,7 +51,7 @@ export interface Specification {
 
 export interface BallRegionOptions {
   readonly norm?: 'linf' | 'l2' | 'l1';
-  /** Where inputs live: the ball is cut to it, or not at all. Default [0, 1]. */
+  /** Range of inputs that the ball is cut to, or null for none. Default [0, 1]. */
   readonly range?: readonly [lo: number, hi: number] | null;
 }
 
@@ -64,8 +64,8 @@ export function ballRegion(
   const centre = Float64Array.from(x);
   const [least, most] = range ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   // One more rounding of f64 outwards, as the difference itself was rounded.
-  const lo = centre.map((c) => Math.max(least, c - eps - Math.abs(c - eps) * 2 ** -52));
-  const hi = centre.map((c) => Math.min(most, c + eps + Math.abs(c + eps) * 2 ** -52));
+  const lo = centre.map((c) => Math.max(least, c - eps - Math.abs(c - eps) * F64_U));
+  const hi = centre.map((c) => Math.min(most, c + eps + Math.abs(c + eps) * F64_U));
   return norm === 'linf' ? { lo, hi } : { lo, hi, ball: { norm, centre, eps } };
 }
 
@@ -113,7 +113,7 @@ export function outerBox({ lo, hi }: Region): { lo: Float32Array; hi: Float32Arr
   return { lo: Float32Array.from(lo, down), hi: Float32Array.from(hi, (v) => -down(-v)) };
 }
 
-/** What witnesses may be. */
+/** Ends between which witnesses lie. */
 const innerOf = ({ lo, hi, inner = { lo, hi } }: Region) => inner;
 
 /** The float32 numbers nearest to x that lie in the box, or nearest to it where it holds none. */
@@ -131,14 +131,14 @@ export function clampTo(region: Region, x: ArrayLike<number>): Float64Array {
   return Float64Array.from(x, (v, i) => Math.min(Math.max(v, lo[i]!), hi[i]!));
 }
 
-/** Whether an f64 point is in the region. */
+/** True if an f64 point is in the region. */
 export function inside(region: Region, x: Float64Array): boolean {
   const { lo, hi } = innerOf(region);
   if (!x.every((v, i) => v >= lo[i]! && v <= hi[i]!)) return false;
   return !region.ball || distance(region.ball, x) <= region.ball.eps;
 }
 
-/** Whether a box has no point of the ball; a relative 1e-9 covers the f64 roundings. */
+/** True if a box has no point of the ball, f64 roundings covered. */
 export function missesBall(
   ball: CutBall | undefined,
   lo: ArrayLike<number>,
@@ -146,7 +146,7 @@ export function missesBall(
 ): boolean {
   if (!ball) return false;
   const nearest = ball.centre.map((c, i) => Math.min(Math.max(c, lo[i]!), hi[i]!));
-  return distance(ball, nearest) > ball.eps * (1 + 1e-9);
+  return distance(ball, nearest) > ball.eps * (1 + F64_MANY);
 }
 
 export function distance({ norm, centre }: CutBall, x: ArrayLike<number>): number {
@@ -158,7 +158,7 @@ export function distance({ norm, centre }: CutBall, x: ArrayLike<number>): numbe
   return norm === 'l2' ? Math.sqrt(total) : total;
 }
 
-/** How far outputs are from unsafe: NaN where they are no numbers. The size is rounded, the sign is not. */
+/** Distance of outputs from unsafe, NaN where they are no numbers. The size is rounded, the sign is not. */
 export function slackOf(unsafe: readonly Conjunction[], y: ArrayLike<number>): number {
   let least = Number.POSITIVE_INFINITY;
   if (!areFinite(y)) return Number.NaN;
@@ -170,7 +170,7 @@ export function slackOf(unsafe: readonly Conjunction[], y: ArrayLike<number>): n
   return least;
 }
 
-/** Whether outputs are unsafe, exactly; what is no finite number is not (nor is it safe). */
+/** True if outputs are unsafe, exactly; what is no finite number is not (nor is it safe). */
 export function isUnsafe(unsafe: readonly Conjunction[], y: ArrayLike<number>): boolean {
   const holds = (one: Conjunction): boolean =>
     one.rows.every((_, k) => {
@@ -185,7 +185,7 @@ export function areFinite(y: ArrayLike<number>): boolean {
   return true;
 }
 
-/** Row k . y less its right side: in float64, and exactly where that does not settle the sign. */
+/** Row k . y less its right side: in float64, and exactly where that leaves the sign open. */
 function rowSlack({ rows, rhs, exact }: Conjunction, k: number, y: ArrayLike<number>): number {
   const row = rows[k]!;
   let [sum, size] = [-rhs[k]!, Math.abs(rhs[k]!)];

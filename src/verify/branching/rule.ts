@@ -39,7 +39,7 @@ export interface OpenNodes {
 export interface BranchingRule<S extends OptionsSchema = OptionsSchema> {
   readonly about: string;
   readonly options: S;
-  /** What is divided. Inputs: only of regions of few; activations: by methods that use phases. */
+  /** Kind of divisions. Inputs: only of regions of few; activations: by methods that use phases. */
   readonly splits: 'inputs' | 'activations';
   /** The division of each node; undefined where there is none left. */
   choose(nodes: OpenNodes, o: v.InferOutput<S>): Parts<(Split | undefined)[]>;
