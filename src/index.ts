@@ -176,8 +176,8 @@ export { branchingRules } from './verify/branching/registry';
 export {
   type BranchingRule,
   branchingRule,
+  type NodeSplit,
   type OpenNodes,
-  type Split as NodeSplit,
 } from './verify/branching/rule';
 export { Budget, type BudgetLimits } from './verify/budget';
 export {

@@ -3,7 +3,7 @@
  * max(x, 0), its chord and the lower line has an area of up to -lo hi / 2.
  */
 import * as v from 'valibot';
-import { branchingRule, type OpenNodes, type Split } from '../../src/verify/branching/rule';
+import { branchingRule, type NodeSplit, type OpenNodes } from '../../src/verify/branching/rule';
 
 export const triangle = branchingRule({
   about: 'activation splitting at the neuron with the largest triangle',
@@ -19,8 +19,8 @@ function largest(
   hidden: NonNullable<OpenNodes['hidden']>,
   i: number,
   n: number,
-): Split | undefined {
-  let [split, area]: [Split | undefined, number] = [undefined, 0];
+): NodeSplit | undefined {
+  let [split, area]: [NodeSplit | undefined, number] = [undefined, 0];
   for (const [node, { lo, hi }] of hidden) {
     const size = lo.length / n;
     for (let neuron = 0; neuron < size; neuron++) {

@@ -11,7 +11,7 @@ import type { Phases } from '../bounds/context';
 import { expect } from '../errors';
 import { parseOptions } from '../options';
 import type { Parts } from '../tensor/parts';
-import { type BranchingRule, middle, type Split } from './branching/rule';
+import { type BranchingRule, middle, type NodeSplit } from './branching/rule';
 import type { Budget } from './budget';
 import { descend } from './descent';
 import { firstConfirmed } from './falsify';
@@ -52,7 +52,7 @@ interface Node {
 }
 
 interface Divisible extends Node {
-  readonly split: Split;
+  readonly split: NodeSplit;
 }
 
 /** Numbers in the boxes that wait. */
@@ -138,7 +138,7 @@ interface Search extends BranchAndBoundOptions {
 interface Examined {
   readonly bounded: readonly Node[];
   /** Divisions of the nodes that are not proven, in order. */
-  readonly splits: readonly (Split | undefined)[];
+  readonly splits: readonly (NodeSplit | undefined)[];
   readonly witness?: Witness | undefined;
 }
 

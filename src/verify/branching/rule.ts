@@ -10,7 +10,7 @@ import type { Bounds } from '../methods';
 import type { Problem } from '../problem';
 
 /** A division in two: of an input's interval in its middle, or of a neuron's phases at 0. */
-export type Split =
+export type NodeSplit =
   | { readonly input: number }
   | { readonly network: number; readonly neuron: Omit<Phase, 'active'> };
 
@@ -42,7 +42,7 @@ export interface BranchingRule<S extends OptionsSchema = OptionsSchema> {
   /** Kind of divisions. Inputs: only of regions of few; activations: by methods that use phases. */
   readonly splits: 'inputs' | 'activations';
   /** The division of each node; undefined where there is none left. */
-  choose(nodes: OpenNodes, o: v.InferOutput<S>): Parts<(Split | undefined)[]>;
+  choose(nodes: OpenNodes, o: v.InferOutput<S>): Parts<(NodeSplit | undefined)[]>;
 }
 
 // The registry holds rules of different options under one type; each keeps its own inside.
