@@ -13,11 +13,7 @@ export function linearMargins(context: Hidden, labels: ArrayLike<number>): Tenso
 }
 
 /** Numbers of the rows of `marginRows` as [n, classes], with 0 at the label. */
-export function marginTable(
-  { graph }: BoundContext,
-  labels: ArrayLike<number>,
-  rows: Tensor,
-): Tensor {
+function marginTable({ graph }: BoundContext, labels: ArrayLike<number>, rows: Tensor): Tensor {
   const [n, k] = [labels.length, sizeOf(graph.output)];
   const places = Int32Array.from({ length: rows.size }, (_, r) => {
     const [i, j] = [Math.floor(r / (k - 1)), r % (k - 1)];

@@ -25,7 +25,7 @@ import { type Box, type IntervalOptions, interval, overflowGuard } from './inter
 import { EXACT, mergedError, mergedUnderflow, OUTWARD, UNDERFLOW } from './rounding';
 
 /** Specification matrices, one after the other; every sample has the rows of one of them. */
-export interface Rows {
+export interface SpecificationRows {
   /** [matrices * count, outputs]. */
   readonly matrix: Tensor;
   /** Rows of one matrix. */
@@ -60,7 +60,7 @@ export function lastAffine(graph: Graph): With<AffineLayer> | undefined {
 export function rowBounds(
   { graph, params }: Network,
   box: Box,
-  { matrix, count, of, nonzeros, signs }: Rows,
+  { matrix, count, of, nonzeros, signs }: SpecificationRows,
   sound: boolean,
 ): Tensor {
   const last = lastAffine(graph);

@@ -97,7 +97,7 @@ function nearest(model: Subject, region: Region, rows: OutputRows): number[] {
 }
 
 /** The first of the points [n, inputs] that is unsafe. */
-export function firstUnsafe(
+function firstUnsafe(
   model: Subject,
   specification: Specification,
   x: Float32Array,

@@ -180,7 +180,7 @@ export function isUnsafe(unsafe: readonly Conjunction[], y: ArrayLike<number>): 
   return areFinite(y) && unsafe.some(holds);
 }
 
-export function areFinite(y: ArrayLike<number>): boolean {
+function areFinite(y: ArrayLike<number>): boolean {
   for (let j = 0; j < y.length; j++) if (!Number.isFinite(y[j])) return false;
   return true;
 }

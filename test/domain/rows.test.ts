@@ -164,6 +164,29 @@ describe.each(binaries())('%s', (binary) => {
     );
   });
 
+  it('are no numbers where sums behind them could overflow, however small the row', () => {
+    const network = {
+      name: 'n',
+      input: [2],
+      nodes: [{ name: 'd', layer: 'dense', options: { units: 2 } }],
+    };
+    const weights = randomWeights(compile(network), sampler(1));
+    weights.get('d.weight')!.data.set([2 ** 110, -(2 ** 110), 1, 1]);
+    const model = modelOf(engine, network, weights);
+    const bounds = (row: readonly number[], signs: boolean): number[] =>
+      step(engine, () => {
+        const matrix = input(engine, row, [1, 2]);
+        const box = { lo: input(engine, [1, 1], [1, 2]), hi: input(engine, [1, 1], [1, 2]) };
+        const spec = { matrix, count: 1, nonzeros: 2, signs };
+        return [...rowBounds(model, box, spec, true).read()];
+      });
+    for (const small of [2 ** -100, 2 ** -140, 1e-3])
+      expect(bounds([small, 0], false)).toEqual([Number.NaN]);
+    expect(bounds([1, 0], true)).toEqual([Number.NaN]);
+    expect(Number.isFinite(bounds([0, 1], true)[0])).toBe(true);
+    freeModel(model);
+  });
+
   it('would not be without error terms', () => {
     const cases = fc.sample(CASES, { numRuns: 30, seed: 5 });
     const wrong = cases.reduce((sum, given) => sum + above('dense', given, false), 0);
