@@ -135,7 +135,7 @@ function startingSlopes(context: Hidden, rows: Rows, hidden: boolean): Slopes {
   const { graph } = context;
   const targets = new Map([[graph.nodes.length - 1, rows.sample]]);
   if (hidden) {
-    const tight = tightNodes(context);
+    const tight = tightNodes(context.graph);
     for (const v of needsBoxes(graph)) {
       const count = samplesOf(context) * (v < 0 ? 0 : sizeOf(graph.nodes[v]!.shape));
       if (v >= 0 && !tight.has(v))

@@ -57,6 +57,8 @@ export interface BoundContext {
   readonly boxes: Box[];
   /** Node cache by position: what a backward pass needs of a node, made once (`prepare`). */
   readonly cache: Map<number, NodeCache>;
+  /** Targets of backward passes that are prepared. */
+  readonly prepared: Set<number>;
   /** Merge errors by position of a node that several read: what adding up two coefficients there can be off. */
   readonly mergeErrors: Map<number, Box>;
 }
@@ -76,16 +78,34 @@ export const boxOf = ({ boxes, set }: BoundContext, at: number): Box =>
   at < 0 ? set.box : boxes[at]!;
 export const samplesOf = ({ set }: BoundContext): number => set.box.lo.shape[0]!;
 
+/** A function of graphs, which do not change, worked out once for each. */
+export function ofGraph<T>(make: (graph: Graph) => T): (graph: Graph) => T {
+  const known = new WeakMap<Graph, T>();
+  return (graph) => {
+    const found = known.get(graph) ?? make(graph);
+    known.set(graph, found);
+    return found;
+  };
+}
+
+const behindTargets = ofGraph(() => new Map<number, readonly number[]>());
+
 /** Positions of the nodes behind a target, itself included: all that a backward pass meets. */
-export function behind({ nodes }: Graph, target: number): number[] {
+export function behind(graph: Graph, target: number): readonly number[] {
+  const known = behindTargets(graph).get(target);
+  if (known) return known;
   const seen = new Set([target]);
   for (let v = target; v >= 0; v--)
-    if (seen.has(v)) for (const i of nodes[v]!.inputs) if (i >= 0) seen.add(i);
-  return [...seen].sort((a, b) => a - b);
+    if (seen.has(v)) for (const i of graph.nodes[v]!.inputs) if (i >= 0) seen.add(i);
+  const found = [...seen].sort((a, b) => a - b);
+  behindTargets(graph).set(target, found);
+  return found;
 }
 
 /** Works out what passes from a target need: before the step() of a chunk, which would free it. */
 export function prepare(context: BoundContext, target: number): void {
+  if (context.prepared.has(target)) return;
+  context.prepared.add(target);
   const seen = new Set<number>();
   for (const v of behind(context.graph, target)) {
     if (!context.cache.has(v)) context.cache.set(v, cacheOf(context, v));

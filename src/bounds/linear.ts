@@ -37,6 +37,7 @@ import {
   behind,
   boxOf,
   cutByPhases,
+  ofGraph,
   type Phases,
   prepare,
   samplesOf,
@@ -102,11 +103,11 @@ export function* hiddenBoundsInParts(
 ): Parts<Hidden> {
   const context: Hidden = {
     ...{ engine, graph, params, pass, set, phases, sound, slopes, chunk },
-    ...{ boxes: [], cache: new Map(), mergeErrors: new Map() },
+    ...{ boxes: [], cache: new Map(), prepared: new Set(), mergeErrors: new Map() },
     ...(hiddenSlopes && { hiddenSlopes }),
   };
   const domain = interval({ sound });
-  const [wanted, tight] = [needsBoxes(graph), tightNodes(context)];
+  const [wanted, tight] = [needsBoxes(graph), tightNodes(graph)];
   for (const [v, node] of graph.nodes.entries()) {
     const inputs = node.inputs.map((i) => boxOf(context, i));
     const cut = (box: Box): Box => cutByPhases(context, v, box);
@@ -181,17 +182,17 @@ function partOf({ sample, values }: Rows, from: number, to: number): Rows {
 }
 
 /** Positions of the nodes in front of a layer with a relaxation, which needs their boxes. */
-export function needsBoxes({ nodes }: Graph): Set<number> {
+export const needsBoxes = ofGraph(({ nodes }): ReadonlySet<number> => {
   const needs = ({ layer }: GraphNode): boolean =>
     layer.role === 'pointwise' || (layer.role === 'join' && layer.pick !== undefined);
   return new Set(nodes.filter(needs).flatMap(({ inputs }) => inputs));
-}
+});
 
 /**
  * Nodes behind at most one layer that mixes values: over a box of inputs their intervals are exact.
  * (Layers that mix none have sums of one product behind every coefficient.)
  */
-export function tightNodes({ graph }: BoundContext): Set<number> {
+export const tightNodes = ofGraph((graph): ReadonlySet<number> => {
   const tight = new Set<number>();
   const unstable = new Set([-1]);
   graph.nodes.forEach(({ layer, structure, inputs }, v) => {
@@ -203,7 +204,7 @@ export function tightNodes({ graph }: BoundContext): Set<number> {
     if (tight.has(from) && !mixes) tight.add(v);
   });
   return tight;
-}
+});
 
 /** The box of a node by linear bounds of its values, each by itself. */
 function* sharpened(context: Hidden, v: number, hidden: HiddenBounds): Parts<Box> {
