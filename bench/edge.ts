@@ -15,7 +15,6 @@ import { withoutDense } from '../scripts/edge-bundle.mjs';
 import { compactFile } from '../src/io/compact-write';
 import { createModel, freeModel, type Model } from '../src/nn/model';
 import { buildNetwork } from '../src/nn/zoo';
-import { freeMasks } from '../src/prune/mask';
 import { prune } from '../src/prune/prune';
 import { bitsByKind, shareWeights } from '../src/prune/share';
 import { strategies } from '../src/prune/strategies/registry';
@@ -54,7 +53,7 @@ export const edge: Subject = {
   async *races({ engine, size }) {
     const folder = mkdtempSync(join(tmpdir(), 'espalier-bench-'));
     const name = size === 'full' ? 'cnn-large' : 'cnn-small';
-    const model = pruned(engine, name);
+    const model = await pruned(engine, name);
     try {
       const file = await compactFile(model, {});
       writeFileSync(join(folder, 'network.compact'), file);
@@ -73,9 +72,9 @@ export const edge: Subject = {
   },
 };
 
-function pruned(engine: Engine, name: string): Model {
+async function pruned(engine: Engine, name: string): Promise<Model> {
   const model = createModel(engine, buildNetwork(name, {}, [3, 32, 32], 10), { seed: 1 });
-  freeMasks(prune(model, strategies.magnitude!, {}, { sparsity: SPARSITY, seed: 1 }).masks);
+  await prune(model, strategies.magnitude!, {}, { sparsity: SPARSITY, seed: 1 });
   shareWeights(model, bitsByKind(model, { conv2d: 8, dense: 5 }));
   return model;
 }

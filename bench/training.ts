@@ -7,6 +7,7 @@
  */
 
 import { freeModel, type Model } from '../src/nn/model';
+import { freeTraining, leavesOf, parameterise } from '../src/nn/training-model';
 import { parseOptions } from '../src/options';
 import { compilePlan } from '../src/plan/plan';
 import type { Engine } from '../src/runtime/engine';
@@ -89,8 +90,9 @@ export function trainer(
   batch: number,
   name: Case['objective'],
 ): Trainer {
-  const model = modelOf(engine, setting);
-  const optimizer = createOptimizer(model, {
+  const weights = modelOf(engine, setting);
+  const model = parameterise(weights);
+  const optimizer = createOptimizer(leavesOf(model), {
     optimizer: 'adam',
     weightDecay: 0,
     momentum: 0.9,
@@ -122,7 +124,7 @@ export function trainer(
   return {
     contestant: {
       name: 'training step',
-      flops: batch * flopsOf(model, name),
+      flops: batch * flopsOf(weights, name),
       images: batch,
       run: loss,
       check() {
@@ -135,7 +137,7 @@ export function trainer(
     },
     free() {
       freeOptimizer(optimizer);
-      freeModel(model);
+      freeTraining(model);
     },
   };
 }

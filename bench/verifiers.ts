@@ -13,7 +13,6 @@ import { freezeSparsity } from '../src/nn/freeze';
 import { lower } from '../src/nn/lower';
 import { freeModel } from '../src/nn/model';
 import { parseOptions } from '../src/options';
-import { freeMasks } from '../src/prune/mask';
 import { prune } from '../src/prune/prune';
 import { strategies } from '../src/prune/strategies/registry';
 import type { Engine } from '../src/runtime/engine';
@@ -22,7 +21,7 @@ import { sizeOf } from '../src/tensor/shape';
 import { input, step, type Tensor } from '../src/tensor/tensor';
 import { type BoundMethod, intervalMethod, linearMethod } from '../src/verify/methods';
 import { robustness } from '../src/verify/problem';
-import { outputBounds } from '../src/verify/prove';
+import { provenBounds } from '../src/verify/prove';
 import type { Verifier, VerifyJob } from '../src/verify/verifier';
 import { verifiers as registry } from '../src/verify/verifiers/registry';
 import {
@@ -107,7 +106,7 @@ async function* withNetwork(
   const model = await openNetwork(engine, network);
   if (pruned) {
     const goal = { sparsity: PRUNED.sparsity, seed: 1 };
-    freeMasks(prune(model, strategies.magnitude!, { scope: 'layer' }, goal).masks);
+    await prune(model, strategies.magnitude!, { scope: 'layer' }, goal);
   }
   const canonical = freezeSparsity(lower(model));
   yield race({ model: canonical, ...(await firstOf(data, count)), eps });
@@ -283,7 +282,7 @@ function meanMargin(job: VerifyJob, { method }: Verifier, options: never): strin
   if (!method) return '';
   const least = Array.from(job.labels, (label, i) => {
     const one = sampleOf(job, i);
-    const { margins } = outputBounds(method(options), one);
+    const { margins } = provenBounds(method(options), one);
     return Math.min(...margins.filter((_, j) => j !== label));
   });
   return mean(least).toFixed(3);

@@ -97,7 +97,16 @@ export { lower } from './nn/lower';
 export { type AnyModel, createModel, freeModel, type Model, modelFrom } from './nn/model';
 export type { LinearOperator, LinearStructure, Params } from './nn/operator';
 export { type Gather, gather } from './nn/operators/gather';
+export type { Mask, ParameterData, ParameterisationKind } from './nn/parameterisation';
+export { parameterisations } from './nn/parameterisations/registry';
 export { summary } from './nn/summary';
+export {
+  freeTraining,
+  leavesOf,
+  type ParameterMap,
+  parameterise,
+  type TrainingModel,
+} from './nn/training-model';
 export { buildNetwork, type ZooEntry, zoo } from './nn/zoo';
 export type { OptionsSchema, PlugIn } from './options';
 export { ballMargins, leastMargins } from './plan/margins';
@@ -105,12 +114,22 @@ export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './plan/
 export { type Predictor, predictorOf } from './plan/predictor';
 export { compileSparsePlan, fastestPlan } from './plan/sparse-plan';
 export { removeDead, type WithoutDead } from './prune/dead';
-export { freeMasks, type Sparsity, sparsityOf } from './prune/mask';
+export { type Sparsity, sparsityOf } from './prune/mask';
+export type { LossAnswer, LossOracle, LossQuestion } from './prune/oracle';
 export { type Pruned, prune } from './prune/prune';
 export { strategies } from './prune/strategies/registry';
-export { type Masks, type PruneContext, type Strategy, strategy } from './prune/strategy';
+export {
+  type BetweenContext,
+  type Decision,
+  type Masks,
+  type PruneContext,
+  type Start,
+  type Strategy,
+  type StrategyPhase,
+  strategy,
+} from './prune/strategy';
 export { type Compacted, type CompactJob, compact } from './recipe/compact';
-export { type CompressOptions, compress, pretrain } from './recipe/compress';
+export { compress, pretrain } from './recipe/compress';
 export {
   type Config,
   defaultConfig,
@@ -120,6 +139,7 @@ export {
 } from './recipe/config';
 export { type Conversion, convert } from './recipe/convert';
 export { openRun, type RunDir, type RunPaths } from './recipe/run-dir';
+export type { CompressOptions } from './recipe/stages';
 export { renderReport } from './report/html';
 export { renderTable, summaryText } from './report/table';
 export type { Accuracies, LayerSummary, Proportion, ReportData, Summary } from './report/types';

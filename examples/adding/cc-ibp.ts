@@ -54,7 +54,7 @@ export const ccIbp = objective({
     const least = leastMargins(model, images, labels, o.eps, { sound: true });
     return Uint8Array.from(least, (margin) => (margin > 0 ? 1 : 0));
   },
-  settled: (epoch, epochs, o) => epoch >= o.rampEnd * epochs,
+  atFullDifficulty: (epoch, epochs, o) => epoch >= o.rampEnd * epochs,
 });
 
 /** z_y - z_j by class j, of logits [n, k]. */

@@ -14,7 +14,7 @@ export const lamp = strategy({
   about: 'smallest w^2 over the sum of larger ones of its layer go, one threshold for all',
   options: v.strictObject({}),
   structured: false,
-  masks: (context) => selectMasks(context, 'global', lampScores),
+  decide: (context) => selectMasks(context, 'global', lampScores),
 });
 
 /** Scores in [0, 1], shaped like the weight; the largest weight of a layer scores 1. */

@@ -183,7 +183,7 @@ function adam(slope: Slope, g: Tensor, t: number, { rate, decay }: AlphaOptions)
   const [beta1, beta2] = [0.9, 0.999];
   const length = rate * decay ** (t - 1);
   const scale = [1 / (1 - beta1 ** t), 1 / (1 - beta2 ** t)] as const;
-  const state = [at.ptr, g.ptr, first.ptr, second.ptr, 0, 0] as const;
+  const state = [at.ptr, g.ptr, first.ptr, second.ptr] as const;
   at.engine.run('adam', at.size, ...state, length, beta1, beta2, 1e-8, 0, ...scale);
   at.engine.run('clamp', at.size, range[0], range[1], at.ptr, at.ptr);
 }

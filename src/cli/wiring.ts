@@ -31,7 +31,7 @@ export const backend: Backend = {
     const { writerFor } = await import('../recipe/convert');
     const writer = writerFor(job.out);
     const { model, metadata } = await open(engine, job);
-    const pruned = pruneModel(model, job);
+    const pruned = await pruneModel(model, job);
     await writer.write(job.out, pruned, metadata, await putOf(job));
     return inspect(pruned);
   },

@@ -57,7 +57,11 @@ export function channelsLast([c, h, w]: DataSet['shape']): Int32Array {
  * The data in the order in which the network takes it (data/layout.ts); a permutation is told. Raises
  * EspalierError where it is not what the network takes and tells apart.
  */
-export function fitted(model: AnyModel, given: DataSet, onEvent?: Listener): DataSet {
+export function fitted(
+  model: Pick<AnyModel, 'graph'>,
+  given: DataSet,
+  onEvent?: Listener,
+): DataSet {
   const { input, name } = model.graph.network;
   const set = arranged(given, input, name);
   const classes = sizeOf(model.graph.output);

@@ -19,7 +19,7 @@ export const MAX_BYTES = 2 ** 32;
 /** Writes tensors and metadata under the library's format mark; complete or not at all. */
 export async function saveTensors(
   path: string,
-  tensors: ReadonlyMap<string, Tensor>,
+  tensors: ReadonlyMap<string, Tensor | TensorInput>,
   metadata: Metadata,
   put: Put = writeAtomic,
 ): Promise<void> {
@@ -27,12 +27,12 @@ export async function saveTensors(
 }
 
 export function encodeTensors(
-  tensors: ReadonlyMap<string, Tensor>,
+  tensors: ReadonlyMap<string, Tensor | TensorInput>,
   metadata: Metadata,
 ): Uint8Array {
   const entries = new Map<string, TensorInput>();
   for (const [name, t] of tensors)
-    entries.set(name, { dtype: 'F32', shape: [...t.shape], data: t.read() });
+    entries.set(name, 'data' in t ? t : { dtype: 'F32', shape: [...t.shape], data: t.read() });
   const json = Object.entries(metadata).map(([key, value]) => [key, JSON.stringify(value)]);
   return encode(entries, { format: FORMAT, ...Object.fromEntries(json) });
 }

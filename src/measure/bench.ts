@@ -4,6 +4,7 @@
  */
 
 import { createModel, freeModel, type Model } from '../nn/model';
+import { freeTraining, leavesOf, parameterise } from '../nn/training-model';
 import { buildNetwork } from '../nn/zoo';
 import { parseOptions } from '../options';
 import { compilePlan } from '../plan/plan';
@@ -157,9 +158,10 @@ function forward(engine: Engine, network: string, batch: number): Case {
 const PASSES: Readonly<Record<string, number>> = { benign: 3, ibp: 9 };
 
 function training(engine: Engine, network: string, name: string, batch: number): Case {
-  const { model, macs } = mnistModel(engine, network);
+  const { model: plain, macs } = mnistModel(engine, network);
   const objective = objectives[name]!;
-  const optimizer = createOptimizer(model, {
+  const model = parameterise(plain);
+  const optimizer = createOptimizer(leavesOf(model), {
     optimizer: 'adam',
     weightDecay: 0,
     momentum: 0.9,
@@ -188,7 +190,7 @@ function training(engine: Engine, network: string, name: string, batch: number):
     run: () => void trainStep(job, data, 0),
     free() {
       freeOptimizer(optimizer);
-      freeModel(model);
+      freeTraining(model);
     },
   };
 }

@@ -1,13 +1,10 @@
-/**
- * Masks at work: putting them on weights, counting what is left, and asserting that zeros stayed
- * zeros. All counts are exact and come from the count_nonzero kernel.
- */
+/** Masks of models and counts of what is left: exact ones, of the weights themselves. */
 import { expect } from '../errors';
 import type { Graph } from '../nn/graph';
-import type { Model } from '../nn/model';
-import { affine, mul } from '../tensor/ops/core';
+import { type Model, prunableNames } from '../nn/model';
+import type { Mask } from '../nn/parameterisation';
 import { type Shape, sizeOf } from '../tensor/shape';
-import { assign, step, type Tensor } from '../tensor/tensor';
+import { step, type Tensor } from '../tensor/tensor';
 import type { Masks } from './strategy';
 
 /** Weights of one prunable parameter. */
@@ -39,26 +36,23 @@ export function countNonzero(tensor: Tensor): number {
   });
 }
 
-/** Multiplies weights by their masks, in place; what goes becomes +0. */
+/** Sets weights to +0 where their masks are 0, in place. */
 export function applyMasks(model: Model, masks: Masks): void {
-  // Adding +0 turns the -0 of a negative weight into +0, as the optimisers' kernels write it.
-  for (const [weight, mask] of pairs(model, masks))
-    step(model.engine, () => assign(weight, affine(mul(weight, mask), 1, 0)));
-}
-
-/**
- * Raises an EspalierError, naming the parameter, where it has more non-zeros than its mask has ones
- * or any outside of it. Cost: one product and three counts, memory bound.
- */
-export function assertMasked(model: Model, masks: Masks): void {
-  for (const [weight, mask, name] of pairs(model, masks)) {
-    const ones = countNonzero(mask);
-    const nonzero = countNonzero(weight);
-    const inside = step(model.engine, () => countNonzero(mul(weight, mask)));
-    expect(nonzero <= ones, name, `at most the ${ones} non-zeros of its mask`, nonzero);
-    expect(nonzero === inside, name, 'no weight outside of its mask', nonzero - inside);
+  for (const [name, mask] of masks) {
+    const weight = parameter(model, name);
+    expect(weight.size === mask.length, name, `a mask of ${weight.size} entries`, mask.length);
+    weight.write(weight.read().map((w, place) => (mask[place] === 1 ? w : 0)));
   }
 }
+
+/** Masks of the prunable weights that are other than 0 now. */
+export const nonzeroMasks = ({ graph, params }: Model): Masks =>
+  new Map(prunableNames(graph).map((name) => [name, nonzeroMask(params.get(name)!.read())]));
+
+const nonzeroMask = (values: Float32Array): Mask => Uint8Array.from(values, (w) => Number(w !== 0));
+
+/** Entries that a mask keeps. */
+export const countKept = (mask: Mask): number => mask.reduce((n, one) => n + one, 0);
 
 /**
  * The prunable weights that are not zero, in all and by layer. For a network that lost whole filters
@@ -77,18 +71,6 @@ export function sparsityOf(model: Model, dense: Graph = model.graph): Sparsity {
   const weights = layers.reduce((total, layer) => total + layer.weights, 0);
   const nonzero = layers.reduce((total, layer) => total + layer.nonzero, 0);
   return { sparsity: weights === 0 ? 0 : 1 - nonzero / weights, weights, nonzero, layers };
-}
-
-export function freeMasks(masks: Masks): void {
-  for (const mask of masks.values()) mask.free();
-}
-
-function pairs(model: Model, masks: Masks): [weight: Tensor, mask: Tensor, name: string][] {
-  return [...masks].map(([name, mask]) => {
-    const weight = parameter(model, name);
-    expect(weight.size === mask.size, name, `a mask of shape [${weight.shape}]`, `[${mask.shape}]`);
-    return [weight, mask, name];
-  });
 }
 
 function parameter(model: Model, name: string): Tensor {

@@ -8,12 +8,13 @@
  */
 import { paramSpecs } from '../nn/graph';
 import { type Model, prunableNames } from '../nn/model';
+import type { Mask } from '../nn/parameterisation';
 import { add, affine, mul, reshape } from '../tensor/ops/core';
 import { argmax } from '../tensor/ops/loss';
-import { concat, slice } from '../tensor/ops/shape';
-import { assign, empty, keep, step, type Tensor } from '../tensor/tensor';
+import { concat } from '../tensor/ops/shape';
+import { empty, input, step, type Tensor } from '../tensor/tensor';
 import { allocate, keptTotal, type Part, type Scope } from './allocate';
-import { countNonzero } from './mask';
+import { countKept } from './mask';
 import type { Masks, PruneContext } from './strategy';
 
 /** Scores >= 0 shaped like the weight, in the current step; `position` is among all parameters. */
@@ -41,29 +42,28 @@ function candidates({ model, previous }: PruneContext, score: Score): Candidate[
     const weight = model.params.get(name)!;
     const mask = previous?.get(name);
     const scores = (): Tensor => {
-      const own = score(weight, positions.indexOf(name));
+      const own = reshape(score(weight, positions.indexOf(name)), [weight.size]);
+      if (!mask) return own;
       // Exactly the score where the mask is 1, exactly -1 where it is 0.
-      const masked = mask ? add(mul(own, mask), affine(mask, 1, -1)) : own;
-      return reshape(masked, [weight.size]);
+      const kept = input(weight.engine, mask, [mask.length]);
+      return add(mul(own, kept), affine(kept, 1, -1));
     };
-    return {
-      name,
-      weight,
-      shape: weight.shape,
-      cap: mask ? countNonzero(mask) : weight.size,
-      scores,
-    };
+    return { name, weight, shape: weight.shape, cap: mask ? countKept(mask) : weight.size, scores };
   });
 }
 
 function topOfEach({ engine }: Model, found: readonly Candidate[], kept: readonly number[]): Masks {
   return new Map(
-    found.map(({ name, weight, scores }, i) => {
-      const mask = keep(engine, weight.shape);
-      step(engine, () => engine.run('mask_top_k', weight.size, kept[i]!, scores().ptr, mask.ptr));
-      return [name, mask];
-    }),
+    found.map(({ name, scores }, i) => [name, step(engine, () => topOf(scores(), kept[i]!))]),
   );
+}
+
+/** A mask of the `kept` largest scores. */
+function topOf(scores: Tensor, kept: number): Mask {
+  const { engine, shape, size, ptr } = scores;
+  const chosen = empty(engine, shape);
+  engine.run('mask_top_k', size, kept, ptr, chosen.ptr);
+  return new Uint8Array(chosen.read());
 }
 
 /** One threshold over all; the best weight of each layer stays in any case. */
@@ -75,14 +75,11 @@ function topOfAll({ engine }: Model, found: readonly Candidate[], kept: number):
     const starts = scores.map((_, i) => scores.slice(0, i).reduce((at, s) => at + s.size, 0));
     const values = engine.memory.f32(all.ptr, all.size);
     for (const [i, start] of starts.entries()) values[start + best[i]!] = Number.POSITIVE_INFINITY;
-    const chosen = empty(engine, all.shape);
-    engine.run('mask_top_k', all.size, kept, all.ptr, chosen.ptr);
-    return new Map(
-      found.map(({ name, weight }, i) => {
-        const mask = keep(engine, weight.shape);
-        assign(mask, slice(chosen, 0, starts[i]!, starts[i]! + weight.size));
-        return [name, mask];
-      }),
-    );
+    const chosen = topOf(all, kept);
+    const masks = found.map(({ name, weight }, i): [string, Mask] => [
+      name,
+      chosen.slice(starts[i]!, starts[i]! + weight.size),
+    ]);
+    return new Map(masks);
   });
 }

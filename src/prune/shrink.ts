@@ -10,8 +10,9 @@
 import { expect } from '../errors';
 import type { GraphNode, Network } from '../nn/graph';
 import { type Model, modelFrom } from '../nn/model';
+import type { Mask } from '../nn/parameterisation';
 import { type Shape, sizeOf } from '../tensor/shape';
-import { keep, type Tensor } from '../tensor/tensor';
+import type { Tensor } from '../tensor/tensor';
 import { type Channels, channelsOf, flowOf } from './channels';
 import type { Masks } from './strategy';
 
@@ -53,17 +54,25 @@ export function shrink(
   return modelFrom(model.engine, smaller, (name) => cut.get(name)!.values);
 }
 
-/** Masks of the shrunk model (kept tensors) from masks of `model`. */
+/** Masks of the shrunk model from masks of `model`. */
 export function shrinkMasks(
   model: Model,
   removed: ReadonlySet<number>,
   channels: Channels,
   masks: Masks,
 ): Masks {
-  const cut = cutTensors(model, channels, removed, masks);
-  return new Map(
-    [...cut].map(([name, { shape, values }]) => [name, keep(model.engine, shape, values)]),
-  );
+  const shaped = Array.from(masks, ([name, mask]): [string, Entries] => [
+    name,
+    { shape: model.params.get(name)!.shape, read: () => mask },
+  ]);
+  const cut = cutTensors(model, channels, removed, new Map(shaped));
+  return new Map(Array.from(cut, ([name, { values }]) => [name, new Uint8Array(values)]));
+}
+
+/** Entries of a parameter: its tensor, or a mask of it. */
+interface Entries {
+  readonly shape: Shape;
+  read(): Float32Array | Uint8Array;
 }
 
 interface Cut {
@@ -76,7 +85,7 @@ function cutTensors(
   model: Model,
   channels: Channels,
   removed: ReadonlySet<number>,
-  tensors: ReadonlyMap<string, Tensor>,
+  tensors: ReadonlyMap<string, Entries>,
 ): Map<string, Cut> {
   const cut = new Map<string, Cut>();
   model.graph.nodes.forEach((node, at) => {
@@ -104,7 +113,7 @@ function axesOf(
 }
 
 /** The given rows (axis 0: what the layer makes) and columns (axis 1, if any: what it reads). */
-function cutTensor(tensor: Tensor, rows: readonly number[], columns: readonly number[]): Cut {
+function cutTensor(tensor: Entries, rows: readonly number[], columns: readonly number[]): Cut {
   const [, width = 1, ...window] = tensor.shape;
   const area = sizeOf(window);
   const taken = tensor.shape.length > 1 ? columns : [0];
@@ -145,22 +154,22 @@ export function weightsOf(model: Model, channels: Channels): Weight[] {
   );
 }
 
-/** Masks (kept tensors) that are 0 in the rows and columns of `removed`, else 1. */
+/** Masks that are 0 in the rows and columns of `removed`, else 1. */
 export function channelMasks(
   model: Model,
   channels: Channels,
   removed: ReadonlySet<number>,
-): Masks {
+): Map<string, Mask> {
   return new Map(
     weightsOf(model, channels).map(({ name, tensor, rows, columns, area }) => {
-      const values = new Float32Array(tensor.size);
+      const values = new Uint8Array(tensor.size);
       const taken = staying(columns, removed);
       for (const row of staying(rows, removed))
         for (const column of taken) {
           const start = (row * columns.length + column) * area;
           values.fill(1, start, start + area);
         }
-      return [name, keep(model.engine, tensor.shape, values)];
+      return [name, values];
     }),
   );
 }
@@ -172,7 +181,7 @@ export function channelMasks(
 export function maskedChannels(model: Model, channels: Channels, masks: Masks): Set<number> {
   const removed = new Set(channels.groups.flatMap((group) => group.channels));
   for (const { name, rows, columns, area } of weightsOf(model, channels)) {
-    const mask = masks.get(name)?.read();
+    const mask = masks.get(name);
     for (const [r, row] of rows.entries())
       for (const [c, column] of columns.entries()) {
         if (!removed.has(row) && !removed.has(column)) continue;

@@ -1,23 +1,24 @@
 /**
- * The checkpoint of a run: one safetensors file with the model in training, the best one so far, the
- * optimiser's moments and the masks, and as metadata where the run stands. Restoring it and going on
- * gives bit for bit what an uninterrupted run gives.
+ * The checkpoint of a run: one safetensors file with the parameters in training and the best ones so far,
+ * both as parameterisations, the optimiser's moments and the strategy's arrays, and as metadata where the
+ * run stands. Restoring it and going on gives bit for bit what an uninterrupted run gives.
  */
 import * as v from 'valibot';
 import { expect } from '../errors';
 import { kindOf } from '../io/files';
-import { type LoadedTensors, loadTensors, modelIn, saveTensors } from '../io/model';
-import type { Model } from '../nn/model';
+import { checkNetwork, type LoadedTensors, loadTensors, saveTensors } from '../io/model';
+import type { TensorInput } from '../io/safetensors';
+import type { ParameterData } from '../nn/parameterisation';
+import { parameterisations } from '../nn/parameterisations/registry';
+import { type ParameterMap, snapshot, trainingModelFrom } from '../nn/training-model';
 import { choice, parseOptions, real, whole } from '../options';
-import type { Masks } from '../prune/strategy';
 import type { Engine } from '../runtime/engine';
-import { keep, type Tensor } from '../tensor/tensor';
-import type { TrainingConfig } from './config';
+import type { PhaseSpec } from './run-phases';
 import { type Phase, startPhase } from './training';
 
 /** What the whole run remembers beside its phase. */
 export interface RunState {
-  /** 0 is pre-training, r the fine-tuning of round r. */
+  /** Position of the phase among those of the run. */
   readonly stage: number;
   /** Epochs finished over all phases: the last journal record that counts. */
   overall: number;
@@ -28,7 +29,18 @@ export interface RunState {
   readonly weights: number;
 }
 
-/** The metadata of a checkpoint, beside the network and the hash. */
+/** Counts on when files of older versions can no longer be taken up. */
+const VERSION = 2;
+
+const PARAMETERS = v.record(
+  v.string(),
+  v.strictObject({
+    kind: choice(Object.keys(parameterisations)),
+    settings: v.record(v.string(), real()),
+  }),
+);
+
+/** The metadata of a checkpoint, beside the network, the version and the hash. */
 const SAVED = v.strictObject({
   run: v.strictObject({
     stage: whole(),
@@ -37,22 +49,20 @@ const SAVED = v.strictObject({
     startedAt: v.string(),
     weights: whole(),
   }),
-  phase: v.strictObject({
-    name: choice(['pretrain', 'finetune']),
-    round: whole(),
-    state: v.strictObject({
-      epoch: whole(),
-      updates: whole(),
-      progress: v.strictObject({
-        step: whole(),
-        images: whole(),
-        lossSum: real(),
-        metrics: v.record(v.string(), real()),
-      }),
-      seconds: real(0),
-      best: v.nullable(v.strictObject({ benign: real(0, 1), robust: real(0, 1) })),
+  state: v.strictObject({
+    epoch: whole(),
+    updates: whole(),
+    progress: v.strictObject({
+      step: whole(),
+      images: whole(),
+      lossSum: real(),
+      metrics: v.record(v.string(), real()),
     }),
+    seconds: real(0),
+    best: v.nullable(v.strictObject({ benign: real(0, 1), robust: real(0, 1) })),
   }),
+  model: PARAMETERS,
+  best: PARAMETERS,
 });
 
 export interface Checkpoint {
@@ -65,17 +75,28 @@ export async function saveCheckpoint(
   hash: string,
   { run, phase }: Checkpoint,
 ): Promise<void> {
-  const tensors = new Map<string, Tensor>();
-  const put = (prefix: string, some: Iterable<readonly [string, Tensor]>): void => {
-    for (const [name, t] of some) tensors.set(`${prefix}/${name}`, t);
+  const { model, best, optimizer, memory, state } = phase;
+  const tensors = new Map<string, TensorInput>();
+  const put = (name: string, data: Float32Array | Uint8Array): void => {
+    const dtype = data instanceof Uint8Array ? 'U8' : 'F32';
+    tensors.set(name, { dtype, shape: [data.length], data });
   };
-  put('model', phase.model.params);
-  put('best', phase.best);
-  put('moment', phase.optimizer.moments);
-  put('mask', phase.masks ?? []);
-  const { name, round, state } = phase;
-  const network = phase.model.graph.network;
-  await saveTensors(path, tensors, { network, hash, run, phase: { name, round, state } });
+  const putAll = (prefix: string, parameters: ParameterMap) => {
+    for (const [name, { mask, tensors: own }] of parameters) {
+      if (mask) put(`${prefix}/${name}/mask`, mask);
+      for (const [local, values] of Object.entries(own)) put(`${prefix}/${name}/${local}`, values);
+    }
+    const kinds = Array.from(parameters, ([name, { kind, settings }]) => [
+      name,
+      { kind, settings },
+    ]);
+    return Object.fromEntries(kinds) as v.InferOutput<typeof PARAMETERS>;
+  };
+  const saved = { model: putAll('model', snapshot(model)), best: putAll('best', best) };
+  for (const [name, t] of optimizer.moments) put(`moment/${name}`, t.read());
+  for (const [name, values] of memory) put(`memory/${name}`, values);
+  const { network } = model.graph;
+  await saveTensors(path, tensors, { version: VERSION, network, hash, run, state, ...saved });
 }
 
 /** The checkpoint at `path`, or undefined if there is none; an error if it is another run's. */
@@ -83,43 +104,40 @@ export async function loadCheckpoint(
   engine: Engine,
   path: string,
   hash: string,
-  training: (name: Phase['name']) => TrainingConfig,
+  phases: readonly PhaseSpec[],
 ): Promise<Checkpoint | undefined> {
   if ((await kindOf(path)) !== 'file') return undefined;
   const file = await loadTensors(path);
-  expect(
-    file.metadata.hash === hash,
-    path,
-    'the checkpoint of this run',
-    'one of another config',
-    'Choose another directory with --out, or move the file away to start again.',
-  );
-  const { run, phase: saved } = parseOptions(
-    SAVED,
-    { run: file.metadata.run, phase: file.metadata.phase },
-    path,
-  );
-  const model: Model = modelIn(engine, file, path, 'model/');
-  const masks = readMasks(engine, file);
-  const phase = startPhase(
-    saved.name,
-    saved.round,
-    model,
-    masks,
-    training(saved.name),
-    saved.state,
-  );
-  for (const [name, t] of phase.best) t.write(file.tensor(`best/${name}`).values);
+  const { version, network, hash: held, format: _, ...rest } = file.metadata;
+  const hint = 'Choose another directory with --out, or move the file away to start again.';
+  expect(version === VERSION, path, 'a checkpoint of this version', 'one of another', hint);
+  expect(held === hash, path, 'the checkpoint of this run', 'one of another config', hint);
+  const { run, state, model: kinds, best } = parseOptions(SAVED, rest, path);
+  const spec = phases[run.stage];
+  expect(spec, `${path}: stage`, `a phase of ${phases.length}`, run.stage);
+  const parameters = parametersIn(file, 'model', kinds);
+  const model = trainingModelFrom(engine, checkNetwork(network, path), parameters, path);
+  const phase = startPhase(spec, model, state);
+  phase.best = parametersIn(file, 'best', best);
   for (const [name, t] of phase.optimizer.moments) t.write(file.tensor(`moment/${name}`).values);
+  for (const full of file.names.filter((name) => name.startsWith('memory/')))
+    phase.memory.set(full.slice('memory/'.length), file.tensor(full).values);
   return { run, phase };
 }
 
-function readMasks(engine: Engine, file: LoadedTensors): Masks | undefined {
-  const masks = new Map<string, Tensor>();
-  for (const full of file.names) {
-    if (!full.startsWith('mask/')) continue;
-    const { shape, values } = file.tensor(full);
-    masks.set(full.slice('mask/'.length), keep(engine, shape, values));
-  }
-  return masks.size > 0 ? masks : undefined;
+function parametersIn(
+  file: LoadedTensors,
+  prefix: string,
+  kinds: v.InferOutput<typeof PARAMETERS>,
+): ParameterMap {
+  return new Map(
+    Object.entries(kinds).map(([name, { kind, settings }]): [string, ParameterData] => {
+      const at = `${prefix}/${name}/`;
+      const mask = file.has(`${at}mask`) ? new Uint8Array(file.tensor(`${at}mask`).values) : null;
+      const own = Object.keys(parameterisations[kind]!.tensors).map(
+        (local) => [local, file.tensor(at + local).values] as const,
+      );
+      return [name, { kind, mask, settings, tensors: Object.fromEntries(own) }];
+    }),
+  );
 }

@@ -3,7 +3,6 @@
  * share few values, which training may move, and the file is coded. What was written is read back,
  * and that is what is measured.
  */
-import { holdout } from '../data/holdout';
 import { fitted } from '../data/layout';
 import { datasets } from '../data/registry';
 import type { DataSet } from '../data/types';
@@ -14,13 +13,17 @@ import type { CompactFile } from '../io/compact';
 import { writeAtomic, writeNew } from '../io/files';
 import { type ReadOptions, readModelFile } from '../io/read';
 import { freeModel, type Model } from '../nn/model';
+import type { ParameterData } from '../nn/parameterisation';
+import { sharedData } from '../nn/parameterisations/shared';
 import { removeDead } from '../prune/dead';
+import { nonzeroMasks } from '../prune/mask';
+import { parameterMap } from '../prune/prune';
 import { type Bits, bitsByKind, shareWeights } from '../prune/share';
 import type { Engine } from '../runtime/engine';
-import { retie, tiesOf } from '../train/ties';
 import type { Config } from './config';
-import { supportOf } from './phases';
-import { freePhase, runPhase, startPhase, takeBest } from './training';
+import { finetuning } from './run-phases';
+import { trainInPlace } from './training';
+import { loadTrainingData } from './training-data';
 
 export interface CompactJob {
   readonly model: string;
@@ -103,8 +106,7 @@ export async function compact(engine: Engine, job: CompactJob): Promise<Compacte
   const kinds = Object.entries(given).filter(([, bits]) => bits < 32);
   const bits = bitsByKind(smaller, Object.fromEntries(kinds));
   shareWeights(smaller, bits);
-  if (config && set && epochs > 0)
-    await trainValues(smaller, bits, set, { ...job, epochs, config });
+  if (config && set && epochs > 0) await trainValues(smaller, bits, { ...job, epochs, config });
   const file = await compactFile(smaller, { ...metadata, bits: given });
   freeModel(smaller);
   await (job.replace ? writeAtomic : writeNew)(out, file);
@@ -160,26 +162,20 @@ function layersOf(
   });
 }
 
-/** Trains the shared values (and what is not shared); zeros stay zeros, and tied weights tied. */
+/** Trains the shared values (and what is not shared); zeros stay zeros. */
 async function trainValues(
   model: Model,
   bits: Bits,
-  set: DataSet,
   { epochs, config, onEvent, signal }: CompactJob & { epochs: number; config: Config },
 ): Promise<void> {
-  const count = config.data.heldOut ?? Math.round(set.train.count / 12);
-  const { train, held } = holdout(set.train, set.shape, count, config.seed);
-  const training = { ...config.finetune, epochs };
-  const ties = tiesOf(model, bits.keys());
+  const data = await loadTrainingData(config);
+  const shared = Array.from(bits.keys(), (name): [string, ParameterData] => [
+    name,
+    sharedData(model.params.get(name)!.read()),
+  ]);
+  const how = new Map([...parameterMap(model, nonzeroMasks(model)), ...shared]);
   // Round 2: its draws repeat those of no earlier phase of an ordinary run.
-  const phase = { ...startPhase('finetune', 2, model, supportOf(model), training), ties };
-  try {
-    const data = { set, train, held };
-    const complete = await runPhase(phase, config, training, data, { onEvent, signal });
-    if (!complete) throw new Interrupted('Nothing was written.');
-    takeBest(phase);
-    retie(model, ties);
-  } finally {
-    freePhase(phase, model);
-  }
+  const spec = finetuning(config, 2, { epochs });
+  if (!(await trainInPlace(model, spec, how, config, data, { onEvent, signal })))
+    throw new Interrupted('Nothing was written.');
 }

@@ -56,6 +56,7 @@ const schedule = v.strictObject({
   warmup: v.optional(real(0), 0),
 });
 
+/** What says how a phase is trained; the defaults of its length and rate differ. */
 const training = (epochs: number, learningRate: number) =>
   v.strictObject({
     epochs: v.optional(whole(0), epochs),
@@ -69,6 +70,11 @@ const training = (epochs: number, learningRate: number) =>
     /** Largest L2 norm of the gradient, or null. */
     gradientClip: v.optional(v.nullable(real(1e-6)), 10),
   });
+
+/** One phase's share of a config. */
+export const TRAINING = training(3, 5e-4);
+
+const START = 'best, last, initial or epochs of pre-training';
 
 const schemaOf = (slots: Readonly<Record<SlotPath, SlotSchema>>, name: string) =>
   v.strictObject({
@@ -104,7 +110,17 @@ const schemaOf = (slots: Readonly<Record<SlotPath, SlotSchema>>, name: string) =
       }),
       {},
     ),
-    finetune: v.optional(training(3, 5e-4), {}),
+    finetune: v.optional(
+      v.strictObject({
+        ...TRAINING.entries,
+        /** The weights it begins with. From initial or early ones difficulty grows once more. */
+        start: v.optional(
+          v.union([v.picklist(['best', 'last', 'initial']), whole()], START),
+          'best',
+        ),
+      }),
+      {},
+    ),
     evaluate: v.optional(
       v.strictObject({
         /** null is the objective's radius, or 0.1 where it has none. */

@@ -1,40 +1,36 @@
 /** Single phases on model files: prune, fine-tune, bounds of given inputs. */
 
 import { batchOf } from '../data/batches';
-import { holdout } from '../data/holdout';
 import { fitted } from '../data/layout';
-import { datasets } from '../data/registry';
 import type { DataSet } from '../data/types';
 import { logits } from '../domain/classifier';
 import { expect, lookup } from '../errors';
 import { Interrupted, type Listener, type StopSignal } from '../events';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
-import { freeModel, type Model, prunableNames } from '../nn/model';
-import type { PlugIn } from '../options';
-import { parseOptions } from '../options';
-import { freeMasks } from '../prune/mask';
-import { prune } from '../prune/prune';
+import { freeModel, type Model } from '../nn/model';
+import { type PlugIn, parseOptions } from '../options';
+import { nonzeroMasks } from '../prune/mask';
+import { parameterMap, prune } from '../prune/prune';
 import { strategies } from '../prune/strategies/registry';
-import type { Masks } from '../prune/strategy';
 import { argmax } from '../tensor/ops/loss';
-import { input, keep, step, type Tensor } from '../tensor/tensor';
-import { outputBounds as provenBounds } from '../verify/prove';
+import { input, step } from '../tensor/tensor';
+import { provenBounds } from '../verify/prove';
 import { normOf } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import type { Config } from './config';
-import { freePhase, runPhase, startPhase, takeBest } from './training';
+import { finetuning } from './run-phases';
+import { trainInPlace } from './training';
+import { loadTrainingData } from './training-data';
 
 /** The pruned model: the same one with zeros, or a smaller one (the given one stays the caller's). */
-export function pruneModel(
+export async function pruneModel(
   model: Model,
   { strategy, sparsity, seed }: { strategy: PlugIn; sparsity: number; seed: number },
-): Model {
+): Promise<Model> {
   const { name, ...options } = strategy;
   const goal = { sparsity, seed };
-  const pruned = prune(model, lookup(strategies, name, 'strategy'), options, goal);
-  freeMasks(pruned.masks);
-  return pruned.model;
+  return (await prune(model, lookup(strategies, name, 'strategy'), options, goal)).model;
 }
 
 /** Fine-tunes in place; weights that are zero stay zero. */
@@ -43,37 +39,11 @@ export async function trainModel(
   config: Config,
   { onEvent, signal }: { onEvent?: Listener; signal?: StopSignal },
 ): Promise<void> {
-  const { name, path, heldOut } = config.data;
-  const given = await lookup(datasets, name, 'data').load(path === null ? {} : { path });
-  const set = fitted(model, given, onEvent);
-  const count = heldOut ?? Math.round(set.train.count / 12);
-  const { train, held } = holdout(set.train, set.shape, count, config.seed);
-  const phase = startPhase('finetune', 1, model, supportOf(model), config.finetune);
+  const data = await loadTrainingData(config, (set) => fitted(model, set, onEvent));
+  const how = parameterMap(model, nonzeroMasks(model));
   const hooks = { onEvent, signal };
-  try {
-    const complete = await runPhase(phase, config, config.finetune, { set, train, held }, hooks);
-    if (!complete) throw new Interrupted('Nothing was written.');
-    takeBest(phase);
-  } finally {
-    freePhase(phase, model);
-  }
-}
-
-/** Masks of the weights that are not zero. */
-export function supportOf({ engine, graph, params }: Model): Masks {
-  const masks = new Map<string, Tensor>();
-  for (const name of prunableNames(graph)) {
-    const t = params.get(name)!;
-    masks.set(
-      name,
-      keep(
-        engine,
-        t.shape,
-        t.read().map((w) => (w === 0 ? 0 : 1)),
-      ),
-    );
-  }
-  return masks;
+  if (!(await trainInPlace(model, finetuning(config, 1), how, config, data, hooks)))
+    throw new Interrupted('Nothing was written.');
 }
 
 /** Bounds of one image's outputs over the ball. */

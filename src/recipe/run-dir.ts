@@ -28,6 +28,8 @@ export interface RunPaths {
   readonly checkpoint: string;
   readonly dense: string;
   readonly pruned: string;
+  /** Weights after so many epochs of pre-training, where a later phase begins with them. */
+  early(epochs: number): string;
   readonly summary: string;
   readonly report: string;
 }
@@ -103,6 +105,7 @@ function pathsOf(dir: string, join: (...parts: string[]) => string): RunPaths {
     checkpoint: join(dir, 'checkpoint.safetensors'),
     dense: join(dir, 'dense.safetensors'),
     pruned: join(dir, 'pruned.safetensors'),
+    early: (epochs) => join(dir, `epoch-${epochs}.safetensors`),
     summary: join(dir, 'summary.json'),
     report: join(dir, 'report.html'),
   };

@@ -94,7 +94,7 @@ function curves(alt: string, axis: string, epochs: readonly EpochRecord[], lines
         {
           xAxis: part.from,
           name: named(part) ? part.name : '',
-          itemStyle: { color: part.phase === 'finetune' ? colour('shade') : 'transparent' },
+          itemStyle: { color: part.phase !== 'pretrain' ? colour('shade') : 'transparent' },
         },
         { xAxis: part.to },
       ]),
@@ -104,7 +104,7 @@ function curves(alt: string, axis: string, epochs: readonly EpochRecord[], lines
       symbol: 'none',
       label: { show: false },
       lineStyle: { color: colour('faint'), width: 1, type: [3, 3] },
-      data: parts.filter((part) => part.phase === 'finetune').map((part) => ({ xAxis: part.from })),
+      data: parts.filter((part) => part.phase !== 'pretrain').map((part) => ({ xAxis: part.from })),
     },
   });
   return draw(alt, HALF, {
@@ -135,6 +135,12 @@ function points(epochs: readonly EpochRecord[], value: Line['value']) {
   return data;
 }
 
+const NAMES: Readonly<Record<EpochRecord['phase'], string>> = {
+  pretrain: 'pre-train',
+  prune: 'prune',
+  finetune: 'pruned, fine-tune',
+};
+
 function segments(epochs: readonly EpochRecord[]): Segment[] {
   const rounds = new Set(epochs.map((e) => (e.phase === 'finetune' ? e.round : null))).size;
   const result: Segment[] = [];
@@ -145,7 +151,7 @@ function segments(epochs: readonly EpochRecord[]): Segment[] {
       result[result.length - 1] = { ...open, to: epoch.overall };
     else {
       const round = rounds > 2 ? ` ${epoch.round}` : '';
-      const name = epoch.phase === 'pretrain' ? 'pre-train' : `pruned, fine-tune${round}`;
+      const name = NAMES[epoch.phase] + (epoch.phase === 'pretrain' ? '' : round);
       result.push({ name, phase: epoch.phase, from: epoch.overall - 1, to: epoch.overall });
     }
     last = epoch;

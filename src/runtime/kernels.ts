@@ -434,18 +434,17 @@ export const KERNELS = {
   avg_pool: pool,
   avg_pool_grad: pool,
 
-  // Optimisers (optim.ts), in place. Where the mask is 0, everything becomes +0.
+  // Optimisers (optim.ts), in place.
   sgd: kernel<
     [
-      ...[n: Size, w: Ptr, g: Ptr, v: OptionalPtr, mask: OptionalPtr, at: OptionalPtr],
-      ...[lr: Scalar, momentum: Scalar, weightDecay: Scalar, nesterov: Int],
+      ...[n: Size, w: Ptr, g: Ptr, v: OptionalPtr],
+      ...[lr: Scalar, momentum: Scalar, weightDecay: Scalar],
     ]
   >((n) => ({ rows: n, cost: 8 * n })),
   adam: kernel<
     [
-      ...[n: Size, w: Ptr, g: Ptr, m: Ptr, v: Ptr, mask: OptionalPtr, at: OptionalPtr],
-      ...[lr: Scalar, beta1: Scalar, beta2: Scalar, eps: Scalar],
-      ...[weightDecay: Scalar, c1: Scalar, c2: Scalar],
+      ...[n: Size, w: Ptr, g: Ptr, m: Ptr, v: Ptr, lr: Scalar, beta1: Scalar, beta2: Scalar],
+      ...[eps: Scalar, weightDecay: Scalar, c1: Scalar, c2: Scalar],
     ]
   >((n) => ({ rows: n, cost: 16 * n })),
 

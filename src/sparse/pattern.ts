@@ -59,10 +59,12 @@ export class SparsityPattern {
   }
 }
 
-/** The pattern of what is not 0 in a tensor now. */
-export function patternOf(mask: Tensor): SparsityPattern {
-  const { engine, shape } = mask;
-  const places = nonZeros(engine.memory.f32(mask.ptr, mask.size));
+/** The pattern of the given places, ascending. */
+export function patternAt(engine: Engine, shape: Shape, places: Uint32Array): SparsityPattern {
   const write = (to: Ptr): void => void engine.memory.i32(to, places.length).set(places);
   return new SparsityPattern(engine, shape, places.length, write);
 }
+
+/** The pattern of what is not 0 in a tensor now. */
+export const patternOf = ({ engine, shape, ptr, size }: Tensor): SparsityPattern =>
+  patternAt(engine, shape, nonZeros(engine.memory.f32(ptr, size)));

@@ -5,17 +5,14 @@
 import { newPass, propagate } from '../domain/domain';
 import { value } from '../domain/value';
 import { EspalierError, expect } from '../errors';
-import { type Model, trainableNames } from '../nn/model';
+import { modelInStep, type TrainingModel } from '../nn/training-model';
 import type { Options } from '../options';
 import type { Engine } from '../runtime/engine';
-import { isSparse } from '../sparse/weight';
 import { STREAMS } from '../tensor/philox';
 import { gradients } from '../tensor/tape';
 import { assign, input, item, step, Tensor } from '../tensor/tensor';
 import type { Objective } from './objective';
 import { type Optimizer, update } from './optimizers';
-import { overPatterns, type Patterns } from './sparse';
-import { type Ties, tieGradients } from './ties';
 
 const ADVICE = 'Lower the learning rate or set gradientClip; the last checkpoint is intact.';
 
@@ -38,12 +35,8 @@ export interface EpochProgress {
 }
 
 export interface EpochJob {
-  readonly model: Model;
-  readonly masks?: ReadonlyMap<string, Tensor> | undefined;
-  /** Of masks: where steps go over the non-zeros (`maskPatterns`). */
-  readonly patterns?: Patterns | undefined;
-  /** Weights that move as one. */
-  readonly ties?: Ties | undefined;
+  readonly model: TrainingModel;
+  /** Of the leaves that are trained. */
   readonly optimizer: Optimizer;
   readonly objective: Objective;
   /** Of the objective, complete. */
@@ -77,9 +70,9 @@ export async function trainEpoch(job: EpochJob, progress: EpochProgress): Promis
     stopped = await job.after(progress);
   }
   if (progress.step < job.batches) return false;
-  for (const [name, t] of job.model.params)
+  for (const [name, { tensors }] of job.model.parameters)
     expect(
-      t.read().every(Number.isFinite),
+      Object.values(tensors).every(allFinite),
       `training, epoch ${job.epoch + 1}`,
       'finite parameters',
       `others in ${name}`,
@@ -87,6 +80,8 @@ export async function trainEpoch(job: EpochJob, progress: EpochProgress): Promis
     );
   return true;
 }
+
+const allFinite = (t: Tensor): boolean => t.read().every(Number.isFinite);
 
 interface StepResult {
   readonly loss: number;
@@ -98,28 +93,32 @@ interface StepResult {
  * and throws.
  */
 export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResult {
-  const { model, optimizer, objective, options, seed, epochs, ramp, masks, patterns } = job;
-  const { engine, params } = model;
+  const { model, optimizer, objective, options, seed, epochs, ramp } = job;
+  const { engine, graph } = model;
   const key = { seed: seed + Math.floor(epoch), stream: STREAMS.dropout, index: batch.index };
   return withOtherSums(engine, () => {
-    const x = input(engine, batch.images, [batch.labels.length, ...model.graph.network.input]);
+    const x = input(engine, batch.images, [batch.labels.length, ...graph.network.input]);
     const pass = newPass({ key });
-    const view = patterns ? overPatterns(model, patterns) : model;
-    const wanted = trainableNames(model.graph).map((name) => {
-      const weight = view.params.get(name)!;
-      return isSparse(weight) ? weight.values : weight;
-    });
     const { labels, index } = batch;
-    const { result, gradients: found } = gradients(engine, wanted, () =>
-      objective.loss({ model: view, x, labels, index, seed, epoch, epochs, ramp, pass }, options),
-    );
+    const leaves = optimizer.leaves.map(({ tensor }) => tensor);
+    const { result, gradients: found } = gradients(engine, leaves, () => {
+      const context = {
+        model: modelInStep(model),
+        x,
+        labels,
+        index,
+        seed,
+        epoch,
+        epochs,
+        ramp,
+        pass,
+      };
+      return objective.loss(context, options);
+    });
     const loss = item(result.loss);
-    const wanting = job.ties ? tieGradients(optimizer.names, found, job) : found;
-    const rate = job.rate(epoch);
-    const moved =
-      Number.isFinite(loss) && update(optimizer, model, wanting, rate, { masks, patterns });
+    const moved = Number.isFinite(loss) && update(optimizer, found, job.rate(epoch));
     if (!moved) diverged(job, x, { loss, found }, epoch);
-    for (const [name, t] of pass.updates) assign(params.get(name)!, t);
+    for (const [name, t] of pass.updates) assign(model.parameters.get(name)!.tensors.values!, t);
     const metrics = Object.entries(result.metrics).map(([name, m]) => [
       name,
       m instanceof Tensor ? item(m) : m,
@@ -145,16 +144,20 @@ function diverged(
   { loss, found }: { readonly loss: number; readonly found: readonly Tensor[] },
   epoch: number,
 ): never {
-  const bad = (t: Tensor): boolean => !t.read().every(Number.isFinite);
-  let first = bad(x) ? 'the input' : undefined;
-  for (const [name, t] of model.params) first ??= bad(t) ? `the parameter ${name}` : undefined;
+  let first = allFinite(x) ? undefined : 'the input';
+  for (const [name, { tensors }] of model.parameters)
+    first ??= Object.values(tensors).every(allFinite) ? undefined : `the parameter ${name}`;
   const observe = (node: { name: string }, t: Tensor): void => {
-    if (bad(t)) first ??= `the input of ${node.name}`;
+    first ??= allFinite(t) ? undefined : `the input of ${node.name}`;
   };
-  if (!first) propagate(model.graph, model.params, value, x, { observe });
-  // Gradients flow from the last parameter to the first.
-  const last = optimizer.names.findLast((_, i) => bad(found[i]!));
-  if (Number.isFinite(loss)) first ??= last ? `the gradient of ${last}` : "the gradient's norm";
+  if (!first) {
+    const { graph, params } = modelInStep(model);
+    propagate(graph, params, value, x, { observe });
+  }
+  // Gradients flow from the last leaf to the first.
+  const last = optimizer.leaves.findLast((_, i) => !allFinite(found[i]!));
+  if (Number.isFinite(loss))
+    first ??= last ? `the gradient of ${last.name}` : "the gradient's norm";
   const where = `epoch ${Math.floor(epoch) + 1}, step ${Math.round((epoch % 1) * batches) + 1}`;
   const what = Number.isFinite(loss)
     ? 'a finite gradient, got another'

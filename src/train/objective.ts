@@ -44,7 +44,7 @@ export interface Objective<S extends OptionsSchema = OptionsSchema> {
    */
   robust(batch: HeldOutBatch, o: v.InferOutput<S>): Uint8Array;
   /** Whether the difficulty has reached its end after this many epochs. */
-  settled(epoch: number, epochs: number, o: v.InferOutput<S>): boolean;
+  atFullDifficulty(epoch: number, epochs: number, o: v.InferOutput<S>): boolean;
 }
 
 export interface HeldOutBatch {

@@ -140,7 +140,7 @@ export interface OutputBounds {
 }
 
 /** Bounds of the outputs of samples, and of their margins, by one method alone. */
-export function outputBounds(
+export function provenBounds(
   method: BoundMethod,
   job: VerifyJob,
   { norm = 'linf' }: { readonly norm?: Norm } = {},

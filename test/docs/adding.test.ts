@@ -20,6 +20,7 @@ import { value } from '../../src/domain/value';
 import { type Network, sequential } from '../../src/nn/graph';
 import { layers } from '../../src/nn/layers/registry';
 import { createModel, freeModel, type Model, modelFrom } from '../../src/nn/model';
+import { leavesOf, parameterise } from '../../src/nn/training-model';
 import { parseOptions } from '../../src/options';
 import { sparsityOf } from '../../src/prune/mask';
 import { prune } from '../../src/prune/prune';
@@ -228,19 +229,18 @@ describe('adding an activation that falls and rises', () => {
 });
 
 describe('adding a strategy', () => {
-  it('prunes to the exact number of weights', () => {
+  it('prunes to the exact number of weights', async () => {
     const network = sequential(
       's',
       [20],
       [['dense', { units: 30 }], ['relu'], ['dense', { units: 5 }]],
     );
     const model = createModel(engine, network, { seed: 1 });
-    const { masks } = prune(model, strategies.lamp!, {}, { sparsity: 0.8, seed: 1 });
+    await prune(model, strategies.lamp!, {}, { sparsity: 0.8, seed: 1 });
     const found = sparsityOf(model);
     expect(found.nonzero).toBe(750 - Math.round(0.8 * 750));
     // The small layer keeps a larger share than the large one.
     expect(found.layers[1]!.density).toBeGreaterThan(found.layers[0]!.density);
-    for (const mask of masks.values()) mask.free();
     freeModel(model);
   });
 });
@@ -268,11 +268,12 @@ const toyNetwork = sequential(
 function trained(steps: number): { model: Model; first: number; last: number } {
   const model = createModel(engine, toyNetwork, { seed: 5, init: 'interval' });
   const options = { optimizer: 'adam', weightDecay: 0, momentum: 0.9, gradientClip: 10 } as const;
-  const optimizer = createOptimizer(model, options);
+  const training = parameterise(model);
+  const optimizer = createOptimizer(leavesOf(training), options);
   const config = parseConfig({ objective: { name: 'cc-ibp', eps: 0.1 } }, 'test');
   const batch = toy(64);
   const job = {
-    ...{ model, optimizer, objective: objectives['cc-ibp']!, options: config.objective },
+    ...{ model: training, optimizer, objective: objectives['cc-ibp']!, options: config.objective },
     ...{ seed: 1, epoch: 0, epochs: 1, ramp: false, batches: 1 },
     ...{ batch: () => batch, rate: () => 0.02, after: async () => false },
   };

@@ -2,7 +2,6 @@
 import { compactFile } from '../../src/io/compact-write';
 import type { Network } from '../../src/nn/graph';
 import { createModel, freeModel } from '../../src/nn/model';
-import { freeMasks } from '../../src/prune/mask';
 import { prune } from '../../src/prune/prune';
 import { bitsByKind, shareWeights } from '../../src/prune/share';
 import { strategies } from '../../src/prune/strategies/registry';
@@ -16,7 +15,7 @@ export async function compactOf(
   sparsity: number,
 ): Promise<Uint8Array> {
   const model = createModel(engine, network, { seed: 1 });
-  freeMasks(prune(model, strategies.magnitude!, {}, { sparsity, seed: 1 }).masks);
+  await prune(model, strategies.magnitude!, {}, { sparsity, seed: 1 });
   shareWeights(model, bitsByKind(model, { conv2d: 8, dense: 5 }));
   const bytes = await compactFile(model, { network });
   freeModel(model);

@@ -3,10 +3,11 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createModel, freeModel } from '../../src/nn/model';
 import { buildNetwork } from '../../src/nn/zoo';
-import { applyMasks, freeMasks } from '../../src/prune/mask';
+import { applyMasks } from '../../src/prune/mask';
+import { selectMasks } from '../../src/prune/select';
 import { bitsByKind, kmeans, nearest, sharedValues, shareWeights } from '../../src/prune/share';
-import { magnitude } from '../../src/prune/strategies/magnitude';
 import { type Engine, load } from '../../src/runtime/engine';
+import { abs } from '../../src/tensor/ops/elementwise';
 
 /** Lloyd's algorithm as it is told: every value looks at every centroid, every round. */
 function lloyd(values: readonly number[], k: number): number[] {
@@ -108,9 +109,7 @@ describe('shareWeights', () => {
 
   const pruned = () => {
     const model = createModel(engine, buildNetwork('cnn-small', {}, [1, 12, 12], 10), { seed: 4 });
-    const masks = magnitude.masks({ model, sparsity: 0.7, seed: 1 }, { scope: 'layer' });
-    applyMasks(model, masks);
-    freeMasks(masks);
+    applyMasks(model, selectMasks({ model, sparsity: 0.7, seed: 1 }, 'layer', abs));
     return model;
   };
 

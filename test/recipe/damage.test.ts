@@ -76,8 +76,13 @@ describe('files that are damaged or of another run', () => {
         'a byte more': Buffer.concat([good, Buffer.alloc(1)]),
         zeros: Buffer.alloc(good.length),
         'another state': Buffer.from(good.toString('latin1').replace('stage', 'stagE'), 'latin1'),
-        'another phase': Buffer.from(
-          good.toString('latin1').replace('finetune', 'finetunE'),
+        'a phase that is none': Buffer.from(
+          good.toString('latin1').replace('stage\\":1', 'stage\\":9'),
+          'latin1',
+        ),
+        'another kind': Buffer.from(good.toString('latin1').replace('plain', 'plaim'), 'latin1'),
+        'another version': Buffer.from(
+          good.toString('latin1').replace('"version":"2"', '"version":"1"'),
           'latin1',
         ),
         'no best': Buffer.from(good.toString('latin1').replaceAll('best/', 'bust/'), 'latin1'),

@@ -41,8 +41,8 @@ describe.each(Object.entries(objectives))('%s', (_, objective) => {
       expect(progress).toMatchObject({ step: stop, images: 30 * stop });
     }
     expect(progress).toEqual(once);
-    for (const [name, t] of parts.model.params)
-      expect(bits(t.read())).toEqual(bits(whole.model.params.get(name)!.read()));
+    for (const [name, t] of parts.weights.params)
+      expect(bits(t.read())).toEqual(bits(whole.weights.params.get(name)!.read()));
   });
 
   it('needs no more memory at step 200 than at step 2, and no more heap', () => {
@@ -67,7 +67,7 @@ describe.each(Object.entries(objectives))('%s', (_, objective) => {
     expect(Math.min(...grown)).toBeLessThan(100 * 200);
     expect(state()).toEqual(early);
     freeOptimizer(job.optimizer);
-    freeModel(job.model);
+    freeModel(job.weights);
   });
 });
 
@@ -78,7 +78,7 @@ describe('a loss that is not finite', () => {
     const job = toyJob(engine, batches, { objective: benign });
     trainStep(job, batches[0]!, 0);
     const state = () => [
-      ...[...job.model.params.values()].map((t) => bits(t.read())),
+      ...[...job.weights.params.values()].map((t) => bits(t.read())),
       ...[...job.optimizer.moments.values()].map((t) => bits(t.read())),
     ];
     const cases: [spoil: () => () => void, first: RegExp][] = [
@@ -87,7 +87,7 @@ describe('a loss that is not finite', () => {
       [() => spoiled('conv2.weight', 3e38), /the input of (sum|act2|flat|fc)/],
     ];
     function spoiled(name: string, value: number): () => void {
-      const t = job.model.params.get(name)!;
+      const t = job.weights.params.get(name)!;
       const values = t.read();
       t.write(values.map(() => value));
       return () => t.write(values);
@@ -117,7 +117,7 @@ describe('a loss that is not finite', () => {
         for (const at of range(0, 20)) trainStep(job, job.batch(at), at / 20);
       };
       expect(go, `${rate}`).toThrow(/^training, epoch 1, step \d+: expected a finite .*Lower the/);
-      for (const [name, t] of job.model.params)
+      for (const [name, t] of job.weights.params)
         expect(t.read().some(Number.isNaN), `NaN in ${name} at rate ${rate}`).toBe(false);
     }
   });

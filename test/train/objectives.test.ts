@@ -108,7 +108,7 @@ describe.each(Object.entries(objectives))('%s', (name, objective) => {
     // Half trained, so that some samples are right and some are not.
     const job = toyJob(engine, batches, { objective, rate: 0.003 });
     for (let at = 0; at < 6; at++) trainStep(job, job.batch(at), 0);
-    const model = lower(job.model);
+    const model = lower(job.weights);
     const held = batchFrom(set, set.test, range(0, 60));
     const wrong = wrongSamples(model, held.images, held.labels);
     const strong = objective.robust({ model, seed: 1, ...held }, options as never);
@@ -125,8 +125,8 @@ describe.each(Object.entries(objectives))('%s', (name, objective) => {
   });
 
   it('settles at the end of its epochs at the latest', () => {
-    expect(objective.settled(10, 10, options as never)).toBe(true);
-    expect(objective.settled(1, 1, options as never)).toBe(true);
+    expect(objective.atFullDifficulty(10, 10, options as never)).toBe(true);
+    expect(objective.atFullDifficulty(1, 1, options as never)).toBe(true);
   });
 });
 

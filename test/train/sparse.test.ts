@@ -1,18 +1,40 @@
-/** Fine-tuning over what masks keep: the dense steps to rounding, the same bits for any threads. */
-import { afterAll, describe, expect, it } from 'vitest';
-import { prunableNames } from '../../src/nn/model';
-import { applyMasks, assertMasked } from '../../src/prune/mask';
+/** Fine-tuning of the entries that masks keep: the dense steps to rounding, the same bits for any threads. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Model, prunableNames } from '../../src/nn/model';
+import {
+  type ParameterData,
+  type ParameterisationKind,
+  plainData,
+} from '../../src/nn/parameterisation';
+import { parameterisations } from '../../src/nn/parameterisations/registry';
+import { denseModel, freeTraining, snapshot, trainingModelFrom } from '../../src/nn/training-model';
 import { type Engine, load } from '../../src/runtime/engine';
-import { keep, type Tensor } from '../../src/tensor/tensor';
+import { mul } from '../../src/tensor/ops/core';
 import { trainStep } from '../../src/train/loop';
 import { objectives } from '../../src/train/objectives/registry';
-import { maskPatterns, type Patterns } from '../../src/train/sparse';
+import { freeOptimizer } from '../../src/train/optimizers';
+import { replaceParameters } from '../../src/train/replace';
 import { sampler } from '../helpers/random';
 import { batchFrom, range, toyJob, toySet } from './toy';
 
+/** The reference: dense products with a weight whose entries a mask multiplies. */
+const multiplied: ParameterisationKind = {
+  about: 'entries times a mask',
+  tensors: {
+    values: { role: 'weight', perEntry: true },
+    ones: { role: 'constant', perEntry: true },
+  },
+  entries: ({ values, ones }) => mul(values!, ones!),
+};
+const registry = parameterisations as Record<string, ParameterisationKind>;
+
 const set = await toySet();
 const engines = await Promise.all([load({ threads: 1 }), load({ threads: 3 })]);
+beforeAll(() => {
+  registry.multiplied = multiplied;
+});
 afterAll(() => {
+  delete registry.multiplied;
   for (const engine of engines) engine.close();
 });
 
@@ -21,38 +43,51 @@ interface Trained {
   readonly weights: readonly number[];
 }
 
-/** Twenty masked steps; from each step in `starts` on over the patterns, encoded anew. */
-function trained(engine: Engine, name: string, starts: readonly number[]): Trained {
+/** `kind` plain goes over the entries that stay; `renewed`: parameters are made anew before that step. */
+function trained(
+  engine: Engine,
+  name: string,
+  { kind, density, renewed }: { kind: string; density: number; renewed?: number },
+): Trained {
   const batches = range(0, 5).map((b) => batchFrom(set, set.train, range(40 * b, 40 * b + 40)));
-  const job = toyJob(engine, batches, { objective: objectives[name]!, rate: 0.003 });
   const random = sampler(5);
-  const masks = new Map<string, Tensor>();
-  for (const full of prunableNames(job.model.graph)) {
-    const { shape, size } = job.model.params.get(full)!;
-    const ones = range(0, size).map(() => Number(random.real(0, 1) < 0.15));
-    masks.set(full, keep(engine, shape, ones));
-  }
-  applyMasks(job.model, masks);
-  let patterns: Patterns | undefined;
-  const drop = (): void => {
-    for (const pattern of patterns?.values() ?? []) pattern.free();
-  };
+  const how = ({ graph, params }: Model): Map<string, ParameterData> =>
+    new Map(
+      prunableNames(graph).map((full) => {
+        const weight = params.get(full)!.read();
+        const mask = Uint8Array.from(weight, () => Number(random.real(0, 1) < density));
+        if (kind === 'plain') return [full, plainData(weight, mask)];
+        const tensors = {
+          values: weight.map((w, i) => w * mask[i]!),
+          ones: Float32Array.from(mask),
+        };
+        return [full, { kind, mask: null, settings: {}, tensors }];
+      }),
+    );
+  const job = toyJob(engine, batches, { objective: objectives[name]!, rate: 0.003, how });
   const losses = range(0, 20).map((at) => {
-    if (starts.includes(at)) {
-      drop();
-      patterns = maskPatterns(masks);
+    if (at === renewed) {
+      const { model, optimizer } = job;
+      replaceParameters(model, optimizer, 'weights', snapshot(model));
+      // What a file would hold is what there is.
+      const again = trainingModelFrom(engine, model.graph.network, snapshot(model));
+      expect(snapshot(again)).toEqual(snapshot(model));
+      freeTraining(again);
     }
-    return trainStep({ ...job, masks, patterns }, job.batch(at), 0.5).loss;
+    return trainStep(job, job.batch(at), 0.5).loss;
   });
-  drop();
-  assertMasked(job.model, masks);
-  return { losses, weights: [...job.model.params.values()].flatMap((t) => [...t.read()]) };
+  const model = denseModel(job.model);
+  freeOptimizer(job.optimizer);
+  return { losses, weights: [...model.params.values()].flatMap((t) => [...t.read()]) };
 }
 
-describe.each(Object.keys(objectives))('%s over patterns', (name) => {
-  it('takes the steps of dense training', () => {
-    const [want, got] = [trained(engines[0]!, name, []), trained(engines[0]!, name, [0])];
-    expect(got.weights).not.toEqual(want.weights);
+/** Few enough for products over non-zeros, and too many. */
+const DENSITIES = [0.15, 0.6];
+
+describe.each(Object.keys(objectives))('%s', (name) => {
+  it.each(DENSITIES)('takes the steps of dense training at density %d', (density) => {
+    const want = trained(engines[0]!, name, { kind: 'multiplied', density });
+    const got = trained(engines[0]!, name, { kind: 'plain', density });
     for (const key of ['losses', 'weights'] as const)
       for (const [i, v] of got[key].entries())
         expect(Math.abs(v - want[key][i]!), `${key} ${i}`).toBeLessThan(2e-3);
@@ -60,9 +95,12 @@ describe.each(Object.keys(objectives))('%s over patterns', (name) => {
     expect(got.losses.at(-1)).toBeLessThan(got.losses[0]!);
   });
 
-  it('gives the same bits for any number of threads, and when taken up again', () => {
-    const one = trained(engines[0]!, name, [0]);
-    expect(trained(engines[1]!, name, [0])).toEqual(one);
-    expect(trained(engines[0]!, name, [0, 9])).toEqual(one);
-  });
+  it.each(DENSITIES)(
+    'gives the same bits for any threads, and when taken up again, at %d',
+    (density) => {
+      const one = trained(engines[0]!, name, { kind: 'plain', density });
+      expect(trained(engines[1]!, name, { kind: 'plain', density })).toEqual(one);
+      expect(trained(engines[0]!, name, { kind: 'plain', density, renewed: 9 })).toEqual(one);
+    },
+  );
 });

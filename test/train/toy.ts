@@ -4,6 +4,7 @@ import { fillBatch, fillLabels } from '../../src/data/batches';
 import type { DataSet, DataSource, Split } from '../../src/data/types';
 import { type Network, sequential } from '../../src/nn/graph';
 import { createModel, type Model } from '../../src/nn/model';
+import { leavesOf, type ParameterMap, parameterise } from '../../src/nn/training-model';
 import { parseOptions } from '../../src/options';
 import type { Engine } from '../../src/runtime/engine';
 import { type Batch, type EpochJob, trainStep } from '../../src/train/loop';
@@ -91,10 +92,19 @@ export interface ToyJob {
   readonly optimizer?: Partial<OptimizerOptions>;
   readonly rate?: number;
   readonly seed?: number;
+  /** Parameterisations of the model as it begins; the others are plain. */
+  how?(model: Model): ParameterMap;
 }
 
-/** A training job at full difficulty over the given batches, which come round and round. */
-export function toyJob(engine: Engine, batches: readonly Batch[], given: ToyJob): EpochJob {
+/**
+ * A training job at full difficulty over the given batches, which come round and round. The tensors of
+ * `weights` that have no parameterisation of their own are its leaves.
+ */
+export function toyJob(
+  engine: Engine,
+  batches: readonly Batch[],
+  given: ToyJob,
+): EpochJob & { readonly weights: Model } {
   const {
     network = TOY_NETWORK,
     objective,
@@ -103,10 +113,11 @@ export function toyJob(engine: Engine, batches: readonly Batch[], given: ToyJob)
     rate = 0.01,
     seed = 1,
   } = given;
-  const model = createModel(engine, network, { seed, init: objective.init });
+  const weights = createModel(engine, network, { seed, init: objective.init });
+  const model = parameterise(weights, given.how?.(weights));
   return {
-    model,
-    optimizer: createOptimizer(model, { ...ADAM, ...optimizer }),
+    ...{ model, weights },
+    optimizer: createOptimizer(leavesOf(model), { ...ADAM, ...optimizer }),
     objective,
     options: parseOptions(objective.options, options, 'toy'),
     seed,
@@ -125,5 +136,5 @@ export function trainedToy(engine: Engine, set: DataSet, given: ToyJob, steps = 
   const all = range(0, 8).map((b) => batchFrom(set, set.train, range(30 * b, 30 * b + 30)));
   const job = toyJob(engine, all, given);
   for (let at = 0; at < steps; at++) trainStep(job, job.batch(at), 0);
-  return job.model;
+  return job.weights;
 }

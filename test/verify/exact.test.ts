@@ -12,7 +12,7 @@ import { sequential } from '../../src/nn/graph';
 import { freeModel, modelFrom } from '../../src/nn/model';
 import { parseOptions } from '../../src/options';
 import { type Engine, load } from '../../src/runtime/engine';
-import { outputBounds } from '../../src/verify/prove';
+import { provenBounds } from '../../src/verify/prove';
 import { normOf } from '../../src/verify/verifier';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { binaries } from '../helpers/engine';
@@ -130,7 +130,7 @@ describe.each(binaries())('%s', (binary) => {
     const parsed = parseOptions(entry.options, options, name);
     const job = { model, images: x, labels: Int32Array.of(label), eps };
     const norm = normOf(entry, parsed);
-    const { lo, hi, margins } = outputBounds(entry.method!(parsed as never), job, { norm });
+    const { lo, hi, margins } = provenBounds(entry.method!(parsed as never), job, { norm });
     freeModel(model);
     // Squares of an L2 norm may overflow where weights are large: such bounds claim nothing.
     if (options.norm !== 'l2' || question.family === 'ordinary weights')

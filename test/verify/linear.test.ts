@@ -11,7 +11,7 @@ import { sizeOf } from '../../src/tensor/shape';
 import { input, step } from '../../src/tensor/tensor';
 import { objectives } from '../../src/train/objectives/registry';
 import { batchSize } from '../../src/verify/memory';
-import { outputBounds } from '../../src/verify/prove';
+import { provenBounds } from '../../src/verify/prove';
 import type { Verdict, Verifier, VerifyJob } from '../../src/verify/verifier';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { sampler } from '../helpers/random';
@@ -192,7 +192,7 @@ describe('verifiers by linear bounds', () => {
     for (const name of NAMES) {
       const entry = verifiers[name]!;
       const options = parseOptions(entry.options, {}, name) as never;
-      const { lo, hi, margins } = outputBounds(entry.method!(options), job);
+      const { lo, hi, margins } = provenBounds(entry.method!(options), job);
       const box = step(engine, () => {
         const x = input(engine, job.images, [COUNT, ...model.graph.network.input]);
         const set = { lo: x, hi: x };

@@ -5,15 +5,16 @@ import { logits } from '../../src/domain/classifier';
 import { freezeSparsity } from '../../src/nn/freeze';
 import { lower } from '../../src/nn/lower';
 import { type AnyModel, freeModel, type Model, prunableNames } from '../../src/nn/model';
+import { plainData } from '../../src/nn/parameterisation';
+import { denseModel, freeTraining } from '../../src/nn/training-model';
 import { parseOptions } from '../../src/options';
-import { applyMasks } from '../../src/prune/mask';
 import { type Engine, load } from '../../src/runtime/engine';
 import { isSparse } from '../../src/sparse/weight';
-import { input, keep, step, type Tensor } from '../../src/tensor/tensor';
+import { input, step, type Tensor } from '../../src/tensor/tensor';
 import { trainStep } from '../../src/train/loop';
 import { objectives } from '../../src/train/objectives/registry';
 import { freeOptimizer } from '../../src/train/optimizers';
-import { outputBounds } from '../../src/verify/prove';
+import { provenBounds } from '../../src/verify/prove';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { binaries } from '../helpers/engine';
 import { sampler } from '../helpers/random';
@@ -31,19 +32,20 @@ beforeAll(async () => {
 function prunedToy(engine: Engine): Model {
   const random = sampler(7);
   const all = range(0, 8).map((b) => batchFrom(set, set.train, range(30 * b, 30 * b + 30)));
-  const job = toyJob(engine, all, { objective: objectives.ibp! });
-  const { model } = job;
-  const masks = new Map<string, Tensor>();
-  for (const name of prunableNames(model.graph)) {
-    const { shape, size } = model.params.get(name)!;
-    const first = name.startsWith('conv2') ? size / shape[0]! : 0;
-    const ones = range(0, size).map((i) => Number(i >= first && random.real(0, 1) < 0.15));
-    masks.set(name, keep(engine, shape, ones));
-  }
-  applyMasks(model, masks);
-  for (const at of range(0, 80)) trainStep({ ...job, masks }, job.batch(at), 0);
-  for (const mask of masks.values()) mask.free();
+  const how = ({ graph, params }: Model) =>
+    new Map(
+      prunableNames(graph).map((name) => {
+        const { shape, size } = params.get(name)!;
+        const first = name.startsWith('conv2') ? size / shape[0]! : 0;
+        const keeps = range(0, size).map((i) => Number(i >= first && random.real(0, 1) < 0.15));
+        return [name, plainData(params.get(name)!.read(), Uint8Array.from(keeps))] as const;
+      }),
+    );
+  const job = toyJob(engine, all, { objective: objectives.ibp!, how });
+  for (const at of range(0, 80)) trainStep(job, job.batch(at), 0);
   freeOptimizer(job.optimizer);
+  const model = denseModel(job.model);
+  freeTraining(job.model);
   return model;
 }
 
@@ -94,7 +96,7 @@ describe.each(binaries())('%s', (binary) => {
         const run = (fn: (x: Tensor) => Tensor[], at = images): Float32Array[] =>
           step(engine, () => fn(input(engine, at, [COUNT, 1, 4, 4])).map((t) => t.read()));
         const job = { model: sparse, images, labels, eps };
-        const { lo, hi } = outputBounds(entry.method(options), job);
+        const { lo, hi } = provenBounds(entry.method(options), job);
         for (const _ of range(0, 20)) {
           const corner = random.real(0, 1) < 0.5;
           const at = images.map((v) => {

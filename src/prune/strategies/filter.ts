@@ -13,9 +13,9 @@
 import * as v from 'valibot';
 import { expect } from '../../errors';
 import type { Model } from '../../nn/model';
-import { mul, reshape, sumTo } from '../../tensor/ops/core';
+import { reshape, sumTo } from '../../tensor/ops/core';
 import { abs } from '../../tensor/ops/elementwise';
-import { assign, step } from '../../tensor/tensor';
+import { step } from '../../tensor/tensor';
 import { type Channels, channelsOf, type Group } from '../channels';
 import { channelMasks, maskedChannels, weightsOf } from '../shrink';
 import { strategy } from '../strategy';
@@ -24,7 +24,7 @@ export const filter = strategy({
   about: 'filters and hidden units of the smallest L1 norm go, physically',
   options: v.strictObject({}),
   structured: true,
-  masks({ model, sparsity, previous }) {
+  decide({ model, sparsity, previous }) {
     const channels = channelsOf(model.graph);
     const gone = previous ? maskedChannels(model, channels, previous) : new Set<number>();
     const order = [...gone, ...removalOrder(model, channels, gone)];
@@ -42,10 +42,11 @@ export const filter = strategy({
     );
     const count = firstWhere(gone.size, order.length, (n) => removes(n) >= wanted);
     const masks = channelMasks(model, channels, new Set(order.slice(0, count)));
-    for (const [name, mask] of masks) {
-      const before = previous?.get(name);
-      if (before) step(model.engine, () => assign(mask, mul(mask, before)));
-    }
+    for (const [name, before] of previous ?? [])
+      masks.set(
+        name,
+        before.map((one, place) => one & masks.get(name)![place]!),
+      );
     return masks;
   },
 });

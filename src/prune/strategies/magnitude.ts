@@ -15,5 +15,5 @@ export const magnitude = strategy({
   about: 'smallest |w| go: scope (layer, global, erk)',
   options: v.strictObject({ scope: v.optional(choice(SCOPES), 'layer') }),
   structured: false,
-  masks: (context, { scope }) => selectMasks(context, scope, (weight) => abs(weight)),
+  decide: (context, { scope }) => selectMasks(context, scope, (weight) => abs(weight)),
 });

@@ -18,7 +18,7 @@ export const random = strategy({
   about: 'weights drawn by lot go: scope (layer, global, erk)',
   options: v.strictObject({ scope: v.optional(choice(SCOPES), 'layer') }),
   structured: false,
-  masks: (context, { scope }) =>
+  decide: (context, { scope }) =>
     selectMasks(context, scope, (weight, position) => {
       const key = { seed: context.seed, stream: STREAMS.prune, index: [position] };
       return reshape(uniform(weight.engine, [1, weight.size], key), weight.shape);

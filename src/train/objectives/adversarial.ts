@@ -47,5 +47,5 @@ export const adversarial = objective({
     const { broken } = runAttack(pgd, settings, { ...batch, eps: o.eps });
     return broken.map((b) => 1 - b);
   },
-  settled: (epoch, epochs, o) => epoch >= o.rampShare * epochs,
+  atFullDifficulty: (epoch, epochs, o) => epoch >= o.rampShare * epochs,
 });

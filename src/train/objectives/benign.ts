@@ -17,5 +17,5 @@ export const benign = objective({
   },
   robust: ({ model, images, labels }) =>
     wrongSamples(model, images, labels).map((wrong) => 1 - wrong),
-  settled: () => true,
+  atFullDifficulty: () => true,
 });

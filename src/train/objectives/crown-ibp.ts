@@ -58,7 +58,7 @@ export const crownIbp = objective({
     const least = leastMargins(model, images, labels, o.eps, { sound: true });
     return Uint8Array.from(least, (margin) => (margin > 0 ? 1 : 0));
   },
-  settled: (epoch, epochs, o) => epoch >= o.rampEnd * epochs,
+  atFullDifficulty: (epoch, epochs, o) => epoch >= o.rampEnd * epochs,
 });
 
 /** Lower bounds of the margins, `beta` of them linear. */

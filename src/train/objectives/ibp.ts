@@ -76,7 +76,7 @@ export const ibp = objective({
     const least = leastMargins(model, images, labels, o.eps, { sound: true });
     return Uint8Array.from(least, (margin) => (margin > 0 ? 1 : 0));
   },
-  settled: (epoch, epochs, o) => epoch >= o.rampEnd * epochs,
+  atFullDifficulty: (epoch, epochs, o) => epoch >= o.rampEnd * epochs,
 });
 
 /** (tightness + balance) / (tau m) over the m pre-activation boxes. */

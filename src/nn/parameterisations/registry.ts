@@ -1,0 +1,11 @@
+/** All kinds of parameterisations by name. A new one is one file and one line. */
+import type { ParameterisationKind } from '../parameterisation';
+import { plain } from './plain';
+import { scored } from './scored';
+import { shared } from './shared';
+
+export const parameterisations: Readonly<Record<string, ParameterisationKind>> = {
+  plain,
+  shared,
+  scored,
+};

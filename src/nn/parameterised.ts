@@ -1,0 +1,108 @@
+/** Parameterisations at work: kept tensors in an engine, from which a weight is made in every step. */
+import { expect, lookup } from '../errors';
+import type { Engine } from '../runtime/engine';
+import { patternAt, type SparsityPattern } from '../sparse/pattern';
+import { worthSparse } from '../sparse/representation';
+import { nonZeros } from '../sparse/tables';
+import { sparseWeight, toDense, type Weight } from '../sparse/weight';
+import { type Shape, sizeOf } from '../tensor/shape';
+import { keep, type Tensor } from '../tensor/tensor';
+import { type Mask, type ParameterData, spreadKept, takeKept } from './parameterisation';
+import { parameterisations } from './parameterisations/registry';
+
+/** A parameterisation at work. */
+export interface Parameterisation {
+  readonly kind: string;
+  readonly settings: ParameterData['settings'];
+  /** Of the weight. */
+  readonly shape: Shape;
+  /** The entries that stay; undefined where all do. */
+  readonly pattern: SparsityPattern | undefined;
+  /** Kept tensors; those an entry are [nnz], or shaped like the weight where all entries stay. */
+  readonly tensors: Readonly<Record<string, Tensor>>;
+}
+
+/** Puts data to work for a weight of the given shape; raises an error where they do not fit. */
+export function createParameterisation(
+  engine: Engine,
+  shape: Shape,
+  data: ParameterData,
+  who: string,
+): Parameterisation {
+  const { kind, mask, settings } = data;
+  const { tensors: roles, check } = lookup(parameterisations, kind, who);
+  const size = sizeOf(shape);
+  expect(!mask || mask.length === size, who, `a mask of ${size} entries`, mask?.length);
+  const places = mask && nonZeros(mask);
+  const count = places?.length ?? size;
+  for (const [name, { perEntry }] of Object.entries(roles)) {
+    const found = data.tensors[name]?.length;
+    const fits = found !== undefined && (!perEntry || found === count);
+    expect(fits, who, `${name} of ${perEntry ? count : 'some'} values`, found ?? 'none');
+  }
+  check?.(data, count, who);
+  // A mask of ones says nothing, and dense products need no copies.
+  const pattern = places && count < size ? patternAt(engine, shape, places) : undefined;
+  const tensors = Object.entries(roles).map(([name, { perEntry }]): [string, Tensor] => {
+    const values = data.tensors[name]!;
+    return [name, keep(engine, perEntry && !pattern ? shape : [values.length], values)];
+  });
+  return { kind, settings, shape, pattern, tensors: Object.fromEntries(tensors) };
+}
+
+/** The weight in the current step, differentiable in the leaves. */
+export function weightOf({ kind, settings, pattern, tensors }: Parameterisation): Weight {
+  const entries = parameterisations[kind]!.entries(tensors, settings);
+  if (!pattern) return entries;
+  const weight = sparseWeight(pattern, entries);
+  return worthSparse(pattern.density) ? weight : toDense(weight);
+}
+
+/** A copy as data. */
+export function dataOf({
+  kind,
+  settings,
+  shape,
+  pattern,
+  tensors,
+}: Parameterisation): ParameterData {
+  const mask = pattern ? new Uint8Array(sizeOf(shape)) : null;
+  for (const place of pattern?.places() ?? []) mask![place] = 1;
+  const copies = Object.entries(tensors).map(([name, t]) => [name, t.read()] as const);
+  return { kind, mask, settings, tensors: Object.fromEntries(copies) };
+}
+
+export function freeParameterisation({ pattern, tensors }: Parameterisation): void {
+  pattern?.free();
+  for (const tensor of Object.values(tensors)) tensor.free();
+}
+
+/** Which entries of the weight are other than 0: what a phase that follows begins with. */
+export function maskOf({ kind, mask, settings, tensors }: ParameterData): Mask | null {
+  const kept = parameterisations[kind]!.kept?.(tensors, settings);
+  if (!kept || !mask) return kept ?? mask;
+  return new Uint8Array(spreadKept(kept, mask));
+}
+
+/**
+ * The same parameterisation under another mask: entries that stay are as they were, new ones begin at 0 in
+ * all tensors.
+ */
+export function remasked(data: ParameterData, mask: Mask): ParameterData {
+  const moved = Object.entries(data.tensors).map(([name, values]) => [
+    name,
+    moveKept(data, name, values, mask),
+  ]);
+  return { ...data, mask, tensors: Object.fromEntries(moved) };
+}
+
+/** Values that go with a tensor of `data`, such as an optimiser's moments, moved to another mask. */
+export function moveKept(
+  { kind, mask }: Pick<ParameterData, 'kind' | 'mask'>,
+  tensor: string,
+  values: Float32Array,
+  to: Mask | null,
+): Float32Array {
+  if (!parameterisations[kind]!.tensors[tensor]!.perEntry) return values;
+  return takeKept(mask ? spreadKept(values, mask) : values, to);
+}
