@@ -7,6 +7,7 @@
  * source and loses their closures; its estimate of calls a second is not used either, only samples.
  */
 import Benchmark from 'benchmark';
+import type { Context } from './subject';
 
 export interface Contestant {
   readonly name: string;
@@ -42,6 +43,10 @@ export interface Race {
   readonly quotients?: readonly Quotient[];
   /** Is told how it went, for races that sum up others. */
   readonly done?: (outcome: Outcome) => void;
+  /** The same race of another build, through its library alone: for races that its benches may lack. */
+  readonly elsewhere?: (context: Context) => Promise<Race>;
+  /** How many times as fast as another build it is to be. Default: no slower. */
+  readonly bar?: number;
 }
 
 export interface Plan {

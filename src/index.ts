@@ -84,7 +84,7 @@ export type { Initialiser } from './nn/init';
 export {
   type AffineLayer,
   affineLayer,
-  type Flow,
+  type ChannelDependency,
   type JoinLayer,
   joinLayer,
   type Layer,
@@ -97,8 +97,15 @@ export { lower } from './nn/lower';
 export { type AnyModel, createModel, freeModel, type Model, modelFrom } from './nn/model';
 export type { LinearOperator, LinearStructure, Params } from './nn/operator';
 export { type Gather, gather } from './nn/operators/gather';
-export type { Mask, ParameterData, ParameterisationKind } from './nn/parameterisation';
+export {
+  type Mask,
+  type ParameterData,
+  type ParameterisationKind,
+  plainData,
+} from './nn/parameterisation';
 export { parameterisations } from './nn/parameterisations/registry';
+export { scoredData } from './nn/parameterisations/scored';
+export { remasked } from './nn/parameterised';
 export { summary } from './nn/summary';
 export {
   freeTraining,
@@ -110,12 +117,13 @@ export {
 export { buildNetwork, type ZooEntry, zoo } from './nn/zoo';
 export type { OptionsSchema, PlugIn } from './options';
 export { ballMargins, leastMargins } from './plan/margins';
-export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './plan/plan';
+export { compilePlan, type Plan, type PlanOptions } from './plan/plan';
 export { type Predictor, predictorOf } from './plan/predictor';
 export { compileSparsePlan, fastestPlan } from './plan/sparse-plan';
+export type { PlanStep } from './plan/steps';
 export { removeDead, type WithoutDead } from './prune/dead';
 export { type Sparsity, sparsityOf } from './prune/mask';
-export type { LossAnswer, LossOracle, LossQuestion } from './prune/oracle';
+export { type LossAnswer, type LossOracle, type LossQuestion, oracleOf } from './prune/oracle';
 export { type Pruned, prune } from './prune/prune';
 export { strategies } from './prune/strategies/registry';
 export {

@@ -6,7 +6,8 @@
  * object schema whose keys all have defaults, so `{}` is always valid.
  */
 import * as v from 'valibot';
-import { describe, EspalierError, lookup, quote, suggest } from './errors';
+import { describe, EspalierError, lookup, quote } from './errors';
+import { suggest } from './suggest';
 import { clip } from './text';
 
 /** A strict object schema: unknown keys are errors. */

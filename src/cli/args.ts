@@ -7,8 +7,9 @@
 import { parseArgs as tokenize } from 'node:util';
 import type { ArgDef, ArgsDef } from 'citty';
 import type * as v from 'valibot';
-import { EspalierError, suggest } from '../errors';
+import { EspalierError } from '../errors';
 import { parseOptions, whole } from '../options';
+import { suggest } from '../suggest';
 
 /** Wrong use of the command line: the message, then where to read more. */
 export class UsageError extends EspalierError {}

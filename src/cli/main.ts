@@ -2,8 +2,9 @@
  * The `espalier` command: finds the command, checks its arguments, runs it, and turns whatever is
  * raised into a message and an exit code. Commands are loaded only when named, so help is quick.
  */
-import { EspalierError, suggest } from '../errors';
+import { EspalierError } from '../errors';
 import { Interrupted } from '../events';
+import { suggest } from '../suggest';
 import { VERSION } from '../version';
 import { checkArgs, shared, UsageError, Values } from './args';
 import { type Command, commandHelp, EXIT, renderSection } from './command';

@@ -21,7 +21,7 @@ import { compileSparsePlan } from '../plan/sparse-plan';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { SparsityPattern } from '../sparse/pattern';
-import { GROUP } from '../sparse/tables';
+import { TILE } from '../sparse/tables';
 import { type SparseWeight, sparseWeight, type Weight } from '../sparse/weight';
 import { weightShapeOf } from '../tensor/convolution';
 import { sizeOf } from '../tensor/shape';
@@ -56,7 +56,7 @@ export interface ModelInfo {
     readonly file: number;
     /** Non-zero weights as value and place, the others as float32. */
     readonly decoded: number;
-    /** Of the linear memory, which holds everything but the file. */
+    /** Size of the linear memory, which holds everything but the file. */
     readonly linear: number;
   };
 }
@@ -135,17 +135,17 @@ export class EdgeModel implements CompactModel {
     const classes = sizeOf(this.#graph.output);
     const size = sizeOf(this.#graph.network.input);
     const results: Prediction[] = [];
-    for (let i = 0; i < images.length; i += GROUP) {
-      const some = images.slice(i, i + GROUP);
+    for (let i = 0; i < images.length; i += TILE) {
+      const some = images.slice(i, i + TILE);
       if (some.length < FEW) {
         for (const image of some) results.push(predictionOf(this.#plan(1).run(image)));
         continue;
       }
-      const batch = new Float32Array(GROUP * size);
+      const batch = new Float32Array(TILE * size);
       some.forEach((image, j) => {
         batch.set(image, j * size);
       });
-      const logits = this.#plan(GROUP).run(batch);
+      const logits = this.#plan(TILE).run(batch);
       some.forEach((_, j) => {
         results.push(predictionOf(logits.slice(j * classes, (j + 1) * classes)));
       });
@@ -162,7 +162,6 @@ export class EdgeModel implements CompactModel {
     return { label, eps, certified: margin > 0, margin };
   }
 
-  /** By bisection. */
   radius(x: Sample): number {
     const { image, away } = this.#inRange(x);
     const { label } = predictionOf(this.#plan(1).run(image));

@@ -11,9 +11,9 @@
 import { expect } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
-import { zerosPay } from '../plan/choice';
-import { compilePlan, type Plan, type PlanOptions, type PlanStep } from '../plan/plan';
-import { compileSparsePlan } from '../plan/sparse-plan';
+import { compilePlan, type Plan, type PlanOptions } from '../plan/plan';
+import { compileSparsePlan, sparsePlanPays } from '../plan/sparse-plan';
+import type { PlanStep } from '../plan/steps';
 import { sizeOf } from '../tensor/shape';
 import { inspect } from './inspect';
 import { stopwatch } from './stopwatch';
@@ -88,7 +88,7 @@ export function viewPlans(model: Model, { batch, seconds, costs }: PlanViewOptio
       // The first run warms up.
       for (const one of [dense, sparse]) turn(one, images, timed, runs > 0);
     }
-    const chosen = zerosPay(canonical, { batch, costs }) ? 'sparse' : 'dense';
+    const chosen = sparsePlanPays(canonical, { batch, costs }) ? 'sparse' : 'dense';
     return {
       batch,
       threads: model.engine.threads,

@@ -5,8 +5,9 @@
  *
  * Cost: a look at every weight; tables of about 20 bytes a non-zero once a layer first runs.
  */
+
+import { worthSparse } from '../sparse/choice';
 import { patternOf } from '../sparse/pattern';
-import { worthSparse } from '../sparse/representation';
 import { sparseWeight, takeEntries, type Weight } from '../sparse/weight';
 import { keep, step, type Tensor } from '../tensor/tensor';
 import { type AnyModel, type Made, type Model, prunableNames } from './model';

@@ -22,14 +22,9 @@ export interface OneHotRows {
 
 /** All that is known of an operator without its parameters. */
 export interface LinearStructure {
-  /**
-   * dense, convolution: a product with a weight. diagonal: every value times a number, plus another.
-   * gather: values moved, or sums of them times numbers >= 0 that are no parameters, so that |W| = W.
-   */
-  readonly kind: 'dense' | 'convolution' | 'diagonal' | 'gather';
-  /** Of dense and convolution. */
+  /** Of a product with a weight, dense layers among them: the shape of its convolution. */
   readonly conv?: ConvShape | undefined;
-  /** Of diagonal: whether all values of a channel share their two numbers. */
+  /** Of y = scale x + shift: whether all values of a channel share their two numbers. */
   readonly perChannel?: boolean;
   /** Whether the output is the input under another shape. */
   readonly reshapes?: boolean;
@@ -43,7 +38,9 @@ export interface LinearStructure {
 }
 
 export interface LinearOperator extends LinearStructure {
-  /** W of dense and convolution. */
+  /** Whether its convolutions may be Winograd's, of which no sound bound speaks. Default: false. */
+  readonly allowWinograd?: boolean;
+  /** W of a product. */
   readonly weight?: Weight | undefined;
   /** b, one number a channel (or unit) or a value, if there is one. */
   readonly bias?: Tensor | undefined;

@@ -1,8 +1,8 @@
 /** Parameterisations at work: kept tensors in an engine, from which a weight is made in every step. */
 import { expect, lookup } from '../errors';
 import type { Engine } from '../runtime/engine';
+import { worthSparse } from '../sparse/choice';
 import { patternAt, type SparsityPattern } from '../sparse/pattern';
-import { worthSparse } from '../sparse/representation';
 import { nonZeros } from '../sparse/tables';
 import { sparseWeight, toDense, type Weight } from '../sparse/weight';
 import { type Shape, sizeOf } from '../tensor/shape';
@@ -79,7 +79,8 @@ export function freeParameterisation({ pattern, tensors }: Parameterisation): vo
 
 /** Which entries of the weight are other than 0: what a phase that follows begins with. */
 export function maskOf({ kind, mask, settings, tensors }: ParameterData): Mask | null {
-  const kept = parameterisations[kind]!.kept?.(tensors, settings);
+  const { kept: keptBy } = lookup(parameterisations, kind, 'parameterisation');
+  const kept = keptBy?.(tensors, settings);
   if (!kept || !mask) return kept ?? mask;
   return new Uint8Array(spreadKept(kept, mask));
 }

@@ -60,9 +60,11 @@ function roundPhase(
   const start = given.start ?? (given.name === 'finetune' ? config.finetune.start : 'best');
   const most = config.pretrain.epochs;
   expect(typeof start !== 'number' || start <= most, 'finetune.start', `at most ${most}`, start);
-  const moves = entry.structured && decides !== null && start !== decides;
+  // Removed filters leave a smaller network, into which no other weights fit.
+  const fits = decides === null ? !isEarly(start) : start === decides;
+  const same = !entry.structured || (fits && (rounds === 1 || !isEarly(start)));
   const what = 'the weights by which filters are chosen (best)';
-  expect(!moves, `finetune.start with ${strategy.name}`, what, start);
+  expect(same, `finetune.start with ${strategy.name}`, what, start);
   const sparsity = sparsityAfter(round, rounds, final);
   return {
     ...phase(config, { ...given, start, round, draws: round - before * rounds }),
@@ -71,6 +73,9 @@ function roundPhase(
   };
 }
 
+/** Whether weights were not trained at full difficulty. */
+const isEarly = (start: Start): boolean => start === 'initial' || typeof start === 'number';
+
 type Given = Pick<StrategyPhase, 'like' | 'trained' | 'training'> &
   Pick<PhaseSpec, 'name' | 'round' | 'draws'> & { readonly start?: Start };
 
@@ -78,18 +83,9 @@ function phase(config: Config, given: Given): PhaseSpec {
   const { name, round, draws, trained = 'weights', like = 'finetune', start = 'best' } = given;
   const { start: _, ...section } = { start: null, ...config[like] };
   const training = parseOptions(TRAINING, { ...section, ...given.training }, `the phase ${name}`);
-  const ramp = start === 'initial' || typeof start === 'number';
-  const { objective } = config;
   return {
-    name,
-    round,
-    draws,
-    start,
-    trained,
-    objective,
-    training,
-    ramp,
-    decides: null,
-    between: null,
+    ...{ name, round, draws, start, trained, training, decides: null, between: null },
+    objective: config.objective,
+    ramp: isEarly(start),
   };
 }

@@ -47,3 +47,30 @@ it('says which races only one build has', async () => {
   expect(held).toEqual(['both']);
   expect(missed).toEqual(['renamed: the other build holds other', 'longer: only here']);
 });
+
+it('ends the other build where ours ends early, and asks it for races its benches lack', async () => {
+  const context = {} as Context;
+  const race = (title: string): Race => ({ title, contestants: [timed('a', 1)] });
+  const ended: string[] = [];
+  const subjectCalled = (name: string, ...races: Race[]): Subject => ({
+    about: '',
+    *races() {
+      try {
+        yield* races;
+      } finally {
+        ended.push(name);
+      }
+    },
+  });
+  const portable = { ...race('new'), elsewhere: async () => race('new'), bar: 3 };
+  const races = racesOfBoth(
+    { subject: subjectCalled('ours', portable, race('old'), race('more')), context },
+    { subject: subjectCalled('theirs', race('old'), race('more'), race('rest')), context },
+    () => expect.unreachable(),
+  );
+  for await (const { title, quotients } of races) {
+    expect(quotients![0]!.bar).toBe(title === 'new' ? 3 : 0.97);
+    if (title === 'old') break;
+  }
+  expect(ended.toSorted()).toEqual(['ours', 'theirs']);
+});

@@ -6,30 +6,35 @@ import { corners } from '../../examples/adding/corners';
 import { hardMish } from '../../examples/adding/hard-mish';
 import { hardMish as hardMishCheck } from '../../examples/adding/hard-mish-check';
 import { lamp } from '../../examples/adding/lamp';
+import { lowRank } from '../../examples/adding/low-rank';
 import { split } from '../../examples/adding/split';
 import { triangle } from '../../examples/adding/triangle';
 import { upsample } from '../../examples/adding/upsample';
 import { runAttack } from '../../src/attack/attack';
 import { attacks } from '../../src/attack/attacks/registry';
+import { hiddenBounds } from '../../src/bounds/linear';
 import { activations } from '../../src/check/activations';
 import { provenMargin } from '../../src/check/check';
+import { inputSet } from '../../src/domain/balls';
 import { logits, predict } from '../../src/domain/classifier';
 import { newPass, propagate } from '../../src/domain/domain';
 import { ball, interval } from '../../src/domain/interval';
 import { value } from '../../src/domain/value';
+import { freezeSparsity } from '../../src/nn/freeze';
 import { type Network, sequential } from '../../src/nn/graph';
 import { layers } from '../../src/nn/layers/registry';
-import { createModel, freeModel, type Model, modelFrom } from '../../src/nn/model';
+import { createModel, freeModel, type Model, modelFrom, operatorOf } from '../../src/nn/model';
 import { leavesOf, parameterise } from '../../src/nn/training-model';
 import { parseOptions } from '../../src/options';
+import { compilePlan } from '../../src/plan/plan';
 import { sparsityOf } from '../../src/prune/mask';
 import { prune } from '../../src/prune/prune';
 import { strategies } from '../../src/prune/strategies/registry';
 import { parseConfig } from '../../src/recipe/config';
 import { type Engine, load } from '../../src/runtime/engine';
-import { mul, sum } from '../../src/tensor/ops/core';
+import { mul, sub, sum } from '../../src/tensor/ops/core';
 import { gradients } from '../../src/tensor/tape';
-import { input, item, step } from '../../src/tensor/tensor';
+import { input, item, step, type Tensor } from '../../src/tensor/tensor';
 import { trainStep } from '../../src/train/loop';
 import { objectives } from '../../src/train/objectives/registry';
 import { createOptimizer, freeOptimizer } from '../../src/train/optimizers';
@@ -42,6 +47,7 @@ const added = [
   [layers, 'hard-mish', hardMish],
   [activations, 'hard-mish', () => hardMishCheck],
   [layers, 'upsample', upsample],
+  [layers, 'low-rank', lowRank],
   [strategies, 'lamp', lamp],
   [objectives, 'cc-ibp', ccIbp],
   [attacks, 'corners', corners],
@@ -225,6 +231,106 @@ describe('adding an activation that falls and rises', () => {
       );
     }
     freeModel(model);
+  });
+});
+
+describe('adding a linear operator', () => {
+  const network = sequential(
+    'n',
+    [6],
+    [['low-rank', { units: 5, rank: 2 }], ['relu'], ['low-rank', { units: 3, rank: 2 }]],
+  );
+  const weightsOf = (scale: number) => (name: string) => {
+    const sizes: Readonly<Record<string, number>> = {
+      ...{ 'low-rank1.down': 12, 'low-rank1.up': 10, 'low-rank1.bias': 5 },
+      ...{ 'low-rank2.down': 10, 'low-rank2.up': 6, 'low-rank2.bias': 3 },
+    };
+    return floats(sizes[name]!, -scale, scale);
+  };
+
+  /** The outputs in double precision, which rounds 2^29 times less. */
+  function exactly(model: Model, x: Float32Array): number[] {
+    const of = (name: string): Float32Array => (model.params.get(name) as Tensor).read();
+    const product = (w: Float32Array, from: readonly number[]): number[] =>
+      Array.from({ length: w.length / from.length }, (_, r) =>
+        from.reduce((sum, value, i) => sum + w[r * from.length + i]! * value, 0),
+      );
+    const layer = (name: string, from: readonly number[]): number[] => {
+      const bias = of(`${name}.bias`);
+      return product(of(`${name}.up`), product(of(`${name}.down`), from)).map(
+        (v, i) => v + bias[i]!,
+      );
+    };
+    return layer(
+      'low-rank2',
+      layer('low-rank1', [...x]).map((v) => Math.max(0, v)),
+    );
+  }
+
+  it('computes its product, in the value domain and in plans', () => {
+    const model = modelFrom(engine, network, weightsOf(1));
+    const x = floats(6, 0, 1);
+    const want = exactly(model, x);
+    const plan = compilePlan(model, { batch: 1 });
+    for (const got of [run(model, x), plan.run(x)])
+      got.forEach((v, i) => void expect(v).toBeCloseTo(want[i]!, 5));
+    plan.free();
+    freeModel(model);
+  });
+
+  it('has bounds that hold what any point computes, by intervals and lines', () => {
+    for (const scale of [1, 2 ** -60, 2 ** 20]) {
+      const model = modelFrom(engine, network, weightsOf(scale));
+      const [x, eps] = [floats(6, 0, 1), 0.1];
+      const bounds = step(engine, () => {
+        const set = inputSet(input(engine, x, [1, 6]), eps, { sound: true });
+        const box = propagate(model.graph, model.params, interval({ sound: true }), set.box);
+        const linear = hiddenBounds(model, set, { sound: true }).boxes.at(-1)!;
+        return [box, linear].map(({ lo, hi }) => ({ lo: lo.read(), hi: hi.read() }));
+      });
+      for (let trial = 0; trial < 200; trial++) {
+        const at = x.map((v) => Math.min(1, Math.max(0, v + random.real(-eps, eps))));
+        const want = exactly(model, at);
+        const got = run(model, at);
+        for (const { lo, hi } of bounds)
+          want.forEach((v, i) => {
+            expect(Math.min(v, got[i]!)).toBeGreaterThanOrEqual(lo[i]!);
+            expect(Math.max(v, got[i]!)).toBeLessThanOrEqual(hi[i]!);
+          });
+      }
+      freeModel(model);
+    }
+  });
+
+  it('proves nothing where a sum inside of it could overflow', () => {
+    const huge = (name: string): Float32Array =>
+      weightsOf(1)(name).map((w) => (name.endsWith('1.down') ? 2 ** 120 : w * 2 ** -100));
+    const model = modelFrom(engine, network, huge);
+    const hi = step(engine, () => {
+      const box = ball(input(engine, floats(6, 0, 1), [1, 6]), 0.1, { sound: true });
+      return propagate(model.graph, model.params, interval({ sound: true }), box).hi.read();
+    });
+    expect([...hi].every(Number.isNaN)).toBe(true);
+    freeModel(model);
+  });
+
+  it('transposes, and its weights may be sparse', () => {
+    const model = modelFrom(engine, network, (name) =>
+      weightsOf(1)(name).map((w, i) => (name.endsWith('.bias') || i % 7 === 0 ? w : 0)),
+    );
+    const x = floats(6, 0, 1);
+    const dense = run(model, x);
+    const frozen = freezeSparsity(model);
+    const node = frozen.graph.nodes[0]!;
+    const [left, right] = step(engine, () => {
+      const w = operatorOf(node, frozen.params);
+      const [at, g] = [input(engine, x, [1, 6]), input(engine, floats(5, -1, 1), [1, 5])];
+      const linear = sub(w.apply(at), w.bias!);
+      return [item(sum(mul(linear, g))), item(sum(mul(at, w.transpose(g))))];
+    });
+    expect(left).toBeCloseTo(right!, 5);
+    run(frozen as Model, x).forEach((v, i) => void expect(v).toBeCloseTo(dense[i]!, 5));
+    freeModel(frozen);
   });
 });
 

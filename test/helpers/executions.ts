@@ -136,7 +136,7 @@ function values(model: Model, canonical: AnyModel, images: Nd): Found[] {
     layers('layers', model),
     layers('layers over the sparsity pattern', canonical),
     plan('plan', compilePlan(canonical, { batch })),
-    plan('plan with Winograd', compilePlan(canonical, { batch, winograd: true })),
+    plan('plan with Winograd', compilePlan(canonical, { batch, allowWinograd: true })),
     plan('sparse plan', compileSparsePlan(canonical, { batch })),
   ];
 }

@@ -6,18 +6,24 @@ import {
   convolutionInputGrad,
   convolutionRows,
   matmul,
+  type SumOptions,
 } from '../../tensor/ops/product';
 import { takeRows } from '../../tensor/ops/shape';
 import { input, type Tensor } from '../../tensor/tensor';
 import type { OneHotRows } from '../operator';
 
 /** W x (+ bias). */
-export const denseProduct = (x: Tensor, w: Tensor, conv: ConvShape, bias?: Tensor): Tensor =>
-  conv.flat ? matmul(x, w, { tb: true, bias }) : convolution(x, w, conv, bias);
+export const denseProduct = (
+  x: Tensor,
+  w: Tensor,
+  conv: ConvShape,
+  { bias, allowWinograd }: SumOptions & { readonly bias?: Tensor | undefined },
+): Tensor =>
+  conv.flat ? matmul(x, w, { tb: true, bias }) : convolution(x, w, conv, { bias, allowWinograd });
 
 /** W^T g. */
-export const denseTranspose = (g: Tensor, w: Tensor, conv: ConvShape): Tensor =>
-  conv.flat ? matmul(g, w) : convolutionInputGrad(g, w, conv);
+export const denseTranspose = (g: Tensor, w: Tensor, conv: ConvShape, sums: SumOptions): Tensor =>
+  conv.flat ? matmul(g, w) : convolutionInputGrad(g, w, conv, sums);
 
 /** Rows of W. */
 export function denseRows(units: OneHotRows, w: Tensor, conv: ConvShape): Tensor {

@@ -5,7 +5,9 @@
  * Adam's steps do not depend on that sum's size; a rate of SGD has to be small accordingly.
  * Cost: a gather of the entries a step, and a sum over them.
  */
+
 import { expect } from '../../errors';
+import type { Ptr } from '../../runtime/kernels';
 import { reshape } from '../../tensor/ops/core';
 import { record } from '../../tensor/tape';
 import { empty, filled, type Tensor } from '../../tensor/tensor';
@@ -54,7 +56,7 @@ function sumClusters(entries: Tensor, clusters: Tensor, count: number): Tensor {
 }
 
 /** Whole numbers as the kernels take them. */
-function numbers({ engine, size, ptr }: Tensor): number {
+function numbers({ engine, size, ptr }: Tensor): Ptr {
   const at = engine.arena.alloc(4 * size);
   engine.memory.i32(at, size).set(engine.memory.f32(ptr, size));
   return at;

@@ -71,7 +71,7 @@ function removalOrder(model: Model, channels: Channels, gone: ReadonlySet<number
     .map(({ channel }) => channel);
 }
 
-/** L1 norm of each channel's filters, over all of its makers. */
+/** L1 norm of each channel's filters, over all of its producers. */
 function normsOf(model: Model, channels: Channels): Map<number, number> {
   const norms = new Map<number, number>();
   for (const { tensor, rows } of weightsOf(model, channels)) {
@@ -86,7 +86,7 @@ function normsOf(model: Model, channels: Channels): Map<number, number> {
   return norms;
 }
 
-/** The channel of the largest norm of every maker that has no fixed one. */
+/** The channel of the largest norm of every producer that has no fixed one. */
 function neededOf(
   group: Group,
   { outputs, fixed }: Channels,
@@ -94,7 +94,7 @@ function neededOf(
   gone: ReadonlySet<number>,
 ): Set<number> {
   return new Set(
-    group.makers
+    group.producers
       .map((at) => outputs[at]!.filter((channel) => !gone.has(channel)))
       .filter((made) => made.length > 0 && !made.some((channel) => fixed.has(channel)))
       .map((made) => made.reduce((a, b) => (norms.get(b)! > norms.get(a)! ? b : a))),

@@ -4,7 +4,9 @@
  * errors of a layer in between come along (domain/interval.ts); gradients are those of the exact
  * formulas, but that they take no notice of a share of |centre| in the radius.
  */
+
 import { expect } from '../../errors';
+import { element } from '../../runtime/kernels';
 import { record } from '../tape';
 import { empty, type Tensor } from '../tensor';
 import { add, affine, reshape, sumTo } from './core';
@@ -51,8 +53,10 @@ export function toInfSup(
   expect(fits, 'toInfSup', `radii around [${c.shape}]`, `[${shape}]`);
   const [lo, hi] = [empty(engine, shape), empty(engine, shape)];
   const way = [relative, absolute, scale, shift] as const;
-  for (let at = 0; at < 4 * size; at += 4 * c.size)
-    engine.run('interval_to_ends', c.size, c.ptr, r.ptr + at, lo.ptr + at, hi.ptr + at, ...way);
+  for (let i = 0; i < size; i += c.size) {
+    const [radius, low, high] = [element(r.ptr, i), element(lo.ptr, i), element(hi.ptr, i)];
+    engine.run('interval_to_ends', c.size, c.ptr, radius, low, high, ...way);
+  }
   const shared = (g: Tensor): Tensor => sumTo(g, c.shape);
   const scaled = (by: number) => (g: Tensor) => (by === 1 ? g : affine(g, by, 0));
   record(lo, [c, r], [shared, scaled(-scale)]);
