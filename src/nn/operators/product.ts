@@ -62,7 +62,7 @@ export class ProductOperator implements LinearOperator {
   transpose(g: Tensor): Tensor {
     const w = representationOf(this.weight, this.conv, g.shape[0]!);
     if (isSparse(w)) return sparseTranspose(g, w, this.conv);
-    return denseTranspose(g, w, this.conv, this);
+    return denseTranspose(g, w, this.conv, { allowWinograd: this.allowWinograd });
   }
 
   rows(units: OneHotRows): Tensor {
