@@ -12,19 +12,33 @@ const MOST_LINES = 40;
 const MOST_OF_A_LINE = 2000;
 const MOST_OF_A_PART = 300;
 
+export interface EspalierErrorOptions extends ErrorOptions {
+  /** What is wrong: what was given (the default), or the place that a result was to be written to. */
+  readonly kind?: 'input' | 'output';
+}
+
 export class EspalierError extends Error {
   override readonly name = 'EspalierError';
+  readonly kind: 'input' | 'output';
 
-  constructor(message: string, options?: ErrorOptions) {
+  constructor(message: string, { kind = 'input', ...options }: EspalierErrorOptions = {}) {
     super(clipLines(message, MOST_LINES, MOST_OF_A_LINE), options);
+    this.kind = kind;
   }
 }
 
 /** Raises `<who>: expected <expected>, got <got>. <hint>`. */
-export function fail(who: string, expected: string, got: unknown, hint = ''): never {
+export function fail(
+  who: string,
+  expected: string,
+  got: unknown,
+  hint = '',
+  options: EspalierErrorOptions = {},
+): never {
   const subject = clip(who, MOST_OF_A_PART);
   throw new EspalierError(
     `${subject}: expected ${expected}, got ${describe(got)}.${hint && ` ${hint}`}`,
+    options,
   );
 }
 
@@ -65,6 +79,12 @@ export function describe(value: unknown): string {
     return Array.isArray(value) ? `a list of ${value.length} items` : 'an object';
   }
 }
+
+const NO_ROOM: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
+
+/** Whether the operating system says that a file can grow no more. */
+export const isNoRoom = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && NO_ROOM.includes(error.code);
 
 /** The engine or JavaScript could not have the memory it asked for. */
 export const isOutOfMemory = (error: unknown): boolean =>

@@ -1,5 +1,5 @@
 /**
- * What a run tells while it works: the one stream below progress bars, JSONL lines and any other
+ * Events that a run tells while it works: the one stream below progress bars, JSONL lines and any other
  * observer. The recipe emits; it never prints.
  */
 
@@ -48,7 +48,7 @@ export type RunEvent = PhaseEvent | ProgressEvent | MessageEvent;
 
 export type Listener = (event: RunEvent) => void;
 
-/** What a long job looks at to know that it should stop: an `AbortSignal` is one. */
+/** Flag that a long job looks at to know that it should stop: an `AbortSignal` is one. */
 export interface StopSignal {
   readonly aborted: boolean;
 }

@@ -4,9 +4,10 @@
  * An engine computes, a model is a network with its parameters in an engine, `compress` is the whole
  * recipe. Everything here runs from JavaScript alone; files and the command line stand on it.
  *
- * The registries (`layers`, `objectives`, `strategies`, `attacks`, `verifiers`, `datasets`, `zoo`) are
- * plain objects: put an entry of your own in, and configs and files can name it. Its `options` are a
- * schema of valibot 1.
+ * The registries (`layers`, `objectives`, `strategies`, `attacks`, `verifiers`, `runners`, `datasets`,
+ * `zoo`) are plain objects: put an entry of your own in, and configs and files can name it. Its `options`
+ * are a schema of valibot 1. An entry, called, gives its plug-in with all its options, as configs and
+ * `evaluate` take it: `pgd({ steps: 20 })`, `ibp({ eps: 0.1 })`, `interval()`.
  */
 export {
   type Attack,
@@ -15,6 +16,8 @@ export {
   attack,
   runAttack,
 } from './attack/attack';
+export { fgsm } from './attack/attacks/fgsm';
+export { pgd } from './attack/attacks/pgd';
 export { attacks } from './attack/attacks/registry';
 export { type AlphaOptions, optimisedBounds } from './bounds/alpha';
 export {
@@ -43,11 +46,19 @@ export {
   type Box,
   ball,
   type IntervalOptions,
-  interval,
+  interval as intervalDomain,
 } from './domain/interval';
 export { intervalMargins, type MarginOptions } from './domain/rows';
-export { value } from './domain/value';
+export { value as valueDomain } from './domain/value';
 export { EspalierError } from './errors';
+export {
+  type AttackRecord,
+  type Block,
+  evaluateBlock,
+  type SampleRecord,
+  type Task,
+  type VerdictRecord,
+} from './evaluate/block';
 export {
   type Certified,
   type CertifyOptions,
@@ -56,7 +67,10 @@ export {
   certify,
   checkFiles,
 } from './evaluate/certificates';
-export { type EvaluateHooks, type Evaluation, evaluate } from './evaluate/evaluate';
+export { type EvaluateHooks, type EvaluateSettings, evaluate } from './evaluate/evaluate';
+export { type Evaluation, evaluationOf, type MethodShare } from './evaluate/records';
+export { type Runner, runner, type Span, type Work } from './evaluate/runner';
+export { runners } from './evaluate/runners/registry';
 export {
   type SmoothImage,
   type SmoothOptions,
@@ -125,6 +139,9 @@ export { removeDead, type WithoutDead } from './prune/dead';
 export { type Sparsity, sparsityOf } from './prune/mask';
 export { type LossAnswer, type LossOracle, type LossQuestion, oracleOf } from './prune/oracle';
 export { type Pruned, prune } from './prune/prune';
+export { filter } from './prune/strategies/filter';
+export { magnitude } from './prune/strategies/magnitude';
+export { random } from './prune/strategies/random';
 export { strategies } from './prune/strategies/registry';
 export {
   type BetweenContext,
@@ -199,6 +216,10 @@ export {
   type Objective,
   objective,
 } from './train/objective';
+export { adversarial } from './train/objectives/adversarial';
+export { benign } from './train/objectives/benign';
+export { crownIbp as crownIbpObjective } from './train/objectives/crown-ibp';
+export { ibp } from './train/objectives/ibp';
 export { objectives } from './train/objectives/registry';
 export { branchingRules } from './verify/branching/registry';
 export {
@@ -231,5 +252,9 @@ export {
   type Specification,
 } from './verify/specification';
 export { type Verdict, type Verifier, type VerifyJob, verifier } from './verify/verifier';
+export { alphaCrown } from './verify/verifiers/alpha-crown';
+export { inputSplitting } from './verify/verifiers/input-splitting';
+export { interval } from './verify/verifiers/interval';
+export { crown, crownIbp, fastLin } from './verify/verifiers/linear';
 export { verifiers } from './verify/verifiers/registry';
 export { VERSION } from './version';

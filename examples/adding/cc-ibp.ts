@@ -22,6 +22,7 @@ import { objective } from '../../src/train/objective';
 import { rampTo } from '../../src/train/schedules';
 
 export const ccIbp = objective({
+  name: 'cc-ibp',
   about: 'convex combination of attacked and proven margins: eps, alpha, steps, rampEnd',
   options: v.strictObject({
     eps: v.optional(eps(), 0.1),

@@ -11,6 +11,7 @@ import { strategy } from '../../src/prune/strategy';
 import { input, type Tensor } from '../../src/tensor/tensor';
 
 export const lamp = strategy({
+  name: 'lamp',
   about: 'smallest w^2 over the sum of larger ones of its layer go, one threshold for all',
   options: v.strictObject({}),
   structured: false,

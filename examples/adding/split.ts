@@ -20,6 +20,7 @@ interface Question extends Omit<VerifyJob, 'images' | 'labels'> {
 }
 
 export const split = verifier({
+  name: 'split',
   about: 'interval bounds on parts of the ball: splits',
   options: v.strictObject({ splits: v.optional(whole(0, 12), 6) }),
   describe: ({ splits }, eps) =>

@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { branchingRule, type NodeSplit, type OpenNodes } from '../../src/verify/branching/rule';
 
 export const triangle = branchingRule({
+  name: 'triangle',
   about: 'activation splitting at the neuron with the largest triangle',
   options: v.strictObject({}),
   splits: 'activations',

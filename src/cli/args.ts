@@ -121,7 +121,7 @@ export const dataArgs = {
   path: { type: 'string', valueHint: 'path', description: 'folder or file of the data set' },
 } as const satisfies ArgsDef;
 
-/** What was given, by name. */
+/** Values that were given, by name. */
 export class Values {
   constructor(
     private readonly parsed: Readonly<Record<string, unknown>>,

@@ -112,7 +112,7 @@ interface Question {
   /** The model in canonical form. */
   readonly model: Subject & { readonly original: Model };
   readonly property: Property;
-  /** What the file computes of the model's outputs. */
+  /** Function that the file computes of the model's outputs. */
   readonly head: Head | undefined;
 }
 
@@ -141,7 +141,7 @@ async function readBoth(
   if (head)
     onEvent?.({
       type: 'note',
-      text: `The property is judged by the outputs behind the final ${head}.`,
+      text: `The property is evaluated by the outputs behind the final ${head}.`,
     });
   const { network } = file.model.graph;
   const [inputs, outputs] = [sizeOf(network.input), sizeOf(file.model.graph.output)];

@@ -5,7 +5,7 @@
  * for the browser keeps working until a file is really asked for. Every failure is an EspalierError
  * that names the file and the cause.
  */
-import { EspalierError, expect, fail } from '../errors';
+import { EspalierError, expect, fail, isNoRoom } from '../errors';
 import { parseJson } from '../json';
 
 const CAUSES: Readonly<Record<string, string>> = {
@@ -77,7 +77,9 @@ export async function makeFolder(path: string): Promise<string | undefined> {
     await fs.mkdir(folder).catch(async (error: unknown) => {
       // It was there, or another process was faster.
       if ((await kindOf(folder)) === 'folder') return;
-      fail(path, 'to create this folder', cause(error), 'Choose another name.');
+      const kind = isNoRoom(error) ? 'output' : 'input';
+      const hint = 'Choose another name.';
+      fail(path, 'to create this folder', cause(error), hint, { cause: error, kind });
     });
   return missing.at(-1);
 }
@@ -213,7 +215,8 @@ async function putAtomic(
     await place(temporary);
   } catch (error) {
     if (created) await fs.rm(temporary, { force: true }).catch(() => undefined);
-    fail(path, `to write ${bytes.length} bytes`, `${cause(error)}; nothing was overwritten`);
+    const got = `${cause(error)}; nothing was overwritten`;
+    fail(path, `to write ${bytes.length} bytes`, got, '', { cause: error, kind: 'output' });
   }
   await syncFolder(folder);
 }

@@ -93,7 +93,7 @@ const GRID: Readonly<Record<'full' | 'tiny', readonly Layer[]>> = {
   tiny: [conv(2, 6, 5, 3), conv(3, 6, 4, 4, 2), dense(40, 20), dense(30, 50)],
 };
 
-/** Of groups there is no other form to compare with. */
+/** Dense algorithms; a grouped convolution has no other to compare with. */
 const DENSE = (Object.keys(algorithms) as AlgorithmName[]).filter((name) => name !== 'grouped');
 const SPARSE = ['csr', '4x1', 'single'] as const;
 /** Shares of zeros of the sparse forms. */
@@ -184,7 +184,7 @@ function thinned(
   });
 }
 
-/** Of 16 images into planes. */
+/** Copies 16 images into planes. */
 function copyCase(engine: Engine, input: Shape, ends: (() => void)[]): Case {
   const [c, h = 1, w = 1] = input as readonly [number, number?, number?];
   const planes = planesOf([c, h, w], 16, [1, 1, 1, 1]);

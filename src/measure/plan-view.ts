@@ -20,13 +20,13 @@ import { stopwatch } from './stopwatch';
 
 export interface PlanSide {
   readonly form: string;
-  /** Of prepared weights. */
+  /** Bytes of prepared weights. */
   readonly bytes: number;
-  /** Of the whole batch. */
+  /** Time of the whole batch. */
   readonly microseconds: number;
 }
 
-/** Of all layers, and of the copies before and after them. */
+/** Sums over all layers, and of the copies before and after them. */
 export interface PlanTotal {
   /** With all buffers. */
   readonly bytes: number;
@@ -36,9 +36,9 @@ export interface PlanTotal {
 
 export interface PlanLayer {
   readonly name: string;
-  /** Of the plan that is chosen. */
+  /** Form in the plan that is chosen. */
   readonly form: string;
-  /** Of one image. */
+  /** Multiply-adds of one image. */
   readonly macs: number;
   readonly macsNonzero: number;
   readonly dense: PlanSide;

@@ -33,6 +33,8 @@ export function createParameterisation(
   const { tensors: roles, check } = lookup(parameterisations, kind, who);
   const size = sizeOf(shape);
   expect(!mask || mask.length === size, who, `a mask of ${size} entries`, mask?.length);
+  const binary = mask?.every((one) => one <= 1) ?? true;
+  expect(binary, who, 'a mask of 0 and 1', 'other numbers');
   const places = mask && nonZeros(mask);
   const count = places?.length ?? size;
   for (const [name, { perEntry }] of Object.entries(roles)) {

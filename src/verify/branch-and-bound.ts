@@ -9,7 +9,7 @@
  */
 import type { Phases } from '../bounds/context';
 import { expect } from '../errors';
-import { parseOptions } from '../options';
+import type { Options } from '../options';
 import type { Parts } from '../tensor/parts';
 import { type BranchingRule, middle, type NodeSplit } from './branching/rule';
 import type { Budget } from './budget';
@@ -25,7 +25,7 @@ export interface BranchAndBoundOptions {
   readonly method: BoundMethod;
   readonly branching: BranchingRule;
   /** Options of the rule; its defaults where left out. */
-  readonly branchingOptions?: object;
+  readonly branchingOptions?: Options;
   readonly budget: Budget;
 }
 
@@ -69,8 +69,7 @@ export function* branchAndBound(
   const region = problem.region as Boxes;
   const inputs = region.lo.length;
   const most = Math.max(2, method.batch(problem));
-  const chosen = parseOptions(branching.options, options.branchingOptions ?? {}, 'branching');
-  const search = { model, specification, problem, ...options, branchingOptions: chosen };
+  const search = { model, specification, problem, ...options };
   const queue = new BestFirst<Divisible>();
   // Of nodes that are done: proven, or without a division.
   let [done, stuck] = [Number.POSITIVE_INFINITY, 0];
@@ -178,7 +177,7 @@ function* examine(search: Search, nodes: readonly Node[]): Parts<Examined> {
       ...(found.hidden && { hidden: some(found.hidden, places, nodes.length) }),
       bound: (other) => method.bound(other),
     },
-    search.branchingOptions as never,
+    search.branchingOptions ?? {},
   );
   return { bounded, splits, witness };
 }

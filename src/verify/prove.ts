@@ -6,7 +6,7 @@
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
 import { isOutOfMemory } from '../errors';
-import type { OptionsSchema } from '../options';
+import type { Entry, OptionsSchema } from '../options';
 import { type Parts, whole } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
 import { outOfMemory } from './memory';
@@ -112,7 +112,8 @@ function verdictOf(
 }
 
 interface BoundsEntry<S extends OptionsSchema>
-  extends Pick<Verifier<S>, 'about' | 'options' | 'describe' | 'memoryFor'> {
+  extends Entry<S>,
+    Pick<VerifierEntry<S>, 'describe' | 'memoryFor'> {
   /** Bounds that are tried, cheap ones first; the last are those that the verifier is named for. */
   methods(o: v.InferOutput<S>): readonly BoundMethod[];
 }
@@ -121,7 +122,7 @@ interface BoundsEntry<S extends OptionsSchema>
 export const byBounds = <S extends OptionsSchema>({
   methods,
   ...entry
-}: BoundsEntry<S>): Verifier => {
+}: BoundsEntry<S>): Verifier<S> => {
   const normOf = (o: v.InferOutput<S>): Norm => (o as { readonly norm: Norm }).norm;
   return verifier({
     ...entry,

@@ -6,6 +6,7 @@
  */
 import { EspalierError, isOutOfMemory } from '../errors';
 import { isCanonical } from '../nn/lower';
+import type { Options } from '../options';
 import type { Parts } from '../tensor/parts';
 import { branchAndBound } from './branch-and-bound';
 import type { BranchingRule } from './branching/rule';
@@ -43,7 +44,7 @@ export interface SearchOptions {
   /** Rule by which branch and bound divides; default input splitting by smear. */
   readonly branching?: BranchingRule;
   /** Options of that rule. */
-  readonly branchingOptions?: object;
+  readonly branchingOptions?: Options;
   /** The inputs of regions of more than this are not split. */
   readonly splitUpTo?: number;
   /** Rounds of random starts after the bounds of the whole region, where it is not divided. */

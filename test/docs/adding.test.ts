@@ -1,5 +1,7 @@
 /** The worked examples of docs/adding-*.md at work: each is put into its registry and used. */
+import { readdir } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { anyOrder } from '../../examples/adding/any-order';
 import { ccIbp } from '../../examples/adding/cc-ibp';
 import { clippedRelu } from '../../examples/adding/clipped-relu';
 import { corners } from '../../examples/adding/corners';
@@ -15,11 +17,15 @@ import { attacks } from '../../src/attack/attacks/registry';
 import { hiddenBounds } from '../../src/bounds/linear';
 import { activations } from '../../src/check/activations';
 import { provenMargin } from '../../src/check/check';
+import { fromArrays } from '../../src/data/arrays';
 import { inputSet } from '../../src/domain/balls';
 import { logits, predict } from '../../src/domain/classifier';
 import { newPass, propagate } from '../../src/domain/domain';
 import { ball, interval } from '../../src/domain/interval';
 import { value } from '../../src/domain/value';
+import { evaluate } from '../../src/evaluate/evaluate';
+import { runners } from '../../src/evaluate/runners/registry';
+import { readJournal } from '../../src/io/journal';
 import { freezeSparsity } from '../../src/nn/freeze';
 import { type Network, sequential } from '../../src/nn/graph';
 import { layers } from '../../src/nn/layers/registry';
@@ -41,6 +47,7 @@ import { createOptimizer, freeOptimizer } from '../../src/train/optimizers';
 import { branchingRules } from '../../src/verify/branching/registry';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { sampler } from '../helpers/random';
+import { inTemporaryFolder } from '../recipe/temporary';
 
 const added = [
   [layers, 'clipped-relu', clippedRelu],
@@ -53,6 +60,7 @@ const added = [
   [attacks, 'corners', corners],
   [verifiers, 'split', split],
   [branchingRules, 'triangle', triangle],
+  [runners, 'any-order', anyOrder],
 ] as const;
 
 let engine: Engine;
@@ -522,6 +530,47 @@ describe('adding a branching rule', () => {
     expect(ask).toThrow(/branching: expected one of smear, triangle, got "triangel"/);
     freeModel(model);
   });
+});
+
+describe('adding a runner', () => {
+  it('lets two that know nothing of each other share a folder, with the results of one', () =>
+    inTemporaryFolder(async (file) => {
+      const { model } = trained(60);
+      const { images, labels } = toy(300);
+      const bytes = Uint8Array.from(images, (x) => Math.round(255 * x));
+      const split = { images: bytes, labels: Uint8Array.from(labels) };
+      const shape = [1, 1, 2] as const;
+      const classes = ['0', '1'];
+      const set = await fromArrays({ name: 'toy', shape, classes, train: split, test: split });
+      const settings = {
+        ...{ eps: 0.1, attack: { name: 'pgd' }, attackLimit: null },
+        ...{ verifier: { name: 'interval' }, verifyLimit: null, batch: 20 },
+      };
+      const alone = await evaluate(model, set, set.test, settings);
+      const other = await load({ threads: 1 });
+      const copy = modelFrom(other, model.graph.network, (name) => model.params.get(name)!.read());
+      const by = (own: Model, writer: number) =>
+        evaluate(own, set, set.test, settings, {
+          runner: { name: 'any-order', lot: writer },
+          folder: { dir: file('d'), identity: 'toy', writer },
+        });
+      const both = await Promise.all([by(model, 1), by(copy, 2)]);
+      for (const { accuracies, samples, contradictions } of both) {
+        expect(accuracies).toEqual(alone.accuracies);
+        expect(samples).toEqual(alone.samples);
+        expect(contradictions).toBe(0);
+      }
+      const lines = await Promise.all(
+        [1, 2].map(async (writer) => {
+          const names = await readdir(file('d'));
+          return readJournal(file(`d/${names.find((name) => name.endsWith(`-${writer}.jsonl`))}`));
+        }),
+      );
+      for (const one of lines) expect(one.length).toBeGreaterThan(0);
+      expect(lines.flat().length).toBeLessThan(2 * 6);
+      freeModel(model);
+      other.close();
+    }));
 });
 
 const pgdOptions = { steps: 20, restarts: 1, stepSize: null, norm: 'linf', randomStart: true };

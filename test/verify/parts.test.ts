@@ -9,7 +9,6 @@ import { whole } from '../../src/tensor/parts';
 import { Budget } from '../../src/verify/budget';
 import { METHODS, verifySpecification } from '../../src/verify/search';
 import { smooth, smoothInParts } from '../../src/verify/smoothing';
-import { verdictsInParts } from '../../src/verify/verifier';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { modelOf, randomWeights } from '../helpers/networks';
 import { sampler } from '../helpers/random';
@@ -40,7 +39,7 @@ describe.each(Object.entries(verifiers))('%s', (name, entry) => {
 
   it('gives the same verdicts in parts, with others at work in between', async () => {
     const want = entry.verify(job(), options);
-    const parts = verdictsInParts(entry, job(), options);
+    const parts = entry.inParts(job(), options);
     const mixed = (function* () {
       for (;;) {
         const { done, value } = parts.next();
@@ -53,7 +52,7 @@ describe.each(Object.entries(verifiers))('%s', (name, entry) => {
   });
 
   it('ends at a signal, and gives its memory back', async () => {
-    const parts = verdictsInParts(entry, job(), options);
+    const parts = entry.inParts(job(), options);
     expect(parts.next().done).toBe(false);
     const signal = { aborted: true };
     await expect(inSlices(parts, { signal, saved: 'Kept.' })).rejects.toThrow('interrupted. Kept.');

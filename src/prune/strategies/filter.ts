@@ -21,6 +21,7 @@ import { channelMasks, maskedChannels, weightsOf } from '../shrink';
 import { strategy } from '../strategy';
 
 export const filter = strategy({
+  name: 'filter',
   about: 'filters and hidden units of the smallest L1 norm go, physically',
   options: v.strictObject({}),
   structured: true,

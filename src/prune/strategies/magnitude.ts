@@ -12,6 +12,7 @@ import { selectMasks } from '../select';
 import { strategy } from '../strategy';
 
 export const magnitude = strategy({
+  name: 'magnitude',
   about: 'smallest |w| go: scope (layer, global, erk)',
   options: v.strictObject({ scope: v.optional(choice(SCOPES), 'layer') }),
   structured: false,

@@ -15,6 +15,7 @@ import { selectMasks } from '../select';
 import { strategy } from '../strategy';
 
 export const random = strategy({
+  name: 'random',
   about: 'weights drawn by lot go: scope (layer, global, erk)',
   options: v.strictObject({ scope: v.optional(choice(SCOPES), 'layer') }),
   structured: false,

@@ -18,6 +18,7 @@ import { objective } from '../objective';
 import { rampTo } from '../schedules';
 
 export const adversarial = objective({
+  name: 'adversarial',
   about: 'cross entropy under attack: eps, steps (1 is FGSM from a random start), stepSize, norm',
   options: v.strictObject({
     eps: v.optional(eps(), 0.1),

@@ -23,6 +23,7 @@ import { type LossContext, objective } from '../objective';
 import { rampTo } from '../schedules';
 
 export const crownIbp = objective({
+  name: 'crown-ibp',
   about: 'linear over interval bounds (CROWN-IBP): eps, factor, kappa, beta, rampStart, rampEnd',
   options: v.strictObject({
     eps: v.optional(eps(), 0.1),

@@ -34,6 +34,7 @@ import { objective } from '../objective';
 import { rampTo } from '../schedules';
 
 export const ibp = objective({
+  name: 'ibp',
   about: 'interval bound propagation: eps, factor, kappa, rampStart, rampEnd, regularise',
   options: v.strictObject({
     eps: v.optional(eps(), 0.1),

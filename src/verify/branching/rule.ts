@@ -4,7 +4,13 @@
  */
 import type * as v from 'valibot';
 import type { Phase } from '../../bounds/context';
-import type { OptionsSchema } from '../../options';
+import {
+  type Callable,
+  completing,
+  type Entry,
+  type Given,
+  type OptionsSchema,
+} from '../../options';
 import type { Parts } from '../../tensor/parts';
 import type { Bounds } from '../methods';
 import type { Problem } from '../problem';
@@ -36,18 +42,24 @@ export interface OpenNodes {
   bound(problem: Problem): Parts<Bounds>;
 }
 
-export interface BranchingRule<S extends OptionsSchema = OptionsSchema> {
-  readonly about: string;
-  readonly options: S;
+/** Methods of a rule with options O. */
+interface RuleMethods<O> {
   /** Kind of divisions. Inputs: only of regions of few; activations: by methods that use phases. */
   readonly splits: 'inputs' | 'activations';
   /** The division of each node; undefined where there is none left. */
-  choose(nodes: OpenNodes, o: v.InferOutput<S>): Parts<(NodeSplit | undefined)[]>;
+  choose(nodes: OpenNodes, o: O): Parts<(NodeSplit | undefined)[]>;
 }
 
-// The registry holds rules of different options under one type; each keeps its own inside.
-export const branchingRule = <S extends OptionsSchema>(rule: BranchingRule<S>): BranchingRule =>
-  rule as unknown as BranchingRule;
+/** A branching rule, which completes the options it is given. */
+export interface BranchingRule<S extends OptionsSchema = OptionsSchema>
+  extends Entry<S>,
+    Callable<S>,
+    RuleMethods<Given<S>> {}
+
+/** The rule as its author writes it, with options that are complete. */
+export const branchingRule = <S extends OptionsSchema>(
+  rule: Entry<S> & RuleMethods<v.InferOutput<S>>,
+): BranchingRule<S> => completing(rule, { choose: 1 });
 
 /** The float32 number in the middle of two, and whether it lies between them. */
 export const middle = (lo: number, hi: number): number => Math.fround(lo / 2 + hi / 2);

@@ -10,6 +10,7 @@ import { branchingRule, isDivisible, type OpenNodes } from './rule';
 const FAIR = 4;
 
 export const smear = branchingRule({
+  name: 'smear',
   about: 'input splitting along the axis of the largest width times gradient',
   options: v.strictObject({}),
   splits: 'inputs',

@@ -13,6 +13,7 @@ import { cheapest } from './linear';
 import { ballText, shared, soundness } from './options';
 
 export const alphaCrown = byBounds({
+  name: 'alpha-crown',
   about:
     'linear bounds with optimised lower slopes, after cheaper ones: sound, memory, norm, steps, rate, joint',
   options: v.strictObject({

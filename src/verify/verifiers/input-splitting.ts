@@ -34,6 +34,7 @@ const options = v.strictObject({
 type Options = v.InferOutput<typeof options>;
 
 export const inputSplitting = verifier({
+  name: 'input-splitting',
   about:
     'bounds, counter-examples, then splitting of few inputs: nodes, inputs, rounds, branching, norm',
   options,

@@ -8,6 +8,7 @@ import { byBounds } from '../prove';
 import { ballText, shared, soundness } from './options';
 
 export const interval = byBounds({
+  name: 'interval',
   about: 'interval bound propagation, sound in floating point: sound, norm',
   options: v.strictObject({ sound: shared.sound, norm: shared.norm }),
   describe: (o, eps) => `interval bounds, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,

@@ -31,6 +31,7 @@ export const cheapest = (options: Options): readonly BoundMethod[] => [
 ];
 
 export const crownIbp = byBounds({
+  name: 'crown-ibp',
   about:
     'linear bounds over interval bounds of hidden values (CROWN-IBP): sound, memory, norm, slopes',
   options: v.strictObject({ ...shared, slopes: v.optional(choice(SLOPES), 'adaptive') }),
@@ -43,6 +44,7 @@ export const crownIbp = byBounds({
 const hidden = v.optional(choice(['unstable', 'all'] as const), 'unstable');
 
 export const crown = byBounds({
+  name: 'crown',
   about:
     'linear bounds, lower slopes 0 or 1 (CROWN), after cheaper ones: sound, memory, norm, hidden',
   options: v.strictObject({ ...shared, hidden }),
@@ -56,6 +58,7 @@ export const crown = byBounds({
 });
 
 export const fastLin = byBounds({
+  name: 'fast-lin',
   about:
     'linear bounds, parallel lines (Fast-Lin, Wong-Kolter), after intervals: sound, memory, norm, hidden',
   options: v.strictObject({ ...shared, hidden }),
