@@ -25,15 +25,15 @@ export {
   type HiddenBounds,
   hiddenBounds,
   type LinearOptions,
-  linearMargins,
   lowerBounds,
 } from './bounds/linear';
+export { linearMargins } from './bounds/margins';
 export { type Certificate, type Claim, seal as sealCertificate } from './check/certificate';
 export {
   type CheckOptions,
+  type CheckResult,
   check as checkCertificate,
   fingerprint,
-  type Judgement,
 } from './check/check';
 export { type ArraysInput, fromArrays } from './data/arrays';
 export { datasets } from './data/registry';
@@ -47,9 +47,8 @@ export {
   ball,
   type IntervalOptions,
   interval as intervalDomain,
-  intervalMargins,
-  type MarginOptions,
 } from './domain/interval';
+export { intervalMargins, type MarginOptions } from './domain/rows';
 export { value as valueDomain } from './domain/value';
 export { EspalierError } from './errors';
 export {
@@ -223,9 +222,29 @@ export { benign } from './train/objectives/benign';
 export { crownIbp as crownIbpObjective } from './train/objectives/crown-ibp';
 export { ibp } from './train/objectives/ibp';
 export { objectives } from './train/objectives/registry';
+export { branchingRules } from './verify/branching/registry';
+export {
+  type BranchingRule,
+  branchingRule,
+  type NodeSplit,
+  type OpenNodes,
+} from './verify/branching/rule';
 export { Budget, type BudgetLimits } from './verify/budget';
+export {
+  alphaMethod,
+  type BoundMethod,
+  type Bounds,
+  intervalMethod,
+  linearMethod,
+} from './verify/methods';
 export type { Outcome, Witness } from './verify/outcome';
-export { finish, type SearchOptions, verifySpecification } from './verify/search';
+export { type Problem, property, robustness } from './verify/problem';
+export {
+  finish,
+  type SearchMethods,
+  type SearchOptions,
+  verifySpecification,
+} from './verify/search';
 export { type Smoothed, type SmoothingOptions, smooth } from './verify/smoothing';
 export {
   ballRegion,
@@ -235,7 +254,7 @@ export {
 } from './verify/specification';
 export { type Verdict, type Verifier, type VerifyJob, verifier } from './verify/verifier';
 export { alphaCrown } from './verify/verifiers/alpha-crown';
-export { complete } from './verify/verifiers/complete';
+export { inputSplitting } from './verify/verifiers/input-splitting';
 export { interval } from './verify/verifiers/interval';
 export { crown, crownIbp, fastLin } from './verify/verifiers/linear';
 export { verifiers } from './verify/verifiers/registry';

@@ -12,7 +12,8 @@ import { sequential } from '../../src/nn/graph';
 import { freeModel, modelFrom } from '../../src/nn/model';
 import { parseOptions } from '../../src/options';
 import { type Engine, load } from '../../src/runtime/engine';
-import { input, step } from '../../src/tensor/tensor';
+import { provenBounds } from '../../src/verify/prove';
+import { normOf } from '../../src/verify/verifier';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { binaries } from '../helpers/engine';
 import {
@@ -99,7 +100,7 @@ function points({ x, eps, random }: Case, norm: Norm): Float32Array[] {
   return all.filter((point) => outside({ eps, norm }, x, point) === undefined);
 }
 
-const WITH_BOUNDS = Object.entries(verifiers).filter(([, { bounds }]) => bounds);
+const WITH_BOUNDS = Object.entries(verifiers).filter(([, { method }]) => method);
 
 describe.each(binaries())('%s', (binary) => {
   let engine: Engine;
@@ -127,11 +128,9 @@ describe.each(binaries())('%s', (binary) => {
     });
     const label = random.whole(3);
     const parsed = parseOptions(entry.options, options, name);
-    const { lo, hi, margins } = step(engine, () => {
-      const batch = { model, x: input(engine, x, [1, x.length]), eps };
-      const found = entry.bounds!({ ...batch, labels: Int32Array.of(label) }, parsed as never);
-      return { lo: found.lo.read(), hi: found.hi.read(), margins: found.margins.read() };
-    });
+    const job = { model, images: x, labels: Int32Array.of(label), eps };
+    const norm = normOf(entry, parsed);
+    const { lo, hi, margins } = provenBounds(entry.method!(parsed as never), job, { norm });
     freeModel(model);
     // Squares of an L2 norm may overflow where weights are large: such bounds claim nothing.
     if (options.norm !== 'l2' || question.family === 'ordinary weights')
