@@ -3,8 +3,8 @@
  * the pass itself. The nodes' relaxations and constants are those of the bounding context (context.ts).
  */
 
-import { leastOver } from '../domain/balls';
-import type { With } from '../domain/domain';
+import { concretise } from '../domain/balls';
+import type { NodeWith } from '../domain/domain';
 import { F64_MANY, F64_U, roundDown, roundUp } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer } from '../nn/layer';
@@ -14,7 +14,7 @@ import { addColumns, lowerDot, type RowIndices, relaxRows } from '../tensor/ops/
 import { takeRows } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { filled, input, type Tensor } from '../tensor/tensor';
-import { type BoundContext, behind, operatorAt, prepare, samplesOf } from './context';
+import { ancestors, type BoundContext, operatorAt, prepare, samplesOf } from './context';
 import {
   type Patch,
   type Patches,
@@ -61,7 +61,7 @@ export function backwardPass(
   { sample, values: rows }: Rows,
   {
     slopes,
-    patches = WHOLE,
+    patches = NO_PATCHES,
   }: { slopes?: LowerSlopes | undefined; patches?: Patches | undefined } = {},
 ): Tensor {
   prepare(context, target);
@@ -69,7 +69,7 @@ export function backwardPass(
     isOneHot(rows) && patches.size > 0
       ? positionsOf(sample, rows, context.graph.nodes[target]!.shape)
       : undefined;
-  const view: View = { context, sample, patches: positions ? patches : WHOLE, positions };
+  const view: View = { context, sample, patches: positions ? patches : NO_PATCHES, positions };
   const pending = new Map<number, Coefficients>([[target, rows]]);
   let d = underflowStart(context, target, sample);
   for (let v = target; v >= 0; v--) {
@@ -88,12 +88,12 @@ export function backwardPass(
     }
   }
   const last = dense(view, -1, pending.get(-1)!);
-  if (context.set.ball) return leastOver(context.set, last, { sample, d, sound: context.sound });
+  if (context.set.ball) return concretise(context.set, last, { sample, d, sound: context.sound });
   const { lo, hi } = context.set.box;
   return lowerDotAt(view, -1, last, lo, hi, d);
 }
 
-const WHOLE: Patches = new Map();
+const NO_PATCHES: Patches = new Map();
 
 /** Coefficients as the pass sees a node. */
 function fitted(view: View, v: number, values: Coefficients, patch?: Patch): Coefficients {
@@ -120,7 +120,7 @@ function underflowStart(context: BoundContext, target: number, sample: RowIndice
   const rows = sample.length;
   if (!context.sound) return filled(context.engine, [rows], 0);
   const lost = new Float64Array(samplesOf(context));
-  for (const v of behind(context.graph, target))
+  for (const v of ancestors(context.graph, target))
     context.cache.get(v)!.underflow.forEach((value, i) => {
       lost[i]! += value;
     });
@@ -148,16 +148,17 @@ function throughNode(
 ): Through {
   const node = view.context.graph.nodes[v]!;
   const { layer } = node;
-  if (layer.role === 'affine') return throughAffine(view, v, node as With<AffineLayer>, values, d);
+  if (layer.role === 'affine')
+    return throughAffine(view, v, node as NodeWith<AffineLayer>, values, d);
   if (layer.role === 'pointwise') return throughPointwise(view, v, values, d, slopes);
   if (layer.pick) return throughMaximum(view, v, node, values, d);
-  return throughSum(view, v, node as With<JoinLayer>, values, d);
+  return throughSum(view, v, node as NodeWith<JoinLayer>, values, d);
 }
 
 function throughAffine(
   view: View,
   v: number,
-  node: With<AffineLayer>,
+  node: NodeWith<AffineLayer>,
   values: Coefficients,
   d: Tensor,
 ): Through {
@@ -235,7 +236,7 @@ function throughMaximum(
 function throughSum(
   view: View,
   v: number,
-  node: With<JoinLayer>,
+  node: NodeWith<JoinLayer>,
   values: Coefficients,
   d: Tensor,
 ): Through {

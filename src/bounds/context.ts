@@ -6,7 +6,7 @@
  */
 
 import type { InputSet } from '../domain/balls';
-import { operatorIn, type Pass, type With } from '../domain/domain';
+import { type NodeWith, operatorIn, type Pass } from '../domain/domain';
 import { type Box, overflowGuard } from '../domain/interval';
 import {
   affineShare,
@@ -88,17 +88,17 @@ export function ofGraph<T>(make: (graph: Graph) => T): (graph: Graph) => T {
   };
 }
 
-const behindTargets = ofGraph(() => new Map<number, readonly number[]>());
+const ancestorsByTarget = ofGraph(() => new Map<number, readonly number[]>());
 
 /** Positions of the nodes behind a target, itself included: all that a backward pass meets. */
-export function behind(graph: Graph, target: number): readonly number[] {
-  const known = behindTargets(graph).get(target);
+export function ancestors(graph: Graph, target: number): readonly number[] {
+  const known = ancestorsByTarget(graph).get(target);
   if (known) return known;
   const seen = new Set([target]);
   for (let v = target; v >= 0; v--)
     if (seen.has(v)) for (const i of graph.nodes[v]!.inputs) if (i >= 0) seen.add(i);
   const found = [...seen].sort((a, b) => a - b);
-  behindTargets(graph).set(target, found);
+  ancestorsByTarget(graph).set(target, found);
   return found;
 }
 
@@ -107,7 +107,7 @@ export function prepare(context: BoundContext, target: number): void {
   if (context.prepared.has(target)) return;
   context.prepared.add(target);
   const seen = new Set<number>();
-  for (const v of behind(context.graph, target)) {
+  for (const v of ancestors(context.graph, target)) {
     if (!context.cache.has(v)) context.cache.set(v, cacheOf(context, v));
     for (const i of context.graph.nodes[v]!.inputs) {
       if (context.sound && seen.has(i) && !context.mergeErrors.has(i))
@@ -149,11 +149,11 @@ function cacheOf(context: BoundContext, v: number): NodeCache {
   const from = node.inputs[0]!;
   const box = boxOf(context, from);
   if (layer.role === 'pointwise') {
-    const relaxation = relax(node as With<PointwiseLayer>, box, { sound, slopes });
+    const relaxation = relax(node as NodeWith<PointwiseLayer>, box, { sound, slopes });
     return { relaxation, underflow: underflowOf(context, node, 1, cache.get(from)?.size) };
   }
   if (layer.role === 'affine') {
-    const w = operatorAt(context, node as With<AffineLayer>);
+    const w = operatorAt(context, node as NodeWith<AffineLayer>);
     const magnitude = sound ? magnitudeOf(context, from) : box.hi;
     const found = affineConstants(context, node, w, magnitude);
     const underflow = underflowOf(context, node, w.transposeAccumulationLength, magnitude);
@@ -170,7 +170,7 @@ function cacheOf(context: BoundContext, v: number): NodeCache {
 
 export const operatorAt = (
   { pass, params }: BoundContext,
-  node: With<AffineLayer>,
+  node: NodeWith<AffineLayer>,
 ): LinearOperator => operatorIn(pass, node, params);
 
 /** At least |x| for every x of a node's box. */
@@ -241,7 +241,7 @@ function sumConstants(context: BoundContext, node: GraphNode, layer: JoinLayer):
 /** The pointwise nodes behind a target that have unstable neurons, whose lower slopes are free. */
 export function unstableNodes(context: BoundContext, target: number): [number, Relaxation][] {
   prepare(context, target);
-  return behind(context.graph, target).flatMap((v): [number, Relaxation][] => {
+  return ancestors(context.graph, target).flatMap((v): [number, Relaxation][] => {
     const { relaxation } = context.cache.get(v)!;
     return relaxation?.unstable?.some((f) => f > 0) ? [[v, relaxation]] : [];
   });

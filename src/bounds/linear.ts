@@ -20,7 +20,7 @@
  */
 
 import type { InputSet } from '../domain/balls';
-import { interpret, newPass, type Pass, type With } from '../domain/domain';
+import { interpret, type NodeWith, newPass, type Pass } from '../domain/domain';
 import { type Box, interval } from '../domain/interval';
 import type { Graph, GraphNode } from '../nn/graph';
 import type { PointwiseLayer } from '../nn/layer';
@@ -33,8 +33,8 @@ import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
 import { backwardPass, type Coefficients, type LowerSlopes, type Rows } from './backward';
 import {
+  ancestors,
   type BoundContext,
-  behind,
   boxOf,
   cutByPhases,
   ofGraph,
@@ -50,7 +50,7 @@ import { isLoose, type Slopes } from './relaxations';
  * unstable: linear bounds of the values that intervals leave unstable, the better of both. all: linear
  * bounds of every value and nothing else, CROWN of the textbook.
  */
-export type HiddenBounds = 'interval' | 'unstable' | 'all';
+export type HiddenMethod = 'interval' | 'unstable' | 'all';
 
 export interface LinearOptions {
   /** Count all roundings. Bounds without it are for training and for comparison with other tools. */
@@ -58,7 +58,7 @@ export interface LinearOptions {
   /** Default adaptive. */
   readonly slopes?: Slopes;
   /** Default unstable. */
-  readonly hidden?: HiddenBounds;
+  readonly hidden?: HiddenMethod;
   /** Forward context of a training step; sets the parameters that layers really use. */
   readonly pass?: Pass;
   /**
@@ -75,7 +75,7 @@ export interface LinearOptions {
 export const CHUNK = 4 * 2 ** 20;
 
 /** A network over a set of inputs with boxes of all hidden values: what `lowerBounds` reads. */
-export interface Hidden extends BoundContext {
+export interface BoundedNetwork extends BoundContext {
   readonly chunk: number | null;
   readonly hiddenSlopes?: LinearOptions['hiddenSlopes'];
 }
@@ -84,8 +84,11 @@ export interface Hidden extends BoundContext {
  * Boxes of every hidden value: an interval pass, in which linear bounds take the place of intervals
  * (or sharpen them) in front of every layer that is not affine. Runs inside `step()`.
  */
-export const hiddenBounds = (model: AnyModel, set: InputSet, options: LinearOptions): Hidden =>
-  whole(hiddenBoundsInParts(model, set, options));
+export const hiddenBounds = (
+  model: AnyModel,
+  set: InputSet,
+  options: LinearOptions,
+): BoundedNetwork => whole(hiddenBoundsInParts(model, set, options));
 
 /** `hiddenBounds` in parts: of a chunk of rows at most. */
 export function* hiddenBoundsInParts(
@@ -100,23 +103,23 @@ export function* hiddenBoundsInParts(
     phases,
     hiddenSlopes,
   }: LinearOptions,
-): Parts<Hidden> {
-  const context: Hidden = {
+): Parts<BoundedNetwork> {
+  const context: BoundedNetwork = {
     ...{ engine, graph, params, pass, set, phases, sound, slopes, chunk },
     ...{ boxes: [], cache: new Map(), prepared: new Set(), mergeErrors: new Map() },
     ...(hiddenSlopes && { hiddenSlopes }),
   };
   const domain = interval({ sound });
-  const [wanted, tight] = [needsBoxes(graph), tightNodes(graph)];
+  const [wanted, tight] = [preActivations(graph), exactNodes(graph)];
   for (const [v, node] of graph.nodes.entries()) {
     const inputs = node.inputs.map((i) => boxOf(context, i));
     const cut = (box: Box): Box => cutByPhases(context, v, box);
     context.boxes.push(cut(interpret(node, params, domain, inputs, pass)));
     if (!wanted.has(v)) continue;
     // Intervals know nothing of a ball's norm; linear bounds of a first layer are exact in it.
-    if (tight.has(v) && set.ball) context.boxes[v] = cut(yield* sharpened(context, v, 'all'));
+    if (tight.has(v) && set.ball) context.boxes[v] = cut(yield* tightened(context, v, 'all'));
     else if (!tight.has(v) && hidden !== 'interval')
-      context.boxes[v] = cut(yield* sharpened(context, v, hidden));
+      context.boxes[v] = cut(yield* tightened(context, v, hidden));
   }
   return context;
 }
@@ -125,8 +128,11 @@ export function* hiddenBoundsInParts(
  * Lower bounds of rows, [rows]: each a linear function of the network's output (or of an earlier node,
  * by position) of sample `sample[r]`. In chunks, unless gradients flow.
  */
-export const lowerBounds = (context: Hidden, rows: Rows, options: RowOptions = {}): Tensor =>
-  whole(lowerBoundsInParts(context, rows, options));
+export const lowerBounds = (
+  context: BoundedNetwork,
+  rows: Rows,
+  options: RowOptions = {},
+): Tensor => whole(lowerBoundsInParts(context, rows, options));
 
 export interface RowOptions {
   /** Position of the node that rows are of; default the last. */
@@ -136,7 +142,7 @@ export interface RowOptions {
 
 /** `lowerBounds` in parts, a chunk each. */
 export function* lowerBoundsInParts(
-  context: Hidden,
+  context: BoundedNetwork,
   rows: Rows,
   { target = context.graph.nodes.length - 1, slopes }: RowOptions = {},
 ): Parts<Tensor> {
@@ -165,7 +171,7 @@ export function rowBytes(graph: Graph, target: number, patches?: Patches): numbe
     const patch = patches?.get(v);
     return patch ? 3 * shape[0]! * sizeOf(patch.size) : sizeOf(shape);
   };
-  const floats = behind(graph, target).map((v) => {
+  const floats = ancestors(graph, target).map((v) => {
     const { layer, inputs, inputShapes } = graph.nodes[v]!;
     const before = inputShapes.reduce((sum, shape, k) => sum + sizeAt(inputs[k]!, shape), 0);
     return layer.role === 'join' ? 3 * before : before;
@@ -182,7 +188,7 @@ function partOf({ sample, values }: Rows, from: number, to: number): Rows {
 }
 
 /** Positions of the nodes in front of a layer with a relaxation, which needs their boxes. */
-export const needsBoxes = ofGraph(({ nodes }): ReadonlySet<number> => {
+export const preActivations = ofGraph(({ nodes }): ReadonlySet<number> => {
   const needs = ({ layer }: GraphNode): boolean =>
     layer.role === 'pointwise' || (layer.role === 'join' && layer.pick !== undefined);
   return new Set(nodes.filter(needs).flatMap(({ inputs }) => inputs));
@@ -192,7 +198,7 @@ export const needsBoxes = ofGraph(({ nodes }): ReadonlySet<number> => {
  * Nodes behind at most one layer that mixes values: over a box of inputs their intervals are exact.
  * (Layers that mix none have sums of one product behind every coefficient.)
  */
-export const tightNodes = ofGraph((graph): ReadonlySet<number> => {
+export const exactNodes = ofGraph((graph): ReadonlySet<number> => {
   const tight = new Set<number>();
   const unstable = new Set([-1]);
   graph.nodes.forEach(({ layer, structure, inputs }, v) => {
@@ -207,8 +213,8 @@ export const tightNodes = ofGraph((graph): ReadonlySet<number> => {
 });
 
 /** The box of a node by linear bounds of its values, each by itself. */
-function* sharpened(context: Hidden, v: number, hidden: HiddenBounds): Parts<Box> {
-  if (context.chunk === null) return sharpenedAll(context, v, hidden);
+function* tightened(context: BoundedNetwork, v: number, hidden: HiddenMethod): Parts<Box> {
+  if (context.chunk === null) return tightenedAll(context, v, hidden);
   const { engine } = context;
   const { shape } = context.boxes[v]!.lo;
   const [lo, hi] = [context.boxes[v]!.lo.read(), context.boxes[v]!.hi.read()];
@@ -258,7 +264,7 @@ function unstable(
       high > low &&
       after.some((node) => {
         const { layer } = node;
-        if (layer.role === 'pointwise') return isLoose(node as With<PointwiseLayer>, low, high);
+        if (layer.role === 'pointwise') return isLoose(node as NodeWith<PointwiseLayer>, low, high);
         return layer.role === 'join' && layer.pick !== undefined;
       })
     );
@@ -266,7 +272,7 @@ function unstable(
 }
 
 /** The box of a node by linear bounds of all its values at once, in operations through which gradients flow. */
-function sharpenedAll(context: Hidden, v: number, hidden: HiddenBounds): Box {
+function tightenedAll(context: BoundedNetwork, v: number, hidden: HiddenMethod): Box {
   const { engine } = context;
   const { lo, hi } = context.boxes[v]!;
   const n = samplesOf(context);

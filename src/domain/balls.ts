@@ -41,7 +41,7 @@ export function inputSet(
  * Lower bounds d + min of row . x over the set of the row's sample: [rows]. Rows are [rows, ...input], and
  * `sample` names the sample of each.
  */
-export function leastOver(
+export function concretise(
   { box, ball }: InputSet,
   rows: Tensor,
   {

@@ -13,12 +13,12 @@ import type { RandomKey } from '../tensor/ops/random';
 import { Tensor } from '../tensor/tensor';
 
 /** A node whose layer is known to be of one role. */
-export type With<L> = GraphNode & { readonly layer: L };
+export type NodeWith<L> = GraphNode & { readonly layer: L };
 
 export interface Domain<E> {
-  affine(node: With<AffineLayer>, w: LinearOperator, x: E): E;
-  pointwise(node: With<PointwiseLayer>, x: E): E;
-  join(node: With<JoinLayer>, xs: readonly E[]): E;
+  affine(node: NodeWith<AffineLayer>, w: LinearOperator, x: E): E;
+  pointwise(node: NodeWith<PointwiseLayer>, x: E): E;
+  join(node: NodeWith<JoinLayer>, xs: readonly E[]): E;
 }
 
 /**
@@ -45,7 +45,7 @@ export function newPass(
 }
 
 /** Throws where an operator's sums may be others than its own products, which sound bounds count. */
-export function checkDirect(w: LinearOperator): void {
+export function refuseWinograd(w: LinearOperator): void {
   expect(!w.allowWinograd, 'sound bounds', 'direct sums', "convolutions that may be Winograd's");
 }
 
@@ -91,9 +91,9 @@ export function interpret<E>(
   pass: Pass,
 ): E {
   const { layer } = node;
-  if (layer.role === 'pointwise') return domain.pointwise(node as With<PointwiseLayer>, xs[0]!);
-  if (layer.role === 'join') return domain.join(node as With<JoinLayer>, xs);
-  const affine = node as With<AffineLayer>;
+  if (layer.role === 'pointwise') return domain.pointwise(node as NodeWith<PointwiseLayer>, xs[0]!);
+  if (layer.role === 'join') return domain.join(node as NodeWith<JoinLayer>, xs);
+  const affine = node as NodeWith<AffineLayer>;
   return domain.affine(affine, operatorIn(pass, affine, params, xs[0]), xs[0]!);
 }
 
@@ -103,7 +103,7 @@ export function interpret<E>(
  */
 export function operatorIn(
   pass: Pass,
-  node: With<AffineLayer>,
+  node: NodeWith<AffineLayer>,
   params: ReadonlyMap<string, Weight>,
   x?: unknown,
 ): LinearOperator {
@@ -117,7 +117,7 @@ export function operatorIn(
   return made;
 }
 
-function derived(pass: Pass, node: With<AffineLayer>, own: Params, x: unknown): Params {
+function derived(pass: Pass, node: NodeWith<AffineLayer>, own: Params, x: unknown): Params {
   const { layer, options, name } = node;
   const tensors = Object.entries(own).map(([local, t]) => [local, tensorOf(t)] as const);
   const given = Object.fromEntries(tensors);

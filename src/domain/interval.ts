@@ -11,7 +11,7 @@ import { add, affine, lincomb, maximum } from '../tensor/ops/core';
 import { abs, clamp } from '../tensor/ops/elementwise';
 import { type Outward, toInfSup, toMidRad } from '../tensor/ops/interval';
 import { filled, type Tensor } from '../tensor/tensor';
-import { checkDirect, type Domain } from './domain';
+import { type Domain, refuseWinograd } from './domain';
 import {
   EXACT,
   joinShare,
@@ -50,7 +50,7 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
   const way = sound ? OUTWARD : EXACT;
   return {
     affine(_, w, { lo, hi }) {
-      if (sound) checkDirect(w);
+      if (sound) refuseWinograd(w);
       if (w.accumulationLength === 0) return { lo: w.apply(lo), hi: w.apply(hi) };
       const { radiusIn, radiusOut, biasFactor } = sound
         ? layerError(w.accumulationLength)

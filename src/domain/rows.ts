@@ -20,7 +20,7 @@ import { matmul } from '../tensor/ops/product';
 import { takeRows } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, type Tensor } from '../tensor/tensor';
-import { type Pass, propagate, type With } from './domain';
+import { type NodeWith, type Pass, propagate } from './domain';
 import { type Box, type IntervalOptions, interval, overflowGuard } from './interval';
 import { EXACT, mergedError, mergedUnderflow, OUTWARD, UNDERFLOW } from './rounding';
 
@@ -31,11 +31,11 @@ export interface SpecificationRows {
   /** Rows of one matrix. */
   readonly count: number;
   /** The matrix of each sample; the first where left out. */
-  readonly of?: ArrayLike<number> | undefined;
+  readonly matrixOf?: ArrayLike<number> | undefined;
   /** Most non-zeros of a row. */
   readonly nonzeros: number;
   /** True if all numbers are 0, 1 or -1, so that no product with them rounds. */
-  readonly signs: boolean;
+  readonly ternary: boolean;
 }
 
 export interface MarginOptions extends IntervalOptions {
@@ -46,10 +46,10 @@ export interface MarginOptions extends IntervalOptions {
 type Network = { readonly graph: Graph; readonly params: ReadonlyMap<string, Weight> };
 
 /** The last node, where it is affine: its rows are bounded together with those of C. */
-export function lastAffine(graph: Graph): With<AffineLayer> | undefined {
+export function lastAffine(graph: Graph): NodeWith<AffineLayer> | undefined {
   const last = graph.nodes.at(-1)!;
   return last.layer.role === 'affine' && !last.layer.derive && !last.layer.onlyInTraining
-    ? (last as With<AffineLayer>)
+    ? (last as NodeWith<AffineLayer>)
     : undefined;
 }
 
@@ -60,7 +60,7 @@ export function lastAffine(graph: Graph): With<AffineLayer> | undefined {
 export function rowBounds(
   { graph, params }: Network,
   box: Box,
-  { matrix, count, of, nonzeros, signs }: SpecificationRows,
+  { matrix, count, matrixOf, nonzeros, ternary }: SpecificationRows,
   sound: boolean,
 ): Tensor {
   const last = lastAffine(graph);
@@ -78,7 +78,9 @@ export function rowBounds(
   const centre = matmul(c, merged, { tb: true, bias: offsets });
   const lower = sub(centre, matmul(r, abs(merged), { tb: true }));
   const own = (all: Tensor): Tensor =>
-    of ? takeRows(reshape(all, [(n * total) / count, count]), ownRows(of, total / count)) : all;
+    matrixOf
+      ? takeRows(reshape(all, [(n * total) / count, count]), ownRows(matrixOf, total / count))
+      : all;
   if (!sound) return own(lower);
   const magnitude = add(abs(c), r);
   const sizes = w
@@ -89,9 +91,9 @@ export function rowBounds(
     : magnitude;
   // Numbers other than 1 make products underflow, by a share of themselves and of the inputs, and can hide
   // sums that overflow.
-  const padded = signs ? sizes : add(affine(sizes, 1, UNDERFLOW), overflowGuard(sizes));
+  const padded = ternary ? sizes : add(affine(sizes, 1, UNDERFLOW), overflowGuard(sizes));
   const behind = matmul(padded, abs(matrix), { tb: true });
-  const lost = signs
+  const lost = ternary
     ? behind
     : add(behind, affine(sumTo(magnitude, [n, 1]), mergedUnderflow(inputs), 0));
   const error = mergedError({ length: w?.accumulationLength ?? 0, nonzeros, inputs });
@@ -127,8 +129,8 @@ export function marginsFrom(
   const { engine } = at.lo;
   const own = [...new Set(Array.from(labels))];
   const matrix = input(engine, differences(own, k), [own.length * k, k]);
-  const of = Array.from(labels, (label) => own.indexOf(label));
-  const rows = { matrix, count: k, of, nonzeros: 2, signs: true };
+  const matrixOf = Array.from(labels, (label) => own.indexOf(label));
+  const rows = { matrix, count: k, matrixOf, nonzeros: 2, ternary: true };
   const margins = rowBounds(network, at, rows, sound);
   if (!sound) return margins;
   // The error of z_y - z_y is none.
@@ -157,5 +159,5 @@ export function column(bias: Tensor, output: Shape): Tensor {
 }
 
 /** Positions of each sample's own among the bounds of every sample on every matrix. */
-const ownRows = (of: ArrayLike<number>, matrices: number): Int32Array =>
-  Int32Array.from(of, (matrix, i) => i * matrices + matrix);
+const ownRows = (matrixOf: ArrayLike<number>, matrices: number): Int32Array =>
+  Int32Array.from(matrixOf, (matrix, i) => i * matrices + matrix);

@@ -124,7 +124,7 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
 }
 
 /** For every output of every sample of a maximum, sample after sample. */
-export interface Picked {
+export interface MaxSelection {
   /** Position in the input sample of the entry with the greatest lower end. */
   readonly index: Int32Array;
   /** Greatest upper end among the other entries; -infinity where there are none. */
@@ -140,7 +140,7 @@ export interface JoinLayer<S extends OptionsSchema = OptionsSchema> extends Base
   /** Of linear joins: the gradient of each input, whose sample has the given shape. */
   transpose?(g: Tensor, inputs: readonly Shape[], o: InferOutput<S>): Tensor[];
   /** Of maxima of one input, for boxes [n, ...]. A join has this or `transpose`. */
-  pick?(lo: Tensor, hi: Tensor, o: InferOutput<S>): Picked;
+  pick?(lo: Tensor, hi: Tensor, o: InferOutput<S>): MaxSelection;
 }
 
 export type Layer = AffineLayer | PointwiseLayer | JoinLayer;

@@ -29,7 +29,7 @@ export interface LinearStructure {
   /** Whether the output is the input under another shape. */
   readonly reshapes?: boolean;
   /**
-   * Longest sum behind one output, the bias included, and of products `FOLDED`; 0 where values are only
+   * Longest sum behind one output, the bias included, and of products `FOLDED_TERMS`; 0 where values are only
    * moved (or scaled by numbers >= 0 in training), so that bounds go through end by end.
    */
   readonly accumulationLength: number;
@@ -61,7 +61,7 @@ export interface LinearOperator extends LinearStructure {
 }
 
 /** What the accumulation length of a product counts for a scale and a shift that `lower` folds in (docs/numerics.md, lemma 6). */
-export const FOLDED = 3;
+export const FOLDED_TERMS = 3;
 
 /** A parameter that is always a tensor. */
 export function tensorOf(weight: Weight): Tensor {

@@ -41,7 +41,7 @@ export const absolute = (weight: Weight): Weight =>
     : abs(weight);
 
 /** The entries of a pattern: [nnz]. */
-export function takeEntries(dense: Tensor, pattern: SparsityPattern): Tensor {
+export function gatherEntries(dense: Tensor, pattern: SparsityPattern): Tensor {
   const { engine } = dense;
   const values = empty(engine, [pattern.nnz]);
   engine.run('take_rows', pattern.nnz, 1, dense.ptr, pattern.at, values.ptr);
@@ -52,7 +52,7 @@ function scatterEntries(values: Tensor, pattern: SparsityPattern): Tensor {
   const { engine } = values;
   const dense = filled(engine, pattern.shape, 0);
   engine.run('add_rows', pattern.nnz, 1, values.ptr, pattern.at, dense.ptr);
-  return record(dense, [values], [(g) => takeEntries(g, pattern)]);
+  return record(dense, [values], [(g) => gatherEntries(g, pattern)]);
 }
 
 /** All entries of a weight. */

@@ -51,12 +51,12 @@ export interface OutputRows {
   /** [matrices * count, outputs], rounded to float32. */
   readonly matrix: Float32Array;
   /** The matrix of each sample; the first where left out. */
-  readonly of?: Int32Array;
+  readonly matrixOf?: Int32Array;
   /**
    * Rests that rounding took off the matrix, shaped like it, or undefined where all are float32 numbers: not less
    * in size where float64 does not hold it, and then within 2^-51 of the weight (or 2^-1073).
    */
-  readonly rest?: Float64Array;
+  readonly residual?: Float64Array;
   /** Thresholds of a sample's rows: row k is unsafe where it is at most rhs[k]. */
   readonly rhs: Float64Array;
   /** Rows [start[d], start[d + 1]) are those of disjunct d. */
@@ -64,7 +64,7 @@ export interface OutputRows {
   /** Most non-zeros of a row. */
   readonly nonzeros: number;
   /** True if the matrix holds 0, 1 and -1 alone. */
-  readonly signs: boolean;
+  readonly ternary: boolean;
 }
 
 export interface Problem {
@@ -94,7 +94,7 @@ export function robustness(
 ): Problem {
   const k = sizeOf(model.graph.output);
   const places = new Map<number, number>();
-  const of = Int32Array.from(labels, (label) => {
+  const matrixOf = Int32Array.from(labels, (label) => {
     if (!places.has(label)) places.set(label, places.size);
     return places.get(label)!;
   });
@@ -110,7 +110,7 @@ export function robustness(
   return {
     networks: [model],
     region: { count: labels.length, centre: images, eps, norm },
-    rows: { count: k - 1, outputs: k, matrix, of, rhs, start, nonzeros: 2, signs: true },
+    rows: { count: k - 1, outputs: k, matrix, matrixOf, rhs, start, nonzeros: 2, ternary: true },
   };
 }
 
@@ -140,14 +140,14 @@ export function select(problem: Problem, samples: readonly number[]): Problem {
     });
     return found;
   };
-  const { of } = rows;
+  const { matrixOf } = rows;
   return {
     ...problem,
     region:
       'centre' in region
         ? { ...region, count, centre: some(region.centre) }
         : { ...region, count, lo: some(region.lo), hi: some(region.hi) },
-    rows: of ? { ...rows, of: Int32Array.from(samples, (i) => of[i]!) } : rows,
+    rows: matrixOf ? { ...rows, matrixOf: Int32Array.from(samples, (i) => matrixOf[i]!) } : rows,
     ...(phases && { phases: phases.map((all) => samples.map((i) => all[i]!)) }),
   };
 }
@@ -180,44 +180,44 @@ export function outputRows(unsafe: readonly Conjunction[], outputs: number): Out
   const start = [0];
   for (const one of unsafe) start.push(start.at(-1)! + one.rows.length);
   const matrix = new Float32Array(rows.length * outputs);
-  const rest = new Float64Array(matrix.length);
+  const residual = new Float64Array(matrix.length);
   let nonzeros = 0;
   rows.forEach((row, r) => {
     matrix.set(row, r * outputs);
     nonzeros = Math.max(nonzeros, row.filter((w) => w !== 0).length);
     row.forEach((w, j) => {
-      rest[r * outputs + j] = w - matrix[r * outputs + j]!;
+      residual[r * outputs + j] = w - matrix[r * outputs + j]!;
     });
     for (const [j, weight] of exact[r]?.weights ?? []) {
       if (compare(weight, rationalOf(row[j]!)) === 0) continue;
-      const off = rest[r * outputs + j]!;
+      const off = residual[r * outputs + j]!;
       const more = Math.abs(row[j]!) * F64_U + Number.MIN_VALUE;
-      rest[r * outputs + j] = off < 0 ? off - more : off + more;
+      residual[r * outputs + j] = off < 0 ? off - more : off + more;
     }
   });
   return {
     count: rows.length,
     ...{ outputs, matrix, start, nonzeros },
-    ...(rest.some((w) => w !== 0) && { rest }),
+    ...(residual.some((w) => w !== 0) && { residual }),
     rhs: Float64Array.from(unsafe.flatMap((one) => one.rhs)),
-    signs: matrix.every((w) => w === 0 || Math.abs(w) === 1),
+    ternary: matrix.every((w) => w === 0 || Math.abs(w) === 1),
   };
 }
 
 /** Lower bounds of the rounded rows, less what their rest can come to over the boxes of the outputs. */
-export function lessRest(
+export function subtractResidual(
   lower: Float64Array,
   lo: ArrayLike<number>,
   hi: ArrayLike<number>,
-  { count, outputs, rest, of }: OutputRows,
+  { count, outputs, residual, matrixOf }: OutputRows,
 ): Float64Array {
   return lower.map((value, at) => {
     const i = Math.floor(at / count);
-    const row = ((of?.[i] ?? 0) * count + (at % count)) * outputs;
+    const row = ((matrixOf?.[i] ?? 0) * count + (at % count)) * outputs;
     let size = 0;
     for (let j = 0; j < outputs; j++) {
       const largest = Math.max(Math.abs(lo[i * outputs + j]!), Math.abs(hi[i * outputs + j]!));
-      const w = Math.abs(rest?.[row + j] ?? 0);
+      const w = Math.abs(residual?.[row + j] ?? 0);
       if (w !== 0) size += w * largest;
     }
     return value - size * F64_UP - Math.abs(value) * F64_U - F64_UNDERFLOW;
