@@ -17,7 +17,7 @@ import {
   UNDERFLOW,
   underflowError,
 } from '../domain/rounding';
-import { column } from '../domain/rows';
+import { biasColumn } from '../domain/rows';
 import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, PointwiseLayer } from '../nn/layer';
 import type { LinearOperator } from '../nn/operator';
@@ -216,7 +216,7 @@ function affineConstants(
   magnitude: Tensor,
 ): Pick<NodeCache, 'constants' | 'size'> | undefined {
   const { bias, accumulationLength: length, transposeAccumulationLength: transposeLength } = w;
-  const flat = bias && reshape(column(bias, node.shape), [1, ...node.shape]);
+  const flat = bias && reshape(biasColumn(bias, node.shape), [1, ...node.shape]);
   if (!context.sound) return flat && { constants: { lo: flat, hi: flat } };
   if (length === 0 && transposeLength === 0) return undefined;
   const size = w.applyAbs(magnitude, bias && abs(bias));
