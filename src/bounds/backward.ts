@@ -1,6 +1,8 @@
 /**
- * Backward pass of CROWN (linear.ts says what it proves): what each role does to rows of coefficients, and
- * the pass itself. The nodes' relaxations and constants are those of the bounding context (context.ts).
+ * Backward pass of CROWN (linear.ts has the theory): propagates rows of linear coefficients from a target
+ * node back to the input, one rule per role, and concretises them over the set of inputs. `values` are
+ * coefficients and `d` is the constant term (the bias of the linear bound) of every row. Relaxations and
+ * constants of the nodes are those of the bounding context (context.ts).
  */
 
 import { concretise } from '../domain/balls';
@@ -31,18 +33,18 @@ import type { Relaxation } from './relaxations';
 /** Coefficients [rows, ...shape], or rows that are multiples of unit vectors. */
 export type Coefficients = Tensor | OneHotRows;
 
-/** Rows of a specification matrix: linear functions of one node's values, row r of sample `sample[r]`. */
+/** Rows of a specification matrix: row r is a linear function of one node's values for sample `sample[r]`. */
 export interface Rows {
   readonly sample: Int32Array;
   readonly values: Coefficients;
 }
 
-/** Lower slopes [rows, ...shape] of unstable neurons, by position of the pointwise node. */
+/** Lower slopes (the alpha of alpha-CROWN) of unstable neurons, [rows, ...shape], by position of the pointwise node. */
 export type LowerSlopes = ReadonlyMap<number, Tensor>;
 
 const isOneHot = (c: Coefficients): c is OneHotRows => 'factor' in c;
 
-/** Rows of a pass: the sample of each, and how they see the nodes. */
+/** What is fixed during one pass: the sample of each row, and which nodes keep coefficients as patches. */
 interface View {
   readonly context: BoundContext;
   readonly sample: Int32Array;
@@ -52,8 +54,8 @@ interface View {
 }
 
 /**
- * Lower bound of every row over the set of inputs, [rows]. Rows are of the output of `target`. With
- * `patches` one-hot rows are kept as patches where that is less; no gradients flow then.
+ * Lower bounds of rows of the output of `target` over the set of inputs: [rows]. With `patches` the
+ * coefficients of one-hot rows are kept as patches where these are smaller; no gradients flow then.
  */
 export function backwardPass(
   context: BoundContext,
@@ -80,7 +82,7 @@ export function backwardPass(
     const through = throughNode(view, v, values, d, slopes?.get(v));
     d = through.d;
     for (const [k, i] of node.inputs.entries()) {
-      const [mine, other] = [fitted(view, i, through.values[k]!, through.patch), pending.get(i)];
+      const [mine, other] = [asSeenAt(view, i, through.values[k]!, through.patch), pending.get(i)];
       const total = other ? add(dense(view, i, other), dense(view, i, mine)) : mine;
       const error = other && context.mergeErrors.get(i);
       if (error) d = lowerDotAt(view, i, total as Tensor, error.lo, error.hi, d);
@@ -95,27 +97,28 @@ export function backwardPass(
 
 const NO_PATCHES: Patches = new Map();
 
-/** Coefficients as the pass sees a node. */
-function fitted(view: View, v: number, values: Coefficients, patch?: Patch): Coefficients {
+/** Coefficients in the form that the pass keeps at node v: the patch there, or all values of the node. */
+function asSeenAt(view: View, v: number, values: Coefficients, patch?: Patch): Coefficients {
   if (isOneHot(values) || !patch) return values;
   return widen(values, patch, view.patches.get(v), view.positions!, shapeOf(view, v));
 }
 
-/** A table over a node's values, [samples or 1, ...shape], as its rows read it. */
+/** A table over the values of node v, [samples or 1, ...shape], in the form that coefficients have there. */
 const tableAt = ({ patches, positions }: View, v: number, table: Tensor): Tensor =>
   patches.has(v) ? tableThrough(patches.get(v)!, positions!, table) : table;
 
-/** Index into such a table for each row. */
+/** Index of each row into such a table. */
 function indicesAt({ patches, positions, sample }: View, v: number, { shape }: Tensor): RowIndices {
   if (patches.has(v)) return positions!.index;
   return shape[0] === 1 ? sample.map(() => 0) : sample;
 }
 
+/** d + the minimum of a . x over the box [low, up] of node v: max(a, 0) . low + min(a, 0) . up. */
 function lowerDotAt(view: View, v: number, a: Tensor, low: Tensor, up: Tensor, d: Tensor): Tensor {
   return lowerDot(a, tableAt(view, v, low), tableAt(view, v, up), indicesAt(view, v, low), d);
 }
 
-/** First constants of the rows: less than all products on their way lose by underflow. */
+/** Initial constants d, [rows]: minus an upper bound of what underflow can lose in all products of the pass, so that the bound stays sound. */
 function underflowStart(context: BoundContext, target: number, sample: RowIndices): Tensor {
   const rows = sample.length;
   if (!context.sound) return filled(context.engine, [rows], 0);
@@ -130,15 +133,16 @@ function underflowStart(context: BoundContext, target: number, sample: RowIndice
   return input(context.engine, d, [rows]);
 }
 
+/** Result of taking rows through one node. */
 interface Through {
   /** Coefficients by input of the node. */
   readonly values: readonly Coefficients[];
   readonly d: Tensor;
-  /** Patch that the coefficients are of, where they are of one. */
+  /** The patch that the coefficients cover, if they do not cover all values. */
   readonly patch?: Patch | undefined;
 }
 
-/** Takes rows of a node's output to its inputs. */
+/** Propagates rows from a node's output back to its inputs. */
 function throughNode(
   view: View,
   v: number,
@@ -195,11 +199,11 @@ function throughPointwise(
   };
 }
 
-/** The given lower slopes of unstable neurons, and the relaxation's own elsewhere: [rows, ...]. */
+/** Lower slopes by row, [rows, ...shape]: the given ones for unstable neurons, the relaxation's own for the others. */
 function whereUnstable({ low, unstable }: Relaxation, slopes: Tensor, sample: RowIndices): Tensor {
   const { engine, shape } = low;
   const rows = (t: Tensor): Tensor => takeRows(reshape(t, [shape[0]!, t.size / shape[0]!]), sample);
-  const open = input(engine, unstable!, shape);
+  const isUnstable = input(engine, unstable!, shape);
   const fixed = mul(
     low,
     input(
@@ -208,7 +212,7 @@ function whereUnstable({ low, unstable }: Relaxation, slopes: Tensor, sample: Ro
       shape,
     ),
   );
-  const chosen = add(rows(fixed), mul(reshape(slopes, rows(open).shape), rows(open)));
+  const chosen = add(rows(fixed), mul(reshape(slopes, rows(isUnstable).shape), rows(isUnstable)));
   return reshape(chosen, [sample.length, ...shape.slice(1)]);
 }
 
@@ -243,13 +247,13 @@ function throughSum(
   const { layer, inputShapes, options } = node;
   const after = withConstants(view, v, values, d);
   const patch = view.patches.get(v);
-  // Only a sum rounds, and all its inputs have the coefficients of the output.
+  // A join that rounds is a sum: every input gets the coefficients of the output, unchanged.
   if (layer.roundings(inputShapes.length) > 0 && (patch || isOneHot(values)))
     return { values: inputShapes.map(() => values), d: after, patch };
   return { values: layer.transpose!(dense(view, v, values), inputShapes, options), d: after };
 }
 
-/** d + the least that rows of a node can make of its constants. */
+/** d + the minimum of the rows over the box of the node's constants (its bias and, where sound, rounding errors). */
 function withConstants(view: View, v: number, values: Coefficients, d: Tensor): Tensor {
   const { context, sample } = view;
   const box = context.cache.get(v)!.constants;
@@ -270,11 +274,12 @@ function withConstants(view: View, v: number, values: Coefficients, d: Tensor): 
 const shapeOf = ({ context: { graph } }: View, v: number): Shape =>
   v < 0 ? graph.network.input : graph.nodes[v]!.shape;
 
-/** Coefficients as a tensor, whatever they are. */
+/** Coefficients as a tensor: one-hot rows are written out. */
 function dense(view: View, v: number, values: Coefficients): Tensor {
   if (!isOneHot(values)) return values;
   const { engine } = view.context;
   const shape = shapeOf(view, v);
-  if (view.patches.has(v)) return fitted(view, v, pointsOf(values, engine, shape), POINT) as Tensor;
+  if (view.patches.has(v))
+    return asSeenAt(view, v, pointsOf(values, engine, shape), POINT) as Tensor;
   return oneHotRows(values, engine, shape);
 }

@@ -31,8 +31,9 @@ import { type MaxRelaxation, relaxMaximum } from './maxima';
 import { type Relaxation, relax, type Slopes } from './relaxations';
 
 /**
- * Phase of an unstable neuron of one sample: the value of node `node` (by position) at `neuron` (by position
- * in the sample) is at least 0 where the phase is active, and at most 0 where it is not.
+ * Phase of an unstable ReLU neuron of one sample, the split constraint of branch and bound: the pre-activation
+ * at `neuron` (by position in the sample) of node `node` (by position) is at least 0 where the phase is active,
+ * and at most 0 where it is not.
  */
 export interface Phase {
   readonly node: number;
@@ -59,18 +60,18 @@ export interface BoundContext {
   readonly cache: Map<number, NodeCache>;
   /** Targets of backward passes that are prepared. */
   readonly prepared: Set<number>;
-  /** Merge errors by position of a node that several read: what adding up two coefficients there can be off. */
+  /** Rounding error of adding up the coefficients that several readers of a node send back, by its position. */
   readonly mergeErrors: Map<number, Box>;
 }
 
 interface NodeCache {
   /** The box of the node's constants: [n, ...shape], or [1, ...shape] where samples share it. */
   readonly constants?: Box | undefined;
-  /** Size of an affine node's output, at least, to a rounding; [n, ...shape]. */
+  /** |W| |x| + |b| of an affine node, at least the size of its output but for a rounding; [n, ...shape]. */
   readonly size?: Tensor | undefined;
   readonly relaxation?: Relaxation;
   readonly maxima?: MaxRelaxation;
-  /** Underflow error by sample: what products can lose in all, whatever the coefficients. */
+  /** Upper bound by sample of what all products of a row lose at the node by underflow, whatever the coefficients. */
   readonly underflow: Float64Array;
 }
 
@@ -78,7 +79,7 @@ export const boxOf = ({ boxes, set }: BoundContext, at: number): Box =>
   at < 0 ? set.box : boxes[at]!;
 export const samplesOf = ({ set }: BoundContext): number => set.box.lo.shape[0]!;
 
-/** A function of graphs, which do not change, worked out once for each. */
+/** Memoises a function of graphs, which are immutable. */
 export function ofGraph<T>(make: (graph: Graph) => T): (graph: Graph) => T {
   const known = new WeakMap<Graph, T>();
   return (graph) => {
@@ -90,7 +91,7 @@ export function ofGraph<T>(make: (graph: Graph) => T): (graph: Graph) => T {
 
 const ancestorsByTarget = ofGraph(() => new Map<number, readonly number[]>());
 
-/** Positions of the nodes behind a target, itself included: all that a backward pass meets. */
+/** Positions of a target's ancestors, itself included, in ascending order: the nodes that a backward pass visits. */
 export function ancestors(graph: Graph, target: number): readonly number[] {
   const known = ancestorsByTarget(graph).get(target);
   if (known) return known;
@@ -102,7 +103,7 @@ export function ancestors(graph: Graph, target: number): readonly number[] {
   return found;
 }
 
-/** Works out what passes from a target need: before the step() of a chunk, which would free it. */
+/** Computes what backward passes from a target read, before the step() of a chunk, which would free it. */
 export function prepare(context: BoundContext, target: number): void {
   if (context.prepared.has(target)) return;
   context.prepared.add(target);
@@ -136,7 +137,7 @@ export function cutByPhases({ phases, engine }: BoundContext, v: number, box: Bo
   return { lo: maximum(box.lo, low), hi: minimum(box.hi, high) };
 }
 
-/** A sum of two coefficients is off by u of its size: [-u X, u X]. */
+/** Error of a sum of two coefficients, a share u of it, as a box of constants: [-u X, u X] with X >= |x|. */
 function mergeError(context: BoundContext, at: number): Box {
   const hi = affine(magnitudeOf(context, at), U, UNDERFLOW);
   return { lo: affine(hi, -1, 0), hi };
@@ -238,7 +239,7 @@ function sumConstants(context: BoundContext, node: GraphNode, layer: JoinLayer):
   return { lo: affine(hi, -1, 0), hi };
 }
 
-/** The pointwise nodes behind a target that have unstable neurons, whose lower slopes are free. */
+/** The pointwise ancestors of a target that have unstable neurons, whose lower slopes may be optimised. */
 export function unstableNodes(context: BoundContext, target: number): [number, Relaxation][] {
   prepare(context, target);
   return ancestors(context.graph, target).flatMap((v): [number, Relaxation][] => {
