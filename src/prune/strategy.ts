@@ -12,6 +12,7 @@ import type { Mask, ParameterData } from '../nn/parameterisation';
 import type { ParameterMap, Trained, TrainingModel } from '../nn/training-model';
 import type { OptionsSchema } from '../options';
 import type { LossOracle } from './oracle';
+import type { Rise } from './schedule';
 
 /** By full parameter name; only prunable parameters. */
 export type Masks = ReadonlyMap<string, Mask>;
@@ -54,8 +55,8 @@ export type Start = 'best' | 'last' | 'initial' | number;
 
 /** One training phase of a round of pruning, as data. What is left out is as in ordinary fine-tuning. */
 export interface StrategyPhase {
-  /** What it is called in titles and journals. */
-  readonly name: 'scores' | 'finetune';
+  /** What it is called in titles and journals; only what `finetune` leaves is a result of the run. */
+  readonly name: 'scores' | 'prune' | 'finetune';
   /** The weights by which the strategy decides at its beginning; null: masks stay as they are. */
   readonly decides?: 'best' | 'last' | 'initial' | null;
   readonly start?: Start;
@@ -64,15 +65,23 @@ export interface StrategyPhase {
   /** The section of the config that it is trained by, and what differs from it. */
   readonly like?: 'pretrain' | 'finetune';
   readonly training?: Readonly<Record<string, unknown>>;
-  /** Updates from one call of `between` to the next. */
+  /** Updates from one call of `between` to the next; the last update is followed by one, too. */
   readonly every?: number;
 }
+
+/** What a strategy cannot do without: weights that were trained, or data and an objective to ask. */
+export type Need = 'training' | 'data';
 
 export interface Strategy<S extends OptionsSchema = OptionsSchema> {
   readonly about: string;
   readonly options: S;
   /** True where whole filters go, to be removed physically by shrink(). */
   readonly structured: boolean;
+  readonly needs?: readonly Need[];
+  /** How sparsity rises over the rounds; left out: cubic. */
+  readonly rise?: Rise;
+  /** Raises an error for options and sparsities that cannot be carried out, before anything is trained. */
+  check?(context: PruneContext, o: v.InferOutput<S>): void;
   decide(context: PruneContext, o: v.InferOutput<S>): Decision | Promise<Decision>;
   /** The phases of a round. Left out: one, which fine-tunes what is left of the best weights. */
   phases?(o: v.InferOutput<S>): readonly StrategyPhase[];

@@ -12,7 +12,7 @@ import { phasesOf, type Start, type Strategy, type StrategyPhase } from '../prun
 import { type Config, TRAINING, type TrainingConfig } from './config';
 
 export interface PhaseSpec {
-  readonly name: 'pretrain' | 'scores' | 'finetune';
+  readonly name: 'pretrain' | StrategyPhase['name'];
   /** Pruning round; 0 for pre-training. */
   readonly round: number;
   /** Keys random draws: phases of a run differ in it. */
@@ -25,7 +25,7 @@ export interface PhaseSpec {
   readonly training: TrainingConfig;
   /** Whether the objective's difficulty grows: where weights were not trained at the full one. */
   readonly ramp: boolean;
-  /** Updates from one call of the strategy's `between` to the next, which aims at a sparsity. */
+  /** Updates from one call of the strategy's `between` to the next, which aims at a share of zeros. */
   readonly between: { readonly every: number; readonly sparsity: number } | null;
 }
 
@@ -55,20 +55,36 @@ function roundPhase(
   round: number,
   before: number,
 ): PhaseSpec {
-  const { sparsity: final, rounds, strategy } = config.prune;
+  const { sparsity: final, rounds } = config.prune;
   const { decides = given.name === 'finetune' ? 'best' : null, every } = given;
   const start = given.start ?? (given.name === 'finetune' ? config.finetune.start : 'best');
-  const most = config.pretrain.epochs;
-  expect(typeof start !== 'number' || start <= most, 'finetune.start', `at most ${most}`, start);
-  const moves = entry.structured && decides !== null && start !== decides;
-  const what = 'the weights by which filters are chosen (best)';
-  expect(!moves, `finetune.start with ${strategy.name}`, what, start);
-  const sparsity = sparsityAfter(round, rounds, final);
+  checkStart(config, entry, { ...given, decides, start });
+  const sparsity = sparsityAfter(round, rounds, final, entry.rise);
   return {
     ...phase(config, { ...given, start, round, draws: round - before * rounds }),
     decides: decides && { by: decides, sparsity },
     between: every === undefined ? null : { every, sparsity },
   };
+}
+
+/** Raises an error for weights that a phase cannot begin with. */
+function checkStart(
+  { pretrain, prune, finetune }: Config,
+  { structured }: Strategy,
+  { name, start, decides }: StrategyPhase,
+): void {
+  const who = `finetune.start with ${prune.strategy.name}`;
+  const most = pretrain.epochs;
+  expect(
+    typeof start !== 'number' || start <= most,
+    who,
+    `at most ${most}, of pre-training`,
+    start,
+  );
+  const moves = structured && decides !== null && start !== decides;
+  expect(!moves, who, 'the weights by which filters are chosen (best)', start);
+  const asked = name !== 'finetune' || finetune.start === 'best' || finetune.start === start;
+  expect(asked, who, `${start}, where the strategy begins`, finetune.start, 'Leave it out.');
 }
 
 type Given = Pick<StrategyPhase, 'like' | 'trained' | 'training'> &

@@ -4,7 +4,7 @@
  * strategy decides which of them go, and what is trained instead of them.
  */
 import { fitted } from '../data/layout';
-import { lookup } from '../errors';
+import { expect, lookup } from '../errors';
 import { Interrupted, type Listener, type StopSignal } from '../events';
 import type { Journal, JournalRecord } from '../io/journal';
 import { loadModel, saveModel } from '../io/model';
@@ -19,6 +19,7 @@ import {
 import { buildNetwork } from '../nn/zoo';
 import type { Options } from '../options';
 import { keptTotal } from '../prune/allocate';
+import { countMasked } from '../prune/mask';
 import type { LossOracle } from '../prune/oracle';
 import { decide, parameterMap } from '../prune/prune';
 import { relativeSparsity } from '../prune/schedule';
@@ -84,7 +85,7 @@ export async function trainStages(run: Run, end = Number.POSITIVE_INFINITY): Pro
 
 async function begin(run: Run, [first]: readonly PhaseSpec[]): Promise<Checkpoint> {
   const model = initialModel(run);
-  await checkSparsity(run, model);
+  await checkGoal(run, model);
   const startedAt = new Date().toISOString();
   const weights = prunableWeights(model);
   const phase = startPhase(first!, parameterise(model));
@@ -99,16 +100,20 @@ function initialModel({ config, engine, data }: Run): Model {
   return createModel(engine, network, { seed: config.seed, init });
 }
 
-/** Says that a sparsity is out of reach before the training. */
-async function checkSparsity({ config }: Run, model: Model): Promise<void> {
+/** Says before the training that a strategy lacks something, or that a sparsity is out of reach. */
+async function checkGoal({ config }: Run, model: Model): Promise<void> {
   const { sparsity } = config.prune;
-  const { entry, options } = strategyOf(config);
-  const parts = prunableNames(model.graph).map((name) => {
-    const { shape, size } = model.params.get(name)!;
+  const { entry, name, options } = strategyOf(config);
+  const trained = config.pretrain.epochs > 0 || !entry.needs?.includes('training');
+  expect(trained, `prune.strategy ${name}`, 'a trained network to judge', 'pretrain.epochs 0');
+  const context = { model, sparsity, seed: config.seed };
+  const parts = prunableNames(model.graph).map((parameter) => {
+    const { shape, size } = model.params.get(parameter)!;
     return { shape, cap: size };
   });
-  if (entry.structured) await entry.decide({ model, sparsity, seed: config.seed }, options);
+  if (entry.structured) await entry.decide(context, options);
   else if (parts.length > 0) keptTotal(parts, sparsity);
+  entry.check?.(context, options as never);
 }
 
 function strategyOf({ prune }: Config): { entry: Strategy; name: string; options: Options } {
@@ -141,9 +146,21 @@ async function trainStage(run: Run, at: Checkpoint, phases: readonly PhaseSpec[]
   });
   if (!complete)
     throw new Interrupted(`Everything so far is in ${dir.dir}: run the same command to go on.`);
-  if (phase.spec.name === 'scores') return;
-  const path = phase.spec.name === 'pretrain' ? dir.paths.dense : dir.paths.pruned;
+  const { name, between } = phase.spec;
+  if (between) checkPruned(phase, between.sparsity, config.prune.strategy.name);
+  if (name !== 'pretrain' && name !== 'finetune') return;
+  const path = name === 'pretrain' ? dir.paths.dense : dir.paths.pruned;
   await savedAs(path, run, modelFromParameters(run.engine, phase.model.graph.network, phase.best));
+}
+
+/** Says that a phase which prunes as it trains was too short for it. */
+function checkPruned({ spec, best, model }: Phase, wanted: number, strategy: string): void {
+  if (spec.name !== 'finetune') return;
+  const { zeros, total } = countMasked(model.graph, masksIn(best));
+  const goal = Math.round(wanted * total);
+  const hint = 'Give the phase more epochs.';
+  const who = `prune.strategy ${strategy}`;
+  expect(zeros >= goal, who, `${goal} weights to go while training`, zeros, hint);
 }
 
 /** Keeps the weights of an epoch of pre-training that a later phase begins with. */
@@ -201,7 +218,7 @@ function betweenOf(run: Run, spec: PhaseSpec): PhaseHooks['between'] {
   const oracle = oracleFor(run, spec);
   return async ({ model, optimizer, memory }, steps, rate) => {
     const step = optimizer.steps;
-    if (step % when.every !== 0) return undefined;
+    if (step % when.every !== 0 && step !== steps) return undefined;
     const { seed } = run.config;
     const { sparsity } = when;
     return entry.between!(

@@ -17,6 +17,7 @@ import {
   denseModel,
   freeTraining,
   leavesOf,
+  masksIn,
   modelFromParameters,
   type ParameterMap,
   parameterise,
@@ -24,6 +25,7 @@ import {
   type TrainingModel,
 } from '../nn/training-model';
 import type { PlugIn } from '../options';
+import { countMasked } from '../prune/mask';
 import type { EpochRecord } from '../report/types';
 import { sizeOf } from '../tensor/shape';
 import { assign } from '../tensor/tensor';
@@ -198,6 +200,7 @@ export async function runPhase(
 const TITLES: Readonly<Record<PhaseSpec['name'], (spec: PhaseSpec) => string>> = {
   pretrain: () => 'pre-train',
   scores: ({ round }) => `train scores ${round}`,
+  prune: ({ round }) => `train and prune ${round}`,
   finetune: ({ round }) => `fine-tune ${round}`,
 };
 
@@ -276,7 +279,8 @@ async function endEpoch(
   const objective = lookup(objectives, name, 'objective');
   const score = await heldOut(model, data, spec.objective, config.seed);
   const { epochs } = spec.training;
-  const counts = !spec.ramp || objective.atFullDifficulty(epoch + 1, epochs, options);
+  const hard = !spec.ramp || objective.atFullDifficulty(epoch + 1, epochs, options);
+  const counts = hard && (!spec.between || isPruned(model, spec.between.sparsity));
   if (counts && (!state.best || better(score, state.best))) {
     state.best = score;
     phase.best = snapshot(model);
@@ -299,6 +303,12 @@ async function endEpoch(
   state.progress = freshProgress();
   state.seconds = 0;
   await hooks.epochEnd?.(record);
+}
+
+/** Whether so large a share of the prunable weights is gone, to the nearest one. */
+function isPruned(model: TrainingModel, sparsity: number): boolean {
+  const { zeros, total } = countMasked(model.graph, masksIn(snapshot(model)));
+  return zeros >= Math.round(sparsity * total);
 }
 
 /** Robust accuracy first, benign accuracy among equals; later epochs win ties. */
