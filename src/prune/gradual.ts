@@ -5,25 +5,18 @@
 import * as v from 'valibot';
 import { freeModel } from '../nn/model';
 import { remasked } from '../nn/parameterised';
-import { denseModel, masksIn, type ParameterMap, snapshot } from '../nn/training-model';
+import { denseModel, type ParameterMap } from '../nn/training-model';
 import { real, whole } from '../options';
+import { ownMasks, prunableData, sparsityNow } from './between';
 import { countMasked } from './mask';
-import { risen } from './schedule';
 import type { BetweenContext, Decision, PruneContext } from './strategy';
 
-/** How a phase prunes gradually: updates between two steps, and the share of the phase after which it is done. */
+/** Updates between two steps of a gradual phase, and the share of the phase after which it is done. */
 export const GRADUAL = v.strictObject({
   every: v.optional(whole(1), 20),
   end: v.optional(real(0, 1), 0.75),
 });
 export type Gradual = v.InferOutput<typeof GRADUAL>;
-
-/** The sparsity that a phase has come to, which began with `start`. */
-export const sparsityNow = (
-  { step, steps, sparsity }: BetweenContext,
-  start: number,
-  end: number,
-) => risen('cubic', start, sparsity, end > 0 ? Math.min(1, step / (end * steps)) : 1);
 
 /** Prunes on, by what `decide` says of the weights now, where the schedule asks for more zeros than there are. */
 export async function pruneOn(
@@ -31,15 +24,14 @@ export async function pruneOn(
   { end }: Gradual,
   decide: (context: PruneContext) => Promise<Decision>,
 ): Promise<ParameterMap | undefined> {
-  const { seed, oracle, memory } = context;
-  const data = snapshot(context.model);
+  const { seed, oracle } = context;
+  const data = prunableData(context.model);
+  const previous = ownMasks(data);
+  const { zeros, total } = countMasked(context.model.graph, previous);
+  const sparsity = sparsityNow(context, end, previous);
+  if (Math.round(sparsity * total) <= zeros) return undefined;
   const model = denseModel(context.model);
   try {
-    const previous = masksIn(data);
-    const { zeros, total } = countMasked(model.graph, previous);
-    if (!memory.has('start')) memory.set('start', Float32Array.of(zeros / total));
-    const sparsity = sparsityNow(context, memory.get('start')![0]!, end);
-    if (Math.round(sparsity * total) <= zeros) return undefined;
     const decision = await decide({ model, sparsity, seed, oracle, previous });
     return new Map(
       Array.from(decision, ([name, own]) => [

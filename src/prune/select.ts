@@ -13,7 +13,9 @@ import type { Mask, ParameterData } from '../nn/parameterisation';
 import type { Engine } from '../runtime/engine';
 import { reshape } from '../tensor/ops/core';
 import { argmax } from '../tensor/ops/loss';
+import { uniform } from '../tensor/ops/random';
 import { concat } from '../tensor/ops/shape';
+import { STREAMS } from '../tensor/philox';
 import { empty, input, step, type Tensor } from '../tensor/tensor';
 import { allocate, keptTotal, type Part, type Scope } from './allocate';
 import { countKept } from './mask';
@@ -74,13 +76,33 @@ export function selectMasks(
   return topOfEach(model, found, allocate(scope, found, sparsity));
 }
 
+/** The prunable weights of a model, each with the number that earlier masks have left of it. */
+export const prunableParts = (
+  { graph, params }: Model,
+  previous: Masks | undefined,
+): (Part & { readonly name: string })[] =>
+  prunableNames(graph).map((name) => {
+    const { shape, size } = params.get(name)!;
+    const mask = previous?.get(name);
+    return { name, shape, cap: mask ? countKept(mask) : size };
+  });
+
+/** Uniform draws keyed by (seed, position of the parameter, index of the weight). */
+export const randomScore =
+  (seed: number): Score =>
+  ({ engine, size, shape }, position) => {
+    const key = { seed, stream: STREAMS.prune, index: [position] };
+    return reshape(uniform(engine, [1, size], key), shape);
+  };
+
 function candidates(
   { model, previous }: PruneContext,
   score: Score,
   pattern: Pattern,
 ): Candidate[] {
   const positions = [...paramSpecs(model.graph).keys()];
-  return prunableNames(model.graph).map((name) => {
+  return prunableParts(model, previous).map((part) => {
+    const { name } = part;
     const weight = model.params.get(name)!;
     const mask = previous?.get(name);
     const scores = (): Tensor => {
@@ -92,7 +114,7 @@ function candidates(
       });
       return input(weight.engine, patterned(left, weight.shape, pattern), [weight.size]);
     };
-    return { name, weight, shape: weight.shape, cap: mask ? countKept(mask) : weight.size, scores };
+    return { ...part, weight, scores };
   });
 }
 

@@ -23,6 +23,7 @@ import { countMasked } from '../prune/mask';
 import type { LossOracle } from '../prune/oracle';
 import { decide, parameterMap } from '../prune/prune';
 import { relativeSparsity } from '../prune/schedule';
+import { prunableParts } from '../prune/select';
 import { strategies } from '../prune/strategies/registry';
 import type { Start, Strategy } from '../prune/strategy';
 import type { EpochRecord } from '../report/types';
@@ -107,10 +108,7 @@ async function checkGoal({ config }: Run, model: Model): Promise<void> {
   const trained = config.pretrain.epochs > 0 || !entry.needs?.includes('training');
   expect(trained, `prune.strategy ${name}`, 'a trained network to judge', 'pretrain.epochs 0');
   const context = { model, sparsity, seed: config.seed };
-  const parts = prunableNames(model.graph).map((parameter) => {
-    const { shape, size } = model.params.get(parameter)!;
-    return { shape, cap: size };
-  });
+  const parts = prunableParts(model, undefined);
   if (entry.structured) await entry.decide(context, options);
   else if (parts.length > 0) keptTotal(parts, sparsity);
   entry.check?.(context, options as never);

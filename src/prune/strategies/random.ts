@@ -8,10 +8,8 @@
  */
 import * as v from 'valibot';
 import { choice } from '../../options';
-import { reshape } from '../../tensor/ops/core';
-import { uniform } from '../../tensor/ops/random';
-import { STREAMS } from '../../tensor/philox';
 import { AT_INITIALISATION, scoring } from '../scoring';
+import { randomScore } from '../select';
 
 export const random = scoring({
   about: 'weights drawn by lot go',
@@ -19,10 +17,5 @@ export const random = scoring({
   options: { start: v.optional(choice(['best', 'initial']), 'best') },
   phase: ({ start }) =>
     start === 'initial' ? AT_INITIALISATION : { name: 'finetune', decides: 'best' },
-  scores:
-    ({ seed }) =>
-    (weight, position) => {
-      const key = { seed, stream: STREAMS.prune, index: [position] };
-      return reshape(uniform(weight.engine, [1, weight.size], key), weight.shape);
-    },
+  scores: ({ seed }) => randomScore(seed),
 });
