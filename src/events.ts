@@ -8,7 +8,6 @@ export type Phase =
   | 'data'
   | 'pretrain'
   | 'prune'
-  | 'scores'
   | 'finetune'
   | 'evaluate'
   | 'verify'

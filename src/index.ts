@@ -98,8 +98,15 @@ export { lower } from './nn/lower';
 export { type AnyModel, createModel, freeModel, type Model, modelFrom } from './nn/model';
 export type { LinearOperator, LinearStructure, Params } from './nn/operator';
 export { type Gather, gather } from './nn/operators/gather';
-export type { Mask, ParameterData, ParameterisationKind } from './nn/parameterisation';
+export {
+  type Mask,
+  type ParameterData,
+  type ParameterisationKind,
+  plainData,
+} from './nn/parameterisation';
 export { parameterisations } from './nn/parameterisations/registry';
+export { scoredData } from './nn/parameterisations/scored';
+export { remasked } from './nn/parameterised';
 export { summary } from './nn/summary';
 export {
   freeTraining,
@@ -116,7 +123,7 @@ export { type Predictor, predictorOf } from './plan/predictor';
 export { compileSparsePlan, fastestPlan } from './plan/sparse-plan';
 export { removeDead, type WithoutDead } from './prune/dead';
 export { type Sparsity, sparsityOf } from './prune/mask';
-export type { LossAnswer, LossOracle, LossQuestion } from './prune/oracle';
+export { type LossAnswer, type LossOracle, type LossQuestion, oracleOf } from './prune/oracle';
 export { type Pruned, prune } from './prune/prune';
 export { strategies } from './prune/strategies/registry';
 export {
@@ -130,7 +137,7 @@ export {
   strategy,
 } from './prune/strategy';
 export { type Compacted, type CompactJob, compact } from './recipe/compact';
-export { type CompressOptions, compress, pretrain } from './recipe/compress';
+export { compress, pretrain } from './recipe/compress';
 export {
   type Config,
   defaultConfig,
@@ -140,6 +147,7 @@ export {
 } from './recipe/config';
 export { type Conversion, convert } from './recipe/convert';
 export { openRun, type RunDir, type RunPaths } from './recipe/run-dir';
+export type { CompressOptions } from './recipe/stages';
 export { renderReport } from './report/html';
 export { renderTable, summaryText } from './report/table';
 export type { Accuracies, LayerSummary, Proportion, ReportData, Summary } from './report/types';

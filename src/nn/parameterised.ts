@@ -79,7 +79,8 @@ export function freeParameterisation({ pattern, tensors }: Parameterisation): vo
 
 /** Which entries of the weight are other than 0: what a phase that follows begins with. */
 export function maskOf({ kind, mask, settings, tensors }: ParameterData): Mask | null {
-  const kept = parameterisations[kind]!.kept?.(tensors, settings);
+  const { kept: keptBy } = lookup(parameterisations, kind, 'parameterisation');
+  const kept = keptBy?.(tensors, settings);
   if (!kept || !mask) return kept ?? mask;
   return new Uint8Array(spreadKept(kept, mask));
 }

@@ -17,7 +17,14 @@ import { step } from '../tensor/tensor';
 import { channelsOf } from './channels';
 import { applyMasks } from './mask';
 import { maskedChannels, shrink, shrinkMasks } from './shrink';
-import { type Decision, type Masks, type PruneContext, phasesOf, type Strategy } from './strategy';
+import {
+  type Decision,
+  type Masks,
+  type PruneContext,
+  phasesOf,
+  type Strategy,
+  trainsScores,
+} from './strategy';
 
 export interface Pruned {
   /**
@@ -55,11 +62,11 @@ export async function prune(
   const checked = parseOptions(strategy.options, options, 'prune.strategy');
   const hint = 'Run espalier compress.';
   const one = 'one that decides at once';
-  for (const { name, every } of phasesOf(strategy, checked)) {
-    expect(name !== 'scores', 'prune.strategy', one, 'one that trains scores', hint);
-    const at = name === 'finetune' && every === undefined;
-    expect(at, 'prune.strategy', one, 'one that prunes while training', hint);
-  }
+  expect(!trainsScores(strategy, checked), 'prune.strategy', one, 'one that trains scores', hint);
+  const atOnce = phasesOf(strategy, checked).every(
+    ({ name, every }) => name === 'finetune' && every === undefined,
+  );
+  expect(atOnce, 'prune.strategy', one, 'one that prunes while training', hint);
   strategy.check?.({ ...goal, model }, checked as never);
   const { model: pruned, decision, removed } = await decide(model, strategy, checked, goal);
   const masks = masksOf(decision);
@@ -84,7 +91,9 @@ export async function decide(
   goal: Omit<PruneContext, 'model'>,
 ): Promise<CarriedOut> {
   parseOptions(sparsityRule(), goal.sparsity, 'prune.sparsity');
-  const decision = await strategy.decide({ ...goal, model }, options as never);
+  const chosen = await strategy.decide({ ...goal, model }, options as never);
+  const decision: Decision = new Map([...(goal.previous ?? []), ...chosen]);
+  checkPrevious(decision, goal.previous);
   if (!strategy.structured) return { model, decision, removed: new Map() };
   const masks = masksOf(decision);
   const channels = channelsOf(model.graph);
@@ -96,6 +105,15 @@ export async function decide(
   ]);
   const left = shrinkMasks(model, gone, channels, masks);
   return { model: shrink(model, gone, channels), decision: left, removed: new Map(removed) };
+}
+
+/** Raises an error where a decision keeps what earlier rounds have masked. */
+function checkPrevious(decision: Decision, previous: Masks = new Map()): void {
+  for (const [name, mask] of masksOf(decision)) {
+    const before = previous.get(name);
+    const back = before ? mask.filter((one, place) => one === 1 && before[place] === 0).length : 0;
+    expect(back === 0, `prune.strategy: ${name}`, 'weights that earlier rounds have left', back);
+  }
 }
 
 /** The masks of a decision. */

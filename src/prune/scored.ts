@@ -3,7 +3,8 @@
 import * as v from 'valibot';
 import { paramSpecs } from '../nn/graph';
 import type { Model } from '../nn/model';
-import { type ParameterData, takeKept } from '../nn/parameterisation';
+import type { ParameterData } from '../nn/parameterisation';
+import { scoredData } from '../nn/parameterisations/scored';
 import { choice, real, whole } from '../options';
 import { countKept } from './mask';
 import type { Masks, StrategyPhase } from './strategy';
@@ -25,7 +26,7 @@ export function scorePhases(
   const { epochs, optimizer, learningRate } = training;
   return [
     {
-      ...{ name: 'scores', decides: 'best', trained: 'scores' },
+      ...{ name: 'prune', decides: 'best', trained: 'scores' },
       training: {
         ...{ optimizer, learningRate, schedule: { name: 'cosine' } },
         ...(epochs !== null && { epochs }),
@@ -40,20 +41,19 @@ export function scorePhases(
  * Each parameter's weights with scores that begin as sqrt(6 / fan-in) w / max |w|, so that the first choice
  * of as many as its mask keeps is by magnitude; entries that `previous` masks stay out.
  */
-export function scoredData(
+export function magnitudeScores(
   { graph, params }: Model,
   masks: Masks,
   previous: Masks | undefined,
 ): Map<string, ParameterData> {
   const specs = paramSpecs(graph);
   return new Map(
-    Array.from(masks, ([name, chosen]): [string, ParameterData] => {
-      const mask = previous?.get(name) ?? null;
-      const weights = takeKept(params.get(name)!.read(), mask);
+    Array.from(masks, ([name, mask]) => {
+      const weights = params.get(name)!.read();
       const largest = weights.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
       const scale = Math.sqrt(6 / specs.get(name)!.fanIn) / (largest || 1);
-      const tensors = { weights, scores: weights.map((w) => scale * w) };
-      return [name, { kind: 'scored', mask, settings: { kept: countKept(chosen) }, tensors }];
+      const scores = weights.map((w) => scale * w);
+      return [name, scoredData(weights, scores, countKept(mask), previous?.get(name))];
     }),
   );
 }

@@ -55,8 +55,8 @@ export type Start = 'best' | 'last' | 'initial' | number;
 
 /** One training phase of a round of pruning, as data. What is left out is as in ordinary fine-tuning. */
 export interface StrategyPhase {
-  /** What it is called in titles and journals; only what `finetune` leaves is a result of the run. */
-  readonly name: 'scores' | 'prune' | 'finetune';
+  /** What it is called in titles and journals: `prune` trains to find what goes, and leaves no result. */
+  readonly name: 'prune' | 'finetune';
   /** The weights by which the strategy decides at its beginning; null: masks stay as they are. */
   readonly decides?: 'best' | 'last' | 'initial' | null;
   readonly start?: Start;
@@ -95,6 +95,12 @@ export interface Strategy<S extends OptionsSchema = OptionsSchema> {
 // The registry holds strategies of different options under one type; each keeps its own inside.
 export const strategy = <S extends OptionsSchema>(s: Strategy<S>): Strategy =>
   s as unknown as Strategy;
+
+/** Whether what a strategy decides are scores, by which nothing goes before they are trained. */
+export const trainsScores = (entry: Strategy, options: object): boolean =>
+  phasesOf(entry, options).some(
+    ({ decides, trained = 'weights' }) => decides && trained !== 'weights',
+  );
 
 /** The phases of a round of pruning. */
 export const phasesOf = (entry: Strategy, options: object): readonly StrategyPhase[] =>

@@ -22,7 +22,8 @@ import { type Bits, bitsByKind, shareWeights } from '../prune/share';
 import type { Engine } from '../runtime/engine';
 import type { Config } from './config';
 import { finetuning } from './run-phases';
-import { loadTrainingData, trainInPlace } from './training';
+import { trainInPlace } from './training';
+import { loadTrainingData } from './training-data';
 
 export interface CompactJob {
   readonly model: string;

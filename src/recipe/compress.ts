@@ -4,29 +4,20 @@
  * This file opens and ends a run; stages.ts trains its phases.
  */
 
-import type { Listener, StopSignal } from '../events';
 import { kindOf, writeAtomic } from '../io/files';
 import { Journal } from '../io/journal';
 import { loadModel } from '../io/model';
 import { freeModel, type Model } from '../nn/model';
 import { renderReport } from '../report/html';
 import type { Summary } from '../report/types';
-import type { Engine } from '../runtime/engine';
 import type { RunState } from './checkpoint';
 import { type Config, evaluationEps } from './config';
 import type { RunDir } from './run-dir';
-import { isEpoch, type Run, trainStages } from './stages';
+import { phasesOfRun } from './run-phases';
+import { type CompressOptions, isEpoch, type Run, trainStages } from './stages';
 import { exhibits, histograms, summarise } from './summary';
 import { parseSummary } from './summary-file';
-import { loadTrainingData } from './training';
-
-export interface CompressOptions {
-  /** Opened by `openRun` and released by the caller. */
-  readonly dir: RunDir;
-  readonly engine: Engine;
-  readonly onEvent?: Listener;
-  readonly signal?: StopSignal;
-}
+import { loadTrainingData } from './training-data';
 
 /**
  * Runs or resumes a whole run; its directory then holds models, journal, summary and report. A report
@@ -59,11 +50,12 @@ export async function pretrain(config: Config, options: CompressOptions): Promis
 }
 
 async function open(config: Config, options: CompressOptions): Promise<Run> {
+  const phases = phasesOfRun(config);
   const title = `read ${config.data.name}`;
   options.onEvent?.({ type: 'phase', phase: 'data', title, total: 1, done: 0 });
   const data = await loadTrainingData(config);
   const journal = await Journal.open(options.dir.paths.journal);
-  return { ...options, config, data, journal };
+  return { ...options, config, phases, data, journal };
 }
 
 /** Evaluates the two models of a trained run, unless that is done, and writes summary and report. */

@@ -1,5 +1,5 @@
 /** The loss oracle of strategies (prune/oracle.ts), made of a run's objective and training set. */
-import { epochBatches, fillBatch, fillLabels } from '../data/batches';
+import { epochBatches } from '../data/batches';
 import { newPass, type Pass } from '../domain/domain';
 import { expect, lookup } from '../errors';
 import { type AnyModel, trainableNames } from '../nn/model';
@@ -7,12 +7,11 @@ import type { PlugIn } from '../options';
 import type { LossAnswer, LossOracle } from '../prune/oracle';
 import { isSparse } from '../sparse/weight';
 import { STREAMS } from '../tensor/philox';
-import { sizeOf } from '../tensor/shape';
 import { gradients } from '../tensor/tape';
 import { input, item, step } from '../tensor/tensor';
 import type { Batch } from '../train/loop';
 import { objectives } from '../train/objectives/registry';
-import type { TrainingData } from './training';
+import { batchAt, type TrainingData } from './training-data';
 
 export interface OracleSource {
   readonly objective: PlugIn;
@@ -40,7 +39,7 @@ export function lossOracle({ objective, data, seed, batch: size }: OracleSource)
       expect(known, 'loss oracle', 'second derivatives of kind fisher or gauss-newton', second);
       const one = sample === undefined || (Number.isInteger(sample) && sample in order[at]!);
       expect(one, 'loss oracle', `a sample in [0, ${samples})`, sample);
-      const drawn = batchOfIndex(data, order[at]!);
+      const drawn = batchAt(data, order[at]!);
       const batch = sample === undefined ? drawn : sampleOf(drawn, sample);
       const key = { seed, stream: STREAMS.dropout, index: batch.index };
       const pass = sample === undefined ? newPass({ key }) : newPass();
@@ -117,14 +116,6 @@ function meanSquares(
   const mean = (sum: Float64Array): Float32Array =>
     Float32Array.from(sum, (s) => s / samples.length);
   return new Map(Array.from(sums, ([name, sum]) => [name, mean(sum)]));
-}
-
-function batchOfIndex({ set, train }: TrainingData, index: Int32Array): Batch {
-  const images = new Float32Array(index.length * sizeOf(set.shape));
-  const labels = new Int32Array(index.length);
-  fillBatch(train, set, index, images);
-  fillLabels(train, index, labels);
-  return { images, labels, index };
 }
 
 function sampleOf({ images, labels, index }: Batch, i: number): Batch {

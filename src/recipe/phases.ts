@@ -18,7 +18,8 @@ import { input, step } from '../tensor/tensor';
 import { verifiers } from '../verify/verifiers/registry';
 import type { Config } from './config';
 import { finetuning } from './run-phases';
-import { loadTrainingData, trainInPlace } from './training';
+import { trainInPlace } from './training';
+import { loadTrainingData } from './training-data';
 
 /** The pruned model: the same one with zeros, or a smaller one (the given one stays the caller's). */
 export async function pruneModel(

@@ -71,21 +71,22 @@ function roundPhase(
 function checkStart(
   { pretrain, prune, finetune }: Config,
   { structured }: Strategy,
-  { name, start, decides }: StrategyPhase,
+  { name, start = 'best', decides }: StrategyPhase,
 ): void {
   const who = `finetune.start with ${prune.strategy.name}`;
   const most = pretrain.epochs;
-  expect(
-    typeof start !== 'number' || start <= most,
-    who,
-    `at most ${most}, of pre-training`,
-    start,
-  );
-  const moves = structured && decides !== null && start !== decides;
-  expect(!moves, who, 'the weights by which filters are chosen (best)', start);
+  const done = typeof start !== 'number' || start <= most;
+  expect(done, who, `at most ${most}, the epochs of pre-training`, start);
+  // Removed filters leave a smaller network, into which no other weights fit.
+  const fits = decides === null ? !isEarly(start) : start === decides;
+  const same = !structured || (fits && (prune.rounds === 1 || !isEarly(start)));
+  expect(same, who, 'the weights by which filters are chosen (best)', start);
   const asked = name !== 'finetune' || finetune.start === 'best' || finetune.start === start;
   expect(asked, who, `${start}, where the strategy begins`, finetune.start, 'Leave it out.');
 }
+
+/** Whether weights were not trained at full difficulty. */
+const isEarly = (start: Start): boolean => start === 'initial' || typeof start === 'number';
 
 type Given = Pick<StrategyPhase, 'like' | 'trained' | 'training'> &
   Pick<PhaseSpec, 'name' | 'round' | 'draws'> & { readonly start?: Start };
@@ -94,18 +95,9 @@ function phase(config: Config, given: Given): PhaseSpec {
   const { name, round, draws, trained = 'weights', like = 'finetune', start = 'best' } = given;
   const { start: _, ...section } = { start: null, ...config[like] };
   const training = parseOptions(TRAINING, { ...section, ...given.training }, `the phase ${name}`);
-  const ramp = start === 'initial' || typeof start === 'number';
-  const { objective } = config;
   return {
-    name,
-    round,
-    draws,
-    start,
-    trained,
-    objective,
-    training,
-    ramp,
-    decides: null,
-    between: null,
+    ...{ name, round, draws, start, trained, training, decides: null, between: null },
+    objective: config.objective,
+    ramp: isEarly(start),
   };
 }

@@ -33,23 +33,21 @@ import { type Checkpoint, loadCheckpoint, type RunState, saveCheckpoint } from '
 import type { Config } from './config';
 import { lossOracle } from './oracle';
 import type { RunDir } from './run-dir';
-import { type PhaseSpec, phasesOfRun } from './run-phases';
-import {
-  freePhase,
-  type Phase,
-  type PhaseHooks,
-  runPhase,
-  startPhase,
-  type TrainingData,
-} from './training';
+import type { PhaseSpec } from './run-phases';
+import { freePhase, type Phase, type PhaseHooks, runPhase, startPhase } from './training';
+import type { TrainingData } from './training-data';
 
-export interface Run {
+export interface CompressOptions {
   /** Opened by `openRun` and released by the caller. */
   readonly dir: RunDir;
   readonly engine: Engine;
   readonly onEvent?: Listener;
   readonly signal?: StopSignal;
+}
+
+export interface Run extends CompressOptions {
   readonly config: Config;
+  readonly phases: readonly PhaseSpec[];
   readonly data: TrainingData;
   readonly journal: Journal;
 }
@@ -58,11 +56,10 @@ export const isEpoch = (record: JournalRecord): record is EpochRecord => record.
 
 /** Trains all phases before position `end` (default: every one), from the checkpoint on. */
 export async function trainStages(run: Run, end = Number.POSITIVE_INFINITY): Promise<RunState> {
-  const { config, dir, engine, journal } = run;
-  const phases = phasesOfRun(config);
+  const { dir, engine, journal, phases } = run;
   const loaded = await loadCheckpoint(engine, dir.paths.checkpoint, dir.hash, phases);
   if (loaded) run.onEvent?.({ type: 'note', text: 'Going on from the checkpoint.' });
-  let at: Checkpoint | undefined = loaded ?? (await begin(run, phases));
+  let at: Checkpoint | undefined = loaded ?? (await begin(run));
   try {
     fitted(at.phase.model, run.data.set);
     const last = at.run.overall;
@@ -70,7 +67,7 @@ export async function trainStages(run: Run, end = Number.POSITIVE_INFINITY): Pro
     const stages = Math.min(end, phases.length);
     if (at.run.stage >= stages) return at.run;
     for (;;) {
-      await trainStage(run, at, phases);
+      await trainStage(run, at);
       if (at.run.stage + 1 >= stages) return at.run;
       const ended: Checkpoint = at;
       const stage = ended.run.stage + 1;
@@ -84,12 +81,12 @@ export async function trainStages(run: Run, end = Number.POSITIVE_INFINITY): Pro
   }
 }
 
-async function begin(run: Run, [first]: readonly PhaseSpec[]): Promise<Checkpoint> {
+async function begin(run: Run): Promise<Checkpoint> {
   const model = initialModel(run);
   await checkGoal(run, model);
   const startedAt = new Date().toISOString();
   const weights = prunableWeights(model);
-  const phase = startPhase(first!, parameterise(model));
+  const phase = startPhase(run.phases[0]!, parameterise(model));
   return { run: { stage: 0, overall: 0, seconds: 0, startedAt, weights }, phase };
 }
 
@@ -123,7 +120,7 @@ const prunableWeights = ({ graph, params }: Model): number =>
   prunableNames(graph).reduce((total, name) => total + params.get(name)!.size, 0);
 
 /** One phase to its end; its best model is then in a file, if it is one of the run's results. */
-async function trainStage(run: Run, at: Checkpoint, phases: readonly PhaseSpec[]): Promise<void> {
+async function trainStage(run: Run, at: Checkpoint): Promise<void> {
   const { config, dir, journal, data, onEvent, signal } = run;
   const { phase } = at;
   const before = at.run.seconds;
@@ -136,7 +133,7 @@ async function trainStage(run: Run, at: Checkpoint, phases: readonly PhaseSpec[]
     ...{ onEvent, signal, save, between: betweenOf(run, phase.spec) },
     async epochEnd(record) {
       at.run.overall++;
-      await saveEarly(run, phase, phases);
+      await saveEarly(run, phase);
       const counted: EpochRecord = { ...record, overall: at.run.overall };
       await journal.append(counted);
       await save();
@@ -146,7 +143,7 @@ async function trainStage(run: Run, at: Checkpoint, phases: readonly PhaseSpec[]
     throw new Interrupted(`Everything so far is in ${dir.dir}: run the same command to go on.`);
   const { name, between } = phase.spec;
   if (between) checkPruned(phase, between.sparsity, config.prune.strategy.name);
-  if (name !== 'pretrain' && name !== 'finetune') return;
+  if (name === 'prune') return;
   const path = name === 'pretrain' ? dir.paths.dense : dir.paths.pruned;
   await savedAs(path, run, modelFromParameters(run.engine, phase.model.graph.network, phase.best));
 }
@@ -162,9 +159,9 @@ function checkPruned({ spec, best, model }: Phase, wanted: number, strategy: str
 }
 
 /** Keeps the weights of an epoch of pre-training that a later phase begins with. */
-async function saveEarly(run: Run, phase: Phase, phases: readonly PhaseSpec[]): Promise<void> {
+async function saveEarly(run: Run, phase: Phase): Promise<void> {
   const { epoch } = phase.state;
-  const wanted = phases.some(({ start, decides }) => start === epoch || decides?.by === epoch);
+  const wanted = run.phases.some(({ start, decides }) => start === epoch || decides?.by === epoch);
   if (phase.spec.name !== 'pretrain' || !wanted) return;
   await savedAs(run.dir.paths.early(epoch), run, denseModel(phase.model));
 }

@@ -18,7 +18,7 @@ import { VERSION } from '../version';
 import type { RunState } from './checkpoint';
 import type { Config, EvaluateConfig } from './config';
 import type { RunDir } from './run-dir';
-import type { TrainingData } from './training';
+import type { TrainingData } from './training-data';
 
 export interface SummaryJob {
   /** With `evaluate.eps` resolved. */

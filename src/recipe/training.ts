@@ -3,18 +3,11 @@
  * kept aside, and a state that can be saved after any batch and taken up again with identical
  * results.
  */
-import { wrongSamples } from '../attack/attack';
-import { type Augment, batchOf, epochBatches, fillBatch, fillLabels } from '../data/batches';
-import { holdout } from '../data/holdout';
-import { datasets } from '../data/registry';
-import type { DataSet, Split } from '../data/types';
+import { epochBatches } from '../data/batches';
 import { lookup } from '../errors';
 import type { Listener, StopSignal } from '../events';
-import { freezeSparsity } from '../nn/freeze';
-import { lower } from '../nn/lower';
 import { freeModel, type Model, modelFrom } from '../nn/model';
 import {
-  denseModel,
   freeTraining,
   leavesOf,
   masksIn,
@@ -24,40 +17,17 @@ import {
   snapshot,
   type TrainingModel,
 } from '../nn/training-model';
-import type { PlugIn } from '../options';
 import { countMasked } from '../prune/mask';
 import type { EpochRecord } from '../report/types';
-import { sizeOf } from '../tensor/shape';
 import { assign } from '../tensor/tensor';
-import { type Batch, type EpochJob, type EpochProgress, trainEpoch } from '../train/loop';
+import { type EpochJob, type EpochProgress, trainEpoch } from '../train/loop';
 import { objectives } from '../train/objectives/registry';
 import { createOptimizer, freeOptimizer, type Optimizer } from '../train/optimizers';
 import { replaceParameters } from '../train/replace';
 import { learningRate } from '../train/schedules';
 import type { Config } from './config';
 import type { PhaseSpec } from './run-phases';
-
-/** The data of a run: what trains, what picks checkpoints, and the set both come from. */
-export interface TrainingData {
-  readonly set: DataSet;
-  readonly train: Split;
-  readonly held: Split;
-}
-
-/** Reads a config's data set, and holds the part back that picks checkpoints. */
-export async function loadTrainingData(
-  { data: { name, path, heldOut }, seed }: Pick<Config, 'data' | 'seed'>,
-  arrange: (set: DataSet) => DataSet = (set) => set,
-): Promise<TrainingData> {
-  const set = arrange(await lookup(datasets, name, 'data').load(path === null ? {} : { path }));
-  const count = heldOut ?? Math.round(set.train.count / 12);
-  return { set, ...holdout(set.train, set.shape, count, seed) };
-}
-
-export interface Score {
-  readonly benign: number;
-  readonly robust: number;
-}
+import { batchAt, better, heldOut, type Score, type TrainingData } from './training-data';
 
 /** All that a phase knows; with the tensors beside it, all that a checkpoint holds. */
 export interface PhaseState {
@@ -199,8 +169,7 @@ export async function runPhase(
 
 const TITLES: Readonly<Record<PhaseSpec['name'], (spec: PhaseSpec) => string>> = {
   pretrain: () => 'pre-train',
-  scores: ({ round }) => `train scores ${round}`,
-  prune: ({ round }) => `train and prune ${round}`,
+  prune: ({ round }) => `prune by training ${round}`,
   finetune: ({ round }) => `fine-tune ${round}`,
 };
 
@@ -226,6 +195,8 @@ function epochJob(work: Work, started: number): EpochJob {
   const seed = config.seed + 1_000_003 * spec.draws;
   const shuffle = { seed, epoch, shuffle: true, dropLast: true };
   const order = epochBatches(data.train.count, batchSize, shuffle);
+  const { crop, flip } = config.data.augment;
+  const augment = crop > 0 || flip ? { pad: crop, flip, seed, epoch } : undefined;
   const { name, ...options } = spec.objective;
   return {
     ...{ model, optimizer, options, seed, epoch, rate },
@@ -233,7 +204,7 @@ function epochJob(work: Work, started: number): EpochJob {
     epochs: spec.training.epochs,
     ramp: spec.ramp,
     batches: perEpoch,
-    batch: (at) => batchAt(data, order[at]!, config, seed, epoch),
+    batch: (at) => batchAt(data, order[at]!, augment),
     after: afterBatch(work, started),
   };
 }
@@ -309,63 +280,4 @@ async function endEpoch(
 function isPruned(model: TrainingModel, sparsity: number): boolean {
   const { zeros, total } = countMasked(model.graph, masksIn(snapshot(model)));
   return zeros >= Math.round(sparsity * total);
-}
-
-/** Robust accuracy first, benign accuracy among equals; later epochs win ties. */
-function better(a: Score, b: Score): boolean {
-  return a.robust > b.robust || (a.robust === b.robust && a.benign >= b.benign);
-}
-
-function batchAt(
-  { set, train }: TrainingData,
-  index: Int32Array,
-  { data }: Pick<Config, 'data'>,
-  seed: number,
-  epoch: number,
-): Batch {
-  const images = new Float32Array(index.length * sizeOf(set.shape));
-  const labels = new Int32Array(index.length);
-  const { crop, flip } = data.augment;
-  const augment: Augment | undefined =
-    crop > 0 || flip ? { pad: crop, flip, seed, epoch } : undefined;
-  fillBatch(train, set, index, images, augment);
-  fillLabels(train, index, labels);
-  return { images, labels, index };
-}
-
-/** Benign and robust accuracy on the held-out images, in the canonical form. */
-async function heldOut(
-  model: TrainingModel,
-  { set, held }: TrainingData,
-  { name, ...options }: PlugIn,
-  seed: number,
-): Promise<Score> {
-  const objective = lookup(objectives, name, 'objective');
-  const canonical = freezeSparsity(canonicalOf(model));
-  let [benign, robust] = [0, 0];
-  try {
-    for (let from = 0; from < held.count; from += 500) {
-      await new Promise((resolve) => setImmediate(resolve));
-      const batch = batchOf(set, held, from, Math.min(held.count, from + 500));
-      const wrong = wrongSamples(canonical, batch.images, batch.labels);
-      const strong = objective.robust({ model: canonical, seed, ...batch }, options);
-      wrong.forEach((w, i) => {
-        benign += 1 - w;
-        robust += w === 0 ? strong[i]! : 0;
-      });
-    }
-  } finally {
-    freeModel(canonical);
-  }
-  const count = Math.max(1, held.count);
-  return { benign: benign / count, robust: robust / count };
-}
-
-function canonicalOf(model: TrainingModel): Model {
-  const dense = denseModel(model);
-  try {
-    return lower(dense);
-  } finally {
-    freeModel(dense);
-  }
 }

@@ -137,8 +137,7 @@ function points(epochs: readonly EpochRecord[], value: Line['value']) {
 
 const NAMES: Readonly<Record<EpochRecord['phase'], string>> = {
   pretrain: 'pre-train',
-  scores: 'train scores',
-  prune: 'train and prune',
+  prune: 'prune',
   finetune: 'pruned, fine-tune',
 };
 

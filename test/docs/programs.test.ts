@@ -121,8 +121,13 @@ describe('docs/formats.md', () => {
     expect(Object.keys(model.metadata).sort()).toEqual(['config', 'network']);
     const { names, metadata } = await loadTensors(join(runDir, 'checkpoint.safetensors'));
     const prefixes = new Set(names.map((name) => name.replace(/(\/(?:[mv]\.)?).*/, '$1')));
-    expect([...prefixes].sort()).toEqual(['best/', 'mask/', 'model/', 'moment/m.', 'moment/v.']);
-    for (const prefix of prefixes) expect(page).toContain(`\`${prefix}<parameter>\``);
-    expect(Object.keys(metadata).sort()).toEqual(['hash', 'network', 'phase', 'run']);
+    expect([...prefixes].sort()).toEqual(['best/', 'model/', 'moment/m.', 'moment/v.']);
+    for (const prefix of prefixes) expect(page).toContain(`\`${prefix}<parameter>/<tensor>\``);
+    for (const prefix of ['best/', 'model/'])
+      expect(names.filter((name) => name.startsWith(prefix) && name.endsWith('/mask'))).not.toEqual(
+        [],
+      );
+    const keys = ['best', 'hash', 'model', 'network', 'run', 'state', 'version'];
+    expect(Object.keys(metadata).sort()).toEqual(keys);
   });
 });

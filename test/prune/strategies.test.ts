@@ -14,11 +14,18 @@ import {
   nonzeroMasks,
   sparsityOf,
 } from '../../src/prune/mask';
-import { masksOf, prune } from '../../src/prune/prune';
+import { decide, masksOf, prune } from '../../src/prune/prune';
 import { sparsityAfter } from '../../src/prune/schedule';
+import { selectMasks } from '../../src/prune/select';
 import { strategies } from '../../src/prune/strategies/registry';
-import { type Masks, type PruneContext, phasesOf, type Strategy } from '../../src/prune/strategy';
+import {
+  type Masks,
+  type PruneContext,
+  type Strategy,
+  trainsScores,
+} from '../../src/prune/strategy';
 import { type Engine, load } from '../../src/runtime/engine';
+import { abs } from '../../src/tensor/ops/elementwise';
 import { expectMasked } from '../helpers/masked';
 
 const networks: Readonly<Record<string, Network>> = {
@@ -45,11 +52,6 @@ beforeAll(async () => {
     models.set(name, createModel(engine, network, { seed: 3 }));
 });
 afterAll(() => engine.close());
-
-const trains = (strategy: Strategy): boolean =>
-  phasesOf(strategy, parseOptions(strategy.options, {}, 'test')).some(
-    ({ name }) => name === 'scores',
-  );
 
 /** What a strategy decides, as masks. */
 const maskValues = async (
@@ -111,7 +113,7 @@ describe.each(cases)('$name', ({ strategy, network, options }) => {
   it('is carried out by prune(), or refused where scores have to be trained', async () => {
     const model = createModel(engine, networks[network]!, { seed: 4 });
     const carriedOut = prune(model, strategy, options, { sparsity: 0.8, seed: 1 });
-    if (trains(strategy)) {
+    if (trainsScores(strategy, options)) {
       await expect(carriedOut).rejects.toThrow(/prune\.strategy: .*trains scores/);
       freeModel(model);
       return;
@@ -254,6 +256,22 @@ describe('filter', () => {
     expect(groups.map((group) => group.channels.length)).toEqual([16, 32, 100]);
     const values = await maskValues(strategies.filter!, {}, { model, sparsity: 0.999, seed: 0 });
     expect(Math.min(...[...values.values()].map(countKept))).toBeGreaterThanOrEqual(1);
+  });
+});
+
+describe('a strategy that forgets earlier masks', () => {
+  it('is refused where it brings weights back, and keeps the masks it says nothing of', async () => {
+    const model = models.get('cnn-small')!;
+    const goal = { sparsity: 0.5, seed: 1 };
+    const previous = await maskValues(strategies.random!, { scope: 'layer' }, { ...goal, model });
+    const all = { about: 'test', options: strategies.filter!.options, structured: false };
+    const forgets = { ...all, decide: () => selectMasks({ ...goal, model }, 'layer', abs) };
+    await expect(decide(model, forgets, {}, { ...goal, previous })).rejects.toThrow(
+      /prune\.strategy: conv2d1\.weight: expected weights that earlier rounds have left, got \d+/,
+    );
+    const silent = { ...all, decide: () => new Map() };
+    const { decision } = await decide(model, silent, {}, { ...goal, previous });
+    expect(decision).toEqual(previous);
   });
 });
 

@@ -11,7 +11,12 @@ import { affine, mul } from '../../tensor/ops/core';
 import { abs } from '../../tensor/ops/elementwise';
 import { record } from '../../tensor/tape';
 import { empty, type Tensor } from '../../tensor/tensor';
-import type { ParameterisationKind } from '../parameterisation';
+import {
+  type Mask,
+  type ParameterData,
+  type ParameterisationKind,
+  takeKept,
+} from '../parameterisation';
 
 export const scored: ParameterisationKind = {
   about: 'the entries of the largest |score|',
@@ -31,12 +36,24 @@ export const scored: ParameterisationKind = {
   },
   kept({ scores }, { kept, signed = 0 }) {
     const sizes = signed === 1 ? scores! : scores!.map(Math.abs);
-    const order = Array.from(sizes.keys()).sort((a, b) => sizes[b]! - sizes[a]! || a - b);
-    const chosen = new Uint8Array(sizes.length);
-    for (const i of order.slice(0, kept)) chosen[i] = 1;
-    return chosen;
+    const least = sizes.slice().sort()[sizes.length - kept!]!;
+    let equal = kept! - sizes.filter((size) => size > least).length;
+    return Uint8Array.from(sizes, (size) =>
+      Number(size > least || (size === least && equal-- > 0)),
+    );
   },
 };
+
+/** Weights (all of them, flat) of which scores (as many) choose; those that `mask` takes have no score. */
+export function scoredData(
+  weights: Float32Array,
+  scores: Float32Array,
+  kept: number,
+  mask: Mask | null = null,
+): ParameterData {
+  const tensors = { weights: takeKept(weights, mask), scores: takeKept(scores, mask) };
+  return { kind: 'scored', mask, settings: { kept }, tensors };
+}
 
 /** 1 for the `kept` largest elements, else 0; the gradient passes as it is. */
 export function chooseLargest(x: Tensor, kept: number): Tensor {

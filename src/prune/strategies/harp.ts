@@ -15,7 +15,7 @@ import { abs } from '../../tensor/ops/elementwise';
 import { sizeOf } from '../../tensor/shape';
 import { allocate, SCOPES } from '../allocate';
 import { prunableData } from '../between';
-import { SCORE_TRAINING, scoredData, scorePhases } from '../scored';
+import { magnitudeScores, SCORE_TRAINING, scorePhases } from '../scored';
 import { selectMasks } from '../select';
 import { strategy } from '../strategy';
 
@@ -34,7 +34,7 @@ export const harp = strategy({
   decide(context, { scope, floor }) {
     const masks = selectMasks(context, scope, (weight) => abs(weight));
     const least = floor * (1 - context.sparsity);
-    const scored = scoredData(context.model, masks, context.previous);
+    const scored = magnitudeScores(context.model, masks, context.previous);
     return new Map(
       Array.from(scored, ([name, data]): [string, ParameterData] => {
         const density = data.settings.kept! / masks.get(name)!.length;

@@ -11,7 +11,7 @@ import * as v from 'valibot';
 import { choice } from '../../options';
 import { abs } from '../../tensor/ops/elementwise';
 import { SCOPES } from '../allocate';
-import { SCORE_TRAINING, scoredData, scorePhases } from '../scored';
+import { magnitudeScores, SCORE_TRAINING, scorePhases } from '../scored';
 import { selectMasks } from '../select';
 import { strategy } from '../strategy';
 
@@ -21,7 +21,7 @@ export const hydra = strategy({
   structured: false,
   phases: (o) => scorePhases(o),
   decide: (context, { scope }) =>
-    scoredData(
+    magnitudeScores(
       context.model,
       selectMasks(context, scope, (weight) => abs(weight)),
       context.previous,
