@@ -73,10 +73,12 @@ function checkStart(
   { structured }: Strategy,
   { name, start = 'best', decides }: StrategyPhase,
 ): void {
-  const who = `finetune.start with ${prune.strategy.name}`;
+  const strategy = prune.strategy.name;
+  const who = `finetune.start with ${strategy}`;
   const most = pretrain.epochs;
+  const early = finetune.start === start ? 'finetune.start' : `prune.strategy ${strategy}: start`;
   const done = typeof start !== 'number' || start <= most;
-  expect(done, who, `at most ${most}, the epochs of pre-training`, start);
+  expect(done, early, `at most ${most}, the epochs of pre-training`, start);
   // Removed filters leave a smaller network, into which no other weights fit.
   const fits = decides === null ? !isEarly(start) : start === decides;
   const same = !structured || (fits && (prune.rounds === 1 || !isEarly(start)));
