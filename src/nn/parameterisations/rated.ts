@@ -10,22 +10,21 @@ import { expect } from '../../errors';
 import { affine, mul, reshape, sum } from '../../tensor/ops/core';
 import { abs, sigmoid } from '../../tensor/ops/elementwise';
 import { record } from '../../tensor/tape';
+import type { Tensor } from '../../tensor/tensor';
 import type { ParameterisationKind } from '../parameterisation';
-import { chooseLargest, scored } from './scored';
+import { largestAmong, scored } from './scored';
 
 export const rated: ParameterisationKind = {
   about: 'the entries of the largest |score|, as many as a trained rate says',
   tensors: { ...scored.tensors, rate: { role: 'score', perEntry: false } },
   entries({ weights, scores, rate }, { kept, least }) {
-    const chosen = chooseLargest(abs(scores!), kept!);
-    const s = sigmoid(rate!);
-    const slope = affine(mul(s, affine(s, -1, 1)), 1 - least!, 0);
-    const coupled = record(
-      affine(chosen, 1, 0),
-      [chosen, rate!],
-      [(g) => g, (g) => mul(reshape(sum(g), [1]), slope)],
-    );
-    return affine(mul(weights!, coupled), 1, 0);
+    const sizes = abs(scores!);
+    const slope = (g: Tensor): Tensor => {
+      const s = sigmoid(rate!);
+      return mul(reshape(sum(g), [1]), affine(mul(s, affine(s, -1, 1)), 1 - least!, 0));
+    };
+    const chosen = record(largestAmong(sizes, kept!), [sizes, rate!], [(g) => g, slope]);
+    return affine(mul(weights!, chosen), 1, 0);
   },
   check(data, entries, who) {
     scored.check!(data, entries, who);

@@ -27,7 +27,8 @@ export const scored: ParameterisationKind = {
   entries({ weights, scores }, { kept, signed = 0 }) {
     // Adding +0 turns the -0 of a negative weight into +0.
     const compared = signed === 1 ? scores! : abs(scores!);
-    return affine(mul(weights!, chooseLargest(compared, kept!)), 1, 0);
+    const chosen = record(largestAmong(compared, kept!), [compared], [(g) => g]);
+    return affine(mul(weights!, chosen), 1, 0);
   },
   check({ settings: { kept, signed = 0 } }, entries, who) {
     const fits = Number.isInteger(kept) && kept! >= 1 && kept! <= entries;
@@ -55,9 +56,9 @@ export function scoredData(
   return { kind: 'scored', mask, settings: { kept }, tensors };
 }
 
-/** 1 for the `kept` largest elements, else 0; the gradient passes as it is. */
-export function chooseLargest(x: Tensor, kept: number): Tensor {
+/** 1 for the `kept` largest elements, else 0; its gradient is the caller's to say. */
+export function largestAmong(x: Tensor, kept: number): Tensor {
   const chosen = empty(x.engine, x.shape);
   x.engine.run('mask_top_k', x.size, kept, x.ptr, chosen.ptr);
-  return record(chosen, [x], [(g) => g]);
+  return chosen;
 }

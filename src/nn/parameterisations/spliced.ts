@@ -6,8 +6,8 @@
  * The mask is a strategy's to change. Cost: dense training, and a pass over the entries.
  */
 import { expect } from '../../errors';
-import { affine, mul } from '../../tensor/ops/core';
 import { record } from '../../tensor/tape';
+import { empty } from '../../tensor/tensor';
 import type { ParameterisationKind } from '../parameterisation';
 
 export const spliced: ParameterisationKind = {
@@ -16,9 +16,14 @@ export const spliced: ParameterisationKind = {
     weights: { role: 'weight', perEntry: true },
     through: { role: 'constant', perEntry: true },
   },
-  // Adding +0 turns the -0 of a negative weight into +0.
-  entries: ({ weights, through }) =>
-    record(affine(mul(weights!, through!), 1, 0), [weights!], [(g) => g]),
+  entries({ weights, through }) {
+    const { engine, shape, size, ptr } = weights!;
+    const [product, entries] = [empty(engine, shape), empty(engine, shape)];
+    engine.run('mul', 1, 1, size, ptr, 0, 0, 1, through!.ptr, 0, 0, 1, product.ptr);
+    // Adding +0 turns the -0 of a negative weight into +0.
+    engine.run('affine', size, 1, 0, product.ptr, entries.ptr);
+    return record(entries, [weights!], [(g) => g]);
+  },
   check({ tensors: { through } }, _, who) {
     const wrong = through!.find((m) => m !== 0 && m !== 1);
     expect(wrong === undefined, `${who}: through`, 'numbers 0 and 1', wrong);
