@@ -8,6 +8,7 @@ import { expect, lookup } from '../errors';
 import { Interrupted, type Listener, type StopSignal } from '../events';
 import type { Journal, JournalRecord } from '../io/journal';
 import { loadModel, saveModel } from '../io/model';
+import type { Network } from '../nn/graph';
 import { createModel, freeModel, type Model, prunableNames } from '../nn/model';
 import {
   denseModel,
@@ -25,15 +26,16 @@ import { decide, parameterMap } from '../prune/prune';
 import { relativeSparsity } from '../prune/schedule';
 import { prunableParts } from '../prune/select';
 import { strategies } from '../prune/strategies/registry';
-import type { Start, Strategy } from '../prune/strategy';
+import type { Masks, Strategy } from '../prune/strategy';
 import type { EpochRecord } from '../report/types';
 import type { Engine } from '../runtime/engine';
+import { permutation, STREAMS } from '../tensor/philox';
 import { objectives } from '../train/objectives/registry';
 import { type Checkpoint, loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint';
 import type { Config } from './config';
 import { lossOracle } from './oracle';
+import type { AnyStart, PhaseSpec } from './phase-spec';
 import type { RunDir } from './run-dir';
-import type { PhaseSpec } from './run-phases';
 import { freePhase, type Phase, type PhaseHooks, runPhase, startPhase } from './training';
 import type { TrainingData } from './training-data';
 
@@ -172,18 +174,42 @@ async function savedAs(path: string, { config }: Run, model: Model): Promise<voi
 }
 
 /** The weights of `start`, as a model of its own. */
-async function weightsAt(run: Run, { model, best }: Phase, start: Start): Promise<Model> {
+async function weightsAt(run: Run, ended: Phase, start: AnyStart): Promise<Model> {
+  const { model, best } = ended;
   if (start === 'best') return modelFromParameters(run.engine, model.graph.network, best);
   if (start === 'last') return denseModel(model);
   if (start === 'initial' || start === 0) return initialModel(run);
+  if (start === 'dense') return loadModel(run.engine, run.dir.paths.dense);
+  if (start === 'fresh') return freshModel(run, model.graph.network);
   return loadModel(run.engine, run.dir.paths.early(start));
 }
+
+/** A network of the given shape with other weights than those that the run began with. */
+function freshModel({ config, engine }: Run, network: Network): Model {
+  const { init } = lookup(objectives, config.objective.name, 'objective');
+  return createModel(engine, network, { seed: config.seed + 1, init });
+}
+
+/** The masks that a phase begins with; shuffled ones keep the count of each layer. */
+function keptMasks({ config }: Run, { masks: kind }: PhaseSpec, masks: Masks): Masks {
+  if (kind === 'same') return masks;
+  if (kind === 'none') return new Map();
+  return new Map(
+    Array.from(masks, ([name, mask], i) => {
+      const order = permutation(config.seed, STREAMS.prune, SHUFFLE + i, mask.length);
+      return [name, mask.map((_, place) => mask[order[place]!]!)];
+    }),
+  );
+}
+
+/** Draws of controls, apart from those of strategies. */
+const SHUFFLE = 2 ** 40;
 
 /** The phase that follows one that has ended; the strategy decides where it has to. */
 async function nextPhase(run: Run, ended: Checkpoint, spec: PhaseSpec): Promise<Phase> {
   const { decides, start } = spec;
   const { model: before, best } = ended.phase;
-  const masks = masksIn(start === 'last' ? snapshot(before) : best);
+  const masks = keptMasks(run, spec, masksIn(start === 'last' ? snapshot(before) : best));
   const weights = await weightsAt(run, ended.phase, start);
   if (!decides) return startPhase(spec, parameterise(weights, parameterMap(weights, masks)));
   const { entry, name, options } = strategyOf(run.config);

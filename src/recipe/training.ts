@@ -26,7 +26,7 @@ import { createOptimizer, freeOptimizer, type Optimizer } from '../train/optimiz
 import { replaceParameters } from '../train/replace';
 import { learningRate } from '../train/schedules';
 import type { Config } from './config';
-import type { PhaseSpec } from './run-phases';
+import type { PhaseSpec } from './phase-spec';
 import { batchAt, better, heldOut, type Score, type TrainingData } from './training-data';
 
 /** All that a phase knows; with the tensors beside it, all that a checkpoint holds. */
@@ -171,6 +171,7 @@ const TITLES: Readonly<Record<PhaseSpec['name'], (spec: PhaseSpec) => string>> =
   pretrain: () => 'pre-train',
   prune: ({ round }) => `prune by training ${round}`,
   finetune: ({ round }) => `fine-tune ${round}`,
+  control: () => 'train the control',
 };
 
 function workOf(phase: Phase, config: RunConfig, data: TrainingData, hooks: PhaseHooks): Work {
