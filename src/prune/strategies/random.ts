@@ -4,7 +4,8 @@
  *
  * Scores are uniform draws keyed by (seed, position of the parameter, index of the weight), so masks
  * repeat, and the masks of one seed are nested as sparsity rises. Where it stands for sparse training from
- * the start, `start: initial` draws at initialisation and trains as pre-training does.
+ * the start, `start: initial` draws at initialisation and trains as pre-training does. Deviation: counts are
+ * exact, where they draw each weight by itself. Cost: a draw a weight.
  */
 import * as v from 'valibot';
 import { choice } from '../../options';
