@@ -6,7 +6,7 @@ export * from './gemm';
 export * from './gemv';
 export * from './grouped';
 export * from './linear';
-export * from './lines';
+export * from './direct';
 export * from './optim';
 export * from './planes';
 export * from './pool';

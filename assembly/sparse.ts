@@ -1,28 +1,28 @@
 /**
  * Products with sparse matrices in compressed rows (CSR), in the one form that serves dense layers,
  * convolutions and the transposes of both: a non-zero is a value and a byte offset, and multiplies
- * the groups of 16 activations that lie that offset behind the groups' own places. Offsets and
+ * the output tiles of 16 activations that lie that offset behind the tiles' own places. Offsets and
  * places are worked out once (src/sparse/tables.ts), so no loop here knows of kernels, strides,
  * padding or layouts (compare Park et al., "Faster CNNs with direct sparse convolutions", 2017, who
  * take runs along the lines of a plane; Elsen et al., "Fast sparse convnets", 2020).
  *
- * A tile is two groups, whose sums stay in 8 registers while the non-zeros of a row pass by. An
+ * Two pairs go together, whose sums stay in 8 registers while the non-zeros of a row pass by. An
  * element is one chain of multiply-adds from the bias, in the order of the row.
  *
  * V8 emits the loads of a block before its arithmetic, and 8 loaded vectors beside 8 sums do not fit
- * into 16 registers: hence the condition around one half of a tile, which nothing can fold, and which
+ * into 16 registers: hence the condition around the second of a pair, which nothing can fold, and which
  * makes a non-zero 2.2 times as fast. Values and offsets have a pointer each, as V8 keeps their
  * distance in memory (1.3 times), and a turn takes two non-zeros (1.1 times; measured on Node 20).
  *
  * starts [m + 1]: the first non-zero of every row. values, offsets [nnz]; offsets are in bytes.
- * places [groups][2]: byte offsets of a group in x and in a row of y. masks [groups][16]: and-ed
+ * places [tiles][2]: byte offsets of a tile in x and in a row of y. masks [tiles][16]: and-ed
  * with what is written. Images lie x_image and y_image bytes apart, rows of y y_row bytes.
- * Cost: 32 flops a non-zero and group, for about 4.5 loads of vectors.
+ * Cost: 32 flops a non-zero and tile, for about 4.5 loads of vectors.
  */
 import { bytes, madd } from './simd';
 
-/** Bytes of a group. */
-const GROUP: usize = 64;
+/** Bytes of a tile. */
+const TILE: usize = 64;
 
 // Arguments in this order keep NaN.
 @inline
@@ -51,7 +51,7 @@ function put(
 }
 
 /**
- * Rows [r0, r1) of two groups: p to out + to_p, and q (none if 0) to out + to_q. With `absolute`,
+ * Rows [r0, r1) of two tiles: p to out + to_p, and q (none if 0) to out + to_q. With `absolute`,
  * q meets |A| and no bias.
  */
 function rows_of(
@@ -115,30 +115,30 @@ function rows_of(
 }
 
 /**
- * y = min(max(A x + bias [m], lo), hi). Rows are the m of the first tile of the first image, of its
- * second tile, ...
+ * y = min(max(A x + bias [m], lo), hi). Rows are the m of the first pair of tiles of the first image, of
+ * its second pair, ...
  */
 export function sparse_product(
-  m: i32, n: i32, groups: i32, starts: usize, values: usize, offsets: usize, places: usize,
+  m: i32, n: i32, tiles: i32, starts: usize, values: usize, offsets: usize, places: usize,
   masks: usize, bias: usize, x: usize, x_image: i32, y: usize, y_image: i32, y_row: i32,
   lo: f32, hi: f32, r0: i32, r1: i32,
 ): void {
-  const tiles = (groups + 1) >> 1;
+  const pairs = (tiles + 1) >> 1;
   while (r0 < r1) {
     const t = r0 / m;
     const from = r0 - t * m;
     const to = min<i32>(m, r1 - t * m);
     r0 += to - from;
-    const image = t / tiles;
-    const g = (t - image * tiles) << 1;
+    const image = t / pairs;
+    const g = (t - image * pairs) << 1;
     const place = places + (<usize>g << 3);
-    const one = g + 1 == groups;
+    const one = g + 1 == tiles;
     const in_x = x + <usize>x_image * image;
-    const mask = masks ? masks + GROUP * g : 0;
+    const mask = masks ? masks + TILE * g : 0;
     rows_of(
       false, starts, values, offsets, bias, in_x + load<u32>(place),
       one ? 0 : in_x + load<u32>(place, 8), y + <usize>y_image * image, load<u32>(place, 4),
-      one ? 0 : load<u32>(place, 12), y_row, lo, hi, mask, mask ? mask + GROUP : 0, from, to,
+      one ? 0 : load<u32>(place, 12), y_row, lo, hi, mask, mask ? mask + TILE : 0, from, to,
     );
   }
 }
@@ -208,10 +208,10 @@ function bounds_of(
 
 /**
  * The bounds that the sums A x + bias and |A| r make, with lifts [m] added to radii (`bounds_of`): ends,
- * or centre and fed radius, at y and s. One image; rows are the m of the first group, of the second, ...
+ * or centre and fed radius, at y and s. One image; rows are the m of the first tile, of the second, ...
  */
 export function sparse_bounds(
-  m: i32, groups: i32, starts: usize, values: usize, offsets: usize, places: usize, masks: usize,
+  m: i32, tiles: i32, starts: usize, values: usize, offsets: usize, places: usize, masks: usize,
   bias: usize, x: usize, r: usize, y: usize, s: usize, y_row: i32, form: usize, lifts: usize,
   flag: usize, work: usize, r0: i32, r1: i32,
 ): void {
@@ -223,10 +223,10 @@ export function sparse_bounds(
     r0 += to - from;
     const place = places + (<usize>g << 3);
     const at = load<u32>(place);
-    const mask = masks ? masks + GROUP * g : 0;
+    const mask = masks ? masks + TILE * g : 0;
     rows_of(
-      true, starts, values, offsets, bias, x + at, r + at, work - ((<usize>from * 2) << 6), 0, GROUP,
-      2 * GROUP, -Infinity, Infinity, 0, 0, from, to,
+      true, starts, values, offsets, bias, x + at, r + at, work - ((<usize>from * 2) << 6), 0, TILE,
+      2 * TILE, -Infinity, Infinity, 0, 0, from, to,
     );
     const lift = lifts + bytes(from);
     const q = y + load<u32>(place, 4) + <usize>y_row * from;
@@ -269,7 +269,7 @@ export function sparse_vector(
  * are m. work: a vector a non-zero, and one more.
  */
 export function sparse_sampled(
-  m: i32, nnz: i32, n: i32, groups: i32, starts: usize, offsets: usize, places: usize,
+  m: i32, nnz: i32, n: i32, tiles: i32, starts: usize, offsets: usize, places: usize,
   x: usize, x_image: i32, dy: usize, y_image: i32, y_row: i32, dvalues: usize,
   work: usize, r0: i32, r1: i32,
 ): void {
@@ -278,12 +278,12 @@ export function sparse_sampled(
   const count = load<i32>(starts + bytes(r1)) - first;
   memory.fill(work, 0, <usize>count << 4);
   let seen = 0;
-  for (let t = 0, end = n * ((groups + 1) >> 1); t < end; t++) {
-    const tiles = (groups + 1) >> 1;
-    const image = t / tiles;
-    const g = (t - image * tiles) << 1;
+  for (let t = 0, end = n * ((tiles + 1) >> 1); t < end; t++) {
+    const pairs = (tiles + 1) >> 1;
+    const image = t / pairs;
+    const g = (t - image * pairs) << 1;
     const place = places + (<usize>g << 3);
-    const one = g + 1 == groups;
+    const one = g + 1 == tiles;
     const in_x = x + <usize>x_image * image;
     const in_y = dy + <usize>y_image * image;
     if (g == 0) seen |= touch(in_x, x_image) | touch(in_y, y_image);
@@ -314,7 +314,7 @@ function touch(p: usize, size: i32): i32 {
   return seen;
 }
 
-/** Adds the products of two groups to the vectors of the non-zeros of rows [r0, r1). */
+/** Adds the products of two tiles to the vectors of the non-zeros of rows [r0, r1). */
 @inline
 function sample(
   starts: usize, offsets: usize, p: usize, q: usize, dy: usize, at_p: usize, at_q: usize,

@@ -3,12 +3,12 @@
  * Elsen et al., "Fast sparse convnets", 2020): one offset and two loads of activations serve four rows.
  * Offsets, places and masks are those of sparse.ts.
  *
- * A tile is a block of four rows by half a group, in 8 registers. An element is one chain of
+ * A step is a block of four rows by half a tile, in 8 registers. An element is one chain of
  * multiply-adds from the bias, in the order of the block.
  *
  * starts [ceil(m / 4) + 1]: the first entry of every block; values [entries][4], 0 below the last
  * row; offsets [entries].
- * Cost: 128 flops an entry and group, for 12 loads of vectors.
+ * Cost: 128 flops an entry and tile, for 12 loads of vectors.
  */
 import { bytes, madd } from './simd';
 
@@ -30,7 +30,7 @@ function start(bias: usize, row: i32, rows: i32): v128 {
   return bias && row < rows ? v128.load32_splat(bias + bytes(row)) : f32x4.splat(0);
 }
 
-/** Blocks [b0, b1) of the group at p, to q. */
+/** Blocks [b0, b1) of the tile at p, to q. */
 @inline
 function blocks_of(
   m: i32, starts: usize, values: usize, offsets: usize, bias: usize, p: usize, q: usize,
@@ -85,11 +85,11 @@ function blocks_of(
 }
 
 /**
- * y = min(max(A x + bias [m], lo), hi). Rows are the blocks of the first group of the first image, of its
- * second group, ...
+ * y = min(max(A x + bias [m], lo), hi). Rows are the blocks of the first tile of the first image, of its
+ * second tile, ...
  */
 export function sparse_blocks(
-  m: i32, n: i32, groups: i32, starts: usize, values: usize, offsets: usize, places: usize,
+  m: i32, n: i32, tiles: i32, starts: usize, values: usize, offsets: usize, places: usize,
   masks: usize, bias: usize, x: usize, x_image: i32, y: usize, y_image: i32, y_row: i32,
   lo: f32, hi: f32, r0: i32, r1: i32,
 ): void {
@@ -99,8 +99,8 @@ export function sparse_blocks(
     const from = r0 - t * blocks;
     const to = min<i32>(blocks, r1 - t * blocks);
     r0 += to - from;
-    const image = t / groups;
-    const g = t - image * groups;
+    const image = t / tiles;
+    const g = t - image * tiles;
     const place = places + (<usize>g << 3);
     blocks_of(
       m, starts, values, offsets, bias, x + <usize>x_image * image + load<u32>(place),

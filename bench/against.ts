@@ -4,8 +4,8 @@
  * matched by their names; what only one build has is said and left out.
  */
 import type { Engine } from '../src/runtime/engine';
-import type { Contestant, Outcome, Race } from './harness';
-import type { Context, Subject } from './subject';
+import type { Contestant, Context, Outcome, Race } from './harness';
+import type { Subject } from './subject';
 
 /** What the bundle of another build exports (scripts/bench.mjs). */
 export interface OtherBuild {
@@ -27,12 +27,19 @@ export async function* racesOfBoth(
   miss: (what: string) => void,
 ): AsyncGenerator<Race> {
   const others = theirs.subject.races(theirs.context);
-  for await (const race of ours.subject.races(ours.context)) {
-    // Both go through their races in one order, so that a race's memory is there while it is held.
-    const { value: other } = await others.next();
-    const both = other && other.title === race.title ? raceOfBoth(race, other) : undefined;
-    if (both && both.contestants.length > 0) yield both;
-    else miss(`${race.title}: ${other ? `the other build holds ${other.title}` : 'only here'}`);
+  try {
+    for await (const race of ours.subject.races(ours.context)) {
+      // Both go through their races in one order, so that a race's memory is there while it is held.
+      const other = race.elsewhere
+        ? await race.elsewhere(theirs.context)
+        : (await others.next()).value;
+      const both = other && other.title === race.title ? raceOfBoth(race, other) : undefined;
+      if (both && both.contestants.length > 0) yield both;
+      else miss(`${race.title}: ${other ? `the other build holds ${other.title}` : 'only here'}`);
+    }
+  } finally {
+    // What the other's race made is freed behind its `yield`, also where ours ended early.
+    await others.return?.(undefined as never);
   }
 }
 
@@ -45,7 +52,11 @@ export function raceOfBoth(race: Race, other: Race): Race {
   return {
     title: race.title,
     contestants: pairs.flat(),
-    quotients: pairs.map(([{ name }]) => ({ of: name, to: before(name), bar: NO_SLOWER })),
+    quotients: pairs.map(([{ name }]) => ({
+      of: name,
+      to: before(name),
+      bar: race.bar ?? NO_SLOWER,
+    })),
     done(outcome) {
       race.done?.(partOf(outcome, race, (name) => name));
       other.done?.(partOf(outcome, other, before));

@@ -1,8 +1,9 @@
-/** Convolutions of the zoo, forward and both gradients. */
+/** Convolutions of the zoo, and ones with groups, forward and both gradients. */
 import { type ConvOptions, convSize } from '../src/tensor/convolution';
 import { conv2d, conv2dInputGrad, conv2dWeightGrad } from '../src/tensor/ops/product';
 import { type Shape, sizeOf } from '../src/tensor/shape';
 import { keep, step, type Tensor } from '../src/tensor/tensor';
+import { depthwiseRaces } from './depthwise';
 import type { Contestant } from './harness';
 import { assertClose, noise } from './networks';
 import type { Subject } from './subject';
@@ -47,8 +48,9 @@ const CASES: Readonly<Record<'full' | 'tiny', readonly Case[]>> = {
 };
 
 export const convolutions: Subject = {
-  about: 'convolutions of the zoo, forward and both gradients',
-  *races({ engine, size }) {
+  about: 'convolutions of the zoo and ones with groups, forward and both gradients',
+  async *races(context) {
+    const { engine, size } = context;
     for (const one of CASES[size]) {
       const { batch, from, to, side, kernel, stride } = one;
       const o: ConvOptions = { stride: [stride, stride], pad: [1, 1, 1, 1], dilation: [1, 1] };
@@ -62,6 +64,7 @@ export const convolutions: Subject = {
       };
       for (const t of [x, w, g]) t.free();
     }
+    yield* depthwiseRaces(context);
   },
 };
 

@@ -38,8 +38,8 @@ export const forward: Subject = {
     for (const { setting, batches } of NETWORKS[size]) {
       const model = loweredOf(engine, setting);
       for (const batch of batches) {
-        const [direct, any] = [false, true].map((winograd) =>
-          compilePlan(model, { batch, winograd }),
+        const [direct, any] = [false, true].map((allowWinograd) =>
+          compilePlan(model, { batch, allowWinograd }),
         ) as [Plan, Plan];
         yield {
           title: `${setting.network}, forward, batch ${batch}`,

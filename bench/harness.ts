@@ -7,6 +7,17 @@
  * source and loses their closures; its estimate of calls a second is not used either, only samples.
  */
 import Benchmark from 'benchmark';
+import type { Engine } from '../src/runtime/engine';
+
+/** What a subject is given. */
+export interface Context {
+  readonly engine: Engine;
+  readonly size: 'full' | 'tiny';
+  /** This bundle, for subjects that start processes of their own. */
+  readonly script: string;
+  /** The library as its users import it: a path to an ES module. */
+  readonly library: string;
+}
 
 export interface Contestant {
   readonly name: string;
@@ -42,6 +53,10 @@ export interface Race {
   readonly quotients?: readonly Quotient[];
   /** Is told how it went, for races that sum up others. */
   readonly done?: (outcome: Outcome) => void;
+  /** The same race of another build, through its library alone: for races that its benches may lack. */
+  readonly elsewhere?: (context: Context) => Promise<Race>;
+  /** How many times as fast as another build it is to be. Default: no slower. */
+  readonly bar?: number;
 }
 
 export interface Plan {

@@ -86,7 +86,7 @@ function* blockRaces(
   const ways = [
     ['blocks', compileSparsePlan(model, { batch, costs: BLOCKS })],
     ['rows', compileSparsePlan(model, { batch, costs: ROWS })],
-    ['dense', compilePlan(model, { batch, winograd: true })],
+    ['dense', compilePlan(model, { batch, allowWinograd: true })],
   ] as const;
   const images = noise(batch * sizeOf(setting.input));
   const want = ways[2][1].run(images);
@@ -111,7 +111,7 @@ function* ofFour(engine: Engine, setting: Setting, batch: number, kept: number):
   maskOfFour(model, kept);
   const ways = [
     ['sparse', compileSparsePlan(model, { batch, costs: ROWS })],
-    ['dense', compilePlan(model, { batch, winograd: true })],
+    ['dense', compilePlan(model, { batch, allowWinograd: true })],
   ] as const;
   const images = noise(batch * sizeOf(setting.input));
   const want = ways[1][1].run(images);

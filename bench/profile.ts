@@ -29,7 +29,7 @@ const PRODUCTS: readonly KernelName[] = [
   'pack_b',
   'gemm',
   'conv2d',
-  'conv2d_lines',
+  'conv2d_direct',
   'conv2d_input_grad',
   'conv2d_weight_grad',
 ];

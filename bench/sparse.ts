@@ -75,7 +75,7 @@ function* racesOf(
   maskBySize(model, sparsity);
   const ways = [
     ['sparse', compileSparsePlan(model, { batch })],
-    ['dense', compilePlan(model, { batch, winograd: true })],
+    ['dense', compilePlan(model, { batch, allowWinograd: true })],
     ['dense, direct sums', compilePlan(model, { batch })],
   ] as const;
   const images = noise(batch * sizeOf(setting.input));

@@ -10,9 +10,10 @@ import { products } from './products';
 import { profile } from './profile';
 import { roofline } from './roofline';
 import { sparse } from './sparse';
+import { sparseTraining } from './sparse-training';
 import { start } from './start';
 import type { Subject } from './subject';
-import { support } from './support';
+
 import { threads } from './threads';
 import { training } from './training';
 import { verifiers } from './verifiers';
@@ -23,7 +24,7 @@ export const subjects: Readonly<Record<string, Subject>> = {
   convolutions,
   forward,
   training,
-  support,
+  'sparse-training': sparseTraining,
   profile,
   threads,
   sparse,

@@ -58,7 +58,7 @@ export const training: Subject = {
     for (const { setting, batch, objective, bar } of CASES[size]) {
       const lowered = loweredOf(engine, setting);
       const step = trainer(engine, setting, batch, objective);
-      const plan = compilePlan(lowered, { batch, winograd: true });
+      const plan = compilePlan(lowered, { batch, allowWinograd: true });
       yield {
         title: `${setting.network}, ${objective}, batch ${batch}`,
         contestants: [

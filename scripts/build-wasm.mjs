@@ -1,7 +1,8 @@
 /**
- * Compiles `assembly/` into `build/simd.wasm`, `build/relaxed.wasm` and, with fewer kernels,
- * `build/runtime.wasm` (the targets of asconfig.json) and embeds them as base64 in
- * `src/runtime/binaries.gen.ts`, the small one deflated.
+ * Makes what is not committed, as it is generated. Compiles `assembly/` into `build/simd.wasm`,
+ * `build/relaxed.wasm` and, with fewer kernels, `build/runtime.wasm` (the targets of asconfig.json) and embeds
+ * them as base64 in `src/runtime/binaries.gen.ts`, the small one deflated. Writes the ONNX messages
+ * (build-onnx-proto.mjs).
  *
  * Does nothing when every output is newer than every source, so it may run before anything else.
  * `--force` builds regardless.
@@ -11,6 +12,7 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deflateRawSync } from 'node:zlib';
 import asc from 'assemblyscript/asc';
+import { generate, OUTPUT, PROTO } from './build-onnx-proto.mjs';
 
 const SELF = fileURLToPath(import.meta.url);
 const ROOT = dirname(dirname(SELF));
@@ -48,6 +50,8 @@ async function replaceFile(path, text) {
 }
 
 async function main() {
+  if (!(await isFresh([join(dirname(SELF), 'build-onnx-proto.mjs'), PROTO], [OUTPUT])))
+    await replaceFile(OUTPUT, await generate());
   const { targets } = JSON.parse(await readFile(CONFIG, 'utf8'));
   const names = Object.keys(targets);
   const wasm = names.map((name) => join(ROOT, targets[name].outFile));

@@ -41,7 +41,17 @@ const LAYERS = {
 };
 
 /** Files of src/ itself that every floor may import; they import only each other. */
-const COMMON = ['errors', 'events', 'json', 'options', 'rational', 'statistics', 'text', 'version'];
+const COMMON = [
+  'errors',
+  'events',
+  'json',
+  'options',
+  'rational',
+  'statistics',
+  'suggest',
+  'text',
+  'version',
+];
 
 /** The public surface: may import everything, and nothing imports it. */
 const SURFACE = 'index';

@@ -5,6 +5,7 @@
  * in the model, or the file and field. All that is wrong is listed at once, one sentence a line; a
  * message stays readable whatever the file: at most 40 lines of 2000 characters, a value's first 300.
  */
+import { suggest } from './suggest';
 import { clip, clipLines } from './text';
 
 const MOST_LINES = 40;
@@ -20,10 +21,17 @@ export class EspalierError extends Error {
 }
 
 /** Raises `<who>: expected <expected>, got <got>. <hint>`. */
-export function fail(who: string, expected: string, got: unknown, hint = ''): never {
+export function fail(
+  who: string,
+  expected: string,
+  got: unknown,
+  hint = '',
+  options?: ErrorOptions,
+): never {
   const subject = clip(who, MOST_OF_A_PART);
   throw new EspalierError(
     `${subject}: expected ${expected}, got ${describe(got)}.${hint && ` ${hint}`}`,
+    options,
   );
 }
 
@@ -36,19 +44,6 @@ export function expect(
   hint = '',
 ): asserts condition {
   if (!condition) fail(who, expected, got, hint);
-}
-
-/** `Did you mean "magnitude"?` for the key nearest to `name`, or the list of keys. */
-export function suggest(name: string, keys: readonly string[]): string {
-  const most = Math.max(2, Math.floor(name.length / 3));
-  // Only keys of about that length: the distance is at least the difference, and costs the product.
-  const ranked = keys
-    .filter((key) => Math.abs(name.length - key.length) <= most)
-    .map((key) => ({ key, distance: editDistance(name.toLowerCase(), key.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance);
-  const best = ranked[0];
-  if (best && best.distance <= most) return `Did you mean "${best.key}"?`;
-  return `Known: ${keys.join(', ')}.`;
 }
 
 /** The entry `name` of a registry, or an error with the nearest right name. */
@@ -78,26 +73,12 @@ export function describe(value: unknown): string {
   }
 }
 
-/** Damerau-Levenshtein distance (adjacent swaps count one). */
-function editDistance(a: string, b: string): number {
-  const rows: number[][] = [];
-  for (let i = 0; i <= a.length; i++) {
-    const row: number[] = [];
-    for (let j = 0; j <= b.length; j++) {
-      if (i === 0 || j === 0) {
-        row.push(i + j);
-        continue;
-      }
-      const same = a[i - 1] === b[j - 1] ? 0 : 1;
-      let best = Math.min(rows[i - 1]![j]! + 1, row[j - 1]! + 1, rows[i - 1]![j - 1]! + same);
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        best = Math.min(best, rows[i - 2]![j - 2]! + 1);
-      row.push(best);
-    }
-    rows.push(row);
-  }
-  return rows[a.length]![b.length]!;
-}
+const NO_ROOM: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EFBIG'];
+
+/** True where the operating system says, here or as the cause, that a file can grow no more. */
+export const isNoRoom = (error: unknown): boolean =>
+  error instanceof Error &&
+  (('code' in error && NO_ROOM.includes(error.code)) || isNoRoom(error.cause));
 
 /** The engine or JavaScript could not have the memory it asked for. */
 export const isOutOfMemory = (error: unknown): boolean =>

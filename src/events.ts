@@ -1,5 +1,5 @@
 /**
- * What a run tells while it works: the one stream below progress bars, JSONL lines and any other
+ * Events that a run tells while it works: the one stream below progress bars, JSONL lines and any other
  * observer. The recipe emits; it never prints.
  */
 
@@ -17,7 +17,7 @@ export type Phase =
   | 'smooth'
   | 'report';
 
-/** A phase begins, or goes on from `done` after a resume. Units are the phase's own, e.g. images. */
+/** A phase begins, or goes on from `done` after a resume. OneHotRows are the phase's own, e.g. images. */
 export interface PhaseEvent {
   readonly type: 'phase';
   readonly phase: Phase;
@@ -49,7 +49,7 @@ export type RunEvent = PhaseEvent | ProgressEvent | MessageEvent;
 
 export type Listener = (event: RunEvent) => void;
 
-/** What a long job looks at to know that it should stop: an `AbortSignal` is one. */
+/** Flag that a long job looks at to know that it should stop: an `AbortSignal` is one. */
 export interface StopSignal {
   readonly aborted: boolean;
 }

@@ -4,9 +4,10 @@
  * An engine computes, a model is a network with its parameters in an engine, `compress` is the whole
  * recipe. Everything here runs from JavaScript alone; files and the command line stand on it.
  *
- * The registries (`layers`, `objectives`, `strategies`, `attacks`, `verifiers`, `datasets`, `zoo`) are
- * plain objects: put an entry of your own in, and configs and files can name it. Its `options` are a
- * schema of valibot 1.
+ * The registries (`layers`, `objectives`, `strategies`, `attacks`, `verifiers`, `runners`, `datasets`,
+ * `zoo`) are plain objects: put an entry of your own in, and configs and files can name it. Its `options`
+ * are a schema of valibot 1. An entry, called, gives its plug-in with all its options, as configs and
+ * `evaluate` take it: `pgd({ steps: 20 })`, `ibp({ eps: 0.1 })`, `interval()`.
  */
 export {
   type Attack,
@@ -15,6 +16,8 @@ export {
   attack,
   runAttack,
 } from './attack/attack';
+export { fgsm } from './attack/attacks/fgsm';
+export { pgd } from './attack/attacks/pgd';
 export { attacks } from './attack/attacks/registry';
 export { type AlphaOptions, optimisedBounds } from './bounds/alpha';
 export {
@@ -22,15 +25,15 @@ export {
   type HiddenBounds,
   hiddenBounds,
   type LinearOptions,
-  linearMargins,
   lowerBounds,
 } from './bounds/linear';
+export { linearMargins } from './bounds/margins';
 export { type Certificate, type Claim, seal as sealCertificate } from './check/certificate';
 export {
   type CheckOptions,
+  type CheckResult,
   check as checkCertificate,
   fingerprint,
-  type Judgement,
 } from './check/check';
 export { type ArraysInput, fromArrays } from './data/arrays';
 export { datasets } from './data/registry';
@@ -43,12 +46,19 @@ export {
   type Box,
   ball,
   type IntervalOptions,
-  interval,
-  intervalMargins,
-  type MarginOptions,
+  interval as intervalDomain,
 } from './domain/interval';
-export { value } from './domain/value';
+export { intervalMargins, type MarginOptions } from './domain/rows';
+export { value as valueDomain } from './domain/value';
 export { EspalierError } from './errors';
+export {
+  type AttackRecord,
+  type Block,
+  evaluateBlock,
+  type SampleRecord,
+  type Task,
+  type VerdictRecord,
+} from './evaluate/block';
 export {
   type Certified,
   type CertifyOptions,
@@ -57,7 +67,10 @@ export {
   certify,
   checkFiles,
 } from './evaluate/certificates';
-export { type EvaluateHooks, type Evaluation, evaluate } from './evaluate/evaluate';
+export { type EvaluateHooks, type EvaluateSettings, evaluate } from './evaluate/evaluate';
+export { type Evaluation, evaluationOf, type MethodShare } from './evaluate/records';
+export { type Runner, runner, type Span, type Work } from './evaluate/runner';
+export { runners } from './evaluate/runners/registry';
 export {
   type SmoothImage,
   type SmoothOptions,
@@ -85,7 +98,7 @@ export type { Initialiser } from './nn/init';
 export {
   type AffineLayer,
   affineLayer,
-  type Flow,
+  type ChannelDependency,
   type JoinLayer,
   joinLayer,
   type Layer,
@@ -118,14 +131,33 @@ export {
 export { buildNetwork, type ZooEntry, zoo } from './nn/zoo';
 export type { OptionsSchema, PlugIn } from './options';
 export { ballMargins, leastMargins } from './plan/margins';
-export { compilePlan, type Plan, type PlanOptions, type PlanStep } from './plan/plan';
+export { compilePlan, type Plan, type PlanOptions } from './plan/plan';
 export { type Predictor, predictorOf } from './plan/predictor';
 export { compileSparsePlan, fastestPlan } from './plan/sparse-plan';
+export type { PlanStep } from './plan/steps';
 export { removeDead, type WithoutDead } from './prune/dead';
 export { type Sparsity, sparsityOf } from './prune/mask';
 export { type LossAnswer, type LossOracle, type LossQuestion, oracleOf } from './prune/oracle';
 export { type Pruned, prune } from './prune/prune';
+export { admm } from './prune/strategies/admm';
+export { block } from './prune/strategies/block';
+export { filter } from './prune/strategies/filter';
+export { fisher } from './prune/strategies/fisher';
+export { flyingbird } from './prune/strategies/flyingbird';
+export { grasp } from './prune/strategies/grasp';
+export { harp } from './prune/strategies/harp';
+export { hydra } from './prune/strategies/hydra';
+export { lottery } from './prune/strategies/lottery';
+export { magnitude } from './prune/strategies/magnitude';
+export { movement } from './prune/strategies/movement';
+export { nM } from './prune/strategies/n-m';
+export { obd } from './prune/strategies/obd';
+export { random } from './prune/strategies/random';
 export { strategies } from './prune/strategies/registry';
+export { rigl } from './prune/strategies/rigl';
+export { snip } from './prune/strategies/snip';
+export { surgery } from './prune/strategies/surgery';
+export { synflow } from './prune/strategies/synflow';
 export {
   type BetweenContext,
   type Decision,
@@ -199,10 +231,34 @@ export {
   type Objective,
   objective,
 } from './train/objective';
+export { adversarial } from './train/objectives/adversarial';
+export { benign } from './train/objectives/benign';
+export { crownIbp as crownIbpObjective } from './train/objectives/crown-ibp';
+export { ibp } from './train/objectives/ibp';
 export { objectives } from './train/objectives/registry';
+export { branchingRules } from './verify/branching/registry';
+export {
+  type BranchingRule,
+  branchingRule,
+  type NodeSplit,
+  type OpenNodes,
+} from './verify/branching/rule';
 export { Budget, type BudgetLimits } from './verify/budget';
+export {
+  alphaMethod,
+  type BoundMethod,
+  type Bounds,
+  intervalMethod,
+  linearMethod,
+} from './verify/methods';
 export type { Outcome, Witness } from './verify/outcome';
-export { finish, type SearchOptions, verifySpecification } from './verify/search';
+export { type Problem, property, robustness } from './verify/problem';
+export {
+  finish,
+  type SearchMethods,
+  type SearchOptions,
+  verifySpecification,
+} from './verify/search';
 export { type Smoothed, type SmoothingOptions, smooth } from './verify/smoothing';
 export {
   ballRegion,
@@ -211,5 +267,9 @@ export {
   type Specification,
 } from './verify/specification';
 export { type Verdict, type Verifier, type VerifyJob, verifier } from './verify/verifier';
+export { alphaCrown } from './verify/verifiers/alpha-crown';
+export { inputSplitting } from './verify/verifiers/input-splitting';
+export { interval } from './verify/verifiers/interval';
+export { crown, crownIbp, fastLin } from './verify/verifiers/linear';
 export { verifiers } from './verify/verifiers/registry';
 export { VERSION } from './version';

@@ -6,7 +6,8 @@
  * object schema whose keys all have defaults, so `{}` is always valid.
  */
 import * as v from 'valibot';
-import { describe, EspalierError, lookup, quote, suggest } from './errors';
+import { describe, EspalierError, lookup, quote } from './errors';
+import { suggest } from './suggest';
 import { clip } from './text';
 
 /** A strict object schema: unknown keys are errors. */
@@ -119,7 +120,10 @@ export type SlotSchema = v.OptionalSchema<v.GenericSchema<PlugIn>, PlugIn>;
 
 /** The schema of an entry's options beside its name. */
 export function slotSchema(name: string, options: OptionsSchema | undefined): SlotSchema {
-  const schema = v.strictObject({ name: v.literal(name), ...options?.entries });
+  const schema = v.strictObject({
+    name: v.optional(v.literal(name), name),
+    ...options?.entries,
+  });
   return v.optional(schema, { name }) as unknown as SlotSchema;
 }
 
@@ -138,4 +142,55 @@ export function parsePlugIn(
   const name = String(named);
   const entry = lookup(registry, name, who);
   return parseOptions(slotSchema(name, entry.options), given, who);
+}
+
+/** What every entry of a registry has. */
+export interface Entry<S extends OptionsSchema = OptionsSchema> {
+  /** Its key in the registry. */
+  readonly name: string;
+  /** One line for the help. */
+  readonly about: string;
+  readonly options: S;
+}
+
+/** The plug-in that an entry gives: its name and all its options. */
+export type Chosen<S extends OptionsSchema> = PlugIn & v.InferOutput<S>;
+
+/** Options as they may be given to an entry: what is left out has a default. */
+export type Given<S extends OptionsSchema> = v.InferInput<S> & { readonly name?: string };
+
+/** A method, so that a registry can hold entries of different options under one type. */
+interface Choosing<S extends OptionsSchema> {
+  choose(options?: Given<S>): Chosen<S>;
+}
+
+/**
+ * An entry, called: `pgd({ steps: 20 })` is `{ name: 'pgd', steps: 20, restarts: 1, ... }`. Complete
+ * options stay as they are. Raises EspalierError for options it does not know or that are out of range.
+ */
+export type Callable<S extends OptionsSchema> = Choosing<S>['choose'];
+
+/**
+ * The entry as registries hold it: it can be called, and its methods complete the options they are given.
+ * `takes` says which argument of a method holds them.
+ */
+export function completing<S extends OptionsSchema, E extends Entry<S>>(
+  entry: E,
+  takes: Readonly<Partial<Record<keyof E, number>>>,
+): E & Callable<S> {
+  const schema = slotSchema(entry.name, entry.options);
+  const choose = (given: unknown = {}): PlugIn => parseOptions(schema, given, entry.name);
+  const members = Object.entries(entry).map(([key, member]) => {
+    const at = takes[key as keyof E];
+    const value =
+      at === undefined || typeof member !== 'function'
+        ? member
+        : (...given: unknown[]) => {
+            const { name: _, ...chosen } = choose(given[at]);
+            given[at] = chosen;
+            return Reflect.apply(member, entry, given);
+          };
+    return [key, { value, enumerable: true }] as const;
+  });
+  return Object.defineProperties(choose, Object.fromEntries(members)) as unknown as E & Callable<S>;
 }

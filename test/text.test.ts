@@ -1,9 +1,10 @@
 /** Text fit to be shown, errors of bounded length, and JSON that is refused in words. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { EspalierError, fail, describe as inWords, lookup, suggest } from '../src/errors';
+import { EspalierError, fail, describe as inWords, lookup } from '../src/errors';
 import { parseJson } from '../src/json';
 import { eps, parseOptions } from '../src/options';
+import { suggest } from '../src/suggest';
 import { clip, clipLines, printable, printableJson } from '../src/text';
 
 /** What a terminal acts on, or what hides text: every character of these ranges. */

@@ -34,7 +34,7 @@ export const peers: Subject = {
       const model = loweredOf(engine, setting);
       const others = await peersOf(model);
       for (const batch of batches) {
-        const plan = compilePlan(model, { batch, winograd: true });
+        const plan = compilePlan(model, { batch, allowWinograd: true });
         yield {
           title: `${setting.network}, forward, batch ${batch}`,
           contestants: [planned(OURS, plan), ...others.map((peer) => rival(peer, model, batch))],

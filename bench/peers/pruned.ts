@@ -54,7 +54,7 @@ export const pruned: Subject = {
         for (const batch of batches) {
           const plans = [
             compileSparsePlan(model, { batch }),
-            compilePlan(model, { batch, winograd: true }),
+            compilePlan(model, { batch, allowWinograd: true }),
           ];
           const rivals = others.map((peer) => rival(peer, model, batch));
           const bars = batch === 1 ? ONE : MANY;

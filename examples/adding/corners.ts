@@ -15,6 +15,7 @@ import { STREAMS } from '../../src/tensor/philox';
 import { step } from '../../src/tensor/tensor';
 
 export const corners = attack({
+  name: 'corners',
   about: 'random corners of the L-infinity ball, without gradients: tries',
   options: v.strictObject({ tries: v.optional(whole(1), 100) }),
   describe: ({ tries }, eps) => `${tries} random corners, L-infinity, eps ${eps}`,

@@ -9,6 +9,7 @@ import { scoring } from '../../src/prune/scoring';
 import { input, type Tensor } from '../../src/tensor/tensor';
 
 export const lamp = scoring({
+  name: 'lamp',
   about: 'smallest w^2 over the sum of larger ones of its layer go',
   scope: 'global',
   scores: () => lampScores,

@@ -14,6 +14,7 @@ import { STREAMS, uniform } from '../../src/tensor/philox';
 import { input } from '../../src/tensor/tensor';
 
 export const popup = strategy({
+  name: 'popup',
   about: 'scores of untrained weights are trained, the smallest |score| go',
   options: v.strictObject({}),
   structured: false,

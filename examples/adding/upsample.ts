@@ -32,7 +32,7 @@ export const upsample = affineLayer({
     expect(input?.length === 3, who, 'an input [channels, height, width]', `[${input}]`);
     return [input[0]!, input[1]! * factor, input[2]! * factor];
   },
-  flow: () => ({ way: 'pass' }),
+  channelDependency: () => ({ kind: 'elementwise' }),
   operator: (_, o, input) =>
     gather({
       forward: (x) => repeat(x, o),

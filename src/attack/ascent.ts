@@ -19,6 +19,7 @@ import {
 } from '../tensor/ops/core';
 import { abs, clamp, sqrt, square } from '../tensor/ops/elementwise';
 import { crossEntropy } from '../tensor/ops/loss';
+import type { SumOptions } from '../tensor/ops/product';
 import { normal, type RandomKey, uniform } from '../tensor/ops/random';
 import { largest } from '../tensor/ops/rows';
 import { gradients } from '../tensor/tape';
@@ -74,10 +75,11 @@ export function ascend(
   at: Tensor,
   labels: ArrayLike<number>,
   length: number,
+  sums?: SumOptions,
 ): { readonly next: Tensor; readonly z: Tensor } {
   const { engine } = model;
   const { result, gradients: found } = gradients(engine, [at], () => {
-    const z = logits(model, at);
+    const z = logits(model, at, sums);
     const scales = marginsOf(z, labels).map((m) => (Math.abs(m) > SURE ? SURE / Math.abs(m) : 1));
     const tempered = mul(z, input(engine, scales, [labels.length, 1]));
     return { loss: sum(crossEntropy(tempered, labels)), z };

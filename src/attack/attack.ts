@@ -1,7 +1,6 @@
 /**
- * What an attack is, and the bookkeeping around every attack: the sample must stay inside the ball
- * and in [0, 1], and counts as broken only when a fresh forward pass of the stored float32 image
- * says so.
+ * Interface of attacks, and the bookkeeping around them: a sample must stay inside the ball and in
+ * [0, 1], and counts as broken only when a fresh forward pass of the stored float32 image says so.
  */
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
@@ -9,8 +8,16 @@ import { logits } from '../domain/classifier';
 import { roundUp, U } from '../domain/rounding';
 import { EspalierError } from '../errors';
 import type { AnyModel } from '../nn/model';
-import type { Options, OptionsSchema } from '../options';
+import {
+  type Callable,
+  completing,
+  type Entry,
+  type Given,
+  type Options,
+  type OptionsSchema,
+} from '../options';
 import { argmax } from '../tensor/ops/loss';
+import { inOnePart, type Parts, whole } from '../tensor/parts';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
 
@@ -25,17 +32,36 @@ export interface AttackJob {
   readonly index: Int32Array;
 }
 
-export interface Attack<S extends OptionsSchema = OptionsSchema> {
-  readonly about: string;
-  readonly options: S;
+/** Methods of an attack with options O. */
+interface AttackMethods<O> {
   /** The attack with all its settings, for tables. */
-  describe(o: v.InferOutput<S>, eps: number): string;
-  readonly norm: (o: v.InferOutput<S>) => Norm;
+  describe(o: O, eps: number): string;
+  /** Norm of the ball it searches. */
+  norm(o: O): Norm;
   /** The strongest images found, [n, ...shape]; unbroken samples may come back as anything inside. */
-  run(job: AttackJob, o: v.InferOutput<S>): Float32Array;
+  run(job: AttackJob, o: O): Float32Array;
+  /** Images of `run`, in parts of a second or less. */
+  inParts(job: AttackJob, o: O): Parts<Float32Array>;
 }
 
-export const attack = <S extends OptionsSchema>(a: Attack<S>): Attack => a as unknown as Attack;
+/** An attack, which completes the options it is given. */
+export interface Attack<S extends OptionsSchema = OptionsSchema>
+  extends Entry<S>,
+    Callable<S>,
+    AttackMethods<Given<S>> {}
+
+/** An attack as its author writes it: `run`, or `parts` where that takes long. */
+export type AttackEntry<S extends OptionsSchema, O = v.InferOutput<S>> = Entry<S> &
+  Omit<AttackMethods<O>, 'run' | 'inParts'> &
+  (Pick<AttackMethods<O>, 'run'> | { readonly parts: AttackMethods<O>['inParts'] });
+
+export function attack<S extends OptionsSchema>(entry: AttackEntry<S>): Attack<S> {
+  const inParts = 'parts' in entry ? entry.parts : inOnePart(entry.run);
+  const run: AttackMethods<v.InferOutput<S>>['run'] = (job, o) => whole(inParts(job, o));
+  const { parts: _, ...rest } = { parts: inParts, ...entry };
+  const takes = { describe: 0, norm: 0, run: 1, inParts: 1 };
+  return completing({ ...rest, run, inParts }, takes);
+}
 
 export interface AttackOutcome {
   /** 1 where the sample is misclassified somewhere in its ball (or without any attack). */
@@ -43,32 +69,43 @@ export interface AttackOutcome {
   readonly images: Float32Array;
 }
 
-/** Slack of what attacks return in L2 and L1. */
+/** Slack of distances in L2 and L1. */
 const SLACK = 1e-6;
 
 /**
- * Attacks one batch and checks what came back. Correctly classified samples only are attacked.
- * `options` are complete, as the attack's schema gives them.
+ * Attacks one batch and checks what came back. Correctly classified samples only are attacked. Raises
+ * EspalierError for options the attack does not know, and where it left its ball.
  */
 export function runAttack(entry: Attack, options: Options, job: AttackJob): AttackOutcome {
   const broken = wrongSamples(job.model, job.images, job.labels);
   const images = job.images.slice();
   const todo = [...broken.keys()].filter((i) => broken[i] === 0);
   if (todo.length === 0) return { broken, images };
-  const part = pick(job, todo);
-  const found = entry.run(part, options);
-  checkInside(part, found, entry.norm(options));
-  const wrong = wrongSamples(job.model, found, part.labels);
-  const size = found.length / todo.length;
+  const found = whole(attackInParts(entry, options, pick(job, todo)));
+  const size = images.length / broken.length;
   todo.forEach((i, at) => {
-    broken[i] = wrong[at]!;
-    images.set(found.subarray(at * size, (at + 1) * size), i * size);
+    broken[i] = found.broken[at]!;
+    images.set(found.images.subarray(at * size, (at + 1) * size), i * size);
   });
   return { broken, images };
 }
 
+/** Attacks a batch of correctly classified samples, in parts of a second or less. */
+export function* attackInParts(
+  entry: Attack,
+  options: Options,
+  job: AttackJob,
+): Parts<AttackOutcome> {
+  const images = yield* entry.inParts(job, options);
+  checkInside(job, images, entry.norm(options));
+  return { broken: wrongSamples(job.model, images, job.labels), images };
+}
+
 /** The job restricted to some of its samples. */
-export function pick(job: AttackJob, rows: readonly number[]): AttackJob {
+export function pick<J extends Pick<AttackJob, 'images' | 'labels' | 'index'>>(
+  job: J,
+  rows: readonly number[],
+): J {
   const size = job.images.length / job.labels.length;
   const images = new Float32Array(rows.length * size);
   for (const [at, i] of rows.entries())
@@ -97,14 +134,20 @@ export function wrongSamples(
   images: Float32Array,
   labels: ArrayLike<number>,
 ): Uint8Array {
+  return Uint8Array.from(predictions(model, images, labels), (c, i) => (c === labels[i] ? 0 : 1));
+}
+
+/** The predicted class of each sample; -1, which is none, where the margin of its label is no number. */
+export function predictions(
+  model: AnyModel,
+  images: Float32Array,
+  labels: ArrayLike<number>,
+): Int32Array {
   const shape = [labels.length, ...model.graph.network.input];
   return step(model.engine, () => {
     const z = logits(model, input(model.engine, images, shape));
-    const classes = argmax(z);
     const margins = marginsOf(z, labels);
-    return Uint8Array.from(classes, (c, i) =>
-      c === labels[i] && !Number.isNaN(margins[i]!) ? 0 : 1,
-    );
+    return argmax(z).map((c, i) => (Number.isNaN(margins[i]!) ? -1 : c));
   });
 }
 
@@ -120,7 +163,7 @@ export function marginsOf(z: Tensor, labels: ArrayLike<number>): Float64Array {
 }
 
 /**
- * What takes an image out of the ball that verifiers of a norm speak of, in words, or undefined.
+ * Reason, in words, why an image is outside of the ball that verifiers certify; undefined if inside.
  * L-infinity: each pixel is at most as far as the float32 numbers x - eps and x + eps that a projection
  * rounds to, which lie inside every certified box (docs/numerics.md). L2 and L1: distances in f64.
  */
@@ -142,7 +185,7 @@ export function outside(
   return norm === 'linf' || distance <= eps ? undefined : `a distance of ${distance}`;
 }
 
-/** What attacks return is inside; in L2 and L1 up to float32 roundings of x + delta. */
+/** Raises an error where an attack left its ball; in L2 and L1 float32 roundings of x + delta are allowed. */
 function checkInside(job: AttackJob, found: Float32Array, norm: Norm): void {
   const size = sizeOf(job.model.graph.network.input);
   const slack = norm === 'linf' ? 0 : SLACK * (1 + job.eps) + (norm === 'l1' ? size * U : 0);

@@ -7,8 +7,9 @@
 import { parseArgs as tokenize } from 'node:util';
 import type { ArgDef, ArgsDef } from 'citty';
 import type * as v from 'valibot';
-import { EspalierError, suggest } from '../errors';
+import { EspalierError } from '../errors';
 import { parseOptions, whole } from '../options';
+import { suggest } from '../suggest';
 
 /** Wrong use of the command line: the message, then where to read more. */
 export class UsageError extends EspalierError {}
@@ -120,7 +121,7 @@ export const dataArgs = {
   path: { type: 'string', valueHint: 'path', description: 'folder or file of the data set' },
 } as const satisfies ArgsDef;
 
-/** What was given, by name. */
+/** Values that were given, by name. */
 export class Values {
   constructor(
     private readonly parsed: Readonly<Record<string, unknown>>,

@@ -3,16 +3,16 @@
  * one is `wiring.ts`, loaded when a command first needs it; tests hand in their own.
  */
 
+import type { ImageBounds } from '../evaluate/bounds';
 import type {
   Certified,
   CertifyOptions,
   Checked,
   CheckFilesOptions,
 } from '../evaluate/certificates';
-import type { Shard } from '../evaluate/certify-run';
-import type { Evaluation } from '../evaluate/evaluate';
-import type { Judgement } from '../evaluate/judge';
+import type { Evaluation } from '../evaluate/records';
 import type { SmoothOptions, SmoothResult } from '../evaluate/smooth';
+import type { FolderOptions } from '../evaluate/store';
 import type { FileVerdict, VerifyFileJob } from '../evaluate/verify';
 import type { Listener, StopSignal } from '../events';
 import type { ModelFile, ReadOptions } from '../io/read';
@@ -24,14 +24,13 @@ import type { PlugIn } from '../options';
 import type { Compacted, CompactJob } from '../recipe/compact';
 import type { Config } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
-import type { ImageBounds } from '../recipe/phases';
 import type { RunDir } from '../recipe/run-dir';
 import type { Summary } from '../report/types';
 import type { Engine, LoadOptions } from '../runtime/engine';
 
 export type EngineHandle = Pick<Engine, 'info' | 'close'>;
 
-/** How a long job tells how far it is, and is told to stop. */
+/** Hooks by which a long job tells how far it is, and is told to stop. */
 export interface Hooks {
   readonly onEvent: Listener;
   readonly signal: StopSignal;
@@ -44,9 +43,8 @@ export interface Backend {
   pretrain(config: Config, job: Hooks & RunJob): Promise<void>;
   prune(engine: EngineHandle, job: Hooks & PruneJob): Promise<Inspection>;
   finetune(engine: EngineHandle, job: Hooks & FinetuneJob): Promise<Inspection>;
+  /** Evaluates; of a runner that does only a share, what is known so far. */
   evaluate(engine: EngineHandle, job: Hooks & EvaluateJob): Promise<Evaluation>;
-  /** Undefined of a process that does only its share of the certification. */
-  judge(engine: EngineHandle, job: Hooks & JudgeFileJob): Promise<Judgement | undefined>;
   bounds(engine: EngineHandle, job: Hooks & BoundsJob): Promise<readonly ImageBounds[]>;
   smooth(engine: EngineHandle, job: Hooks & SmoothJob): Promise<SmoothResult>;
   certify(engine: EngineHandle, job: Hooks & CertifyJob): Promise<readonly Certified[]>;
@@ -107,16 +105,15 @@ export interface FinetuneJob extends ModelJob, OutFile {
 }
 
 export interface EvaluateJob extends ModelJob {
-  /** `data` and `evaluate` count, the latter with its `eps` resolved. */
+  /** `data`, `seed` and `evaluate` count, the latter with its `eps` resolved. */
   readonly config: Config;
-}
-
-export interface JudgeFileJob extends EvaluateJob {
-  readonly verifiers: readonly PlugIn[];
-  readonly radius: boolean;
-  readonly dir: string;
-  readonly shard: Shard;
-  readonly startOthers?: () => Promise<void>;
+  /** In the place of the config's one. */
+  readonly verifiers?: readonly PlugIn[];
+  /** True where certified radii are searched. */
+  readonly radius?: boolean;
+  readonly runner?: PlugIn;
+  /** Folder of journals, and the number of this process among those that write there. */
+  readonly folder?: Pick<FolderOptions, 'dir' | 'writer'>;
 }
 
 export interface BoundsJob extends ModelJob {

@@ -9,8 +9,8 @@ import type { Backend } from './backend';
 import type { Io } from './io';
 
 /**
- * Exit codes: 0 done, 1 the answer is bad news, 2 wrong use or input, 70 a bug, 74 the work is done but
- * output of it could not be made or written, 128 and the number of a signal that ended it (130: Ctrl-C).
+ * Exit codes: 0 done, 1 the answer is bad news, 2 wrong use or input, 70 a bug, 74 output could not be made
+ * or written, 128 and the number of a signal that ended it (130: Ctrl-C).
  */
 export const EXIT = {
   done: 0,

@@ -1,4 +1,4 @@
-/** What is said when a command was stopped by a signal. */
+/** Words for a command that was stopped by a signal. */
 import { type Output, printJson, tell } from './io';
 
 interface Outputs {

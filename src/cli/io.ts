@@ -20,14 +20,14 @@ export interface Io {
   asked(): number;
   /** The command that started this process, to start more of it; without it there are no others. */
   readonly self?: readonly string[];
-  /** What does the work; without it the real one is loaded when first needed. */
+  /** Backend that does the work; without it the real one is loaded when first needed. */
   readonly backend?: Backend;
 }
 
 /** Set for processes that this command line starts. */
 export const CHILD = 'ESPALIER_CHILD';
 
-/** What the first thread hands to the one that runs the command line. */
+/** Data that the first thread hands to the one that runs the command line. */
 export interface Outside {
   /** One number, shared: that of the signal, or 0. */
   readonly asked: Int32Array;
@@ -36,7 +36,7 @@ export interface Outside {
   readonly stderr: Omit<Output, 'write'>;
 }
 
-/** What it gets back: text, and the exit code at the end. */
+/** Messages that it gets back: text, and the exit code at the end. */
 export type Posted =
   | { readonly to: 'stdout' | 'stderr'; readonly text: string }
   | { readonly code: number };
@@ -78,7 +78,7 @@ export function print(io: Io, text: string): void {
   io.stdout.write(`${shown(text)}\n`);
 }
 
-/** The same on standard error, behind a mark of ours such as a coloured "error: ". */
+/** Writes text to standard error as `print` does, behind a mark of ours such as a coloured "error: ". */
 export function tell(io: Pick<Io, 'stderr'>, text: string, mark = ''): void {
   io.stderr.write(`${mark}${shown(text)}\n`);
 }

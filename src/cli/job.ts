@@ -81,7 +81,7 @@ export async function modelConfig(context: Context, sets: readonly string[]): Pr
   );
 }
 
-/** How to read a model of another tool, as `foreignArgs` say. */
+/** Options to read a model of another tool by, as `foreignArgs` say. */
 export function readOptions(values: Values): ReadOptions {
   const [network, output] = [values.text('network'), values.text('output')];
   const input = numbers(values, 'input')?.map((size) => parseOptions(whole(1), size, '--input'));

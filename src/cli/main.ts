@@ -2,8 +2,9 @@
  * The `espalier` command: finds the command, checks its arguments, runs it, and turns whatever is
  * raised into a message and an exit code. Commands are loaded only when named, so help is quick.
  */
-import { EspalierError, suggest } from '../errors';
+import { EspalierError, isNoRoom } from '../errors';
 import { Interrupted } from '../events';
+import { suggest } from '../suggest';
 import { VERSION } from '../version';
 import { checkArgs, shared, UsageError, Values } from './args';
 import { type Command, commandHelp, EXIT, renderSection } from './command';
@@ -185,7 +186,7 @@ async function explain(error: unknown, argv: readonly string[], io: Io): Promise
   if (error instanceof EspalierError) {
     for (const line of message.split('\n')) tell(io, line, paint.red('error: '));
     if (error instanceof UsageError) tell(io, `See: espalier${helpFor(argv)} --help`);
-    return EXIT.wrongUse;
+    return isNoRoom(error) ? EXIT.output : EXIT.wrongUse;
   }
   if (isOfSystem(error)) {
     tell(
@@ -193,7 +194,7 @@ async function explain(error: unknown, argv: readonly string[], io: Io): Promise
       `${error.path ?? 'espalier'}: expected to ${error.syscall}, got ${message}.`,
       paint.red('error: '),
     );
-    return EXIT.wrongUse;
+    return isNoRoom(error) ? EXIT.output : EXIT.wrongUse;
   }
   const stack = error instanceof Error ? (error.stack ?? message) : message;
   tell(io, stack, paint.red('error: '));
@@ -201,7 +202,7 @@ async function explain(error: unknown, argv: readonly string[], io: Io): Promise
   return EXIT.bug;
 }
 
-/** Whether the operating system refused something, which is no bug of ours. */
+/** True where the operating system refused something, which is no bug of ours. */
 const isOfSystem = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && 'syscall' in error && 'errno' in error;
 

@@ -57,17 +57,23 @@ export function supervise(program: URL): void {
       process.exitCode = unwritten && final <= EXIT.badNews ? EXIT.output : final;
   });
 
-  const end = (): void => {
-    if (stderr.isTTY) stderr.write(SHOW_CURSOR);
-    const saved = 'The step at work was cut short; what was saved before it stays.';
-    tellInterrupted({ stdout, stderr }, saved, argv);
-    process.exit(EXIT.signalled + asked[0]!);
-  };
-  const stop = (signal: number): void => {
+  answerSignals((signal) => {
     if (code !== undefined) return;
-    if (Atomics.compareExchange(asked, 0, 0, signal) !== 0) end();
-    else setTimeout(() => code === undefined && end(), GRACE_MS).unref();
-  };
+    if (Atomics.compareExchange(asked, 0, 0, signal) !== 0) end(argv, asked[0]!);
+    else setTimeout(() => code === undefined && end(argv, asked[0]!), GRACE_MS).unref();
+  });
+}
+
+/** Ends the process, whatever it is at. */
+function end(argv: readonly string[], signal: number): void {
+  if (process.stderr.isTTY) process.stderr.write(SHOW_CURSOR);
+  const saved = 'The step at work was cut short; what was saved before it stays.';
+  tellInterrupted(process, saved, argv);
+  process.exit(EXIT.signalled + signal);
+}
+
+/** Calls `stop` with the number of each signal, and with that of SIGHUP when a parent has ended. */
+function answerSignals(stop: (signal: number) => void): void {
   for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(name, () => stop(constants.signals[name]));
   // One of several processes of a job ends with the one that started it.

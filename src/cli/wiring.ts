@@ -46,25 +46,25 @@ export const backend: Backend = {
     await writer.write(out, model, { ...metadata, config }, await putOf(job));
     return inspect(model);
   },
-  async evaluate(engine, job) {
+  async evaluate(engine, { model: path, as, config, verifiers, radius, runner, ...job }) {
     const { evaluate } = await import('../evaluate/evaluate');
-    const { config, onEvent, signal } = job;
-    const { model } = await open(engine, job);
+    const { onEvent, signal, folder } = job;
+    const identity = folder && { file: await hashOf(path), as };
+    const { model } = await open(engine, { model: path, as, onEvent });
     const set = await loadData(config.data);
-    const hooks = { onEvent, signal, seed: config.seed };
-    return evaluate(model, set, set.test, config.evaluate, hooks);
-  },
-  async judge(engine, { model: path, as, config, ...job }) {
-    const { judge } = await import('../evaluate/judge');
-    const { sha256 } = await import('../data/sha256');
-    const { readFile } = await import('../io/files');
-    const file = await sha256([await readFile(path, 2 ** 32)]);
-    const { model } = await open(engine, { model: path, as, onEvent: job.onEvent });
-    const set = await loadData(config.data);
-    return judge(model, set, config, { ...job, identity: { file, as } }, job);
+    const settings = {
+      ...config.evaluate,
+      ...(verifiers && { verifier: verifiers }),
+      ...(radius && { radius }),
+    };
+    return evaluate(model, set, set.test, settings, {
+      ...{ onEvent, signal, seed: config.seed },
+      ...(runner && { runner }),
+      ...(folder && { folder: { ...folder, identity }, phase: 'verify', title: 'certify' }),
+    });
   },
   async bounds(engine, job) {
-    const { outputBounds } = await import('../recipe/phases');
+    const { outputBounds } = await import('../evaluate/bounds');
     const { model } = await open(engine, job);
     return outputBounds(model, await loadData(job.data), job);
   },
@@ -132,7 +132,13 @@ export const backend: Backend = {
   },
 };
 
-/** How the file of a job is written. */
+async function hashOf(path: string): Promise<string> {
+  const { sha256 } = await import('../data/sha256');
+  const { readFile } = await import('../io/files');
+  return sha256([await readFile(path, 2 ** 32)]);
+}
+
+/** Writer of a job's file: it replaces, or takes a free name. */
 async function putOf({ replace }: OutFile): Promise<Put> {
   const { writeAtomic, writeNew } = await import('../io/files');
   return replace ? writeAtomic : writeNew;

@@ -107,7 +107,7 @@ interface Moved {
   readonly from: number;
   readonly shape: DataSet['shape'];
   readonly scale: Float32Array;
-  /** Where each value goes; undefined for one after the other. */
+  /** Place of each value; undefined for one after the other. */
   readonly place: Int32Array | undefined;
   readonly dy: number;
   readonly dx: number;

@@ -23,7 +23,7 @@ const PIXELS = 3072;
 /** The published archive is 184.4 MB unpacked. */
 const MAX_ARCHIVE_BYTES = 256_000_000;
 const PROBE_RECORDS = 1017;
-/** What the hash of the probe says about the pixels; any other copy is "altered". */
+/** Hashes of the probe that tell the pixels; any other copy is "altered". */
 const PUBLISHED = 'c77ad46116beb3508f55d38aa34893560beae9515f9aca4a4dd0ea3617ac289e';
 const JPEG = 'd3cd71f9f4a28f228c1baa51e5c693bd6d83bb8c1fde732180f80eff68498949';
 const HINT =

@@ -39,7 +39,7 @@ export function holdout(
   return { train: select(train, size, out, 0), held: select(train, size, out, 1) };
 }
 
-/** How many of each label to take so that they are `count` in all, by largest remainder. */
+/** Number of samples of each label, `count` in all, by largest remainder. */
 function shares(labels: Uint8Array, count: number): Uint32Array {
   const present = new Uint32Array(256);
   for (const label of labels) present[label]!++;

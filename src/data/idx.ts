@@ -52,7 +52,7 @@ function parseHeader(
   return { dims, start, size: start + total };
 }
 
-/** What distinguishes one data set of the family from another. */
+/** Facts that distinguish one data set of the family from another. */
 export interface IdxFamily {
   readonly name: string;
   readonly title: string;
@@ -61,7 +61,7 @@ export interface IdxFamily {
   readonly shape: readonly [number, number, number];
   /** Provenance in words, completed by where the files were. */
   readonly source: string;
-  /** How to get the files, for errors. */
+  /** Hint how to get the files, for errors. */
   readonly hint: string;
 }
 

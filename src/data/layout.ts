@@ -20,7 +20,7 @@ export function arranged(set: DataSet, input: Shape, who: string): DataSet {
   return layout === 'chw' ? set : { ...set, layout };
 }
 
-/** What has to be told of a permutation; undefined where there is none. */
+/** Note that tells of a permutation; undefined where there is none. */
 export function layoutNote({ name, shape, layout }: DataSet): string | undefined {
   const [c, h, w] = shape;
   return layout === 'hwc'
@@ -35,7 +35,7 @@ function layoutFor([c, h, w]: DataSet['shape'], input: Shape): Layout | undefine
   return joins([h, w, c], input) ? 'hwc' : undefined;
 }
 
-/** Whether `joined`, of as many values, comes of `axes` by joining neighbours; sizes of 1 do not count. */
+/** True where `joined`, of as many values, comes of `axes` by joining neighbours; sizes of 1 do not count. */
 function joins(axes: Shape, joined: Shape): boolean {
   const rest = axes.filter((size) => size !== 1);
   return joined
@@ -47,7 +47,7 @@ function joins(axes: Shape, joined: Shape): boolean {
     });
 }
 
-/** Where in [h, w, c] each value of an image [c, h, w] goes. */
+/** Place in [h, w, c] of each value of an image [c, h, w]. */
 export function channelsLast([c, h, w]: DataSet['shape']): Int32Array {
   const area = h * w;
   return Int32Array.from({ length: c * area }, (_, i) => (i % area) * c + Math.floor(i / area));

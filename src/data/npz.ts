@@ -61,7 +61,7 @@ interface Images {
   readonly images: SplitArrays['images'];
   readonly shape: readonly [number, number, number];
   readonly count: number;
-  /** Whether the channels came last. */
+  /** True where the channels came last. */
   readonly last: boolean;
 }
 
@@ -97,7 +97,7 @@ function imagesOf({ dtype, shape, values }: NpyArray, who: string): Images {
   return { images, shape: [c, a, b], count, last };
 }
 
-/** Whole numbers of 0 to 255 as bytes; of other types than uint8 they must be more than 0 and 1. */
+/** Pixels 0 to 255 as bytes; of other types than uint8 they must be more than 0 and 1. */
 function pixelsOf(dtype: string, values: NpyArray['values'], who: string): Uint8Array {
   if (values instanceof Uint8Array && dtype === 'U8') return values;
   const [lo, hi] = rangeOf(values);

@@ -1,12 +1,13 @@
 /** A trained network as attacks, verifiers and evaluations see it: values in, logits out. */
 import type { AnyModel } from '../nn/model';
+import type { SumOptions } from '../tensor/ops/product';
 import type { Tensor } from '../tensor/tensor';
-import { propagate } from './domain';
+import { newPass, propagate } from './domain';
 import { value } from './value';
 
 /** [n, ...input] -> logits [n, classes], batch norm and dropout in inference. */
-export function logits(model: AnyModel, x: Tensor): Tensor {
-  return propagate(model.graph, model.params, value, x);
+export function logits(model: AnyModel, x: Tensor, sums?: SumOptions): Tensor {
+  return propagate(model.graph, model.params, value, x, { pass: newPass(undefined, sums) });
 }
 
 /** The predicted class of each sample, as `classesOf` has it. */

@@ -2,11 +2,13 @@
  * A domain says what the three roles do to its kind of element; `propagate` walks the graph. Layers
  * and domains know nothing of each other, so each new one works with all of the other kind.
  */
+import { expect } from '../errors';
 import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, PointwiseLayer } from '../nn/layer';
 import { nodeParams } from '../nn/model';
 import { type LinearOperator, type Params, tensorOf } from '../nn/operator';
 import type { Weight } from '../sparse/weight';
+import type { SumOptions } from '../tensor/ops/product';
 import type { RandomKey } from '../tensor/ops/random';
 import { Tensor } from '../tensor/tensor';
 
@@ -27,13 +29,24 @@ export interface Domain<E> {
 export interface Pass {
   /** Set while training: keys the random draws of this batch. */
   readonly training?: { readonly key: RandomKey };
+  /** Whether convolutions may be Winograd's: true in training alone. Sound bounds refuse it. */
+  readonly allowWinograd: boolean;
   readonly operators: Map<GraphNode, LinearOperator>;
   /** New running statistics by full parameter name, to be stored after the step. */
   readonly updates: Map<string, Tensor>;
 }
 
-export function newPass(training?: { readonly key: RandomKey }): Pass {
-  return { ...(training ? { training } : {}), operators: new Map(), updates: new Map() };
+export function newPass(
+  training?: { readonly key: RandomKey },
+  { allowWinograd = false }: SumOptions = {},
+): Pass {
+  const context = { allowWinograd, operators: new Map(), updates: new Map() };
+  return training ? { ...context, training } : context;
+}
+
+/** Throws where an operator's sums may be others than its own products, which sound bounds count. */
+export function checkDirect(w: LinearOperator): void {
+  expect(!w.allowWinograd, 'sound bounds', 'direct sums', "convolutions that may be Winograd's");
 }
 
 export interface PropagateOptions<E> {
@@ -69,7 +82,7 @@ function keyOf(key: RandomKey, node: GraphNode): RandomKey {
   return { ...key, seed: key.seed + hash };
 }
 
-/** What the domain makes of one node. */
+/** The element that the domain makes of one node. */
 export function interpret<E>(
   node: GraphNode,
   params: ReadonlyMap<string, Weight>,
@@ -99,7 +112,7 @@ export function operatorIn(
   const { layer, options, inputShapes } = node;
   const own = nodeParams(node, params);
   const p = layer.derive || layer.deriveInBatch ? derived(pass, node, own, x) : own;
-  const made = layer.operator(p, options, inputShapes[0]!);
+  const made = layer.operator(p, options, inputShapes[0]!, pass);
   pass.operators.set(node, made);
   return made;
 }

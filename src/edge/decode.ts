@@ -5,7 +5,7 @@
  * Beside the result a byte a non-zero weight is held, twice.
  */
 import type { CompactTensor } from '../io/compact';
-import type { Ptr } from '../runtime/kernels';
+import { element, type Ptr } from '../runtime/kernels';
 import type { LinearMemory } from '../runtime/memory';
 
 export interface DecodeKernels {
@@ -50,7 +50,7 @@ export class Decoder {
     }
     const right = this.#with(parts.codes(), TABLE, (table) => {
       this.memory.f32(table, k).set(parts.table());
-      return this.kernels.compact_values(nnz, table + TABLE, k, table, to);
+      return this.kernels.compact_values(nnz, element(table, TABLE / 4), k, table, to);
     });
     if (!right) this.memory.f32(to, nnz).set(tensor.sparse().values);
   }
@@ -73,7 +73,7 @@ export class Decoder {
   #with(bytes: Uint8Array, room: number, use: (ptr: Ptr, count: number) => number): number {
     const ptr = this.memory.alloc(room + bytes.length);
     try {
-      this.memory.bytes(ptr + room, bytes.length).set(bytes);
+      this.memory.bytes(element(ptr, room / 4), bytes.length).set(bytes);
       return use(ptr, bytes.length);
     } finally {
       this.memory.free(ptr);

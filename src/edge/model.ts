@@ -7,7 +7,8 @@
  * Values are held once for all; each way of running adds 4 bytes of offsets a non-zero when first
  * used: single images, batches, certificates.
  */
-import { ball, marginsFrom } from '../domain/interval';
+import { ball } from '../domain/interval';
+import { marginsFrom } from '../domain/rows';
 import { expect, fail } from '../errors';
 import type { CompactFile, CompactTensor } from '../io/compact';
 import { weightsIn } from '../io/model';
@@ -20,7 +21,7 @@ import { compileSparsePlan } from '../plan/sparse-plan';
 import type { Engine } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { SparsityPattern } from '../sparse/pattern';
-import { GROUP } from '../sparse/tables';
+import { TILE } from '../sparse/tables';
 import { type SparseWeight, sparseWeight, type Weight } from '../sparse/weight';
 import { weightShapeOf } from '../tensor/convolution';
 import { sizeOf } from '../tensor/shape';
@@ -55,7 +56,7 @@ export interface ModelInfo {
     readonly file: number;
     /** Non-zero weights as value and place, the others as float32. */
     readonly decoded: number;
-    /** Of the linear memory, which holds everything but the file. */
+    /** Size of the linear memory, which holds everything but the file. */
     readonly linear: number;
   };
 }
@@ -134,17 +135,17 @@ export class EdgeModel implements CompactModel {
     const classes = sizeOf(this.#graph.output);
     const size = sizeOf(this.#graph.network.input);
     const results: Prediction[] = [];
-    for (let i = 0; i < images.length; i += GROUP) {
-      const some = images.slice(i, i + GROUP);
+    for (let i = 0; i < images.length; i += TILE) {
+      const some = images.slice(i, i + TILE);
       if (some.length < FEW) {
         for (const image of some) results.push(predictionOf(this.#plan(1).run(image)));
         continue;
       }
-      const batch = new Float32Array(GROUP * size);
+      const batch = new Float32Array(TILE * size);
       some.forEach((image, j) => {
         batch.set(image, j * size);
       });
-      const logits = this.#plan(GROUP).run(batch);
+      const logits = this.#plan(TILE).run(batch);
       some.forEach((_, j) => {
         results.push(predictionOf(logits.slice(j * classes, (j + 1) * classes)));
       });
@@ -161,7 +162,6 @@ export class EdgeModel implements CompactModel {
     return { label, eps, certified: margin > 0, margin };
   }
 
-  /** By bisection. */
   radius(x: Sample): number {
     const { image, away } = this.#inRange(x);
     const { label } = predictionOf(this.#plan(1).run(image));
@@ -212,7 +212,7 @@ export class EdgeModel implements CompactModel {
     const lower = step(this.#engine, () => {
       const box = ball(input(this.#engine, image, [1, ...network.input]), eps, { sound });
       const last = plan.run(box);
-      return last && marginsFrom(this.#graph, this.#model.params, last, [label], sound).read();
+      return last && marginsFrom(this.#model, last, [label], sound).read();
     });
     if (!lower) return Number.NaN;
     let least = Infinity;

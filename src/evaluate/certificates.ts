@@ -1,5 +1,5 @@
 /**
- * Writes certificates of images, one file each, and has files judged by the checker. A certificate is
+ * Certificates of images as files: written one an image, and checked. A certificate is
  * written only when the checker itself proves it, and what is in a file already counts only when the
  * checker proves it again. No file is replaced unless that is asked for.
  */
@@ -16,13 +16,12 @@ import { batchOf } from '../data/batches';
 import { fitted } from '../data/layout';
 import type { DataSet } from '../data/types';
 import { EspalierError, expect, fail } from '../errors';
-import { Interrupted, type Listener, type StopSignal } from '../events';
+import type { Listener, StopSignal } from '../events';
 import { createAtomic, kindOf, makeFolder, readFile, writeAtomic } from '../io/files';
-import { freezeSparsity } from '../nn/freeze';
-import { lower } from '../nn/lower';
-import { type AnyModel, freeModel, type Model } from '../nn/model';
-import { parseOptions } from '../options';
+import { withCanonical } from '../nn/freeze';
+import type { AnyModel, Model } from '../nn/model';
 import { verifiers } from '../verify/verifiers/registry';
+import { inTurn } from './slices';
 
 /** Methods by the names of the bounds they are, cheap ones first. */
 export const proofs = {
@@ -51,7 +50,7 @@ export interface CertifyOptions extends Hooks {
   readonly eps: number;
   /** Tried in this order until one proves the label. */
   readonly methods: readonly ProofName[];
-  /** Where the files go: `<index>.json`. */
+  /** Folder of the files, `<index>.json`. */
   readonly folder: string;
   /** Whether files that are something else are replaced. */
   readonly force?: boolean;
@@ -60,7 +59,7 @@ export interface CertifyOptions extends Hooks {
 export interface Certified {
   readonly index: number;
   readonly label: number;
-  /** What the checker proves; the best of the methods where none of them is enough. */
+  /** Margin that the checker proves; the best of the methods where none of them is enough. */
   readonly margin: number;
   readonly method: ProofName | null;
   readonly file: string | null;
@@ -82,12 +81,7 @@ export async function certify(
   expect(wrong === undefined, '--index', `positions in [0, ${set.test.count})`, wrong);
   expect(eps >= 0 && Number.isFinite(eps), 'certify: eps', 'a radius of 0 or more', eps);
   await makeFolder(folder);
-  const canonical = freezeSparsity(lower(model));
-  const total = indices.length;
-  const results: Certified[] = [];
-  const started = performance.now();
-  onEvent?.({ type: 'phase', phase: 'certify', title: 'certify', total, done: 0 });
-  try {
+  return withCanonical(model, async (canonical) => {
     const sha256 = await fingerprint(canonical);
     const jobOf = (index: number): Job => ({
       model: canonical,
@@ -97,20 +91,16 @@ export async function certify(
       force,
     });
     if (!force) for (const index of indices) await standing(jobOf(index));
-    for (const index of indices) {
-      await new Promise((resolve) => setImmediate(resolve));
-      if (signal?.aborted) throw new Interrupted('The certificates written so far stay.');
+    const hooks = { onEvent, signal, saved: 'The certificates written so far stay.' };
+    const metrics = (results: readonly Certified[]) => ({
+      certified: shareOf(results, ({ file }) => file !== null),
+    });
+    const told = { phase: 'certify', unit: 'images', metrics, ...hooks } as const;
+    return await inTurn(indices, told, async (index) => {
       const job = jobOf(index);
-      results.push({ index, label: job.base.property.label, ...(await settle(job)) });
-      const done = results.length;
-      const rate = (1000 * done) / (performance.now() - started);
-      const metrics = { certified: results.filter((r) => r.file !== null).length / done };
-      onEvent?.({ type: 'progress', done, total, rate, unit: 'images', metrics });
-    }
-  } finally {
-    freeModel(canonical);
-  }
-  return results;
+      return { index, label: job.base.property.label, ...(await settle(job)) };
+    });
+  });
 }
 
 type Ball = Extract<Claim['region'], { kind: 'ball' }>;
@@ -130,7 +120,7 @@ interface Job {
   readonly force: boolean;
 }
 
-/** What is to be proven of an image. */
+/** Claim to be proven of an image. */
 function baseOf(set: DataSet, index: number, eps: number, sha256: string): Base {
   const { images, labels } = batchOf(set, set.test, index, index + 1);
   const outside = images.find((x) => !(x >= 0 && x <= 1));
@@ -151,7 +141,7 @@ async function standing({ file, base }: Job): Promise<string | undefined> {
   return got === undefined ? text : kept(file, got);
 }
 
-/** What a text is, where it is no certificate of this claim. */
+/** Words for a text that is no certificate of this claim; undefined for one that is. */
 async function otherThan(base: Base, text: string, file: string): Promise<string | undefined> {
   let claim: Certificate;
   try {
@@ -184,10 +174,10 @@ async function settle(job: Job): Promise<Found> {
   const { file, force, model } = job;
   const there = force ? await standing(job).catch(() => undefined) : await standing(job);
   if (there !== undefined) {
-    const judged = await check(there, model, { who: file });
-    if (judged.accepted)
-      return { margin: judged.margin, method: nameOf(judged.certificate.method), file };
-    if (!force) kept(file, `one that it rejects (${judged.reason})`);
+    const checked = await check(there, model, { who: file });
+    if (checked.accepted)
+      return { margin: checked.margin, method: nameOf(checked.certificate.method), file };
+    if (!force) kept(file, `one that it rejects (${checked.reason})`);
   }
   const { margin, method } = proven(job);
   if (method === null) return { margin, method, file: null };
@@ -209,7 +199,7 @@ function nameOf(method: Certificate['method']): ProofName {
   return method.intermediate === 'linear' ? 'crown' : 'crown-ibp';
 }
 
-/** What the first method that proves the claim proves, or the best margin of all. */
+/** Margin of the first method that proves the claim, or the best of all. */
 function proven({ model, base, methods }: Job): Pick<Found, 'margin' | 'method'> {
   let best = Number.NEGATIVE_INFINITY;
   for (const name of methods) {
@@ -221,12 +211,12 @@ function proven({ model, base, methods }: Job): Pick<Found, 'margin' | 'method'>
   return { margin: best, method: null };
 }
 
-/** What the fast verifier of the same name proves: it spares the checker hopeless images. */
+/** Margin by the fast verifier of the same name: it spares the checker hopeless images. */
 function fastMargin(model: AnyModel, { region, property }: Base, name: ProofName): number {
   const entry = verifiers[name]!;
   const images = Float32Array.from(region.centre);
   const job = { model, images, labels: Int32Array.of(property.label), eps: region.eps };
-  return entry.verify(job, parseOptions(entry.options, {}, name))[0]!.margin;
+  return entry.verify(job, {})[0]!.margin;
 }
 
 export interface Checked {
@@ -241,33 +231,28 @@ export interface CheckFilesOptions extends Hooks {
   /** A certificate, or a folder of them (*.json). */
   readonly path: string;
   readonly limit?: number;
+  /** Radius that every certificate's ball must have at least. */
+  readonly eps?: number;
 }
 
-/** Has the checker judge certificates of a model. */
+/** Checks certificates of a model. */
 export async function checkFiles(
   model: Model,
-  { path, limit, onEvent, signal }: CheckFilesOptions,
+  { path, limit, eps, onEvent, signal }: CheckFilesOptions,
 ): Promise<Checked[]> {
   const files = await filesIn(path);
-  const canonical = freezeSparsity(lower(model));
-  const results: Checked[] = [];
-  const started = performance.now();
-  onEvent?.({ type: 'phase', phase: 'check', title: 'check', total: files.length, done: 0 });
-  try {
-    for (const file of files) {
-      await new Promise((resolve) => setImmediate(resolve));
-      if (signal?.aborted) throw new Interrupted('Checking starts again.');
-      results.push(await judge(file, canonical, { limit, alone: file === path }));
-      const done = results.length;
-      const rate = (1000 * done) / (performance.now() - started);
-      const metrics = { accepted: results.filter((r) => r.accepted).length / done };
-      onEvent?.({ type: 'progress', done, total: files.length, rate, unit: 'files', metrics });
-    }
-  } finally {
-    freeModel(canonical);
-  }
-  return results;
+  const hooks = { onEvent, signal, saved: 'Checking starts again.' };
+  const metrics = (results: readonly Checked[]) => ({
+    accepted: shareOf(results, ({ accepted }) => accepted),
+  });
+  const told = { phase: 'check', unit: 'files', metrics, ...hooks } as const;
+  return withCanonical(model, (canonical) =>
+    inTurn(files, told, (file) => checkFile(file, canonical, { limit, eps, alone: file === path })),
+  );
 }
+
+const shareOf = <T>(list: readonly T[], holds: (one: T) => boolean): number =>
+  list.filter(holds).length / list.length;
 
 async function filesIn(path: string): Promise<string[]> {
   if ((await kindOf(path)) !== 'folder') return [path];
@@ -279,16 +264,18 @@ async function filesIn(path: string): Promise<string[]> {
   return names.sort(order.compare).map((name) => join(path, name));
 }
 
-interface JudgeOptions {
+interface CheckFileOptions {
   readonly limit: number | undefined;
-  /** Of a folder's files, one that cannot be read is a rejection, and the others are judged. */
+  readonly eps: number | undefined;
+  /** Whether an unreadable file is an error; in a folder it is a rejection, and the others are checked. */
   readonly alone: boolean;
 }
 
-async function judge(
+/** Has the checker look at one file. */
+async function checkFile(
   file: string,
   model: AnyModel,
-  { limit, alone }: JudgeOptions,
+  { limit, eps, alone }: CheckFileOptions,
 ): Promise<Checked> {
   let text: string;
   try {
@@ -297,12 +284,13 @@ async function judge(
     if (alone || !(error instanceof EspalierError)) throw error;
     return { file, accepted: false, text: error.message, margin: null };
   }
-  const judged = await check(text, model, {
+  const checked = await check(text, model, {
     who: file,
     ...(limit !== undefined && { limit }),
+    ...(eps !== undefined && { eps }),
   });
-  if (!judged.accepted) return { file, accepted: false, text: judged.reason, margin: null };
-  const { certificate, margin } = judged;
+  if (!checked.accepted) return { file, accepted: false, text: checked.reason, margin: null };
+  const { certificate, margin } = checked;
   return { file, accepted: true, text: describe(certificate), margin };
 }
 
@@ -310,7 +298,7 @@ async function textOf(file: string): Promise<string> {
   return new TextDecoder().decode(await readFile(file, 2 * MOST_BYTES));
 }
 
-/** What a certificate says, in a line. */
+/** One line that says what a certificate claims. */
 export function describe({ region, property, method }: Certificate): string {
   const what =
     property.kind === 'label'

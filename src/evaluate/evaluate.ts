@@ -1,141 +1,136 @@
 /**
- * Judges a network by the three accuracies: benign, empirical robust (ERA, under an attack) and
- * verifiable robust (VRA, under a verifier), sample by sample, and looks for contradictions: a sample
- * both certified and broken would mean an unsound verifier. Of an attack in another norm only what it
- * finds inside of the verifier's ball counts.
+ * The three accuracies of a network: benign, empirical robust (ERA, under attacks) and verifiable robust
+ * (VRA, by verifiers), image by image, with a look for contradictions: a sample both certified and broken
+ * would mean an unsound verifier. Of an attack in another norm only what it finds inside of the verifier's
+ * ball counts.
  */
-import { type AttackOutcome, outside, runAttack, wrongSamples } from '../attack/attack';
 import { attacks } from '../attack/attacks/registry';
-import { batchOf } from '../data/batches';
 import { fitted } from '../data/layout';
 import type { DataSet, Split } from '../data/types';
-import type { Norm } from '../domain/balls';
-import { lookup } from '../errors';
-import { Interrupted, type Listener, type StopSignal } from '../events';
-import { freezeSparsity } from '../nn/freeze';
-import { lower } from '../nn/lower';
-import { type AnyModel, freeModel, type Model } from '../nn/model';
+import { expect, lookup } from '../errors';
+import type { Listener, Phase, StopSignal } from '../events';
+import { withCanonical } from '../nn/freeze';
+import type { AnyModel, Model } from '../nn/model';
 import type { PlugIn } from '../options';
-import { proportion } from '../report/binomial';
-import type { Accuracies } from '../report/types';
-import { sizeOf } from '../tensor/shape';
-import { normOf, type Verdict, verdictsInParts } from '../verify/verifier';
+import { normOf } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
-import { inSlices } from './slices';
+import type { SampleRecord, Task } from './block';
+import { type Evaluation, evaluationOf } from './records';
+import { local } from './runners/local';
+import { runners } from './runners/registry';
+import { type FolderOptions, inFolder, inMemory, withoutAttacks } from './store';
+import { type Limits, spansOf, workOf } from './work';
 
-/** What is measured and how; limits take the first images of the split, null all of them. */
+/** Settings of an evaluation; limits take the first images of the split, null all of them. */
 export interface EvaluateSettings {
+  /** Radius in input space; null is 0.1. */
   readonly eps: number | null;
-  readonly attack: PlugIn;
+  /** One, or a list: each sees what those before it left unbroken. */
+  readonly attack: PlugIn | readonly PlugIn[];
   readonly attackLimit: number | null;
-  readonly verifier: PlugIn;
+  /** One, or a list: each sees what those before it left unknown. */
+  readonly verifier: PlugIn | readonly PlugIn[];
   readonly verifyLimit: number | null;
+  /** Whether the largest certified radius of each image is searched too. */
+  readonly radius?: boolean;
   /** Images at once. */
   readonly batch: number;
-}
-
-export interface Evaluation {
-  readonly accuracies: Accuracies;
-  readonly contradictions: number;
 }
 
 export interface EvaluateHooks {
   readonly onEvent?: Listener;
   readonly signal?: StopSignal;
+  /** Keys the attacks' random draws. */
   readonly seed?: number;
+  /** Under which progress is told. */
+  readonly phase?: Phase;
   readonly title?: string;
-  /** Verdicts of the first images, where they are known already; then nothing else is verified. */
-  readonly verdicts?: readonly KnownVerdict[];
+  /** Runner of the blocks, `local` by default. */
+  readonly runner?: PlugIn;
+  /** Folder that keeps records, to go on from; without it they end with the process. */
+  readonly folder?: FolderOptions;
 }
 
-export interface KnownVerdict {
-  readonly verdict: Verdict['verdict'];
-  readonly radius?: number;
-  /** Of the ball; default that of the config's verifier. */
-  readonly norm?: Norm;
-}
+/** Images of a line in a folder's journals: what a kill costs at most. */
+const BLOCK = 50;
 
-const SAVED = 'Nothing is lost: evaluation starts again.';
-
-/** `config.eps` must be resolved. Limits take the first images of the split. */
+/**
+ * Evaluates a model on a split. Of a runner that does only a share of the work, the result is that of the
+ * images that are known. Raises EspalierError for unknown methods and options, and for data that the
+ * network does not take; Interrupted at a signal.
+ */
 export async function evaluate(
   model: Model,
   given: DataSet,
   split: Split,
-  config: EvaluateSettings,
-  { onEvent, signal, seed = 0, title = 'evaluate', verdicts: known }: EvaluateHooks = {},
+  settings: EvaluateSettings,
+  hooks: EvaluateHooks = {},
 ): Promise<Evaluation> {
+  const { onEvent, signal, phase = 'evaluate', title = 'evaluate', runner = local() } = hooks;
   const set = fitted(model, given, onEvent);
-  const eps = config.eps ?? 0.1;
-  const attack = lookup(attacks, config.attack.name, 'attack');
-  const verifier = lookup(verifiers, config.verifier.name, 'verifier');
-  const attackTotal = Math.min(split.count, config.attackLimit ?? split.count);
-  const verifyTotal = known?.length ?? Math.min(split.count, config.verifyLimit ?? split.count);
-  const size = sizeOf(set.shape);
-  const counts = { benign: 0, era: 0, vra: 0, contradictions: 0 };
-  const canonical = freezeSparsity(lower(model));
-  const started = performance.now();
-  onEvent?.({ type: 'phase', phase: 'evaluate', title, total: split.count, done: 0 });
-  if (!known)
-    tellMemory(canonical, Math.min(verifyTotal, config.batch), [config.verifier], onEvent);
+  const task = taskOf(settings, hooks.seed ?? 0);
+  const carrier = lookup(runners, runner.name, 'runner');
+  const limits = limitsOf(settings, split.count);
+  const size = hooks.folder ? Math.min(BLOCK, settings.batch) : settings.batch;
+  const spans = spansOf(limits, size, Math.max(size, settings.batch));
+  const { folder } = hooks;
+  const identity = { model: folder?.identity, data: set.sha256 };
+  const store = folder ? await inFolder({ ...folder, identity }, task) : inMemory();
   try {
-    for (let from = 0; from < split.count; from += config.batch) {
-      await new Promise((resolve) => setImmediate(resolve));
-      if (signal?.aborted) throw new Interrupted(SAVED);
-      const to = Math.min(split.count, from + config.batch);
-      const { images, labels, index } = batchOf(set, split, from, to);
-      const wrong = wrongSamples(canonical, images, labels);
-      counts.benign += wrong.reduce((n, w) => n + 1 - w, 0);
-      const attacked = Math.max(0, Math.min(to, attackTotal) - from);
-      const verified = Math.max(0, Math.min(to, verifyTotal) - from);
-      const head = (n: number) => ({
-        model: canonical,
-        images: images.subarray(0, (images.length / labels.length) * n),
-        labels: labels.subarray(0, n),
-        index: index.subarray(0, n),
-        eps,
-      });
-      const { broken, images: found } =
-        attacked > 0
-          ? runAttack(attack, config.attack, { ...head(attacked), seed })
-          : { broken: new Uint8Array(), images };
-      const verdicts: readonly KnownVerdict[] =
-        known?.slice(from, from + verified) ??
-        (verified > 0
-          ? await inSlices(verdictsInParts(verifier, head(verified), config.verifier), {
-              signal,
-              saved: SAVED,
-            })
-          : []);
-      for (const b of broken) counts.era += 1 - b;
-      const own = normOf(verifier, config.verifier);
-      verdicts.forEach(({ verdict, radius = 0, norm = own }, i) => {
-        if (verdict === 'certified') counts.vra++;
-        else if (radius < eps) return;
-        const [x, image] = [images, found].map((all) => all.subarray(i * size, (i + 1) * size));
-        const refuted = broken[i] === 1 && outside({ eps, norm }, x!, image!) === undefined;
-        // `wrong` is the clean image, which lies in every ball: a point that needs no attack.
-        if (wrong[i] === 1 || refuted) counts.contradictions++;
-      });
-      const rate = (1000 * to) / (performance.now() - started);
-      const metrics = { benign: counts.benign / to };
-      onEvent?.({ type: 'progress', done: to, total: split.count, rate, unit: 'images', metrics });
-    }
+    await withCanonical(model, async (canonical) => {
+      const work = workOf({ model: canonical, set, split, task, spans, store, onEvent, signal });
+      onEvent?.({ type: 'phase', phase, title, total: split.count, done: 0 });
+      tellMemory(canonical, Math.min(limits.verify, size), task.verifiers, onEvent);
+      await carrier.run(work, runner);
+    });
+    return evaluationOf(within(limits, await store.read()), task);
   } finally {
-    freeModel(canonical);
+    await store.close();
   }
-  return {
-    accuracies: {
-      benign: proportion(counts.benign, split.count),
-      era: proportion(counts.era, attackTotal),
-      vra: proportion(counts.vra, verifyTotal),
-    },
-    contradictions: counts.contradictions,
+}
+
+const listOf = (one: PlugIn | readonly PlugIn[]): readonly PlugIn[] =>
+  Array.isArray(one) ? one : [one as PlugIn];
+
+/** The settings as a task, every method with all its options. */
+export function taskOf(settings: EvaluateSettings, seed: number): Task {
+  const { eps, attack, verifier, radius = false } = settings;
+  const task = {
+    eps: eps ?? 0.1,
+    seed,
+    attacks: listOf(attack).map((one) => lookup(attacks, one.name, 'attack')(one)),
+    verifiers: listOf(verifier).map((one) => lookup(verifiers, one.name, 'verifier')(one)),
+    radius,
   };
+  for (const [kind, list] of Object.entries({ attack: task.attacks, verifier: task.verifiers })) {
+    const names = list.map(({ name }) => name);
+    const twice = names.find((name, i) => names.indexOf(name) < i);
+    expect(twice === undefined, kind, 'each method once', `${twice} twice`);
+  }
+  const norms = new Set(task.verifiers.map((one) => normOf(verifiers[one.name]!, one)));
+  const wanted = 'verifiers of one norm, where radii are searched';
+  expect(!radius || norms.size <= 1, 'evaluate', wanted, [...norms]);
+  return task;
+}
+
+function limitsOf({ attackLimit, verifyLimit }: EvaluateSettings, count: number): Limits {
+  const most = (limit: number | null): number => Math.min(count, limit ?? count);
+  return { count, attack: most(attackLimit), verify: most(verifyLimit) };
+}
+
+/** The records of images within the limits, by index; a folder may know more. */
+function within(limits: Limits, known: ReadonlyMap<number, SampleRecord>): SampleRecord[] {
+  return Array.from({ length: limits.count }, (_, i) => known.get(i)).flatMap((record) => {
+    if (!record) return [];
+    const attacked = record.index < limits.attack ? record : withoutAttacks(record);
+    if (record.index < limits.verify) return [attacked];
+    const { verdicts: _, radius: __, ...rest } = attacked;
+    return [rest];
+  });
 }
 
 /** Tells how large the batches of verifiers are, and what memory they are taken to need. */
-export function tellMemory(
+function tellMemory(
   model: AnyModel,
   images: number,
   plugIns: readonly PlugIn[],
@@ -149,28 +144,4 @@ export function tellMemory(
     const text = `${name}: ${many} at a time, at most about ${Math.ceil(bytes / 2 ** 20)} MiB`;
     onEvent?.({ type: 'note', text });
   }
-}
-
-export function describeMethods(config: EvaluateSettings): { attack: string; verifier: string } {
-  const eps = Number((config.eps ?? 0.1).toPrecision(6));
-  const attack = lookup(attacks, config.attack.name, 'attack');
-  const verifier = lookup(verifiers, config.verifier.name, 'verifier');
-  return {
-    attack: attack.describe(config.attack, eps),
-    verifier: verifier.describe(config.verifier, eps),
-  };
-}
-
-/** Attacks a few images for the report. */
-export function exhibitAttack(
-  model: AnyModel,
-  images: Float32Array,
-  labels: Int32Array,
-  config: EvaluateSettings,
-  seed: number,
-): AttackOutcome {
-  const attack = lookup(attacks, config.attack.name, 'attack');
-  const index = Int32Array.from(labels, (_, i) => i);
-  const eps = config.eps ?? 0.1;
-  return runAttack(attack, config.attack, { model, images, labels, index, eps, seed });
 }

@@ -21,7 +21,7 @@ import { predictorOf } from '../plan/predictor';
 import { proportion } from '../report/binomial';
 import type { Proportion } from '../report/types';
 import { type Smoothed, smoothInParts } from '../verify/smoothing';
-import { inSlices } from './slices';
+import { type InTurn, inSlices, inTurn } from './slices';
 
 export interface SmoothSettings {
   readonly sigma: number;
@@ -85,26 +85,22 @@ export async function smoothSet(
     };
     const images = journal ? await continued(journal, head, set) : new Map<number, SmoothImage>();
     const missing = Array.from({ length: total }, (_, i) => i).filter((i) => !images.has(i));
-    const [started, before] = [performance.now(), total - missing.length];
-    onEvent?.({ type: 'phase', phase: 'smooth', title: 'smooth', total, done: before });
-    for (const [at, index] of missing.entries()) {
-      const kept = `${out} has ${before + at} images.`;
-      const saved = out === undefined ? 'Nothing was kept; --out keeps it.' : kept;
+    const told: InTurn<SmoothImage> = {
+      ...{ phase: 'smooth', unit: 'images', before: total - missing.length, onEvent, signal },
+      get saved() {
+        return journal ? `${out} has ${images.size} images.` : 'Nothing was kept; --out keeps it.';
+      },
+      metrics: (results) => ({ radius: results.at(-1)!.radius }),
+    };
+    const limits = { ...settings, ...(batch && { batch }), classes: predictor.classes };
+    await inTurn(missing, told, async (index) => {
       const { images: pixels, labels } = batchOf(set, set.test, index, index + 1);
-      const parts = smoothInParts(canonical, pixels, index, {
-        ...settings,
-        ...(batch && { batch }),
-        classes: predictor.classes,
-      });
-      const found = await inSlices(parts, { signal, saved });
+      const found = await inSlices(smoothInParts(canonical, pixels, index, limits), told);
       const image = { index, label: labels[0]!, ...found };
       await journal?.append({ event: 'image', ...image } as JournalRecord);
       images.set(index, image);
-      const rate = (1000 * (at + 1)) / (performance.now() - started);
-      const metrics = { radius: found.radius };
-      const done = before + at + 1;
-      onEvent?.({ type: 'progress', done, total, rate, unit: 'images', metrics });
-    }
+      return image;
+    });
     return summarise(
       Array.from({ length: total }, (_, i) => images.get(i)!),
       radii,

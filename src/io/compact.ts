@@ -22,7 +22,7 @@ import { expect, fail, quote } from '../errors';
 import { crc32 } from './crc32';
 import type { Inflate } from './inflate';
 import { COMPACT, type Metadata, parseMetadata } from './metadata';
-import { type Decoded, decode, type TensorEntry, toFloat32 } from './safetensors';
+import { type Decoded, decode, floatsOf, type TensorEntry } from './safetensors';
 
 export const CHECKSUM = '~crc32';
 /** In the stream of steps: so many zeros and no weight after them. */
@@ -152,12 +152,12 @@ function plainTensor(entry: TensorEntry, who: string): CompactTensor {
     parts: undefined,
     bytes: data.length,
     get values() {
-      return toFloat32(entry);
+      return floatsOf(data);
     },
     sparse: () => ({
       shape,
       positions: Uint32Array.from({ length: size }, (_, i) => i),
-      values: toFloat32(entry),
+      values: floatsOf(data),
     }),
   };
 }
@@ -200,12 +200,7 @@ function partsOf(coding: Coding, data: Uint8Array, inflate: Inflate, who: string
   const inflated = (packed: Uint8Array, size: number, part: string): Uint8Array =>
     exactly(inflate, packed, size, `${who}: ${part}`);
   return {
-    table() {
-      // Not `slice`, which in a Buffer of Node is a view.
-      const table = new Float32Array(head / 4);
-      new Uint8Array(table.buffer).set(data.subarray(0, head));
-      return table;
-    },
+    table: () => floatsOf(data.subarray(0, head)),
     codes: () => inflated(data.subarray(head, head + codes), nonzero, 'codes'),
     steps: () => inflated(data.subarray(head + codes), steps, 'steps'),
   };

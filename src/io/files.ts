@@ -77,7 +77,8 @@ export async function makeFolder(path: string): Promise<string | undefined> {
     await fs.mkdir(folder).catch(async (error: unknown) => {
       // It was there, or another process was faster.
       if ((await kindOf(folder)) === 'folder') return;
-      fail(path, 'to create this folder', cause(error), 'Choose another name.');
+      const hint = 'Choose another name.';
+      fail(path, 'to create this folder', cause(error), hint, { cause: error });
     });
   return missing.at(-1);
 }
@@ -213,7 +214,8 @@ async function putAtomic(
     await place(temporary);
   } catch (error) {
     if (created) await fs.rm(temporary, { force: true }).catch(() => undefined);
-    fail(path, `to write ${bytes.length} bytes`, `${cause(error)}; nothing was overwritten`);
+    const got = `${cause(error)}; nothing was overwritten`;
+    fail(path, `to write ${bytes.length} bytes`, got, '', { cause: error });
   }
   await syncFolder(folder);
 }

@@ -7,7 +7,7 @@
  * the next number (`lock`, `lock.1`, `lock.2`, ...), which must not exist, and then sees no other
  * living owner, holds the lock and deletes the void ones. No clock and no wait takes part.
  */
-import { EspalierError, fail } from '../errors';
+import { EspalierError, fail, isNoRoom } from '../errors';
 
 interface Owner {
   readonly pid: number;
@@ -118,8 +118,10 @@ async function createExclusive(path: string, text: string): Promise<boolean> {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') return false;
     // What a full disk leaves of it would be a lock of nobody.
-    if (code === 'ENOSPC' || code === 'EDQUOT') await removeAll([{ path }]);
-    throw new EspalierError(`${path}: expected to write the lock file, got: ${message}.`);
+    if (isNoRoom(error)) await removeAll([{ path }]);
+    throw new EspalierError(`${path}: expected to write the lock file, got: ${message}.`, {
+      cause: error,
+    });
   }
 }
 

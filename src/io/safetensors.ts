@@ -318,6 +318,13 @@ function repeatedKey(text: string): string | undefined {
   return undefined;
 }
 
+/** A copy of the float32 numbers in whole words of bytes, wherever these lie. */
+export function floatsOf(data: Uint8Array): Float32Array {
+  const out = new Float32Array(data.length / 4);
+  new Uint8Array(out.buffer).set(data);
+  return out;
+}
+
 /**
  * A tensor's values as float32, rounded to nearest (64-bit integers by way of float64). BOOL: 0 is
  * 0, any other byte 1. A copy always, so the result outlives the file.
@@ -325,11 +332,8 @@ function repeatedKey(text: string): string | undefined {
 export function toFloat32({ dtype, data }: TensorEntry): Float32Array {
   const size = ITEM_BYTES[dtype];
   expect(data.length % size === 0, `${dtype} data`, `a multiple of ${size} bytes`, data.length);
+  if (dtype === 'F32') return floatsOf(data);
   const out = new Float32Array(data.length / size);
-  if (dtype === 'F32') {
-    new Uint8Array(out.buffer).set(data);
-    return out;
-  }
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const read = READERS[dtype];
   for (let i = 0; i < out.length; i++) out[i] = read(view, i * size);

@@ -21,7 +21,7 @@ const file = v.strictObject({
   costs: v.strictObject(factors),
 });
 
-/** What `readCosts` takes. */
+/** Text of costs, as `readCosts` takes it. */
 export const costsText = (costs: Costs): string =>
   `${JSON.stringify({ schema: SCHEMA, costs }, null, 2)}\n`;
 

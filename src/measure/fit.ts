@@ -10,16 +10,17 @@
 import { expect } from '../errors';
 import { sequential } from '../nn/graph';
 import { createModel, freeModel, type Model } from '../nn/model';
-import { type FormName, forms } from '../plan/algorithms';
-import { lanesOf, sparseWork } from '../plan/choice';
-import { compilePlan, type Plan, productOf } from '../plan/plan';
+import { compilePlan, type Plan } from '../plan/plan';
 import { compileSparsePlan } from '../plan/sparse-plan';
+import { productOf } from '../plan/steps';
 import { type CostForm, type Costs, costOf, SHIPPED } from '../runtime/costs';
 import type { Engine } from '../runtime/engine';
 import { fillingOf } from '../sparse/blocks';
 import { copyCall, viewOfImages, viewOfPlanes } from '../sparse/calls';
+import { lanesOf, sparseWork } from '../sparse/choice';
 import { planesOf } from '../sparse/tables';
 import { placesOf } from '../sparse/weight';
+import { type AlgorithmName, algorithms } from '../tensor/algorithms';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { stopwatch } from './stopwatch';
 
@@ -92,8 +93,8 @@ const GRID: Readonly<Record<'full' | 'tiny', readonly Layer[]>> = {
   tiny: [conv(2, 6, 5, 3), conv(3, 6, 4, 4, 2), dense(40, 20), dense(30, 50)],
 };
 
-/** Of groups there is no other form to compare with. */
-const DENSE = (Object.keys(forms) as FormName[]).filter((name) => name !== 'grouped');
+/** Dense algorithms; a grouped convolution has no other to compare with. */
+const DENSE = (Object.keys(algorithms) as AlgorithmName[]).filter((name) => name !== 'grouped');
 const SPARSE = ['csr', '4x1', 'single'] as const;
 /** Shares of zeros of the sparse forms. */
 const SPARSITIES = [0.8, 0.95];
@@ -144,9 +145,13 @@ function* casesOf(
   const { outChannels: oc, outHeight: oh, outWidth: ow } = conv;
   for (const batch of batches)
     for (const form of DENSE) {
-      const work = forms[form].work(conv, batch);
+      const work = algorithms[form].work(conv, batch);
       if (work)
-        yield caseOf(form, work, compilePlan(model, { batch, costs: only(form), winograd: true }));
+        yield caseOf(
+          form,
+          work,
+          compilePlan(model, { batch, costs: only(form), allowWinograd: true }),
+        );
     }
   for (const sparsity of SPARSITIES)
     for (const form of SPARSE) {
@@ -179,7 +184,7 @@ function thinned(
   });
 }
 
-/** Of 16 images into planes. */
+/** Copies 16 images into planes. */
 function copyCase(engine: Engine, input: Shape, ends: (() => void)[]): Case {
   const [c, h = 1, w = 1] = input as readonly [number, number?, number?];
   const planes = planesOf([c, h, w], 16, [1, 1, 1, 1]);
@@ -192,7 +197,7 @@ function copyCase(engine: Engine, input: Shape, ends: (() => void)[]): Case {
   ends.push(() => {
     for (const ptr of [from, to]) engine.memory.free(ptr);
   });
-  return { form: 'copy', work: { element: 16 * sizeOf(input) }, run: () => engine.start(call, 0) };
+  return { form: 'copy', work: { element: 16 * sizeOf(input) }, run: () => engine.start(call) };
 }
 
 /** Rounds over all cases until the time is up: the least seconds a call of each. */

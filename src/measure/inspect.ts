@@ -1,4 +1,4 @@
-/** What a model is made of: layers, shapes, density, bytes, multiply-adds. */
+/** Parts of a model: layers, shapes, density, bytes, multiply-adds. */
 import type { Model } from '../nn/model';
 import type { LayerSummary } from '../report/types';
 import { type Shape, sizeOf } from '../tensor/shape';
@@ -9,7 +9,7 @@ export interface Inspection {
   /** Prunable weight tensors, in order. */
   readonly layers: readonly LayerSummary[];
   readonly parameters: number;
-  /** Of the parameters as float32. */
+  /** Bytes of the parameters as float32. */
   readonly bytes: number;
   /** Bytes it takes once compact, in `espalier/runtime`. */
   readonly edge: EdgeBytes;
@@ -20,7 +20,7 @@ export interface EdgeBytes {
   readonly decoded: number;
   /** Planes of the values of one image, with their margins: at most four times the values. */
   readonly activations: number;
-  /** Of loading and predicting image by image at most: three times the decoded, and the activations. */
+  /** Peak of loading and predicting image by image: three times the decoded, and the activations. */
   readonly peak: number;
 }
 

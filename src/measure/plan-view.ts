@@ -11,22 +11,22 @@
 import { expect } from '../errors';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
-import { zerosPay } from '../plan/choice';
-import { compilePlan, type Plan, type PlanOptions, type PlanStep } from '../plan/plan';
-import { compileSparsePlan } from '../plan/sparse-plan';
+import { compilePlan, type Plan, type PlanOptions } from '../plan/plan';
+import { compileSparsePlan, sparsePlanPays } from '../plan/sparse-plan';
+import type { PlanStep } from '../plan/steps';
 import { sizeOf } from '../tensor/shape';
 import { inspect } from './inspect';
 import { stopwatch } from './stopwatch';
 
 export interface PlanSide {
   readonly form: string;
-  /** Of prepared weights. */
+  /** Bytes of prepared weights. */
   readonly bytes: number;
-  /** Of the whole batch. */
+  /** Time of the whole batch. */
   readonly microseconds: number;
 }
 
-/** Of all layers, and of the copies before and after them. */
+/** Sums over all layers, and of the copies before and after them. */
 export interface PlanTotal {
   /** With all buffers. */
   readonly bytes: number;
@@ -36,9 +36,9 @@ export interface PlanTotal {
 
 export interface PlanLayer {
   readonly name: string;
-  /** Of the plan that is chosen. */
+  /** Form in the plan that is chosen. */
   readonly form: string;
-  /** Of one image. */
+  /** Multiply-adds of one image. */
   readonly macs: number;
   readonly macsNonzero: number;
   readonly dense: PlanSide;
@@ -88,7 +88,7 @@ export function viewPlans(model: Model, { batch, seconds, costs }: PlanViewOptio
       // The first run warms up.
       for (const one of [dense, sparse]) turn(one, images, timed, runs > 0);
     }
-    const chosen = zerosPay(canonical, { batch, costs }) ? 'sparse' : 'dense';
+    const chosen = sparsePlanPays(canonical, { batch, costs }) ? 'sparse' : 'dense';
     return {
       batch,
       threads: model.engine.threads,

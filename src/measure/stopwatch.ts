@@ -26,7 +26,7 @@ function computed(): number {
   return user + system;
 }
 
-/** Whether the time of the process moves on within a few microseconds: most of many readings differ. */
+/** True where the time of the process moves on within a few microseconds: most of many readings differ. */
 function ticksFinely(): boolean {
   const seen = new Set<number>();
   for (let reading = 0; reading < 2000; reading++) seen.add(computed());

@@ -5,11 +5,13 @@
  *
  * Cost: a look at every weight; tables of about 20 bytes a non-zero once a layer first runs.
  */
+
+import { worthSparse } from '../sparse/choice';
 import { patternOf } from '../sparse/pattern';
-import { worthSparse } from '../sparse/representation';
 import { sparseWeight, takeEntries, type Weight } from '../sparse/weight';
 import { keep, step, type Tensor } from '../tensor/tensor';
-import { type AnyModel, type Made, type Model, prunableNames } from './model';
+import { lower } from './lower';
+import { type AnyModel, freeModel, type Made, type Model, prunableNames } from './model';
 
 /** A model whose parameters refuse writes. */
 export interface FrozenModel extends AnyModel {
@@ -31,6 +33,19 @@ export function freezeSparsity(model: Model): FrozenModel {
     params.set(name, prunable.has(name) ? represented(tensor) : tensor);
   }
   return { ...model, params, made: new Map() };
+}
+
+/** Result of work on the model in canonical form, frozen, which is freed when the work has ended, however. */
+export function withCanonical<T>(model: Model, work: (canonical: FrozenModel) => T): T {
+  const canonical = freezeSparsity(lower(model));
+  const free = (): void => freeModel(canonical);
+  let result: T | undefined;
+  try {
+    result = work(canonical);
+    return result instanceof Promise ? (result.finally(free) as T) : result;
+  } finally {
+    if (!(result instanceof Promise)) free();
+  }
 }
 
 function represented(tensor: Tensor): Weight {

@@ -7,6 +7,7 @@
  */
 import type { InferOutput } from 'valibot';
 import type { OptionsSchema } from '../options';
+import type { SumOptions } from '../tensor/ops/product';
 import type { RandomKey } from '../tensor/ops/random';
 import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
@@ -29,17 +30,17 @@ export interface ParamSpec {
 }
 
 /**
- * How channels, the positions on the first axis of a sample, go through a layer; filter pruning
- * (prune/channels.ts) goes by it.
+ * How the channels of an output, the positions on the first axis of a sample, depend on those of the inputs;
+ * filter pruning (prune/channels.ts) goes by it.
  */
-export interface Flow {
+export interface ChannelDependency {
   /**
-   * `make`: new channels, each from all of the input's. `pass`: channel i from channel i of every
-   * input, which ties the inputs. `repeat`: every channel several times, one after the other.
-   * `join`: the inputs' channels side by side. `fixed`: anything else; none of them may go.
+   * `producer`: new channels, each from all of the input's. `elementwise`: channel i from channel i of every
+   * input, which ties the inputs. `flatten`: every channel several times, one after the other.
+   * `concat`: the inputs' channels side by side. `fixed`: anything else; none of them may go.
    */
-  readonly way: 'make' | 'pass' | 'repeat' | 'join' | 'fixed';
-  /** Of `make`: the option that holds the number of channels. */
+  readonly kind: 'producer' | 'elementwise' | 'flatten' | 'concat' | 'fixed';
+  /** Of `producer`: the option that holds the number of channels. */
   readonly count?: string;
   /** Options that hold one number a channel. */
   readonly lists?: readonly string[];
@@ -51,8 +52,8 @@ interface Base<S extends OptionsSchema> {
   /** Shape of the output sample; raises an error for inputs that do not fit. */
   shape(inputs: readonly Shape[], o: InferOutput<S>, who: string): Shape;
   params?(inputs: readonly Shape[], o: InferOutput<S>): Readonly<Record<string, ParamSpec>>;
-  /** Left out: `pass` for pointwise layers, `fixed`, which is always right, for the others. */
-  flow?(o: InferOutput<S>): Flow;
+  /** Left out: `elementwise` for pointwise layers, `fixed`, which is always right, for the others. */
+  channelDependency?(o: InferOutput<S>): ChannelDependency;
   /** Where the layer is the maximum or the mean of windows that lie inside of the planes. */
   window?(o: InferOutput<S>): PoolWindow | undefined;
   /** Multiply-adds a sample. */
@@ -70,9 +71,9 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   readonly role: 'affine';
   /**
    * W and b for inputs of shape `input`, of one sample. Reads no parameter itself, only in the methods of
-   * what it returns.
+   * what it returns. `sums` is for convolutions to pass on.
    */
-  operator(p: Params, o: InferOutput<S>, input: Shape): LinearOperator;
+  operator(p: Params, o: InferOutput<S>, input: Shape, sums?: SumOptions): LinearOperator;
   /** The tensors that the operator takes, where they are derived: statistics folded to a scale and shift. */
   derive?(p: TensorParams, o: InferOutput<S>): TensorParams;
   /** The same of a training batch, and the statistics' new values. */
@@ -100,10 +101,10 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    */
   relax(lo: number, hi: number, o: InferOutput<S>): readonly [number, number, number, number];
   /**
-   * Of functions s x below 0 and t x above it, s <= t: [s, t]. Where 0 is crossed every slope between
-   * them gives a lower line through 0, of which linear bounds may take any.
+   * Slopes at the breakpoint of functions s x below 0 and t x above it, s <= t: [s, t]. For unstable neurons,
+   * whose box holds 0 inside, every slope between them gives a lower line through 0.
    */
-  kink?(o: InferOutput<S>): readonly [below: number, above: number];
+  breakpointSlopes?(o: InferOutput<S>): readonly [below: number, above: number];
   /** f in f64 on options rounded to float32, as the kernels take them: the reference. */
   scalar(x: number, o: InferOutput<S>): number;
   /**
@@ -119,7 +120,7 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
   /** Error besides in units of 2^-24 |x|: where f is x times a number in [0, 1]. Default: 0. */
   readonly inputError?: number;
   /** True for f = max(0, x), which products write along with their sums (plan/plan.ts). */
-  readonly rectifies?: boolean;
+  readonly isReLU?: boolean;
 }
 
 /** For every output of every sample of a maximum, sample after sample. */
@@ -135,7 +136,7 @@ export interface JoinLayer<S extends OptionsSchema = OptionsSchema> extends Base
   readonly role: 'join';
   combine(xs: readonly Tensor[], o: InferOutput<S>): Tensor;
   /** Roundings behind one output: 0 for maxima and concatenation, inputs - 1 for a sum. */
-  terms(inputs: number): number;
+  roundings(inputs: number): number;
   /** Of linear joins: the gradient of each input, whose sample has the given shape. */
   transpose?(g: Tensor, inputs: readonly Shape[], o: InferOutput<S>): Tensor[];
   /** Of maxima of one input, for boxes [n, ...]. A join has this or `transpose`. */

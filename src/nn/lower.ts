@@ -107,8 +107,7 @@ export const isCanonical = ({ nodes }: Graph): boolean =>
 const isIdentity = ({ layer }: GraphNode): boolean =>
   layer.role === 'affine' && layer.onlyInTraining === true;
 
-const isScale = ({ structure }: GraphNode): boolean =>
-  structure?.kind === 'diagonal' && structure.perChannel === true;
+const isScale = ({ structure }: GraphNode): boolean => structure?.perChannel === true;
 
 function derivedParams(node: GraphNode, params: TensorParams): TensorParams {
   const { layer, options } = node;

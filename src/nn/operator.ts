@@ -15,21 +15,16 @@ import { input, Tensor } from '../tensor/tensor';
 export type Params = Readonly<Record<string, Weight>>;
 
 /** Multiples of unit vectors over the outputs of one sample. */
-export interface Units {
+export interface OneHotRows {
   readonly index: Int32Array;
   readonly factor: Float32Array;
 }
 
 /** All that is known of an operator without its parameters. */
 export interface LinearStructure {
-  /**
-   * dense, convolution: a product with a weight. diagonal: every value times a number, plus another.
-   * gather: values moved, or sums of them times numbers >= 0 that are no parameters, so that |W| = W.
-   */
-  readonly kind: 'dense' | 'convolution' | 'diagonal' | 'gather';
-  /** Of dense and convolution. */
+  /** Of a product with a weight, dense layers among them: the shape of its convolution. */
   readonly conv?: ConvShape | undefined;
-  /** Of diagonal: whether all values of a channel share their two numbers. */
+  /** Of y = scale x + shift: whether all values of a channel share their two numbers. */
   readonly perChannel?: boolean;
   /** Whether the output is the input under another shape. */
   readonly reshapes?: boolean;
@@ -43,7 +38,9 @@ export interface LinearStructure {
 }
 
 export interface LinearOperator extends LinearStructure {
-  /** W of dense and convolution. */
+  /** Whether its convolutions may be Winograd's, of which no sound bound speaks. Default: false. */
+  readonly allowWinograd?: boolean;
+  /** W of a product. */
   readonly weight?: Weight | undefined;
   /** b, one number a channel (or unit) or a value, if there is one. */
   readonly bias?: Tensor | undefined;
@@ -60,7 +57,7 @@ export interface LinearOperator extends LinearStructure {
    * Rows of W, which are the transposes of unit vectors: row r is `factor[r]` times that of output
    * `index[r]`, shaped like the input. Left out: by `transpose`. Not differentiated.
    */
-  rows?(units: Units): Tensor;
+  rows?(units: OneHotRows): Tensor;
 }
 
 /** What the accumulation length of a product counts for a scale and a shift that `lower` folds in (docs/numerics.md, lemma 6). */
@@ -94,7 +91,7 @@ const isAlive = (weight: Weight): boolean => {
 };
 
 /** Rows of unit vectors as a tensor [rows, ...shape]. */
-export function unitRows({ index, factor }: Units, engine: Engine, shape: Shape): Tensor {
+export function oneHotRows({ index, factor }: OneHotRows, engine: Engine, shape: Shape): Tensor {
   const columns = sizeOf(shape);
   const rows = new Float32Array(index.length * columns);
   index.forEach((place, r) => {

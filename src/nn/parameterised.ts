@@ -1,8 +1,8 @@
 /** Parameterisations at work: kept tensors in an engine, from which a weight is made in every step. */
 import { expect, lookup } from '../errors';
 import type { Engine } from '../runtime/engine';
+import { worthSparse } from '../sparse/choice';
 import { patternAt, type SparsityPattern } from '../sparse/pattern';
-import { worthSparse } from '../sparse/representation';
 import { nonZeros } from '../sparse/tables';
 import { sparseWeight, toDense, type Weight } from '../sparse/weight';
 import { type Shape, sizeOf } from '../tensor/shape';
@@ -33,6 +33,8 @@ export function createParameterisation(
   const { tensors: roles, check } = lookup(parameterisations, kind, who);
   const size = sizeOf(shape);
   expect(!mask || mask.length === size, who, `a mask of ${size} entries`, mask?.length);
+  const binary = mask?.every((one) => one <= 1) ?? true;
+  expect(binary, who, 'a mask of 0 and 1', 'other numbers');
   const places = mask && nonZeros(mask);
   const count = places?.length ?? size;
   for (const [name, { perEntry }] of Object.entries(roles)) {

@@ -12,19 +12,27 @@
  */
 
 import { interpret, newPass } from '../domain/domain';
-import { type Box, costOf, EXACT, FREE, interval, lastAffine, OUTWARD } from '../domain/interval';
-import { gamma, roundUp, TINY, U } from '../domain/rounding';
+import { type Box, interval } from '../domain/interval';
+import {
+  EXACT,
+  layerError,
+  NO_ERROR,
+  OUTWARD,
+  radiusInAfterSums,
+  roundUp,
+} from '../domain/rounding';
+import { lastAffine } from '../domain/rows';
 import { expect } from '../errors';
 import type { GraphNode } from '../nn/graph';
 import { type AnyModel, operatorOf } from '../nn/model';
 import type { Call } from '../runtime/engine';
-import type { Ptr } from '../runtime/kernels';
+import { element, type Ptr } from '../runtime/kernels';
 import { relu } from '../tensor/ops/elementwise';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { empty, step, type Tensor } from '../tensor/tensor';
-import { PlanMemory, type PlanStep } from './plan';
 import { Layout } from './sparse-layout';
 import { encodeProduct, floorOf, poolCall, stepOf } from './sparse-plan';
+import { compiled, type PlanMemory, type PlanStep } from './steps';
 
 export interface IntervalPlanOptions {
   /** Samples that go through side by side; more go one block after the other. */
@@ -48,7 +56,7 @@ export interface IntervalPlan {
 
 type Pair = readonly [Ptr, Ptr];
 
-/** Compiles a model that `lower` made. Weights and biases must stay as they are. */
+/** Compiles a model that `lower` made, whose tensors refuse writes until the plan is freed. */
 export function compileIntervalPlan(
   model: AnyModel,
   { lanes, sound }: IntervalPlanOptions,
@@ -56,8 +64,7 @@ export function compileIntervalPlan(
   const who = 'compileIntervalPlan: lanes';
   expect(Number.isInteger(lanes) && lanes > 0, who, 'a whole number > 0', lanes);
   const { engine, graph } = model;
-  const memory = new PlanMemory(engine);
-  try {
+  return compiled(model, (memory) => {
     const compiler = new Compiler(model, memory, lanes, sound);
     const steps = step(engine, () => compiler.steps());
     const { layout, target, shape } = compiler;
@@ -66,7 +73,7 @@ export function compileIntervalPlan(
     return {
       steps,
       bytes: memory.bytes,
-      run({ lo, hi }) {
+      run({ lo, hi }: Box) {
         memory.check(model);
         const n = lo.shape[0]!;
         expect(lo.size === n * inputs, 'plan.run', `boxes of ${inputs} numbers`, `[${lo.shape}]`);
@@ -75,22 +82,19 @@ export function compileIntervalPlan(
           const count = Math.min(lanes, n - b);
           compiler.clear(count);
           [lo, hi].forEach(({ ptr }, k) => {
-            engine.start(layout.fromImages(ptr + 4 * b * inputs, -1, from[k]!, count), 0);
+            engine.start(layout.fromImages(element(ptr, b * inputs), -1, from[k]!, count));
           });
           for (const { run } of steps) run();
           if (compiler.refused()) return undefined;
           [result.lo, result.hi].forEach(({ ptr }, k) => {
-            engine.start(layout.toImages(target, ptr + 4 * b * outputs, to[k]!, count), 0);
+            engine.start(layout.toImages(target, element(ptr, b * outputs), to[k]!, count));
           });
         }
         return result;
       },
       free: () => memory.free(),
     };
-  } catch (error) {
-    memory.free();
-    throw error;
-  }
+  });
 }
 
 class Compiler {
@@ -203,18 +207,27 @@ class Compiler {
     return stepOf(this.model.engine, this.memory, name, form, bytes, calls);
   }
 
-  /** From ends to centre and fed radius, for products. */
+  /** Steps from ends to centre and radius, as products take them. */
   #feed(i: number, name: string): PlanStep[] {
     const terms = this.#terms(i);
     if (terms === 0 || this.#fed.has(i)) return [];
     const { engine } = this.model;
     const { size } = this.layout.place(i).planes;
     const [ends, fed] = [this.ends(i), this.#pair(this.#fed, i)];
-    const { grow, tiny } = this.sound ? OUTWARD : EXACT;
-    const [alpha, beta] = this.sound ? costOf(terms).feed : FREE.feed;
+    const { relative, absolute } = this.sound ? OUTWARD : EXACT;
+    const [alpha, beta] = (this.sound ? layerError(terms) : NO_ERROR).radiusIn;
     return [
       this.#step(name, 'feed', 0, [
-        engine.prepare('interval_to_centre', size, ...ends, ...fed, grow, tiny, alpha, beta),
+        engine.prepare(
+          'interval_to_centre',
+          size,
+          ...ends,
+          ...fed,
+          relative,
+          absolute,
+          alpha,
+          beta,
+        ),
         engine.prepare('sum', 1, size, 1, fed[1], this.#flag()),
       ]),
     ];
@@ -225,14 +238,14 @@ class Compiler {
     if (!layout.product(i)) return undefined;
     const before = memory.bytes;
     const { pass, xs, calls } = encodeProduct(layout, node, i, this.#fed.get(layout.source(i))!);
-    const { rows, groups, starts, values, offsets, places, masks, target } = pass;
+    const { rows, tiles, starts, values, offsets, places, masks, target } = pass;
     const { bias } = operatorOf(node, model.params);
     const onlyFed = this.#onlyFed(i);
     const to = onlyFed ? this.#pair(this.#fed, i) : this.ends(i);
     const lifts = this.#lifts(node, rows, bias);
     const form = this.#form(node, i, onlyFed);
     const call = model.engine.prepare(
-      ...(['sparse_bounds', rows, groups, starts, values, offsets, places, masks] as const),
+      ...(['sparse_bounds', rows, tiles, starts, values, offsets, places, masks] as const),
       ...([bias?.ptr ?? 0, xs[0]!, xs[1]!, ...to, 4 * target.channel] as const),
       ...([form, lifts, this.#flag()] as const),
     );
@@ -242,12 +255,14 @@ class Compiler {
   /** What `bounds_of` of assembly/sparse.ts does with the sums of a row. */
   #form(node: GraphNode, i: number, onlyFed: boolean): Ptr {
     const { sound, model, memory } = this;
-    const { grow, tiny } = sound ? OUTWARD : EXACT;
-    const scale = sound ? costOf(this.#termsOf(node)).lift[0] : 1;
-    const next = sound && onlyFed ? fedAfterSums(this.#terms(i)) : [1, 0, 0];
+    const { relative, absolute } = sound ? OUTWARD : EXACT;
+    const [scale] = (sound ? layerError(this.#termsOf(node)) : NO_ERROR).radiusOut;
+    const next = sound && onlyFed ? radiusInAfterSums(this.#terms(i)) : [1, 0, 0];
     const form = memory.own(4 * 8);
-    model.engine.memory.f32(form, 7).set([scale, floorOf(this.layout, i), grow, tiny, ...next]);
-    model.engine.memory.i32(form + 28, 1).fill(Number(onlyFed));
+    model.engine.memory
+      .f32(form, 7)
+      .set([scale, floorOf(this.layout, i), relative, absolute, ...next]);
+    model.engine.memory.i32(element(form, 7), 1).fill(Number(onlyFed));
     return form;
   }
 
@@ -255,11 +270,12 @@ class Compiler {
   #lifts(node: GraphNode, rows: number, bias: Tensor | undefined): Ptr {
     const { sound, model, memory } = this;
     const lifts = memory.own(4 * rows);
-    const { lift, share } = costOf(this.#termsOf(node));
-    const to = model.engine.memory.f32(lifts, rows).fill(sound ? lift[1] : 0);
+    const { radiusOut, biasFactor } = layerError(this.#termsOf(node));
+    const [scale, shift] = radiusOut;
+    const to = model.engine.memory.f32(lifts, rows).fill(sound ? shift : 0);
     if (sound && bias)
       model.engine.memory.f32(bias.ptr, rows).forEach((b, r) => {
-        to[r] = roundUp(lift[0] * share * Math.abs(b) + lift[1]);
+        to[r] = roundUp(scale * biasFactor * Math.abs(b) + shift);
       });
     return lifts;
   }
@@ -283,7 +299,7 @@ class Compiler {
         const inputs = sources.map((j, k) => {
           const [lo, hi] = from[k]!.map((ptr) => {
             const x = empty(engine, [lanes, ...node.inputShapes[k]!]);
-            engine.start(layout.toImages(j, x.ptr, ptr), 0);
+            engine.start(layout.toImages(j, x.ptr, ptr));
             return x;
           }) as [Tensor, Tensor];
           return { lo, hi };
@@ -291,18 +307,9 @@ class Compiler {
         const box = interpret(node, params, interval({ sound }), inputs, newPass());
         [box.lo, box.hi].forEach((y, k) => {
           const end = floorOf(layout, i) === 0 ? relu(y) : y;
-          engine.start(layout.fromImages(end.ptr, i, to[k]!), 0);
+          engine.start(layout.fromImages(end.ptr, i, to[k]!));
         });
       });
     return { node: node.name, form: 'interval', bytes: 0, run };
   }
-}
-
-/**
- * [alpha, beta, under]: |W| is fed alpha r + beta |c| + under, for centre and radius straight from the
- * sums before (docs/numerics.md, lemma 5).
- */
-function fedAfterSums(terms: number): readonly [number, number, number] {
-  const g = gamma(terms + 2) + 8 * U;
-  return [roundUp((1 + g) * (1 + 8 * U)), roundUp(2 * g + 8 * U * (1 + g)), TINY];
 }

@@ -8,22 +8,16 @@
  */
 
 import { propagate } from '../domain/domain';
-import {
-  type Box,
-  ball,
-  type IntervalOptions,
-  interval,
-  lastAffine,
-  marginsFrom,
-} from '../domain/interval';
+import { type Box, ball, type IntervalOptions, interval } from '../domain/interval';
+import { lastAffine, marginsFrom } from '../domain/rows';
 import { isOutOfMemory } from '../errors';
 import { type FrozenModel, isFrozen } from '../nn/freeze';
 import { type AnyModel, prunableNames } from '../nn/model';
-import { GROUP } from '../sparse/tables';
+import { TILE } from '../sparse/tables';
 import { openTape } from '../tensor/tape';
 import { input, step, type Tensor } from '../tensor/tensor';
-import { zerosPay } from './choice';
 import { compileIntervalPlan, type IntervalPlan } from './interval-plan';
+import { sparsePlanPays } from './sparse-plan';
 
 /** The box in front of the last layer where that is affine, and else of the outputs. */
 export function lastBox(model: AnyModel, box: Box, { sound }: IntervalOptions): Box {
@@ -44,7 +38,7 @@ export function ballMargins(
   { sound }: IntervalOptions,
 ): Tensor {
   const at = lastBox(model, ball(x, eps, { sound }), { sound });
-  return marginsFrom(model.graph, model.params, at, labels, sound);
+  return marginsFrom(model, at, labels, sound);
 }
 
 /** The least lower bound of z_y - z_j over j != y for each image, given as plain numbers. */
@@ -74,10 +68,10 @@ class Plans {
 
   constructor(readonly model: AnyModel) {}
 
-  /** For batches of n; none where the engine had no memory for it. */
+  /** Plan for batches of n; none where the engine had no memory for it. */
   of(n: number, sound: boolean): IntervalPlan | undefined {
     let lanes = 1;
-    while (lanes < Math.min(n, GROUP)) lanes *= 2;
+    while (lanes < Math.min(n, TILE)) lanes *= 2;
     const key = `${lanes} ${sound}`;
     if (!this.#plans.has(key)) this.#plans.set(key, this.#compile(lanes, sound));
     return this.#plans.get(key);
@@ -108,4 +102,4 @@ function plansOf(model: AnyModel): Plans | undefined {
 const PLANS = 'interval plans';
 
 const worthwhilePlans = (model: FrozenModel): Plans | undefined =>
-  zerosPay(model, { batch: GROUP, pairs: true }) ? new Plans(model) : undefined;
+  sparsePlanPays(model, { batch: TILE, pairs: true }) ? new Plans(model) : undefined;

@@ -7,11 +7,10 @@
  */
 import { classesOf, predict } from '../domain/classifier';
 import type { AnyModel } from '../nn/model';
-import { GROUP } from '../sparse/tables';
+import { TILE } from '../sparse/tables';
 import { sizeOf } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { zerosPay } from './choice';
-import { compileSparsePlan } from './sparse-plan';
+import { compileSparsePlan, sparsePlanPays } from './sparse-plan';
 
 export interface Predictor {
   /** [n, ...input] -> n classes, as `classesOf` has them. */
@@ -19,21 +18,21 @@ export interface Predictor {
   free(): void;
 }
 
-/** Of a model that `lower` made. */
+/** Makes the predictor of a model that `lower` made. */
 export function predictorOf(model: AnyModel): Predictor {
-  if (!zerosPay(model, { batch: GROUP }))
+  if (!sparsePlanPays(model, { batch: TILE }))
     return { classes: (x) => predict(model, x), free: () => undefined };
   const { graph } = model;
-  const plan = compileSparsePlan(model, { batch: GROUP });
+  const plan = compileSparsePlan(model, { batch: TILE });
   const [size, width] = [sizeOf(graph.network.input), sizeOf(graph.output)];
   return {
     classes(x) {
       const n = x.shape[0]!;
       const samples = x.read();
       const logits = new Float32Array(n * width);
-      for (let from = 0; from < n; from += GROUP) {
-        const images = new Float32Array(GROUP * size);
-        images.set(samples.subarray(from * size, (from + GROUP) * size));
+      for (let from = 0; from < n; from += TILE) {
+        const images = new Float32Array(TILE * size);
+        images.set(samples.subarray(from * size, (from + TILE) * size));
         const found = plan.run(images).subarray(0, (n - from) * width);
         logits.set(found, from * width);
       }

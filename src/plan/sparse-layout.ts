@@ -1,15 +1,15 @@
 /**
  * Where the values of a plan over non-zeros lie, and which of its products go over their non-zeros
  * (plan/sparse-plan.ts): planes with the margins that the convolutions after them read, and lines
- * of one length where groups of outputs go along planes.
+ * of one length where tiles of outputs go along planes.
  */
 import type { AnyModel } from '../nn/model';
 import type { Call } from '../runtime/engine';
 import type { Ptr } from '../runtime/kernels';
 import { copyCall, viewOfImages, viewOfPlanes } from '../sparse/calls';
+import { type SparseOptions, zerosPay } from '../sparse/choice';
 import {
   forwardPass,
-  GROUP,
   type Margins,
   marginsOf,
   type Order,
@@ -19,11 +19,11 @@ import {
   phasesOf,
   planesOf,
   singles,
+  TILE,
 } from '../sparse/tables';
 import { type ConvShape, inputOf, isMatrix } from '../tensor/convolution';
 import { type Shape, sameShape, sizeOf } from '../tensor/shape';
-import { type SparseOptions, zerosPayAt } from './choice';
-import { type PlanMemory, productOf, rectifiedRoots, rootsOf } from './plan';
+import { type PlanMemory, productOf, rectifiedRoots, rootsOf, weightOf } from './steps';
 
 /** A value: its planes and where they are. */
 export interface Place {
@@ -97,13 +97,13 @@ export class Layout {
   #productOf(i: number): Product | undefined {
     const node = this.model.graph.nodes[i]!;
     const conv = productOf(node);
-    const side = this.options.pairs ? GROUP : this.lanes;
-    if (!conv || !zerosPayAt(this.model, node, side, this.options)) return undefined;
+    const side = this.options.pairs ? TILE : this.lanes;
+    if (!conv || !zerosPay(weightOf(this.model, node), conv, side, this.options)) return undefined;
     const { strideY: sh, strideX: sw } = conv;
     const shape = this.shape(this.source(i));
     const flat = isMatrix(conv) && conv.inChannels === sizeOf(shape);
     if (!flat && !sameShape(shape, inputOf(conv))) return undefined;
-    const split = sh * sw > 1 && this.lanes % GROUP !== 0;
+    const split = sh * sw > 1 && this.lanes % TILE !== 0;
     const pass = split ? overSplitInput(forwardPass(conv)) : forwardPass(conv);
     const over = split ? phasesOf(inputOf(conv), [sh, sw]) : inputOf(conv);
     return { conv, pass, split, margins: marginsOf([pass], over) };
@@ -134,7 +134,7 @@ export class Layout {
     return ptr;
   }
 
-  /** Of the value's own place, or of one like it, and of all images or the first. */
+  /** Copies images to a value's own place, or to one like it: all of them, or the first. */
   fromImages(ptr: Ptr, i: number, to = this.place(i).ptr, count = this.lanes): Call {
     const { planes } = this.place(i);
     const from = viewOfImages(ptr, planes.shape);
@@ -163,23 +163,23 @@ export class Layout {
     );
   }
 
-  /** Whether groups of a product's outputs fill its lines. */
+  /** Whether tiles of a product's outputs fill its lines. */
   #fillsLines({ conv }: Product): boolean {
-    return (conv.outWidth * this.lanes) % GROUP === 0;
+    return (conv.outWidth * this.lanes) % TILE === 0;
   }
 
   #order(i: number): Order {
-    if (this.options.pairs && this.lanes % GROUP === 0) return 'positions';
+    if (this.options.pairs && this.lanes % TILE === 0) return 'positions';
     const own = i < 0 ? undefined : this.product(i);
     const lined = (product: Product): boolean =>
       this.#fillsLines(product) || (product !== own && product.conv.outHeight === 1);
     return [...(own ? [own] : []), ...this.#readers(i)].every(lined) ? 'lines' : 'planes';
   }
 
-  /** Gives input and output of product i lines of one length where groups go along planes. */
+  /** Gives input and output of product i lines of one length where tiles go along planes. */
   #stretch(i: number): boolean {
     const product = i < 0 ? undefined : this.product(i);
-    if (!product || this.lanes % GROUP === 0) return false;
+    if (!product || this.lanes % TILE === 0) return false;
     const { conv, split, margins } = product;
     if (conv.outHeight === 1 || this.#fillsLines(product)) return false;
     const source = this.source(i);

@@ -4,7 +4,7 @@
  *
  * Up to 16 images lie side by side in the innermost dimension, so that a weight multiplies whole
  * vectors of images whatever the plane and the stride; larger batches run in blocks. With less than
- * 16 images groups go along planes, and planes are split for strides. A value's buffer has the zero
+ * 16 images tiles go along planes, and planes are split for strides. A value's buffer has the zero
  * margins that the convolutions after it read, and nothing is copied between products. Layers that
  * are neither product nor pooling run as in the value domain, over a copy.
  *
@@ -18,54 +18,60 @@ import type { PoolWindow } from '../nn/layer';
 import { type AnyModel, operatorOf } from '../nn/model';
 import type { Costs } from '../runtime/costs';
 import { type Call, type Engine, workspaceOf } from '../runtime/engine';
-import type { Ptr } from '../runtime/kernels';
+import { element, type Ptr } from '../runtime/kernels';
+import { keptOf } from '../sparse/blocks';
 import { encode, productCall, type SparsePass, splitCalls, viewOfPlanes } from '../sparse/calls';
+import { copiedDenseCost, isBare, lanesOf, type SparseOptions, sparseForm } from '../sparse/choice';
 import { type Planes, phasesOf, planesOf } from '../sparse/tables';
+import { cheapestDense } from '../tensor/algorithms';
 import { inputOf } from '../tensor/convolution';
 import { sameShape, sizeOf } from '../tensor/shape';
 import { step } from '../tensor/tensor';
-import { denseStep, keptOf, lanesOf, sparseForm, weightOf, zerosPay } from './choice';
-import {
-  compilePlan,
-  type Plan,
-  PlanMemory,
-  type PlanOptions,
-  type PlanStep,
-  valueStep,
-} from './plan';
+import { productStep } from './dense-product';
+import { compilePlan, type Plan, type PlanOptions } from './plan';
 import { Layout } from './sparse-layout';
+import { compiled, type PlanMemory, type PlanStep, productOf, valueStep, weightOf } from './steps';
+
+/** Whether the plan over non-zeros should take less time than the dense one. */
+export function sparsePlanPays(
+  model: AnyModel,
+  { batch, ...options }: PlanOptions & SparseOptions,
+): boolean {
+  const lanes = lanesOf(batch);
+  let [dense, sparse] = [0, 0];
+  for (const node of model.graph.nodes) {
+    const conv = productOf(node);
+    if (!conv) continue;
+    dense += cheapestDense(conv, batch, options)[1];
+    const [, cost] = sparseForm(weightOf(model, node), conv, lanes, options);
+    sparse += Math.min(cost, copiedDenseCost(conv, lanes, options.costs));
+  }
+  return dense >= sparse * Math.ceil(batch / lanes);
+}
 
 /** The plan that should take less time: dense, or over the non-zeros. */
 export const fastestPlan = (model: AnyModel, options: PlanOptions): Plan =>
-  zerosPay(model, options) ? compileSparsePlan(model, options) : compilePlan(model, options);
+  sparsePlanPays(model, options) ? compileSparsePlan(model, options) : compilePlan(model, options);
 
-/** Compiles a model that `lower` made for its zeros. */
+/** Compiles a model that `lower` made for its zeros; its tensors refuse writes until the plan is freed. */
 export function compileSparsePlan(
   model: AnyModel,
-  { batch, costs }: Omit<PlanOptions, 'winograd'>,
+  { batch, costs }: Omit<PlanOptions, 'allowWinograd'>,
 ): Plan {
   const who = 'compileSparsePlan: batch';
   expect(Number.isInteger(batch) && batch > 0, who, 'a whole number > 0', batch);
   const { engine, graph } = model;
-  const memory = new PlanMemory(engine);
-  try {
-    const lanes = lanesOf(batch);
+  const lanes = lanesOf(batch);
+  const [samples, classes] = [sizeOf(graph.network.input), sizeOf(graph.output)];
+  return compiled(model, (memory) => {
     const { input, output, steps } = step(engine, () => compile(model, memory, lanes, costs));
-    const [samples, classes] = [sizeOf(graph.network.input), sizeOf(graph.output)];
     return {
-      model,
-      batch,
+      ...{ model, batch, bytes: memory.bytes, passes: Math.ceil(batch / lanes) },
       steps: steps.slice(1, -1),
       copies: [steps[0]!, steps.at(-1)!],
-      passes: Math.ceil(batch / lanes),
-      bytes: memory.bytes,
-      run(images) {
-        expect(
-          images.length === batch * samples,
-          'plan.run',
-          `${batch * samples} numbers`,
-          images.length,
-        );
+      run(images: Float32Array) {
+        const what = `${batch * samples} numbers`;
+        expect(images.length === batch * samples, 'plan.run', what, images.length);
         memory.check(model);
         const result = new Float32Array(batch * classes);
         for (let b = 0; b < batch; b += lanes) {
@@ -79,10 +85,7 @@ export function compileSparsePlan(
       },
       free: () => memory.free(),
     };
-  } catch (error) {
-    memory.free();
-    throw error;
-  }
+  });
 }
 
 function compile(model: AnyModel, memory: PlanMemory, lanes: number, costs?: Costs) {
@@ -161,7 +164,8 @@ function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | unde
   if (!layout.product(i)) return undefined;
   const { model, memory, lanes, options } = layout;
   const { engine, params } = model;
-  const [form] = sparseForm(model, node, lanes, options);
+  const [weight, conv] = [weightOf(model, node), productOf(node)!];
+  const [form] = sparseForm(weight, conv, lanes, options);
   const [from, to] = [layout.place(layout.source(i)), layout.place(i)];
   const before = memory.bytes;
   const { pass, xs, calls } = encodeProduct(
@@ -171,9 +175,14 @@ function sparseStep(layout: Layout, node: GraphNode, i: number): PlanStep | unde
     [from.ptr],
     form === '4x1' ? 'blocks' : 'rows',
   );
-  const bias = operatorOf(node, params).bias?.ptr ?? 0;
-  const call = productCall(engine, pass, { x: xs[0]!, y: to.ptr, bias, lo: floorOf(layout, i) });
-  const name = form === '4x1' ? form : (keptOf(model, node) ?? 'csr');
+  const { bias } = operatorOf(node, params);
+  const call = productCall(engine, pass, {
+    x: xs[0]!,
+    y: to.ptr,
+    bias: bias ? bias.ptr : 0,
+    lo: floorOf(layout, i),
+  });
+  const name = form === '4x1' ? form : (!isBare(weight) && keptOf(weight, conv)) || 'csr';
   return stepOf(engine, memory, node.name, name, memory.bytes - before, [...calls, call]);
 }
 
@@ -198,7 +207,7 @@ export function poolCall(
   if (!window || !sameShape(source.shape, node.inputShapes[0]!)) return undefined;
   const { planes } = layout.place(i);
   const at = ({ origin, channel, line }: Planes, ptr: Ptr) =>
-    [ptr + 4 * origin, 4 * channel, 4 * line] as const;
+    [element(ptr, origin), 4 * channel, 4 * line] as const;
   // Channels side by side are lanes, too.
   const [c, ...lines] = planes.shape;
   const [channels, across] = planes.column === lanes ? [c, lanes] : [1, planes.column];
@@ -217,13 +226,12 @@ function otherStep(layout: Layout, node: GraphNode, i: number): PlanStep {
   const relu = floorOf(layout, i) === 0;
   const job = {
     batch: lanes,
-    winograd: false,
     costs: layout.options.costs,
     relu,
     x: inputs[0]!,
     y,
   };
-  const dense = denseStep(model, memory, node, job);
+  const dense = productStep(model, memory, node, job);
   const inner = dense ?? valueStep(model, node, lanes, inputs, y);
   const before = sources.map((j, k) => layout.toImages(j, inputs[k]!));
   const copies = [before, [layout.fromImages(y, i)]].map((calls) =>

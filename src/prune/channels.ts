@@ -3,24 +3,24 @@
  *
  * A channel is a position on the first axis of a sample (a feature map, or a unit of a flat layer).
  * Convolutions and dense layers make new channels from all of their inputs' channels; other layers
- * hand each one on by itself, so a channel reaches from its maker to its consumers. A residual sum
- * ties its inputs channel by channel: the tied ones are one channel with several makers (Li et al.
+ * hand each one on by itself, so a channel reaches from its producer to its consumers. A residual sum
+ * ties its inputs channel by channel: the tied ones are one channel with several producers (Li et al.
  * 2016, section 3.3). Flattening repeats a channel for every pixel of its plane.
  */
 import type { Graph, GraphNode } from '../nn/graph';
-import type { Flow } from '../nn/layer';
+import type { ChannelDependency } from '../nn/layer';
 import { sizeOf } from '../tensor/shape';
 
 /** How channels go through a node: what its layer says, or what is right for any layer. */
-export function flowOf({ layer, options }: GraphNode): Flow {
-  const missing = layer.role === 'pointwise' ? 'pass' : 'fixed';
-  return layer.flow?.(options) ?? { way: missing };
+export function dependencyOf({ layer, options }: GraphNode): ChannelDependency {
+  const missing = layer.role === 'pointwise' ? 'elementwise' : 'fixed';
+  return layer.channelDependency?.(options) ?? { kind: missing };
 }
 
 /** Layers whose channels are tied, one with another. */
 export interface Group {
-  /** Positions of the makers among the nodes. */
-  readonly makers: readonly number[];
+  /** Positions of the producers among the nodes. */
+  readonly producers: readonly number[];
   /** The channels that may go, ascending. */
   readonly channels: readonly number[];
 }
@@ -33,7 +33,7 @@ export interface Channels {
   readonly inputs: readonly (readonly number[])[];
   /** Tied to the network's input or output, or to a fixed layer; they stay. */
   readonly fixed: ReadonlySet<number>;
-  /** In the order of their first makers; without those that have nothing to remove. */
+  /** In the order of their first producers; without those that have nothing to remove. */
   readonly groups: readonly Group[];
 }
 
@@ -41,9 +41,9 @@ export interface Channels {
 export function channelsOf(graph: Graph): Channels {
   const same = disjointSets();
   /** By channel: the node that made it, -1 for the network's input. */
-  const makers: number[] = [];
-  const fresh = (count: number, maker: number): number[] =>
-    Array.from({ length: count }, () => makers.push(maker) - 1);
+  const producers: number[] = [];
+  const fresh = (count: number, producer: number): number[] =>
+    Array.from({ length: count }, () => producers.push(producer) - 1);
   const source = fresh(graph.network.input[0] ?? 1, -1);
   const raw: number[][] = [];
   const inputsOf = (node: GraphNode): number[][] =>
@@ -51,13 +51,13 @@ export function channelsOf(graph: Graph): Channels {
   const held = [...source];
   graph.nodes.forEach((node, at) => {
     const inputs = inputsOf(node);
-    const { way } = flowOf(node);
-    if (way === 'make') raw.push(fresh(node.shape[0]!, at));
-    else if (way === 'fixed') {
+    const { kind } = dependencyOf(node);
+    if (kind === 'producer') raw.push(fresh(node.shape[0]!, at));
+    else if (kind === 'fixed') {
       raw.push(fresh(node.shape[0]!, -1));
       for (const list of [...inputs, raw[at]!]) for (const channel of list) held.push(channel);
-    } else if (way === 'join') raw.push(inputs.flat());
-    else if (way === 'repeat') raw.push(repeat(inputs[0]!, sizeOf(node.shape)));
+    } else if (kind === 'concat') raw.push(inputs.flat());
+    else if (kind === 'flatten') raw.push(flattened(inputs[0]!, sizeOf(node.shape)));
     else {
       for (const other of inputs.slice(1))
         for (const [i, channel] of other.entries()) same.tie(inputs[0]![i]!, channel);
@@ -67,38 +67,38 @@ export function channelsOf(graph: Graph): Channels {
   const outputs = raw.map((ids) => ids.map(same.find));
   const inputs = graph.nodes.map((node) => inputsOf(node)[0]!.map(same.find));
   const kept = new Set([...held.map(same.find), ...outputs.at(-1)!]);
-  return { outputs, inputs, fixed: kept, groups: groupsOf(makers, same.find, kept) };
+  return { outputs, inputs, fixed: kept, groups: groupsOf(producers, same.find, kept) };
 }
 
 /** Every channel as often as it takes to fill `size` places, one after the other. */
-function repeat(channels: readonly number[], size: number): number[] {
+function flattened(channels: readonly number[], size: number): number[] {
   const plane = size / channels.length;
   return channels.flatMap((channel) => new Array<number>(plane).fill(channel));
 }
 
-/** Joins the makers that share a channel. */
+/** Joins the producers that share a channel. */
 function groupsOf(
-  makers: readonly number[],
+  producers: readonly number[],
   find: (channel: number) => number,
   fixed: ReadonlySet<number>,
 ): Group[] {
   const shared = disjointSets();
-  makers.forEach((maker, channel) => {
-    shared.tie(maker + 1, makers[find(channel)]! + 1);
+  producers.forEach((producer, channel) => {
+    shared.tie(producer + 1, producers[find(channel)]! + 1);
   });
-  const groups = new Map<number, { makers: Set<number>; channels: Set<number> }>();
-  makers.forEach((maker, channel) => {
-    if (maker < 0) return;
-    const key = shared.find(maker + 1);
-    const group = groups.get(key) ?? { makers: new Set(), channels: new Set() };
+  const groups = new Map<number, { producers: Set<number>; channels: Set<number> }>();
+  producers.forEach((producer, channel) => {
+    if (producer < 0) return;
+    const key = shared.find(producer + 1);
+    const group = groups.get(key) ?? { producers: new Set(), channels: new Set() };
     groups.set(key, group);
-    group.makers.add(maker);
+    group.producers.add(producer);
     if (!fixed.has(find(channel))) group.channels.add(find(channel));
   });
   return [...groups.values()]
     .filter((group) => group.channels.size > 0)
     .map((group) => ({
-      makers: [...group.makers],
+      producers: [...group.producers],
       channels: [...group.channels].sort((a, b) => a - b),
     }));
 }

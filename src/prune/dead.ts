@@ -18,7 +18,7 @@ import { compile, type GraphNode } from '../nn/graph';
 import type { AffineLayer } from '../nn/layer';
 import { type Model, nodeParams } from '../nn/model';
 import { filled, input, keep, step, type Tensor } from '../tensor/tensor';
-import { type Channels, channelsOf, flowOf } from './channels';
+import { type Channels, channelsOf, dependencyOf } from './channels';
 import { shrink } from './shrink';
 
 export interface WithoutDead {
@@ -31,17 +31,17 @@ export interface WithoutDead {
 /** The model without channels that do not matter; every layer keeps at least one. */
 export function removeDead(model: Model): WithoutDead {
   const channels = channelsOf(model.graph);
-  const makers = makersOf(model, channels);
-  const dead = deadChannels(makers, channels);
+  const producers = producersOf(model, channels);
+  const dead = deadChannels(producers, channels);
   const removed = new Map<string, number>();
-  for (const { node, rows } of makers) {
+  for (const { node, rows } of producers) {
     const gone = rows.filter((channel) => dead.has(channel)).length;
     if (gone > 0) removed.set(node.name, gone);
   }
   const biases = new Map<string, Float32Array>();
-  for (const maker of makers) {
-    const bias = movedBias(model, maker, dead);
-    if (bias) biases.set(maker.node.name, bias);
+  for (const producer of producers) {
+    const bias = movedBias(model, producer, dead);
+    if (bias) biases.set(producer.node.name, bias);
   }
   const { network } = model.graph;
   const nodes = network.nodes.map((spec) =>
@@ -60,7 +60,7 @@ export function removeDead(model: Model): WithoutDead {
 }
 
 /** A layer that makes channels out of those it reads. */
-interface Maker {
+interface Producer {
   readonly node: GraphNode;
   /** Channels of its weight's rows and columns. */
   readonly rows: readonly number[];
@@ -86,12 +86,12 @@ const marks = (r: Tensor): Tensor =>
     r.shape,
   );
 
-function makersOf(model: Model, channels: Channels): Maker[] {
+function producersOf(model: Model, channels: Channels): Producer[] {
   const { engine, graph, params } = model;
   const inputs = <E extends Tensor>(domain: Domain<E>, start: E): Map<GraphNode, Float32Array> => {
     const seen = new Map<GraphNode, Float32Array>();
     const observe = (node: GraphNode, x: E): unknown =>
-      flowOf(node).way === 'make' && seen.set(node, x.read());
+      dependencyOf(node).kind === 'producer' && seen.set(node, x.read());
     propagate(graph, params, domain, start, { observe });
     return seen;
   };
@@ -99,7 +99,7 @@ function makersOf(model: Model, channels: Channels): Maker[] {
   const values = step(engine, () => inputs(value, filled(engine, shape, 0.5)));
   const depends = step(engine, () => inputs(dependence, filled(engine, shape, 1)));
   return graph.nodes.flatMap((node, at) => {
-    if (flowOf(node).way !== 'make') return [];
+    if (dependencyOf(node).kind !== 'producer') return [];
     const rows = channels.outputs[at]!;
     const columns = channels.inputs[at]!;
     const reads = readsOf(params.get(`${node.name}.weight`)!, columns);
@@ -124,13 +124,13 @@ function readsOf(weight: Tensor, columns: readonly number[]): Set<number>[] {
   });
 }
 
-/** Channels a maker reads that are constant and that it turns into the same number at every pixel. */
+/** Channels a producer reads that are constant and that it turns into the same number at every pixel. */
 function movableOf(
   model: Model,
-  maker: Omit<Maker, 'movable'>,
+  producer: Omit<Producer, 'movable'>,
   depends: Float32Array,
 ): Set<number> {
-  const { columns, values } = maker;
+  const { columns, values } = producer;
   const plane = values.length / columns.length;
   const all = (test: (i: number) => boolean): Set<number> => {
     const not = new Set(columns.filter((_, j) => !range(j * plane, plane).every(test)));
@@ -140,7 +140,7 @@ function movableOf(
   const zero = all((i) => values[i] === 0);
   return new Set(
     [...constant].filter(
-      (channel) => zero.has(channel) || isEven(contribution(model, maker, new Set([channel]))),
+      (channel) => zero.has(channel) || isEven(contribution(model, producer, new Set([channel]))),
     ),
   );
 }
@@ -155,10 +155,10 @@ interface Contribution {
   readonly sizes: Float32Array;
 }
 
-/** What a maker's weights, without its bias, make of some channels, the others being 0. */
+/** What a producer's weights, without its bias, make of some channels, the others being 0. */
 function contribution(
   model: Model,
-  { node, columns, values, rows }: Omit<Maker, 'movable'>,
+  { node, columns, values, rows }: Omit<Producer, 'movable'>,
   some: ReadonlySet<number>,
 ): Contribution {
   const { engine, params } = model;
@@ -187,11 +187,11 @@ function isEven({ rows, values, sizes }: Contribution): boolean {
  * The largest set of channels of which each is, for every layer that reads it, movable or unread by
  * the rows that stay. Channels that a layer must keep to have any are taken out of it.
  */
-function deadChannels(makers: readonly Maker[], { groups }: Channels): Set<number> {
+function deadChannels(producers: readonly Producer[], { groups }: Channels): Set<number> {
   const dead = new Set(groups.flatMap((group) => group.channels));
   const wake = (): boolean => {
     let woken = false;
-    for (const { rows, reads, movable } of makers)
+    for (const { rows, reads, movable } of producers)
       rows.forEach((row, r) => {
         if (dead.has(row)) return;
         for (const channel of reads[r]!)
@@ -202,22 +202,22 @@ function deadChannels(makers: readonly Maker[], { groups }: Channels): Set<numbe
   for (;;) {
     while (wake());
     // The last first: what its one channel reads may be all that an earlier layer needs to keep.
-    const empty = makers.findLast(({ rows }) => rows.every((row) => dead.has(row)));
+    const empty = producers.findLast(({ rows }) => rows.every((row) => dead.has(row)));
     if (!empty) return dead;
     dead.delete(empty.rows[0]!);
   }
 }
 
-/** A maker's bias with the constants that go, or undefined where none of them adds anything. */
+/** A producer's bias with the constants that go, or undefined where none of them adds anything. */
 function movedBias(
   model: Model,
-  maker: Maker,
+  producer: Producer,
   dead: ReadonlySet<number>,
 ): Float32Array | undefined {
-  const { node, movable } = maker;
+  const { node, movable } = producer;
   const going = new Set([...movable].filter((channel) => dead.has(channel)));
   if (going.size === 0) return undefined;
-  const { rows, values } = contribution(model, maker, going);
+  const { rows, values } = contribution(model, producer, going);
   if (values.every((v) => v === 0)) return undefined;
   const old = model.params.get(`${node.name}.bias`)?.read();
   const plane = values.length / rows;

@@ -98,7 +98,9 @@ export async function decide(
   const masks = masksOf(decision);
   const channels = channelsOf(model.graph);
   const gone = maskedChannels(model, channels, masks);
-  const made = [...new Set(channels.groups.flatMap((group) => group.makers))].sort((a, b) => a - b);
+  const made = [...new Set(channels.groups.flatMap((group) => group.producers))].sort(
+    (a, b) => a - b,
+  );
   const removed = made.map((at): [string, number[]] => [
     model.graph.nodes[at]!.name,
     channels.outputs[at]!.flatMap((channel, i) => (gone.has(channel) ? [i] : [])),

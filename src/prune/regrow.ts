@@ -20,9 +20,11 @@ import { prunableData, spreadTensor } from './between';
 import { countKept } from './mask';
 import { AT_INITIALISATION } from './scoring';
 import { largestOf, randomScore, selectMasks } from './select';
-import { type BetweenContext, type Strategy, strategy } from './strategy';
+import { type BetweenContext, strategy } from './strategy';
 
+/** What such strategies differ in. */
 interface Numbers {
+  readonly name: string;
   readonly about: string;
   /** Of each layer's weights that move at first, and the share of the updates after which none do. */
   readonly share: number;
@@ -31,33 +33,32 @@ interface Numbers {
 
 type Grow = 'gradient' | 'random';
 
-export function regrowing({ about, share, end }: Numbers): Strategy {
-  return {
-    ...strategy({
-      about: `${about}: scope, every, share, end, grow`,
-      options: v.strictObject({
-        scope: v.optional(choice(SCOPES), 'erk'),
-        /** Updates between two changes. */
-        every: v.optional(whole(1), 100),
-        share: v.optional(real(0, 1), share),
-        end: v.optional(real(0, 1), end),
-        /** Which weights come: those of the largest gradient, or drawn by lot. */
-        grow: v.optional(choice(['gradient', 'random']), 'gradient'),
-      }),
-      structured: false,
-      phases: ({ every }) => [{ ...AT_INITIALISATION, every }],
-      decide: (context, { scope }) => selectMasks(context, scope, randomScore(context.seed)),
-      between(context, o) {
-        const { step, steps } = context;
-        const last = o.end * steps;
-        if (step >= last) return undefined;
-        const now = (o.share / 2) * (1 + Math.cos((Math.PI * step) / last));
-        return regrow(context, now, growth(context, o.grow));
-      },
+/** A strategy of drop and grow. */
+export const regrowing = ({ name, about, share, end }: Numbers) =>
+  strategy({
+    name,
+    about: `${about}: scope, every, share, end, grow`,
+    options: v.strictObject({
+      scope: v.optional(choice(SCOPES), 'erk'),
+      /** Updates between two changes. */
+      every: v.optional(whole(1), 100),
+      share: v.optional(real(0, 1), share),
+      end: v.optional(real(0, 1), end),
+      /** Which weights come: those of the largest gradient, or drawn by lot. */
+      grow: v.optional(choice(['gradient', 'random']), 'gradient'),
     }),
+    structured: false,
     needs: ['data'],
-  };
-}
+    phases: ({ every }) => [{ ...AT_INITIALISATION, every }],
+    decide: (context, { scope }) => selectMasks(context, scope, randomScore(context.seed)),
+    between(context, o) {
+      const { step, steps } = context;
+      const last = o.end * steps;
+      if (step >= last) return undefined;
+      const now = (o.share / 2) * (1 + Math.cos((Math.PI * step) / last));
+      return regrow(context, now, growth(context, o.grow));
+    },
+  });
 
 /** By parameter: how much a weight that is not there is worth. */
 function growth(

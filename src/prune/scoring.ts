@@ -7,8 +7,8 @@ import * as v from 'valibot';
 import { expect } from '../errors';
 import { choice } from '../options';
 import { SCOPES, type Scope } from './allocate';
-import { GRADUAL, type Gradual, pruneOn } from './gradual';
-import { checkPattern, groupOf, PATTERNS, type Pattern } from './patterns';
+import { GRADUAL, pruneOn } from './gradual';
+import { checkPattern, groupOf, PATTERNS } from './patterns';
 import type { Rise } from './schedule';
 import { type Score, selectMasks } from './select';
 import {
@@ -20,8 +20,23 @@ import {
   strategy,
 } from './strategy';
 
+/** Options that all of them have. */
+const SHARED = {
+  scope: v.optional(choice(SCOPES), 'layer'),
+  pattern: v.optional(choice(PATTERNS), 'single'),
+  gradual: v.optional(v.nullable(GRADUAL), null),
+};
+type Shared = v.InferOutput<v.StrictObjectSchema<typeof SHARED, undefined>>;
+
+type Schema<E extends v.ObjectEntries> = v.StrictObjectSchema<
+  Omit<typeof SHARED, keyof E> & E,
+  undefined
+>;
+type Own<E extends v.ObjectEntries> = v.InferOutput<v.StrictObjectSchema<E, undefined>>;
+
 /** What is a strategy's own. */
-export interface Scoring<E extends v.ObjectEntries> {
+interface Scoring<E extends v.ObjectEntries> {
+  readonly name: string;
   readonly about: string;
   /** By default. */
   readonly scope: Scope;
@@ -34,61 +49,47 @@ export interface Scoring<E extends v.ObjectEntries> {
   scores(context: PruneContext, o: Shared & Own<E>): Score | Promise<Score>;
 }
 
-type Own<E extends v.ObjectEntries> = v.InferOutput<v.StrictObjectSchema<E, undefined>>;
-
-/** What all of them have. */
-interface Shared {
-  readonly scope: Scope;
-  readonly pattern: Pattern;
-  readonly gradual: Gradual | null;
-}
-
 /** Decides by the initial weights and trains what is left of them as pre-training does. */
 export const AT_INITIALISATION: StrategyPhase = {
   ...{ name: 'finetune', decides: 'initial', start: 'initial', like: 'pretrain' },
 };
 
-/** Says that n:m is a pattern of layers that all keep the same share. */
-export function checkShared(sparsity: number, { scope, pattern }: Omit<Shared, 'gradual'>): void {
+/** Raises an error for sparsities and scopes that a pattern cannot have. */
+function checkShared(sparsity: number, { scope, pattern }: Shared): void {
   const uniform = groupOf(pattern) === undefined || scope === 'layer';
   expect(uniform, 'prune.strategy.scope', `layer for the pattern ${pattern}`, scope);
   checkPattern(pattern, sparsity);
 }
 
-export function scoring<E extends v.ObjectEntries>(given: Scoring<E>): Strategy {
-  const { about, scope, needs, rise, phase } = given;
+/** The strategy that keeps the weights of the largest scores. */
+export function scoring<E extends v.ObjectEntries>(given: Scoring<E>): Strategy<Schema<E>> {
+  const { name, about, scope, needs, rise, phase } = given;
+  const entries = { ...SHARED, scope: v.optional(choice(SCOPES), scope), ...given.options };
   const select = async (context: PruneContext, o: Shared & Own<E>): Promise<Decision> => {
     const score = await given.scores(context, o);
     const masks = selectMasks(context, o.scope, score, o.pattern);
     return score.moved?.(masks) ?? masks;
   };
-  const entries = {
-    scope: v.optional(choice(SCOPES), scope),
-    pattern: v.optional(choice(PATTERNS), 'single'),
-    gradual: v.optional(v.nullable(GRADUAL), null),
-    ...given.options,
-  };
-  const own = strategy({
+  const made = strategy({
+    name,
     about: `${about}: ${Object.keys(entries).join(', ')}`,
-    options: v.strictObject(entries),
+    options: v.strictObject(entries as typeof SHARED),
     structured: false,
-    check: ({ sparsity }, o) => checkShared(sparsity, o as unknown as Shared),
+    ...(needs && { needs }),
+    ...(rise && { rise }),
+    check: ({ sparsity }, o) => checkShared(sparsity, o),
     phases(o) {
-      const all = o as unknown as Shared & Own<E>;
-      const only = phase?.(all) ?? { name: 'finetune', decides: 'best' };
-      return [all.gradual ? { ...only, every: all.gradual.every } : only];
+      const only = phase?.(o as Shared & Own<E>) ?? { name: 'finetune', decides: 'best' };
+      return [o.gradual ? { ...only, every: o.gradual.every } : only];
     },
-    decide(context, o) {
-      const all = o as unknown as Shared & Own<E>;
-      // Of a gradual run the first zeros come with the updates.
-      return all.gradual ? (context.previous ?? new Map()) : select(context, all);
-    },
-    between(context, o) {
-      const all = o as unknown as Shared & Own<E>;
-      return all.gradual
-        ? pruneOn(context, all.gradual, (now) => select(now, all))
-        : Promise.resolve(undefined);
-    },
+    // Of a gradual run the first zeros come with the updates.
+    decide: (context, o) =>
+      o.gradual ? (context.previous ?? new Map()) : select(context, o as Shared & Own<E>),
+    between: (context, o) =>
+      o.gradual
+        ? pruneOn(context, o.gradual, (now) => select(now, o as Shared & Own<E>))
+        : undefined,
   });
-  return { ...own, ...(needs && { needs }), ...(rise && { rise }) };
+  // What it takes beside the shared options is known to the schema alone.
+  return made as unknown as Strategy<Schema<E>>;
 }

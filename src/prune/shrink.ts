@@ -13,7 +13,7 @@ import { type Model, modelFrom } from '../nn/model';
 import type { Mask } from '../nn/parameterisation';
 import { type Shape, sizeOf } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { type Channels, channelsOf, flowOf } from './channels';
+import { type Channels, channelsOf, dependencyOf } from './channels';
 import type { Masks } from './strategy';
 
 const pick = (list: unknown, at: readonly number[]): number[] =>
@@ -39,7 +39,7 @@ export function shrink(
   expect(fixed.length === 0, who, 'no channel of the input or output', fixed);
   const specs = network.nodes.map((spec, at) => {
     const node = nodes[at]!;
-    const { count, lists = [] } = flowOf(node);
+    const { count, lists = [] } = dependencyOf(node);
     const stay = staying(channels.outputs[at]!, removed);
     expect(stay.length > 0, `${who}.${node.name}`, 'at least one channel to stay', 'none');
     const options = {
@@ -107,7 +107,7 @@ function axesOf(
   { outputs, inputs }: Channels,
   [height = 1, width = 1]: Shape,
 ): Pick<Weight, 'rows' | 'columns'> {
-  if (flowOf(node).way !== 'fixed') return { rows: outputs[at]!, columns: inputs[at]! };
+  if (dependencyOf(node).kind !== 'fixed') return { rows: outputs[at]!, columns: inputs[at]! };
   const all = (size: number): number[] => new Array<number>(size).fill(outputs[at]![0]!);
   return { rows: all(height), columns: all(width) };
 }

@@ -10,7 +10,7 @@ import type * as v from 'valibot';
 import type { Model } from '../nn/model';
 import type { Mask, ParameterData } from '../nn/parameterisation';
 import type { ParameterMap, Trained, TrainingModel } from '../nn/training-model';
-import type { OptionsSchema } from '../options';
+import { type Callable, completing, type Entry, type Given, type OptionsSchema } from '../options';
 import type { LossOracle } from './oracle';
 import type { Rise } from './schedule';
 
@@ -72,29 +72,35 @@ export interface StrategyPhase {
 /** What a strategy cannot do without: weights that were trained, or data and an objective to ask. */
 export type Need = 'training' | 'data';
 
-export interface Strategy<S extends OptionsSchema = OptionsSchema> {
-  readonly about: string;
-  readonly options: S;
+/** What a strategy with options O does. */
+interface StrategyMethods<O> {
   /** True where whole filters go, to be removed physically by shrink(). */
   readonly structured: boolean;
   readonly needs?: readonly Need[];
   /** How sparsity rises over the rounds; left out: cubic. */
   readonly rise?: Rise;
   /** Raises an error for options and sparsities that cannot be carried out, before anything is trained. */
-  check?(context: PruneContext, o: v.InferOutput<S>): void;
-  decide(context: PruneContext, o: v.InferOutput<S>): Decision | Promise<Decision>;
+  check?(context: PruneContext, o: O): void;
+  decide(context: PruneContext, o: O): Decision | Promise<Decision>;
   /** The phases of a round. Left out: one, which fine-tunes what is left of the best weights. */
-  phases?(o: v.InferOutput<S>): readonly StrategyPhase[];
+  phases?(o: O): readonly StrategyPhase[];
   /** New data of the parameters whose masks change; the others are left out. */
   between?(
     context: BetweenContext,
-    o: v.InferOutput<S>,
+    o: O,
   ): ParameterMap | undefined | Promise<ParameterMap | undefined>;
 }
 
-// The registry holds strategies of different options under one type; each keeps its own inside.
-export const strategy = <S extends OptionsSchema>(s: Strategy<S>): Strategy =>
-  s as unknown as Strategy;
+/** A strategy, which completes the options it is given. */
+export interface Strategy<S extends OptionsSchema = OptionsSchema>
+  extends Entry<S>,
+    Callable<S>,
+    StrategyMethods<Given<S>> {}
+
+/** The strategy, which completes its options. */
+export const strategy = <S extends OptionsSchema>(
+  entry: Entry<S> & StrategyMethods<v.InferOutput<S>>,
+): Strategy<S> => completing(entry, { decide: 1, phases: 0, between: 1, check: 1 });
 
 /** Whether what a strategy decides are scores, by which nothing goes before they are trained. */
 export const trainsScores = (entry: Strategy, options: object): boolean =>

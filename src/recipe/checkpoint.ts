@@ -10,7 +10,7 @@ import { checkNetwork, type LoadedTensors, loadTensors, saveTensors } from '../i
 import type { TensorInput } from '../io/safetensors';
 import type { ParameterData } from '../nn/parameterisation';
 import { parameterisations } from '../nn/parameterisations/registry';
-import { type ParameterMap, snapshot, trainingModelFrom } from '../nn/training-model';
+import { freeTraining, type ParameterMap, snapshot, trainingModelFrom } from '../nn/training-model';
 import { choice, parseOptions, real, whole } from '../options';
 import type { Engine } from '../runtime/engine';
 import type { PhaseSpec } from './phase-spec';
@@ -116,9 +116,12 @@ export async function loadCheckpoint(
   const spec = phases[run.stage];
   expect(spec, `${path}: stage`, `a phase of ${phases.length}`, run.stage);
   const parameters = parametersIn(file, 'model', kinds);
-  const model = trainingModelFrom(engine, checkNetwork(network, path), parameters, path);
-  const phase = startPhase(spec, model, state);
-  phase.best = parametersIn(file, 'best', best);
+  const checked = checkNetwork(network, path);
+  // The best ones are read now, and needed at the end of the phase.
+  const bestParameters = parametersIn(file, 'best', best);
+  freeTraining(trainingModelFrom(engine, checked, bestParameters, path));
+  const phase = startPhase(spec, trainingModelFrom(engine, checked, parameters, path), state);
+  phase.best = bestParameters;
   for (const [name, t] of phase.optimizer.moments) t.write(file.tensor(`moment/${name}`).values);
   for (const full of file.names.filter((name) => name.startsWith('memory/')))
     phase.memory.set(full.slice('memory/'.length), file.tensor(full).values);

@@ -7,7 +7,8 @@ import { fitted } from '../data/layout';
 import { datasets } from '../data/registry';
 import type { DataSet } from '../data/types';
 import { expect, fail, lookup } from '../errors';
-import { type Evaluation, evaluate } from '../evaluate/evaluate';
+import { evaluate } from '../evaluate/evaluate';
+import type { Evaluation } from '../evaluate/records';
 import { Interrupted, type Listener, type StopSignal } from '../events';
 import type { CompactFile } from '../io/compact';
 import { writeAtomic, writeNew } from '../io/files';
@@ -68,7 +69,7 @@ export interface Compacted {
   /** Channels removed, by layer. */
   readonly removed: Readonly<Record<string, number>>;
   /** Of what was written. */
-  readonly evaluation?: Evaluation;
+  readonly evaluation?: Pick<Evaluation, 'accuracies' | 'contradictions'>;
 }
 
 /** Those of Han et al. */
@@ -125,8 +126,9 @@ export async function compact(engine: Engine, job: CompactJob): Promise<Compacte
   try {
     if (!config || !set) return { network, ...sizes };
     const hooks = { seed: config.seed, ...(onEvent && { onEvent }), ...(signal && { signal }) };
-    const evaluation = await evaluate(written, set, set.test, config.evaluate, hooks);
-    return { network, ...sizes, evaluation };
+    const found = await evaluate(written, set, set.test, config.evaluate, hooks);
+    const { accuracies, contradictions } = found;
+    return { network, ...sizes, evaluation: { accuracies, contradictions } };
   } finally {
     freeModel(written);
   }

@@ -15,7 +15,7 @@ export interface RunDir {
   readonly config: Config;
   /** Identity of the run: SHA-256 of its config. */
   readonly hash: string;
-  /** Whether the directory held this run before. */
+  /** True where the directory held this run before. */
   readonly resumed: boolean;
   readonly paths: RunPaths;
   /** Gives the lock back; safe to call twice. */
@@ -140,7 +140,7 @@ async function inspectRun(dir: string, config: Config, hash: string): Promise<bo
   );
 }
 
-/** What a process killed before it wrote config.json leaves behind. */
+/** True for files that a process killed before it wrote config.json leaves behind. */
 function isLeftover(name: string): boolean {
   return isLockFile(name, 'lock') || /^(\.?config\.json|lock)\..+$/.test(name);
 }

@@ -1,19 +1,21 @@
 /** Turns the two models of a run into `summary.json` and into what the report shows beside it. */
 
+import { predictions, runAttack } from '../attack/attack';
+import { attacks } from '../attack/attacks/registry';
 import { batchOf } from '../data/batches';
 import type { DataSet } from '../data/types';
-import { predict } from '../domain/classifier';
-import { describeMethods, evaluate, exhibitAttack } from '../evaluate/evaluate';
+import { lookup } from '../errors';
+import { evaluate } from '../evaluate/evaluate';
+import type { MethodShare } from '../evaluate/records';
 import type { Listener, StopSignal } from '../events';
 import { inspect, sparseBytes } from '../measure/inspect';
-import { freezeSparsity } from '../nn/freeze';
-import { lower } from '../nn/lower';
-import { type AnyModel, freeModel, type Model } from '../nn/model';
+import { imagesPerSecond } from '../measure/speed';
+import { withCanonical } from '../nn/freeze';
+import type { AnyModel, Model } from '../nn/model';
 import { leastMargins } from '../plan/margins';
 import { sparsityOf } from '../prune/mask';
 import type { Accuracies, Exhibit, HistogramPair, Summary } from '../report/types';
 import type { Engine } from '../runtime/engine';
-import { input, step } from '../tensor/tensor';
 import { VERSION } from '../version';
 import type { RunState } from './checkpoint';
 import type { Config, EvaluateConfig } from './config';
@@ -37,14 +39,11 @@ export async function summarise(
 ): Promise<Summary> {
   const { set, train, held } = data;
   const started = performance.now();
-  const judged = async (model: Model, title: string) => {
-    const seeded = { ...hooks, seed: config.seed, title };
-    return evaluate(model, set, set.test, config.evaluate, seeded);
-  };
-  const before = await judged(dense, 'evaluate dense');
-  const after = await judged(pruned, 'evaluate pruned');
+  const evaluated = (model: Model, title: string) =>
+    evaluate(model, set, set.test, config.evaluate, { ...hooks, seed: config.seed, title });
+  const before = await evaluated(dense, 'evaluate dense');
+  const after = await evaluated(pruned, 'evaluate pruned');
   const shape = inspect(pruned);
-  const methods = describeMethods(config.evaluate);
   const { binary, threads } = engine.info();
   return {
     schema: 'espalier-summary/1',
@@ -64,8 +63,8 @@ export async function summarise(
       dense: imagesPerSecond(dense, set),
       pruned: imagesPerSecond(pruned, set),
     },
-    attack: { name: config.evaluate.attack.name, description: methods.attack },
-    verifier: { name: config.evaluate.verifier.name, description: methods.verifier },
+    attack: methodOf(after.attacks),
+    verifier: methodOf(after.verifiers),
     provenance: {
       espalier: VERSION,
       node: process.version,
@@ -89,6 +88,12 @@ export async function summarise(
   };
 }
 
+/** The method of an evaluation with one, as its name and settings. */
+const methodOf = ([method]: readonly MethodShare[]): Summary['attack'] => {
+  const { name, description } = method!;
+  return { name, description };
+};
+
 function retained(dense: Accuracies, pruned: Accuracies): Summary['retained'] {
   const share = (key: keyof Accuracies): number | null =>
     dense[key].correct === 0 ? null : pruned[key].value / dense[key].value;
@@ -99,21 +104,6 @@ async function deflatedBytes(path: string): Promise<number> {
   const { readFile } = await import('node:fs/promises');
   const { deflateRawSync } = await import('node:zlib');
   return deflateRawSync(await readFile(path), { level: 9 }).length;
-}
-
-/** Median over nine batches of up to 500 test images, after two for warming up. */
-function imagesPerSecond(model: Model, set: DataSet): number {
-  const canonical = freezeSparsity(lower(model));
-  const { images, labels } = batchOf(set, set.test, 0, Math.min(500, set.test.count));
-  const shape = [labels.length, ...model.graph.network.input];
-  const seconds: number[] = [];
-  for (let run = 0; run < 11; run++) {
-    const started = performance.now();
-    step(model.engine, () => predict(canonical, input(model.engine, images, shape)));
-    if (run >= 2) seconds.push((performance.now() - started) / 1000);
-  }
-  freeModel(canonical);
-  return labels.length / seconds.sort((a, b) => a - b)[seconds.length >> 1]!;
 }
 
 const BINS = 60;
@@ -145,15 +135,14 @@ export function exhibits(
   config: EvaluateConfig,
   seed: number,
 ): Exhibit[] {
-  const canonical = freezeSparsity(lower(model));
-  const { images, labels } = batchOf(set, set.test, 0, Math.min(SHOWN, set.test.count));
-  const { images: attacked } = exhibitAttack(canonical, images, labels, config, seed);
-  const shape = [labels.length, ...model.graph.network.input];
-  const classes = (of: Float32Array): Int32Array =>
-    step(model.engine, () => predict(canonical, input(model.engine, of, shape)));
-  const [clean, moved] = [classes(images), classes(attacked)];
-  const radii = certifiedRadii(canonical, images, labels);
-  freeModel(canonical);
+  const { images, labels, index } = batchOf(set, set.test, 0, Math.min(SHOWN, set.test.count));
+  const attack = lookup(attacks, config.attack.name, 'attack');
+  const { attacked, clean, moved, radii } = withCanonical(model, (canonical) => {
+    const job = { model: canonical, images, labels, index, eps: config.eps ?? 0.1, seed };
+    const { images: attacked } = runAttack(attack, config.attack, job);
+    const [clean, moved] = [images, attacked].map((of) => predictions(canonical, of, labels));
+    return { attacked, clean, moved, radii: certifiedRadii(canonical, images, labels) };
+  });
   const size = images.length / labels.length;
   return Array.from(labels, (label, i) => ({
     index: i,
@@ -161,8 +150,8 @@ export function exhibits(
     shape: set.shape,
     image: Array.from(images.subarray(i * size, (i + 1) * size)),
     adversarial: Array.from(attacked.subarray(i * size, (i + 1) * size)),
-    predicted: set.classes[clean[i]!] ?? 'none',
-    predictedAdversarial: set.classes[moved[i]!] ?? 'none',
+    predicted: set.classes[clean![i]!] ?? 'none',
+    predictedAdversarial: set.classes[moved![i]!] ?? 'none',
     certifiedRadius: radii[i]!,
   }));
 }

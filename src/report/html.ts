@@ -5,7 +5,7 @@
  */
 import { EspalierError } from '../errors';
 import type { Chart } from './draw';
-import { bytes, DASH, escapeHtml, percent, rate, ratio } from './format';
+import { bytes, DASH, escapeHtml, pageOf, percent, rate, ratio } from './format';
 import { exhibitGrid, glossary, provenance } from './sections';
 import { style } from './style';
 import {
@@ -23,12 +23,11 @@ import type { ReportData, Summary } from './types';
 export async function renderReport(data: ReportData): Promise<string> {
   const { summary } = data;
   const charts = await drawCharts(data);
-  const title = escapeHtml(summary.name);
   const sections = [
     section(
       'Accuracies',
       'Fractions of test images with 95 % Clopper-Pearson intervals; n is named where it differs from the benign one.',
-      `${scroll(renderTable(summaryTable(summary), 'html'))}<div class="pair">${figure(charts.accuracy, 'Dense against pruned')}${judges(summary)}</div>`,
+      `${scroll(renderTable(summaryTable(summary), 'html'))}<div class="pair">${figure(charts.accuracy, 'Dense against pruned')}${methods(summary)}</div>`,
     ),
     section('Size and speed', '', scroll(renderTable(sizeTable(summary), 'html'))),
     section(
@@ -58,30 +57,17 @@ export async function renderReport(data: ReportData): Promise<string> {
     section('What the numbers mean', '', glossary()),
     section('Provenance', '', provenance(summary)),
   ];
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${title}: espalier report</title>
-<style>${style()}</style>
-</head>
-<body>
-<header>
+  const body = `<header>
 <p class="kicker">espalier report</p>
-<h1>${title}</h1>
+<h1>${escapeHtml(summary.name)}</h1>
 <p class="verdict">${keepUnits(verdict(summary))}</p>
 ${warning(summary)}
 ${tiles(summary)}
 </header>
 <main>
 ${sections.filter(Boolean).join('\n')}
-</main>
-</body>
-</html>
-`;
+</main>`;
+  return pageOf(`${summary.name}: espalier report`, style(), body);
 }
 
 interface Charts {
@@ -166,7 +152,7 @@ function tiles(summary: Summary): string {
   return `<ul class="tiles">${items.map(tile).join('')}</ul>`;
 }
 
-function judges(summary: Summary): string {
+function methods(summary: Summary): string {
   const { attack, verifier } = summary;
   const row = (term: string, text: string) => `<dt>${term}</dt><dd>${text}</dd>`;
   const named = (what: { name: string; description: string }) =>

@@ -2,8 +2,8 @@
  * Certified accuracy against eps: the fraction of samples whose largest certified radius is at least
  * eps, as numbers and as a page of its own.
  */
-import { escapeHtml, percent, short } from './format';
-import { renderTable } from './table';
+import { escapeHtml, pageOf, percent, short } from './format';
+import { columnsOf, renderTable } from './table';
 
 export interface CurvePoint {
   readonly eps: number;
@@ -47,7 +47,7 @@ export function radiusTable(curve: RadiusCurve, format: 'text' | 'html' = 'text'
     { length: Math.min(ROWS, points.length) },
     (_, i) => points[Math.min(points.length - 1, Math.round(i * step))]!,
   );
-  const columns = ['eps', 'certified'].map((title) => ({ title, align: 'right' as const }));
+  const columns = columnsOf(['eps', 'certified'], 'r');
   const rows = picked.map(({ eps, certified }) => [short(eps), percent(certified)]);
   return renderTable({ columns, rows }, format);
 }
@@ -87,24 +87,14 @@ export function renderRadiusReport(
   curve: RadiusCurve,
   about: { readonly title: string; readonly verifiers: readonly string[] },
 ): string {
-  const title = escapeHtml(about.title);
   const facts = `${curve.samples} images, median certified radius ${short(curve.median)}, mean ${short(curve.mean)}`;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>${title}: certified radii</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}table{border-collapse:collapse}td,th{padding:.2rem .8rem}</style>
-</head>
-<body>
-<h1>${title}: certified accuracy against eps</h1>
-<p>${escapeHtml(facts)}; by ${about.verifiers.map(escapeHtml).join(', ')}.</p>
-${radiusChart(curve)}
-${radiusTable(curve, 'html')}
-</body>
-</html>
-`;
+  const css =
+    'body{font:16px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem}table{border-collapse:collapse}td,th{padding:.2rem .8rem}';
+  const body = [
+    `<h1>${escapeHtml(about.title)}: certified accuracy against eps</h1>`,
+    `<p>${escapeHtml(facts)}; by ${about.verifiers.map(escapeHtml).join(', ')}.</p>`,
+    radiusChart(curve),
+    radiusTable(curve, 'html'),
+  ];
+  return pageOf(`${about.title}: certified radii`, css, body.join('\n'));
 }

@@ -32,7 +32,7 @@ function shot(source: string, alt: string, name: string, below: string): string 
   return `<figure><img src="${source}" alt="${escapeHtml(alt)}"><figcaption>${name}<br>${below}</figcaption></figure>`;
 }
 
-/** What the network says, marked by sign as well as by colour. */
+/** Answer of the network, marked by sign as well as by colour. */
 function answer(predicted: string, label: string): string {
   return predicted === label
     ? `<span>✓ ${escapeHtml(predicted)}</span>`

@@ -20,6 +20,13 @@ export interface Table {
   readonly rows: readonly (readonly string[])[];
 }
 
+/** Columns of these titles; `align` has a letter each, l or r, and its last one is that of all further ones. */
+export const columnsOf = (titles: readonly string[], align = 'l'): Column[] =>
+  titles.map((title, i) => ({
+    title,
+    align: (align[i] ?? align.at(-1)) === 'r' ? 'right' : 'left',
+  }));
+
 /** Longer cells hold what nobody reads, and every row would be as wide. */
 const MOST_OF_A_CELL = 200;
 
@@ -119,7 +126,7 @@ export function summaryTable(summary: Summary): Table {
     accuracyCell(a.vra, a.benign.total),
   ];
   return {
-    columns: [left('network'), left('benign'), left('ERA'), left('VRA')],
+    columns: columnsOf(['network', 'benign', 'ERA', 'VRA']),
     rows: [
       ['dense', ...cells(dense)],
       ['pruned', ...cells(pruned)],
@@ -159,7 +166,7 @@ export function layerTable(summary: Summary): Table {
     count(sum('macsNonzero')),
   ]);
   const numbers = ['weights', 'non-zero', 'density', 'multiply-adds', 'on non-zeros'];
-  return { columns: [left('layer'), left('shape'), ...numbers.map(right)], rows };
+  return { columns: columnsOf(['layer', 'shape', ...numbers], 'llr'), rows };
 }
 
 /** Bytes and images a second, each against the dense network. */
@@ -172,10 +179,7 @@ export function sizeTable(summary: Summary): Table {
     ratio(b.dense, value),
   ];
   return {
-    columns: [
-      left('model'),
-      ...['bytes', 'size', 'smaller', 'images a second', 'faster'].map(right),
-    ],
+    columns: columnsOf(['model', 'bytes', 'size', 'smaller', 'images a second', 'faster'], 'lr'),
     rows: [
       [...size('dense, float32', b.dense), rate(speed.dense), ratio(1, 1)],
       [
@@ -188,7 +192,7 @@ export function sizeTable(summary: Summary): Table {
   };
 }
 
-/** How many times fewer prunable weights: "10.0x". */
+/** Factor by which there are fewer prunable weights: "10.0x". */
 export function compression(summary: Summary): string {
   return ratio(1, 1 - summary.sparsity);
 }
@@ -217,12 +221,4 @@ export function summaryText(summary: Summary): string {
     '',
     renderTable(sizeTable(summary)),
   ].join('\n');
-}
-
-function left(title: string): Column {
-  return { title, align: 'left' };
-}
-
-function right(title: string): Column {
-  return { title, align: 'right' };
 }

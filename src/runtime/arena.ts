@@ -99,7 +99,7 @@ export class Arena {
         this.#segments.push(segment);
       }
     }
-    const ptr = segment.ptr + segment.top;
+    const ptr = (segment.ptr + segment.top) as Ptr;
     segment.top += size;
     let used = segment.top;
     for (let i = 0; i < this.#current; i++) used += this.#segments[i]!.top;

@@ -5,12 +5,12 @@
  * measures those of another machine, for plans (plan/plan.ts). Operations outside of plans, and so
  * training, attacks and certificates, always go by the shipped ones.
  */
-import { type ConvGeometry, hasLines, PANEL } from './kernels';
+import { type ConvGeometry, fitsDirect, PANEL } from './kernels';
 
 export const SHIPPED = {
   // Gathering takes a few steps of every panel.
   conv: { product: 1, gather: 8, output: 5, panel: 400 },
-  lines: { product: 1, tap: 3, output: 7, input: 6 },
+  direct: { product: 1, tap: 3, output: 7, input: 6 },
   winograd: { product: 17.8, input: 190, output: 60, panel: 1500 },
   gemm: { product: 1 },
   gemv: { product: 1.5 },
@@ -46,7 +46,7 @@ function lanes(positions: number): number {
   return positions - rest + (rest === 0 ? 0 : rest <= PANEL / 2 ? (2 * PANEL) / 3 : PANEL);
 }
 
-/** Of `conv2d`. */
+/** Work of `conv2d`. */
 export function gatheredWork(
   ...[n, c, , , oc, kh, kw, , , , , , , oh, ow]: ConvGeometry
 ): Work<'conv'> {
@@ -54,10 +54,10 @@ export function gatheredWork(
   return { product: at * depth * oc, gather: at * depth, output: at * oc, panel: at };
 }
 
-/** Of `conv2d_lines`. */
-export function linesWork(...g: ConvGeometry): Work<'lines'> {
+/** Work of `conv2d_direct`. */
+export function directWork(...g: ConvGeometry): Work<'direct'> {
   const [n, c, , , oc, kh, kw, sh, sw, , , , , oh, ow] = g;
-  if (!hasLines(...g)) return undefined;
+  if (!fitsDirect(...g)) return undefined;
   const [at, depth] = [4 * n * oh * Math.ceil(ow / 4), c * kh * kw];
   return { product: at * depth * oc, tap: at * depth, output: at * oc, input: at * c * sh * sw };
 }
@@ -69,7 +69,7 @@ function winogradTile(...[, , , , , kh, kw, sh, sw, , , dh, dw]: ConvGeometry): 
   return fits && known ? 5 - kh / sh : 0;
 }
 
-/** Of `conv2d_winograd` on transformed weights. */
+/** Work of `conv2d_winograd` on transformed weights. */
 export function winogradWork(...g: ConvGeometry): Work<'winograd'> {
   const [n, c, , , oc, , , sh, sw, , , , , oh, ow] = g;
   const m = winogradTile(...g);
@@ -85,9 +85,9 @@ export function winogradWork(...g: ConvGeometry): Work<'winograd'> {
 }
 
 export const gatheredCost = (...g: ConvGeometry): number => costOf('conv', gatheredWork(...g));
-export const linesCost = (...g: ConvGeometry): number => costOf('lines', linesWork(...g));
+export const directCost = (...g: ConvGeometry): number => costOf('direct', directWork(...g));
 export const winogradCost = (...g: ConvGeometry): number => costOf('winograd', winogradWork(...g));
 
-/** Of `winograd_weights`. */
+/** Cost of `winograd_weights`. */
 export const transformCost = (...[, c, , , oc, , , sh, sw]: ConvGeometry): number =>
   280 * oc * c * sh * sw;

@@ -6,7 +6,7 @@ import { instantiateSync } from '@assemblyscript/loader';
 import { EspalierError, fail } from '../errors';
 import { Arena } from './arena';
 import { RELAXED_BASE64, SIMD_BASE64 } from './binaries.gen';
-import { KERNELS, type Ptr, type Split } from './kernels';
+import { KERNELS, type OptionalPtr, type Split } from './kernels';
 import { LinearMemory } from './memory';
 import { type Pool, type Range, startPool } from './pool';
 import { compileModule, decodeBase64, RELAXED_PROBE, withSharedMemory } from './wasm';
@@ -71,11 +71,6 @@ export class Engine {
   readonly memory: LinearMemory;
   readonly arena: Arena;
   readonly binary: Binary;
-  /**
-   * Whether operations may form other sums than the products that define them (Winograd's
-   * convolutions), of which certificates do not speak. Off; training steps turn it on for themselves.
-   */
-  otherSums = false;
   readonly #kernels: Kernels;
   readonly #pool: Pool | undefined;
   readonly #reasons: readonly string[];
@@ -130,8 +125,8 @@ export class Engine {
     return { name, args, rows, parts, work: work && Math.ceil(work / 64) * 64 };
   }
 
-  /** Runs a prepared call; `workspace` is the offset of `workspaceOf(call)` bytes. */
-  start({ name, args, rows, parts, work }: Call, workspace: Ptr): void {
+  /** Runs a prepared call; `workspace` is the address of `workspaceOf(call)` bytes, if it needs any. */
+  start({ name, args, rows, parts, work }: Call, workspace: OptionalPtr = 0): void {
     if (this.#closed) fail('engine', 'an open engine', 'a closed one');
     if (rows <= 0) return;
     const range = (t: number): Range => ({
@@ -156,7 +151,7 @@ export class Engine {
   }
 
   /** A prepared call on its workspace as a function, to be called often. */
-  bind(call: Call, workspace: Ptr): () => void {
+  bind(call: Call, workspace: OptionalPtr): () => void {
     const { name, args, rows, parts, work } = call;
     if (parts !== 1) return () => this.start(call, workspace);
     const all = work === undefined ? [...args, 0, rows] : [...args, workspace, 0, rows];

@@ -18,16 +18,21 @@ export interface Split {
   readonly work?: number;
 }
 
-/** A byte offset into the linear memory. */
-export type Ptr = number;
+/** Tells addresses from other numbers where types are checked, and nowhere else. */
+declare const kind: unique symbol;
+/** A byte offset into the linear memory, as memory and arena give it: no other number is one. */
+export type Ptr = number & { readonly [kind]: 'address' };
 /** A pointer that may be 0 for "absent". */
-export type OptionalPtr = number;
-/** A non-negative 32-bit count. */
-export type Size = number;
+export type OptionalPtr = Ptr | 0;
+/** A non-negative 32-bit count, which no address is. */
+export type Size = number & { readonly [kind]?: 'number' };
 /** A signed 32-bit integer: strides, seeds, flags. */
-export type Int = number;
+export type Int = Size;
 /** Rounded to f32 at the call. */
-export type Scalar = number;
+export type Scalar = Size;
+
+/** The address of element `i` (4 bytes each) of what begins at `ptr`. */
+export const element = (ptr: Ptr, i: number): Ptr => (ptr + 4 * i) as Ptr;
 
 /** Columns of a panel of a packed matrix: `pack_b` writes `packedSize(k, n)` elements. */
 export const PANEL = 8;
@@ -41,7 +46,9 @@ export function packedSize(k: Size, n: Size): number {
  * Labels a kernel's arguments. `split` needs only as many of them as it reads; the type of the
  * table's entry has all.
  */
-const kernel = <A extends readonly number[]>(split: (...args: A) => Split) => split;
+function kernel<A extends readonly number[]>(split: (...args: A) => Split) {
+  return split;
+}
 
 type Unary = [n: Size, x: Ptr, y: Ptr];
 type Broadcast = [
@@ -67,13 +74,13 @@ type RandomFill = [
   ...[a: Scalar, b: Scalar, y: Ptr],
 ];
 
-/** Whether `conv2d_lines` takes a convolution (assembly/lines.ts). */
-export function hasLines(...[, , , , , , , sh, sw, , , , , , ow]: ConvGeometry): boolean {
+/** Whether `conv2d_direct` takes a convolution (assembly/direct.ts). */
+export function fitsDirect(...[, , , , , , , sh, sw, , , , , , ow]: ConvGeometry): boolean {
   return sh === sw && sh <= 2 && ow >= 4;
 }
 
 type SparseMatrix = [
-  ...[m: Size, n: Size, groups: Size, starts: Ptr, values: Ptr, offsets: Ptr, places: Ptr],
+  ...[m: Size, n: Size, tiles: Size, starts: Ptr, values: Ptr, offsets: Ptr, places: Ptr],
   masks: OptionalPtr,
 ];
 type SparseProduct = [
@@ -157,7 +164,7 @@ function groupedPlane(...[, , , , , kh, kw, sh, sw, , , dh, dw, oh, ow]: ConvGeo
   return ((oh - 1) * sh + (kh - 1) * dh + 1) * sw * run;
 }
 
-/** Of a kernel of grouped.ts: its rows, and elements of its workspace. */
+/** Split of a kernel of grouped.ts, from its rows and the elements of its workspace. */
 function groupedSplit(
   args: readonly number[],
   rows: (n: number, c: number, groups: number) => number,
@@ -174,8 +181,8 @@ function groupedSplit(
   };
 }
 
-/** Of sparse.ts, which does not say how many non-zeros: as if a row had 16. */
-const sparseCost = (m: number, n: number, groups: number) => 512 * m * n * groups;
+/** Cost of a kernel of sparse.ts, which does not say how many non-zeros: as if a row had 16. */
+const sparseCost = (m: number, n: number, tiles: number) => 512 * m * n * tiles;
 
 const poolSplit = (...[n, c, , , kh, kw, , , , , oh, ow]: [...PoolGeometry, ...Ptr[]]): Split => ({
   rows: n * c,
@@ -208,7 +215,7 @@ export const KERNELS = {
       work: panelWork(kh * kw, c * kh * kw),
     }),
   ),
-  conv2d_lines: kernel<
+  conv2d_direct: kernel<
     [...ConvGeometry, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]
   >((n, c, h, w, oc, kh, kw, s, _sw, pt, pl, dh, dw, oh, ow) => {
     const quads = oh * Math.ceil(ow / 4);
@@ -283,21 +290,21 @@ export const KERNELS = {
   ),
 
   // Sparse products (sparse.ts, sparse_blocks.ts) over tables made by src/sparse/tables.ts. Strides count bytes.
-  sparse_product: kernel<SparseProduct>((m, n, groups) => ({
-    rows: m * n * Math.ceil(groups / 2),
-    cost: sparseCost(m, n, groups),
+  sparse_product: kernel<SparseProduct>((m, n, tiles) => ({
+    rows: m * n * Math.ceil(tiles / 2),
+    cost: sparseCost(m, n, tiles),
   })),
-  sparse_blocks: kernel<SparseProduct>((m, n, groups) => ({
-    rows: Math.ceil(m / 4) * n * groups,
-    cost: sparseCost(m, n, groups),
+  sparse_blocks: kernel<SparseProduct>((m, n, tiles) => ({
+    rows: Math.ceil(m / 4) * n * tiles,
+    cost: sparseCost(m, n, tiles),
   })),
   sparse_bounds: kernel<
     [
-      ...[m: Int, groups: Int, starts: Ptr, values: Ptr, offsets: Ptr, places: Ptr],
+      ...[m: Int, tiles: Int, starts: Ptr, values: Ptr, offsets: Ptr, places: Ptr],
       ...[masks: OptionalPtr, bias: OptionalPtr, x: Ptr, r: Ptr, y: Ptr, s: Ptr, yRow: Int],
       ...[form: Ptr, lifts: Ptr, flag: Ptr],
     ]
-  >((m, groups) => ({ rows: m * groups, cost: 2 * sparseCost(m, 1, groups), work: 8192 })),
+  >((m, tiles) => ({ rows: m * tiles, cost: 2 * sparseCost(m, 1, tiles), work: 8192 })),
   sparse_vector: kernel<
     [
       ...[m: Size, starts: Ptr, values: Ptr, offsets: Ptr, bias: OptionalPtr, x: Ptr, y: Ptr],
@@ -306,10 +313,10 @@ export const KERNELS = {
   >((m) => ({ rows: m, cost: 64 * m })),
   sparse_sampled: kernel<
     [
-      ...[m: Size, nnz: Size, n: Size, groups: Size, starts: Ptr, offsets: Ptr, places: Ptr],
+      ...[m: Size, nnz: Size, n: Size, tiles: Size, starts: Ptr, offsets: Ptr, places: Ptr],
       ...[x: Ptr, xImage: Int, dy: Ptr, yImage: Int, yRow: Int, dvalues: Ptr],
     ]
-  >((m, nnz, n, groups) => ({ rows: m, cost: 32 * nnz * n * groups, work: 16 * nnz + 16 })),
+  >((m, nnz, n, tiles) => ({ rows: m, cost: 32 * nnz * n * tiles, work: 16 * nnz + 16 })),
   sparse_rows: kernel<
     [
       ...[m: Size, nnz: Size, c: Size, area: Size, positions: Ptr, inChannel: Ptr, inKernel: Ptr],

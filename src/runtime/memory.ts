@@ -69,7 +69,7 @@ export class LinearMemory {
     const { ptr } = block;
     if (block.size === size) this.#free.splice(index, 1);
     else {
-      block.ptr += size;
+      block.ptr = (ptr + size) as Ptr;
       block.size -= size;
     }
     this.#used.set(ptr, size);
@@ -128,7 +128,7 @@ export class LinearMemory {
         `a request of ${asked} bytes with ${this.#usedBytes} in use`,
         'Use a smaller batch or network, or raise maxMemory (wasm32 ends at 4 GiB).',
       );
-    return this.#release({ ptr: end, size: pages * PAGE });
+    return this.#release({ ptr: end as Ptr, size: pages * PAGE });
   }
 
   #growPages(pages: number): boolean {

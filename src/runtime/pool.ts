@@ -65,92 +65,121 @@ export interface PoolParts {
  * A pool of `workers` threads. They are started once there was work enough to pay for them, or when
  * `settled()` is called, and join in as they come up.
  */
-export function startPool(workers: number, spawn: Spawn, parts: PoolParts): Pool {
-  const { kernels, patience = PATIENCE_MS } = parts;
-  const control = new SharedArrayBuffer(4 * INTS + 8 * (MAX_ARGS + 3 * workers));
-  const header = new Int32Array(control, 0, INTS);
-  const numbers = new Float64Array(control, 4 * INTS);
-  let crew: Crew | undefined;
-  const hire = (): Crew => {
-    crew ??= new Crew(workers, spawn, { ...parts, control });
-    return crew;
-  };
-  const sleeps = maySleep();
-  let began = 0;
-  let share = 0;
-  let shares = 0;
+export const startPool = (workers: number, spawn: Spawn, parts: PoolParts): Pool =>
+  new ThreadPool(workers, spawn, parts);
+
+class ThreadPool implements Pool {
+  readonly #workers: number;
+  readonly #kernels: readonly Kernel[];
+  readonly #patience: number;
+  readonly #header: Int32Array;
+  readonly #numbers: Float64Array;
+  readonly #hire: () => Crew;
+  readonly #sleeps = maySleep();
+  #crew: Crew | undefined;
+  /** When the last job began, the caller's own share of it and of all, in milliseconds. */
+  #began = 0;
+  #share = 0;
+  #shares = 0;
+
+  constructor(workers: number, spawn: Spawn, parts: PoolParts) {
+    const control = new SharedArrayBuffer(4 * INTS + 8 * (MAX_ARGS + 3 * workers));
+    this.#workers = workers;
+    this.#kernels = parts.kernels;
+    this.#patience = parts.patience ?? PATIENCE_MS;
+    this.#header = new Int32Array(control, 0, INTS);
+    this.#numbers = new Float64Array(control, 4 * INTS);
+    this.#hire = () => {
+      this.#crew ??= new Crew(workers, spawn, { ...parts, control });
+      return this.#crew;
+    };
+  }
+
+  get workers(): number {
+    return this.#crew?.lost === undefined ? this.#workers : 0;
+  }
+
+  get reason(): string | undefined {
+    return this.#crew?.lost;
+  }
+
+  start(kernel: number, args: readonly number[], ranges: readonly Range[]): void {
+    const [header, numbers] = [this.#header, this.#numbers];
+    header[KERNEL] = kernel;
+    header[COUNT] = args.length;
+    numbers.set(args);
+    for (let i = 0; i < ranges.length; i++) {
+      const { work, r0, r1 } = ranges[i]!;
+      numbers.set([work, r0, r1], MAX_ARGS + 3 * i);
+      Atomics.store(header, SLOTS + i, r0 < r1 ? OFFERED : IDLE);
+    }
+    this.#wake();
+    this.#began = performance.now();
+  }
+
+  join(): void {
+    const header = this.#header;
+    this.#share = performance.now() - this.#began;
+    for (let i = 0; i < this.#workers; i++)
+      if (Atomics.compareExchange(header, SLOTS + i, OFFERED, IDLE) === OFFERED) this.#runHere(i);
+    for (let i = 0; i < this.#workers; i++) this.#waitFor(i);
+    this.#shares += this.#share;
+    if (this.#shares > HIRE_MS) this.#hire();
+    if (Atomics.exchange(header, FAILED, 0) !== 0)
+      throw new Error('a kernel trapped on a worker thread');
+  }
+
+  settled(): Promise<void> {
+    return this.#hire().settled();
+  }
+
+  close(): void {
+    Atomics.store(this.#header, STOP, 1);
+    this.#wake();
+    this.#crew?.close();
+  }
+
+  #wake(): void {
+    Atomics.add(this.#header, GENERATION, 1);
+    Atomics.notify(this.#header, GENERATION);
+  }
 
   /** Computes a range that its worker has not begun. */
-  const runHere = (worker: number): void => {
+  #runHere(worker: number): void {
+    const [header, numbers] = [this.#header, this.#numbers];
     const at = MAX_ARGS + 3 * worker;
     const [work, r0, r1] = [numbers[at]!, numbers[at + 1]!, numbers[at + 2]!];
     const args = [...numbers.subarray(0, header[COUNT]), ...(work < 0 ? [] : [work]), r0, r1];
     try {
-      kernels[header[KERNEL]!]!(...args);
+      this.#kernels[header[KERNEL]!]!(...args);
     } catch {
       header[FAILED] = 1;
     }
-  };
-  const giveUp = (worker: number, seconds: number): never => {
-    const late = `thread ${worker + 2} did not finish its share within ${Math.ceil(seconds)} s`;
-    crew?.fail(late);
-    return fail('engine', 'an answer of every thread', late, 'The engine goes on with one thread.');
-  };
+  }
+
   /** Sleeps where the runtime lets this thread sleep, and spins on the main thread of a page. */
-  const waitFor = (worker: number): void => {
+  #waitFor(worker: number): void {
+    const header = this.#header;
     const slot = SLOTS + worker;
-    const limit = patience + 20 * share;
+    const limit = this.#patience + 20 * this.#share;
     let spins = 0;
     let waited = 0;
     while (Atomics.load(header, slot) !== IDLE) {
       if (++spins < SPIN) continue;
       const slice = Math.min(1000, limit);
-      if (sleeps) {
+      if (this.#sleeps) {
         // Slices are counted and not the clock, so that a machine that slept loses no thread.
         if (Atomics.wait(header, slot, TAKEN, slice) === 'timed-out') waited += slice;
-      } else if (spins % SPIN === 0) waited = performance.now() - began - share;
-      if (waited >= limit) giveUp(worker, waited / 1000);
+      } else if (spins % SPIN === 0) waited = performance.now() - this.#began - this.#share;
+      if (waited >= limit) this.#giveUp(worker, waited / 1000);
     }
-  };
+  }
 
-  return {
-    get workers() {
-      return crew?.lost === undefined ? workers : 0;
-    },
-    get reason() {
-      return crew?.lost;
-    },
-    start(kernel, args, ranges) {
-      header[KERNEL] = kernel;
-      header[COUNT] = args.length;
-      numbers.set(args);
-      for (let i = 0; i < ranges.length; i++) {
-        const { work, r0, r1 } = ranges[i]!;
-        numbers.set([work, r0, r1], MAX_ARGS + 3 * i);
-        Atomics.store(header, SLOTS + i, r0 < r1 ? OFFERED : IDLE);
-      }
-      Atomics.add(header, GENERATION, 1);
-      Atomics.notify(header, GENERATION);
-      began = performance.now();
-    },
-    join() {
-      share = performance.now() - began;
-      for (let i = 0; i < workers; i++)
-        if (Atomics.compareExchange(header, SLOTS + i, OFFERED, IDLE) === OFFERED) runHere(i);
-      for (let i = 0; i < workers; i++) waitFor(i);
-      shares += share;
-      if (shares > HIRE_MS) hire();
-      if (Atomics.exchange(header, FAILED, 0) !== 0)
-        throw new Error('a kernel trapped on a worker thread');
-    },
-    settled: () => hire().settled(),
-    close() {
-      Atomics.store(header, STOP, 1);
-      Atomics.add(header, GENERATION, 1);
-      Atomics.notify(header, GENERATION);
-      crew?.close();
-    },
-  };
+  #giveUp(worker: number, seconds: number): never {
+    const late = `thread ${worker + 2} did not finish its share within ${Math.ceil(seconds)} s`;
+    this.#crew?.fail(late);
+    return fail('engine', 'an answer of every thread', late, 'The engine goes on with one thread.');
+  }
 }
 
 /** The workers themselves: how they come up, and what is known of those that do not or that end. */

@@ -9,7 +9,7 @@ export interface WorkerInit {
   readonly control: SharedArrayBuffer;
   readonly index: number;
   readonly names: readonly string[];
-  /** Of the control block: Int32s before the numbers, the first slot, arguments; spins before sleep. */
+  /** Layout of the control block: Int32s before the numbers, the first slot, arguments; spins before sleep. */
   readonly layout: {
     readonly ints: number;
     readonly slots: number;

@@ -7,6 +7,7 @@
  * costs is for the caller to weigh. Cost: a look at every weight.
  */
 import type { ConvShape } from '../tensor/convolution';
+import { sizeOf } from '../tensor/shape';
 import { encodeRows, type Pass, type Planes, type Rows } from './tables';
 import { isSparse, placesOf, type Weight } from './weight';
 
@@ -17,7 +18,7 @@ export const BLOCK = 4;
 export interface Filling {
   readonly nnz: number;
   readonly blocks: number;
-  /** Of all weights. */
+  /** Count of all weights. */
   readonly size: number;
 }
 
@@ -62,9 +63,18 @@ export function blocksOf({ starts, offsets, entries }: Rows): Rows {
   };
 }
 
+/** "2:4" where of every 4 neighbouring input channels exactly 2 are kept, at each place of the kernel. */
+export const keptOf = (weight: Weight, s: ConvShape): string | undefined =>
+  keptOfEvery(
+    placesOf(weight),
+    sizeOf(weight.shape),
+    s.inChannels / s.groups,
+    s.kernelHeight * s.kernelWidth,
+  );
+
 /**
- * "2:4" where of every 4 neighbouring channels of a weight [rows, channels, area] exactly 2 are kept, at
- * each place of the kernel: the smallest such group of 2, 4, 8 or 16. From the places of its non-zeros.
+ * The same of a weight [rows, channels, area], from the places of its non-zeros: the smallest such group of
+ * 2, 4, 8 or 16 channels.
  */
 export function keptOfEvery(
   places: ArrayLike<number>,

@@ -3,25 +3,27 @@
  * and calls over them; copies between rows of images [n, c, h, w] and planes with lanes.
  */
 import type { Call, Engine } from '../runtime/engine';
-import type { Ptr } from '../runtime/kernels';
+import { element, type OptionalPtr, type Ptr } from '../runtime/kernels';
 import type { ConvShape } from '../tensor/convolution';
 import { copiedRows } from './blocks';
-import { encodePlaces, offsetsOf, type Pass, type Planes, phasesOf, withoutGroups } from './tables';
+import {
+  type CsrTables,
+  encodePlaces,
+  offsetsOf,
+  type Pass,
+  type Planes,
+  phasesOf,
+  putTiles,
+  withoutGroups,
+} from './tables';
 import { isSparse, type SparseWeight, type Weight } from './weight';
 
 /** Where memory comes from: a plan, or the arena of a step. */
 export type Keep = (bytes: number) => Ptr;
 
-/** One pass, encoded: addresses of its tables and values. */
-export interface SparsePass {
-  readonly rows: number;
-  readonly nnz: number;
-  readonly starts: Ptr;
+/** One pass, encoded: its tables and values. */
+export interface SparsePass extends CsrTables {
   readonly values: Ptr;
-  readonly offsets: Ptr;
-  readonly groups: number;
-  readonly places: Ptr;
-  readonly masks: Ptr;
   readonly target: Planes;
   readonly source: Planes;
   /** Tables of assembly/sparse_blocks.ts: `nnz` counts entries of four. */
@@ -42,51 +44,40 @@ export interface PassJob {
   readonly form?: 'rows' | 'blocks';
 }
 
-function put(engine: Engine, keep: Keep, values: Int32Array): Ptr {
-  const at = keep(4 * values.length);
-  engine.memory.i32(at, values.length).set(values);
-  return at;
-}
+const putIn =
+  ({ engine, keep }: Pick<PassJob, 'engine' | 'keep'>) =>
+  (words: Int32Array): Ptr => {
+    const at = keep(4 * words.length);
+    engine.memory.i32(at, words.length).set(words);
+    return at;
+  };
 
 /** Encodes the non-zeros of a weight for one pass. Those of a sparse weight are used as they lie. */
 export function encode(job: PassJob): SparsePass {
-  const { engine, keep, pass, source, target, weight, form, transposed } = job;
+  const { pass, source, target, weight, form, transposed } = job;
   const asTheyLie = isSparse(weight) && form !== 'blocks' && !transposed;
-  const rows = asTheyLie ? rowsInPlace(job, weight) : rowsOf(job, weight);
-  const { places, masks } = encodePlaces(pass, source, target);
   return {
-    ...rows,
-    groups: places.length / 2,
-    places: put(engine, keep, places),
-    masks: masks ? put(engine, keep, masks) : 0,
-    source,
-    target,
-    blocks: form === 'blocks',
+    ...(asTheyLie ? rowsInPlace(job, weight) : rowsOf(job, weight)),
+    ...putTiles(putIn(job), encodePlaces(pass, source, target)),
+    ...{ source, target, blocks: form === 'blocks' },
   };
 }
 
 type RowTables = Pick<SparsePass, 'rows' | 'nnz' | 'starts' | 'values' | 'offsets'>;
 
-function rowsOf(
-  { engine, keep, conv, pass, source, transposed, form }: PassJob,
-  weight: Weight,
-): RowTables {
+function rowsOf(job: PassJob, weight: Weight): RowTables {
+  const { engine, keep, conv, pass, source, transposed, form } = job;
+  const put = putIn(job);
   const { rows, starts, offsets, values } = copiedRows(weight, conv, pass, source, {
     transposed,
     blocks: form === 'blocks',
   });
   const at = keep(4 * values.length);
   engine.memory.f32(at, values.length).set(values);
-  return {
-    rows,
-    nnz: offsets.length,
-    starts: put(engine, keep, starts),
-    values: at,
-    offsets: put(engine, keep, offsets),
-  };
+  return { rows, nnz: offsets.length, starts: put(starts), values: at, offsets: put(offsets) };
 }
 
-/** By a kernel, as forward passes keep the order of the non-zeros. */
+/** Makes the tables by a kernel, as forward passes keep the order of the non-zeros. */
 function rowsInPlace(
   { engine, keep, conv, pass, source }: PassJob,
   { pattern, values }: SparseWeight,
@@ -108,7 +99,7 @@ function rowsInPlace(
     ...(['sparse_rows', oc, nnz, c, area, offsets, ...tables, starts, offsets] as const),
   );
   // In place, hence unsplit.
-  engine.start({ ...call, parts: 1 }, 0);
+  engine.start({ ...call, parts: 1 });
   for (const ptr of tables) engine.memory.free(ptr);
   return { rows: oc, nnz, starts, values: values.ptr, offsets };
 }
@@ -118,14 +109,14 @@ export interface Operands {
   readonly n?: number;
   readonly x: Ptr;
   readonly y: Ptr;
-  readonly bias?: Ptr;
+  readonly bias?: OptionalPtr;
   readonly lo?: number;
   readonly hi?: number;
 }
 
 /** y = min(max(A x + bias, lo), hi). */
 export function productCall(engine: Engine, pass: SparsePass, o: Operands): Call {
-  const { rows, starts, values, offsets, groups, places, masks, source, target, blocks } = pass;
+  const { rows, starts, values, offsets, tiles, places, masks, source, target, blocks } = pass;
   const { n = 1, x, y, bias = 0, lo = -Infinity, hi = Infinity } = o;
   const [, h, w] = target.shape;
   // One number a row: there are no lanes to fill.
@@ -133,12 +124,12 @@ export function productCall(engine: Engine, pass: SparsePass, o: Operands): Call
     const [from, to] = engine.memory.i32(places, 2);
     return engine.prepare(
       ...(['sparse_vector', rows, starts, values, offsets, bias] as const),
-      ...([x + from!, y + to!, lo, hi] as const),
+      ...([element(x, from! / 4), element(y, to! / 4), lo, hi] as const),
     );
   }
   return engine.prepare(
     blocks ? 'sparse_blocks' : 'sparse_product',
-    ...([rows, n, groups, starts, values, offsets, places, masks] as const),
+    ...([rows, n, tiles, starts, values, offsets, places, masks] as const),
     ...([bias, x, 4 * source.size, y, 4 * target.size, 4 * target.channel, lo, hi] as const),
   );
 }
@@ -160,9 +151,9 @@ export const viewOfImages = (ptr: Ptr, [c, h, w]: Planes['shape']): View => ({
   column: 1,
 });
 
-/** Of planes with one lane, images may lie `image` elements apart. */
+/** View of planes; where these have one lane, images may lie `image` elements apart. */
 export const viewOfPlanes = (ptr: Ptr, planes: Planes, image = 1): View => ({
-  ptr: ptr + 4 * planes.origin,
+  ptr: element(ptr, planes.origin),
   image,
   channel: planes.channel,
   line: planes.line,
@@ -243,11 +234,11 @@ function eachPhase(
       part,
       {
         ...whole,
-        ptr: whole.ptr + 4 * (py * whole.line + px * whole.column),
+        ptr: element(whole.ptr, py * whole.line + px * whole.column),
         line: sy * whole.line,
         column: sx * whole.column,
       },
-      { ...split, ptr: split.ptr + 4 * phase * c * split.channel },
+      { ...split, ptr: element(split.ptr, phase * c * split.channel) },
     ] as const;
   });
 }

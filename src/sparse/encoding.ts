@@ -7,13 +7,13 @@
  * layers are 1 x 1 planes. Cost: a few looks at every non-zero, once.
  */
 import type { Engine } from '../runtime/engine';
-import type { Ptr } from '../runtime/kernels';
+import type { OptionalPtr, Ptr } from '../runtime/kernels';
 import { type ConvShape, inputOf, isMatrix, outputOf } from '../tensor/convolution';
 import {
+  type CsrTables,
   encodePlaces,
   encodeRows,
   forwardPass,
-  GROUP,
   intoSplitOutput,
   type Margins,
   marginsOf,
@@ -22,6 +22,8 @@ import {
   type Planes,
   phasesOf,
   planesOf,
+  putTiles,
+  TILE,
   transposedPasses,
 } from './tables';
 
@@ -30,28 +32,21 @@ export interface OperandLayout {
   /** [c, h, w] of an image. */
   readonly shape: Planes['shape'];
   readonly planes: Planes;
-  /** Of the planes, if they are split. */
+  /** Strides by which planes are split into phases, if they are. */
   readonly split: readonly [number, number] | undefined;
   /** Whether the planes are just the images. */
   readonly plain: boolean;
 }
 
-/** Addresses of the tables of one pass; `order` says which value of the pattern each non-zero has. */
-export interface CsrTables {
-  readonly rows: number;
-  readonly nnz: number;
-  readonly starts: Ptr;
-  readonly offsets: Ptr;
-  readonly order: Ptr;
-  readonly groups: number;
-  readonly places: Ptr;
-  readonly masks: Ptr;
+/** Tables of one pass; `order` says which value of the pattern each non-zero has, 0: that of its place. */
+export interface OrderedTables extends CsrTables {
+  readonly order: OptionalPtr;
 }
 
 export interface Direction {
   readonly from: OperandLayout;
   readonly to: OperandLayout;
-  readonly passes: readonly CsrTables[];
+  readonly passes: readonly OrderedTables[];
 }
 
 export interface Encoding {
@@ -60,7 +55,7 @@ export interface Encoding {
   readonly lanes: number;
   readonly forward: Direction;
   readonly transposed: Direction;
-  /** From x and to the y that are multiplied, in one pass. */
+  /** Layouts of the x and y whose products the gradient of the values sums, in one pass. */
   readonly sampled: Direction;
   /** Gives its tables back. */
   free(): void;
@@ -71,13 +66,13 @@ const GAIN = 0.7;
 
 /** Images side by side that leave least of the output tiles unused. */
 export function lanesFor(conv: ConvShape, batch: number): number {
-  if (isMatrix(conv)) return batch > GROUP ? 2 * GROUP : GROUP;
+  if (isMatrix(conv)) return batch > TILE ? 2 * TILE : TILE;
   const { width, outHeight: oh, outWidth: ow } = conv;
-  if (Math.max(width, ow) >= GROUP) return 1;
+  if (Math.max(width, ow) >= TILE) return 1;
   const tiles = (lanes: number): number => {
-    const lines = (ow * lanes) % GROUP === 0;
+    const lines = (ow * lanes) % TILE === 0;
     const run = lines ? oh * ow : (oh - 1) * (ow + 1) + ow;
-    return Math.ceil((run * lanes) / GROUP) * Math.ceil(batch / lanes);
+    return Math.ceil((run * lanes) / TILE) * Math.ceil(batch / lanes);
   };
   return [2, 4, 8, 16].reduce(
     (best, lanes) => (tiles(lanes) < GAIN * tiles(best) ? lanes : best),
@@ -103,12 +98,11 @@ export function encodePattern(
     return at;
   };
   const layout = layoutOf(conv, lanes);
-  const encode = (ends: Ends, transposed: boolean): Direction => ({
-    ...ends,
-    passes: ends.passes.map((pass) => {
-      const source = ends.from.planes;
+  const encode = (direction: Uncoded, transposed: boolean): Direction => ({
+    ...direction,
+    passes: direction.passes.map((pass) => {
+      const source = direction.from.planes;
       const rows = encodeRows(nonZeros, conv, pass, source, transposed);
-      const { places, masks } = encodePlaces(pass, source, ends.to.planes);
       return {
         rows: rows.starts.length - 1,
         nnz: rows.offsets.length,
@@ -116,9 +110,7 @@ export function encodePattern(
         offsets: put(rows.offsets),
         // A forward pass keeps the order of the non-zeros.
         order: transposed ? put(rows.entries) : 0,
-        groups: places.length / 2,
-        places: put(places),
-        masks: masks ? put(masks) : 0,
+        ...putTiles(put, encodePlaces(pass, source, direction.to.planes)),
       };
     }),
   });
@@ -150,7 +142,7 @@ function once<T>(make: () => T): () => T {
   };
 }
 
-interface Ends extends Omit<Direction, 'passes'> {
+interface Uncoded extends Omit<Direction, 'passes'> {
   readonly passes: readonly Pass[];
 }
 
@@ -158,7 +150,7 @@ interface Ends extends Omit<Direction, 'passes'> {
 function layoutOf(
   conv: ConvShape,
   lanes: number,
-): Record<'forward' | 'transposed' | 'sampled', Ends> {
+): Record<'forward' | 'transposed' | 'sampled', Uncoded> {
   const [x, y] = [inputOf(conv), outputOf(conv)];
   const { height: h, width: w, strideY: sh, strideX: sw, outWidth: ow } = conv;
   const strided = sh * sw > 1;
@@ -189,7 +181,7 @@ function layoutOf(
     inner: Planes['shape'],
   ): OperandLayout => {
     // Whole lines go straight into the result.
-    const plain = lanes === 1 && !steps && shape[2] >= GROUP;
+    const plain = lanes === 1 && !steps && shape[2] >= TILE;
     const planes = plain
       ? { ...planesOf(shape, 1), channel: shape[1] * shape[2] }
       : planesOf(inner, lanes, undefined, columns);
@@ -197,7 +189,7 @@ function layoutOf(
   };
   const to = written(y, undefined, y);
   // The tiles of a sum must not overlap.
-  const apart = to.plain && ow % GROUP === 0;
+  const apart = to.plain && ow % TILE === 0;
   return {
     forward: { from: input, to, passes: forward },
     transposed: { from: output, to: written(x, outSteps, merged), passes: back },

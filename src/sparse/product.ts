@@ -9,7 +9,7 @@
  */
 import { expect } from '../errors';
 import type { Engine } from '../runtime/engine';
-import type { Ptr } from '../runtime/kernels';
+import { element, type OptionalPtr, type Ptr } from '../runtime/kernels';
 import type { ConvShape } from '../tensor/convolution';
 import { sumTo } from '../tensor/ops/core';
 import { withNaN } from '../tensor/ops/interval';
@@ -52,50 +52,50 @@ function partsOf(
 /** `into`: from images to planes; else back. `planes` are those of the part's first block. */
 function copy(
   { lanes }: Encoding,
-  end: OperandLayout,
+  layout: OperandLayout,
   into: boolean,
-  { first, end: last }: Part,
+  { first, end }: Part,
   x: Tensor,
   planes: Ptr,
 ): void {
   const { engine } = x;
   const batch = x.shape[0]!;
   // Image by image is faster, but nothing that threads could share.
-  const even = !!end.split && end.shape[2] % end.split[1] === 0;
+  const even = !!layout.split && layout.shape[2] % layout.split[1] === 0;
   const phases = lanes === 1 && even && engine.threads <= 2;
   // Without lanes, images lie apart in both.
-  const step = lanes === 1 && !phases ? last - first : 1;
-  for (let b = first; b < last; b += step) {
+  const step = lanes === 1 && !phases ? end - first : 1;
+  for (let b = first; b < end; b += step) {
     const count = Math.min(batch - b * lanes, step * lanes);
-    const images = viewOfImages(x.ptr + 4 * b * lanes * sizeOf(end.shape), end.shape);
-    const ptr = planes + 4 * (b - first) * end.planes.size;
-    const view = viewOfPlanes(ptr, end.planes, lanes === 1 ? end.planes.size : 1);
+    const images = viewOfImages(element(x.ptr, b * lanes * sizeOf(layout.shape)), layout.shape);
+    const ptr = element(planes, (b - first) * layout.planes.size);
+    const view = viewOfPlanes(ptr, layout.planes, lanes === 1 ? layout.planes.size : 1);
     const ends = into ? ([images, view] as const) : ([view, images] as const);
-    if (!end.split) run(engine, [copyCall(engine, count, end.shape, ...ends)]);
-    else if (phases) copyPhases(engine, end, into, images, view);
-    else if (into) run(engine, splitCalls(engine, count, end.shape, end.split, ...ends));
-    else run(engine, mergeCalls(engine, count, end.shape, end.split, ...ends));
+    if (!layout.split) run(engine, [copyCall(engine, count, layout.shape, ...ends)]);
+    else if (phases) copyPhases(engine, layout, into, images, view);
+    else if (into) run(engine, splitCalls(engine, count, layout.shape, layout.split, ...ends));
+    else run(engine, mergeCalls(engine, count, layout.shape, layout.split, ...ends));
   }
 }
 
 function run(engine: Engine, calls: ReturnType<typeof splitCalls>): void {
-  for (const call of calls) engine.start(call, 0);
+  for (const call of calls) engine.start(call);
 }
 
 /** All phases of the lines of one image, whose width they share out evenly. */
 function copyPhases(
   engine: Engine,
-  end: OperandLayout,
+  layout: OperandLayout,
   into: boolean,
   whole: View,
   split: View,
 ): void {
-  const [c, h, w] = end.shape;
-  const [sy, sx] = end.split!;
+  const [c, h, w] = layout.shape;
+  const [sy, sx] = layout.split!;
   const phase = c * split.channel;
   for (let py = 0; py < sy; py++) {
-    const images = whole.ptr + 4 * py * whole.line;
-    const planes = split.ptr + 4 * py * sx * phase;
+    const images = element(whole.ptr, py * whole.line);
+    const planes = element(split.ptr, py * sx * phase);
     const lines = Math.ceil((h - py) / sy);
     if (into)
       engine.run(
@@ -113,11 +113,11 @@ function copyPhases(
 }
 
 /** Packs a part of the images of a tensor, zero around them. */
-function pack(s: Encoding, end: OperandLayout, part: Part, x: Tensor, planes: Ptr): void {
-  const { size } = end.planes;
-  const at = planes + 4 * part.first * size;
+function pack(s: Encoding, layout: OperandLayout, part: Part, x: Tensor, planes: Ptr): void {
+  const { size } = layout.planes;
+  const at = element(planes, part.first * size);
   x.engine.run('fill', (part.end - part.first) * size, 0, at);
-  copy(s, end, true, part, x, at);
+  copy(s, layout, true, part, x, at);
 }
 
 /** The planes of `x`, not packed yet. */
@@ -134,18 +134,18 @@ class PackedTensor {
   }
 
   /** Packs part after part, if that was not done, and calls `use` after each. */
-  each(s: Encoding, end: OperandLayout, use: (part: Part, planes: Ptr) => void): void {
+  each(s: Encoding, layout: OperandLayout, use: (part: Part, planes: Ptr) => void): void {
     const { x } = this;
     const done = this.#planes;
-    this.#planes ??= planesFor(s, end, x);
-    for (const part of partsOf(s, end, x)) {
-      if (!done) pack(s, end, part, x, this.#planes.ptr);
-      use(part, this.#planes.ptr + 4 * part.first * end.planes.size);
+    this.#planes ??= planesFor(s, layout, x);
+    for (const part of partsOf(s, layout, x)) {
+      if (!done) pack(s, layout, part, x, this.#planes.ptr);
+      use(part, element(this.#planes.ptr, part.first * layout.planes.size));
     }
   }
 
-  all(s: Encoding, end: OperandLayout): Ptr {
-    if (!this.#planes) this.each(s, end, () => {});
+  all(s: Encoding, layout: OperandLayout): Ptr {
+    if (!this.#planes) this.each(s, layout, () => {});
     return this.#planes!.ptr;
   }
 }
@@ -160,7 +160,7 @@ function product(
   direction: Direction,
   packed: PackedTensor,
   values: Tensor,
-  bias: Ptr,
+  bias: OptionalPtr,
 ): Tensor {
   const { engine } = values;
   const { from, to, passes } = direction;
@@ -172,13 +172,13 @@ function product(
     return ptr;
   });
   const most = Math.max(0, ...partsOf(s, from, packed.x).map(({ first, end }) => end - first));
-  const buffer = to.plain ? 0 : empty(engine, [most * to.planes.size]).ptr;
+  const buffer = to.plain ? y.ptr : empty(engine, [most * to.planes.size]).ptr;
   const size = to.plain ? sizeOf(to.shape) : to.planes.size;
   packed.each(s, from, (part, planes) => {
-    const output = to.plain ? y.ptr + 4 * part.first * size : buffer;
-    for (const [i, { rows, groups, starts, offsets, places, masks }] of passes.entries())
+    const output = to.plain ? element(y.ptr, part.first * size) : buffer;
+    for (const [i, { rows, tiles, starts, offsets, places, masks }] of passes.entries())
       engine.run(
-        ...(['sparse_product', rows, part.end - part.first, groups, starts] as const),
+        ...(['sparse_product', rows, part.end - part.first, tiles, starts] as const),
         ...([ordered[i]!, offsets, places, masks, bias, planes, 4 * from.planes.size] as const),
         ...([output, 4 * size, 4 * to.planes.channel, -Infinity, Infinity] as const),
       );
@@ -275,9 +275,9 @@ function sampled(
   const values = empty(x.engine, [pattern.nnz]);
   const planes = [input.all(s, from), to.plain ? dy.ptr : output.all(s, to)] as const;
   const size = to.plain ? sizeOf(to.shape) : to.planes.size;
-  for (const { rows, nnz, groups, starts, offsets, places } of passes)
+  for (const { rows, nnz, tiles, starts, offsets, places } of passes)
     x.engine.run(
-      ...(['sparse_sampled', rows, nnz, blockCount(s, x.shape[0]!), groups, starts] as const),
+      ...(['sparse_sampled', rows, nnz, blockCount(s, x.shape[0]!), tiles, starts] as const),
       ...([offsets, places, planes[0], 4 * from.planes.size, planes[1], 4 * size] as const),
       ...([4 * to.planes.channel, values.ptr] as const),
     );

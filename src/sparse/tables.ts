@@ -1,6 +1,6 @@
 /**
  * Sparse products worked out for the kernels of assembly/sparse.ts: where activations lie, which
- * offset a non-zero has, and where the groups of 16 outputs begin. Pure arrays; nothing here runs
+ * offset a non-zero has, and where the output tiles begin. Pure arrays; nothing here runs
  * in a step. Dense layers are convolutions of 1 x 1 planes, transposed convolutions with stride are
  * a few convolutions without, and several images side by side are wider planes, so that one
  * encoding serves all.
@@ -8,10 +8,11 @@
  * Cost: two looks at every non-zero.
  */
 import { fail } from '../errors';
+import type { OptionalPtr, Ptr } from '../runtime/kernels';
 import type { ConvShape } from '../tensor/convolution';
 
-/** Outputs of a group: 4 vectors. */
-export const GROUP = 16;
+/** Outputs of a tile: 4 vectors. */
+export const TILE = 16;
 
 /**
  * Where the elements of [c, h, w] of `lanes` images lie: [channels][lines][columns][lanes],
@@ -26,13 +27,13 @@ export interface Planes {
   readonly channel: number;
   readonly line: number;
   readonly column: number;
-  /** Elements of all, with what the last group reads past the end. */
+  /** Elements of all, with what the last tile reads past the end. */
   readonly size: number;
 }
 
 /**
- * What lies together: planes, along which groups may go; the lines of all channels, so that what a
- * group of outputs reads is in few pages of memory; or, for whole groups of lanes, the channels of a
+ * What lies together: planes, along which tiles may go; the lines of all channels, so that what a
+ * tile of outputs reads is in few pages of memory; or, for whole tiles of lanes, the channels of a
  * position, so that it reads and writes runs of memory, not a place in every plane.
  */
 export type Order = 'planes' | 'lines' | 'positions';
@@ -54,22 +55,22 @@ export function planesOf(
     const line = c * pitch * lanes;
     const [channel, column] = order === 'lines' ? [pitch * lanes, lanes] : [lanes, c * lanes];
     const origin = top * line + left * column;
-    const size = origin + (h + bottom) * line + 2 * GROUP;
+    const size = origin + (h + bottom) * line + 2 * TILE;
     return { lanes, shape, origin, channel, line, column, size };
   }
   const origin = (top * pitch + left) * lanes;
   const end = origin + ((h - 1 + bottom) * pitch + w + right) * lanes;
-  // Groups along planes write zeros behind them.
-  const room = lanes % GROUP === 0 ? end : origin + GROUP * Math.ceil((end - origin) / GROUP);
+  // Tiles along planes write zeros behind them.
+  const room = lanes % TILE === 0 ? end : origin + TILE * Math.ceil((end - origin) / TILE);
   const channel = Math.max(end, room);
-  const size = c * channel + 2 * GROUP;
+  const size = c * channel + 2 * TILE;
   return { lanes, shape, origin, channel, line: pitch * lanes, column: lanes, size };
 }
 
 /** Single numbers, one after the other: what `sparse_vector` writes. */
 export const singles = (shape: Planes['shape']): Planes => ({
   ...{ lanes: 1, shape, origin: 0, channel: 1, line: 1, column: 1 },
-  size: shape[0] + 2 * GROUP,
+  size: shape[0] + 2 * TILE,
 });
 
 type Pair = readonly [y: number, x: number];
@@ -277,14 +278,35 @@ function channelOffsets(channels: number, { shape, channel, line, column }: Plan
   });
 }
 
-/** Where the groups of a pass lie; `masks` has a word a lane, 0 where a group covers no output. */
+/** Where the tiles of a pass lie; `masks` has a word a lane, 0 where a tile covers no output. */
 export interface Places {
   readonly places: Int32Array;
   readonly masks: Int32Array | undefined;
 }
 
+/** One pass in linear memory: a sparse matrix in compressed rows, and the output tiles it is applied to. */
+export interface CsrTables {
+  readonly rows: number;
+  readonly nnz: number;
+  readonly starts: Ptr;
+  readonly offsets: Ptr;
+  readonly tiles: number;
+  readonly places: Ptr;
+  readonly masks: OptionalPtr;
+}
+
+/** The tiles of such tables; `put` says where it has written words. */
+export const putTiles = (
+  put: (words: Int32Array) => Ptr,
+  { places, masks }: Places,
+): Pick<CsrTables, 'tiles' | 'places' | 'masks'> => ({
+  tiles: places.length / 2,
+  places: put(places),
+  masks: masks ? put(masks) : 0,
+});
+
 /**
- * Groups along lines where they fill them, position by position where images do, and else along
+ * Tiles along lines where they fill them, position by position where images do, and else along
  * whole planes, over the free room at the ends of lines, to which they write zeros: source and
  * target need lines of one length then.
  */
@@ -306,21 +328,21 @@ export function encodePlaces(pass: Pass, source: Planes, target: Planes): Places
   const put = (a: number, b: number): void => void list.push(4 * a, 4 * b);
   const run = gw * lanes;
   const adjoining = step[1] === 1 && stride[1] === 1;
-  if (lanes % GROUP === 0) {
+  if (lanes % TILE === 0) {
     for (let y = 0; y < gh; y++)
       for (let x = 0; x < gw; x++)
-        for (let l = 0; l < lanes; l += GROUP) put(from(y, x) + l, to(y, x) + l);
-  } else if (adjoining && run % GROUP === 0) {
+        for (let l = 0; l < lanes; l += TILE) put(from(y, x) + l, to(y, x) + l);
+  } else if (adjoining && run % TILE === 0) {
     for (let y = 0; y < gh; y++)
-      for (let l = 0; l < run; l += GROUP) put(from(y, 0) + l, to(y, 0) + l);
+      for (let l = 0; l < run; l += TILE) put(from(y, 0) + l, to(y, 0) + l);
   } else {
     const even = source.line * step[0] === target.line * stride[0] && step[0] === 1;
-    const end = target.origin + GROUP * Math.ceil(((gh - 1) * target.line + run) / GROUP);
-    if (adjoining && run > GROUP && !(even && end <= target.channel)) {
-      // The last group of a line overlaps the one before.
+    const end = target.origin + TILE * Math.ceil(((gh - 1) * target.line + run) / TILE);
+    if (adjoining && run > TILE && !(even && end <= target.channel)) {
+      // The last tile of a line overlaps the one before.
       for (let y = 0; y < gh; y++)
-        for (let l = 0; l < run; l += GROUP) {
-          const at = Math.min(l, run - GROUP);
+        for (let l = 0; l < run; l += TILE) {
+          const at = Math.min(l, run - TILE);
           put(from(y, 0) + at, to(y, 0) + at);
         }
       return { places: Int32Array.from(list), masks: undefined };
@@ -334,13 +356,10 @@ export function encodePlaces(pass: Pass, source: Planes, target: Planes): Places
 
 function alongPlanes([gh, gw]: Pair, { line, lanes }: Planes, from: number, to: number): Places {
   const total = gh * gw === 0 ? 0 : (gh - 1) * line + gw * lanes;
-  const groups = Math.ceil(total / GROUP);
-  const firsts = range(groups).map((g) => g * GROUP);
+  const firsts = range(Math.ceil(total / TILE)).map((t) => t * TILE);
   const inside = (i: number): boolean => i < total && i % line < gw * lanes;
   return {
     places: Int32Array.from(firsts.flatMap((i) => [4 * (from + i), 4 * (to + i)])),
-    masks: Int32Array.from(
-      firsts.flatMap((i) => range(GROUP).map((l) => (inside(i + l) ? -1 : 0))),
-    ),
+    masks: Int32Array.from(firsts.flatMap((i) => range(TILE).map((l) => (inside(i + l) ? -1 : 0)))),
   };
 }

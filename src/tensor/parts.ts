@@ -18,6 +18,14 @@ export function whole<T>(parts: Generator<unknown, T>): T {
   }
 }
 
+/** Work that has no parts, as one. */
+export const inOnePart = <A extends unknown[], T>(work: (...given: A) => T) =>
+  function* (...given: A): Parts<T> {
+    const result = work(...given);
+    yield;
+    return result;
+  };
+
 /** `step()` around work in parts, whose result holds no tensors. */
 export function* stepInParts<T>(engine: Engine, work: () => Parts<T>): Parts<T> {
   engine.arena.enter();

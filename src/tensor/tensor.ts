@@ -18,7 +18,7 @@ export class Tensor {
   readonly epoch: number;
   readonly #ptr: Ptr;
   #freed = false;
-  #frozen = false;
+  #holders = 0;
 
   /** @internal Use `input`, `keep` or an operation. */
   constructor(engine: Engine, shape: Shape, ptr: Ptr, epoch: number) {
@@ -49,14 +49,15 @@ export class Tensor {
     return this.engine.memory.f32(this.ptr, this.size).slice();
   }
 
-  /** Refuses writes from now on: others rely on the elements as they are. */
-  freeze(): void {
-    this.#frozen = true;
+  /** Refuses writes, as others rely on the elements as they are, until what it returns is called, once. */
+  freeze(): () => void {
+    this.#holders++;
+    return () => void this.#holders--;
   }
 
   /** Throws where the tensor is frozen. */
   checkWritable(who: string): void {
-    expect(!this.#frozen, who, 'a tensor that may change', 'one of a frozen model');
+    expect(this.#holders === 0, who, 'a tensor that may change', 'one of a frozen model');
   }
 
   /** Overwrites the elements in place (kept tensors and fresh inputs). */

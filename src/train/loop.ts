@@ -7,7 +7,6 @@ import { value } from '../domain/value';
 import { EspalierError, expect } from '../errors';
 import { modelInStep, type TrainingModel } from '../nn/training-model';
 import type { Options } from '../options';
-import type { Engine } from '../runtime/engine';
 import { STREAMS } from '../tensor/philox';
 import { gradients } from '../tensor/tape';
 import { assign, input, item, step, Tensor } from '../tensor/tensor';
@@ -96,9 +95,10 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
   const { model, optimizer, objective, options, seed, epochs, ramp } = job;
   const { engine, graph } = model;
   const key = { seed: seed + Math.floor(epoch), stream: STREAMS.dropout, index: batch.index };
-  return withOtherSums(engine, () => {
+  return step(engine, () => {
     const x = input(engine, batch.images, [batch.labels.length, ...graph.network.input]);
-    const pass = newPass({ key });
+    // Nothing in training is certified.
+    const pass = newPass({ key }, { allowWinograd: true });
     const { labels, index } = batch;
     const leaves = optimizer.leaves.map(({ tensor }) => tensor);
     const { result, gradients: found } = gradients(engine, leaves, () => {
@@ -125,16 +125,6 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
     ]);
     return { loss, metrics: Object.fromEntries(metrics) as Record<string, number> };
   });
-}
-
-/** A step in which convolutions may be Winograd's: nothing in training is certified. */
-function withOtherSums<T>(engine: Engine, fn: () => T): T {
-  engine.otherSums = true;
-  try {
-    return step(engine, fn);
-  } finally {
-    engine.otherSums = false;
-  }
 }
 
 /** Names the first tensor that is not finite: input, parameter, a layer's output, loss, gradient. */

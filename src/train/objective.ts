@@ -6,7 +6,7 @@ import type * as v from 'valibot';
 import type { Pass } from '../domain/domain';
 import type { Initialiser } from '../nn/init';
 import type { AnyModel } from '../nn/model';
-import type { OptionsSchema } from '../options';
+import { type Callable, completing, type Entry, type Given, type OptionsSchema } from '../options';
 import type { Tensor } from '../tensor/tensor';
 
 /** One training batch, inside a step. */
@@ -33,19 +33,24 @@ export interface LossResult {
   readonly metrics: Readonly<Record<string, number | Tensor>>;
 }
 
-export interface Objective<S extends OptionsSchema = OptionsSchema> {
-  readonly about: string;
-  readonly options: S;
+/** What an objective with options O does. */
+interface ObjectiveMethods<O> {
   readonly init: Initialiser;
-  loss(context: LossContext, o: v.InferOutput<S>): LossResult;
+  loss(context: LossContext, o: O): LossResult;
   /**
    * 1 for every sample of a held-out batch that is robust in the objective's own sense, cheaply
    * measured at full difficulty; this picks checkpoints.
    */
-  robust(batch: HeldOutBatch, o: v.InferOutput<S>): Uint8Array;
+  robust(batch: HeldOutBatch, o: O): Uint8Array;
   /** Whether the difficulty has reached its end after this many epochs. */
-  atFullDifficulty(epoch: number, epochs: number, o: v.InferOutput<S>): boolean;
+  atFullDifficulty(epoch: number, epochs: number, o: O): boolean;
 }
+
+/** An objective, which completes the options it is given. */
+export interface Objective<S extends OptionsSchema = OptionsSchema>
+  extends Entry<S>,
+    Callable<S>,
+    ObjectiveMethods<Given<S>> {}
 
 export interface HeldOutBatch {
   readonly model: AnyModel;
@@ -55,5 +60,7 @@ export interface HeldOutBatch {
   readonly seed: number;
 }
 
-export const objective = <S extends OptionsSchema>(entry: Objective<S>): Objective =>
-  entry as unknown as Objective;
+/** The objective, which completes its options. */
+export const objective = <S extends OptionsSchema>(
+  entry: Entry<S> & ObjectiveMethods<v.InferOutput<S>>,
+): Objective<S> => completing(entry, { loss: 1, robust: 1, atFullDifficulty: 2 });

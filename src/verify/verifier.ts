@@ -1,15 +1,16 @@
 /**
- * What a verifier is and says (docs/claims.md has what that means). It never throws on hard inputs, but
- * refuses jobs that are none.
+ * Verifiers and their verdicts (docs/claims.md has what those mean). A verifier never throws on hard inputs,
+ * but refuses jobs that are none.
  */
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
 import { expect } from '../errors';
 import type { AnyModel } from '../nn/model';
-import type { OptionsSchema } from '../options';
-import { type Parts, whole } from '../tensor/parts';
+import { type Callable, completing, type Entry, type Given, type OptionsSchema } from '../options';
+import { inOnePart, type Parts, whole } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
-import type { Tensor } from '../tensor/tensor';
+import type { MemoryEstimate } from './memory';
+import type { BoundMethod } from './methods';
 
 export type Verdict =
   | { readonly verdict: 'certified'; readonly margin: number }
@@ -28,95 +29,54 @@ export interface VerifyJob {
   readonly eps: number;
 }
 
-/** Samples of a step(), for methods that work by bounds. */
-export interface Batch {
-  /** In canonical form (`lower`). */
-  readonly model: AnyModel;
-  /** [n, ...input] in [0, 1]. */
-  readonly x: Tensor;
-  readonly labels: Int32Array;
-  readonly eps: number;
-  /** Of the ball; default L-infinity. */
-  readonly norm?: Norm;
-}
-
-/** What a method proves of the outputs, [n, classes] each. */
-export interface OutputBounds {
-  readonly lo: Tensor;
-  readonly hi: Tensor;
-  /** Lower bounds of z_y - z_j, 0 at j = y. */
-  readonly margins: Tensor;
-}
-
-/** What goes through at once, and the scratch memory that it takes at most. */
-export interface MemoryEstimate {
-  readonly samples: number;
-  readonly bytes: number;
-}
-
-/** What verifies; `parts` does the same in parts of a second or less. */
-export interface Verify<S extends OptionsSchema> {
-  (job: VerifyJob, o: v.InferOutput<S>): Verdict[];
-  parts?(job: VerifyJob, o: v.InferOutput<S>): Parts<Verdict[]>;
-}
-
-export interface Verifier<S extends OptionsSchema = OptionsSchema> {
-  readonly about: string;
-  readonly options: S;
+/** Methods of a verifier with options O. */
+interface VerifierMethods<O> {
   /** The method with its settings, for tables. */
-  describe(o: v.InferOutput<S>, eps: number): string;
-  /** Of the balls it speaks of; L-infinity where absent. */
-  norm?(o: v.InferOutput<S>): Norm;
-  /** Of methods that go by batches: how large those are of so many images, and what they take. */
-  memoryFor?(model: AnyModel, images: number, o: v.InferOutput<S>): MemoryEstimate;
+  describe(o: O, eps: number): string;
+  /** Norm of the balls it speaks of; L-infinity where absent. */
+  norm?(o: O): Norm;
+  /** Size and memory of the batches of so many images, of methods that go by batches. */
+  memoryFor?(model: AnyModel, images: number, o: O): MemoryEstimate;
   /**
    * One verdict a sample; `margin` is the least proven lower bound of z_y - z_j.
    *
    * Raises EspalierError for images that are not of the network's input and in [0, 1], labels that are
    * no class, and an eps below 0.
    */
-  readonly verify: Verify<S>;
-  /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */
-  bounds?(batch: Batch, o: v.InferOutput<S>): OutputBounds;
+  verify(job: VerifyJob, o: O): Verdict[];
+  /** `verify` in parts of a second or less. */
+  inParts(job: VerifyJob, o: O): Parts<Verdict[]>;
+  /** The bounds of a verifier that goes by them, without the cheaper ones that it tries before. */
+  method?(o: O): BoundMethod;
 }
 
-/** Of the balls that a verifier with these options speaks of. */
+/** A verifier, which completes the options it is given. */
+export interface Verifier<S extends OptionsSchema = OptionsSchema>
+  extends Entry<S>,
+    Callable<S>,
+    VerifierMethods<Given<S>> {}
+
+/** Norm of the balls that a verifier with these options speaks of. */
 export const normOf = ({ norm }: Verifier, options: v.InferOutput<OptionsSchema>): Norm =>
   norm?.(options) ?? 'linf';
 
 /** A verifier as its author writes it: `verify`, or `parts` where that takes long. */
-export type VerifierEntry<S extends OptionsSchema> = Omit<Verifier<S>, 'verify'> &
-  (Pick<Verifier<S>, 'verify'> | { readonly parts: Required<Verify<S>>['parts'] });
+export type VerifierEntry<S extends OptionsSchema, O = v.InferOutput<S>> = Entry<S> &
+  Omit<VerifierMethods<O>, 'verify' | 'inParts'> &
+  (Pick<VerifierMethods<O>, 'verify'> | { readonly parts: VerifierMethods<O>['inParts'] });
 
 /** The verifier, which looks at every job before it works on it. */
-export function verifier<S extends OptionsSchema>(entry: VerifierEntry<S>): Verifier {
-  const given = 'parts' in entry ? entry.parts : (entry.verify.parts ?? onePart(entry.verify));
-  const parts: typeof given = function* (job, o) {
+export function verifier<S extends OptionsSchema>(entry: VerifierEntry<S>): Verifier<S> {
+  const given = 'parts' in entry ? entry.parts : inOnePart(entry.verify);
+  const inParts: VerifierMethods<v.InferOutput<S>>['inParts'] = function* (job, o) {
     checkJob(job);
     return yield* given(job, o);
   };
-  const verify = Object.assign((job: VerifyJob, o: v.InferOutput<S>) => whole(parts(job, o)), {
-    parts,
-  });
-  const { parts: _, ...rest } = { parts, ...entry };
-  return { ...rest, verify } as unknown as Verifier;
+  const verify: VerifierMethods<v.InferOutput<S>>['verify'] = (job, o) => whole(inParts(job, o));
+  const { parts: _, ...rest } = { parts: inParts, ...entry };
+  const takes = { describe: 0, norm: 0, memoryFor: 2, verify: 1, inParts: 1, method: 0 };
+  return completing({ ...rest, verify, inParts }, takes);
 }
-
-/** The verdicts in parts: one, where the verifier has no others. */
-export const verdictsInParts = (
-  { verify }: Verifier,
-  job: VerifyJob,
-  o: v.InferOutput<OptionsSchema>,
-): Parts<Verdict[]> => (verify.parts ?? onePart(verify))(job, o);
-
-const onePart = <S extends OptionsSchema>(
-  verify: (job: VerifyJob, o: v.InferOutput<S>) => Verdict[],
-): Required<Verify<S>>['parts'] =>
-  function* (job, o) {
-    const verdicts = verify(job, o);
-    yield;
-    return verdicts;
-  };
 
 function checkJob({ model: { graph }, images, labels, eps }: VerifyJob): void {
   const { input, name } = graph.network;

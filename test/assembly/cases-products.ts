@@ -187,8 +187,8 @@ function conv(spec: Conv, bias: boolean, relu = 0, weights = plain, slack = 1): 
   };
 }
 
-/** What lines.ts takes. */
-function hasLines(spec: Conv): boolean {
+/** What direct.ts takes. */
+function fitsDirect(spec: Conv): boolean {
   const [{ s }, ow] = [spec, geometry(spec).args.at(-1)!];
   return s[0] === s[1] && s[0] <= 2 && ow >= 4;
 }
@@ -452,7 +452,10 @@ export const PRODUCTS: CaseTable = {
   ]),
   gemv: SHAPES.flatMap((shape) => [gemv(shape, false, 0), gemv(shape, true, 1)]),
   conv2d: CONVS.flatMap((spec) => [conv(spec, false), conv(spec, true), conv(spec, true, 1)]),
-  conv2d_lines: CONVS.filter(hasLines).flatMap((spec) => [conv(spec, false), conv(spec, true, 1)]),
+  conv2d_direct: CONVS.filter(fitsDirect).flatMap((spec) => [
+    conv(spec, false),
+    conv(spec, true, 1),
+  ]),
   winograd_weights: WINOGRADS.map(winogradTransform),
   conv2d_winograd: WINOGRADS.flatMap((spec) => [
     conv(spec, false, 0, transformed, 8),

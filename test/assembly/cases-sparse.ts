@@ -2,14 +2,14 @@
 import { type Case, type CaseMaker, type CaseTable, indices } from './case';
 import type { Machine, Random } from './harness';
 
-const GROUP = 16;
+const TILE = 16;
 /** Elements of one image of x, in which every offset and place stays. */
 const EXTENT = 90;
 
 interface Spec {
   readonly m: number;
   readonly n: number;
-  readonly groups: number;
+  readonly tiles: number;
   /** Non-zeros a row; rows with fewer lie between. */
   readonly most: number;
   readonly masked?: boolean;
@@ -20,23 +20,23 @@ interface Spec {
 }
 
 const SPECS: readonly Spec[] = [
-  { m: 3, n: 0, groups: 2, most: 3 },
-  { m: 0, n: 2, groups: 2, most: 3 },
-  { m: 3, n: 1, groups: 0, most: 3 },
-  { m: 1, n: 1, groups: 1, most: 0, bias: true },
-  { m: 1, n: 1, groups: 1, most: 1 },
-  { m: 5, n: 2, groups: 2, most: 7, bias: true, clamp: [0, Infinity] },
-  { m: 4, n: 3, groups: 3, most: 17, masked: true },
-  { m: 17, n: 1, groups: 5, most: 40, bias: true, masked: true, clamp: [-1, 2] },
-  { m: 7, n: 2, groups: 3, most: 9, wild: true },
-  { m: 7, n: 2, groups: 4, most: 9, wild: true, clamp: [0, 6] },
+  { m: 3, n: 0, tiles: 2, most: 3 },
+  { m: 0, n: 2, tiles: 2, most: 3 },
+  { m: 3, n: 1, tiles: 0, most: 3 },
+  { m: 1, n: 1, tiles: 1, most: 0, bias: true },
+  { m: 1, n: 1, tiles: 1, most: 1 },
+  { m: 5, n: 2, tiles: 2, most: 7, bias: true, clamp: [0, Infinity] },
+  { m: 4, n: 3, tiles: 3, most: 17, masked: true },
+  { m: 17, n: 1, tiles: 5, most: 40, bias: true, masked: true, clamp: [-1, 2] },
+  { m: 7, n: 2, tiles: 3, most: 9, wild: true },
+  { m: 7, n: 2, tiles: 4, most: 9, wild: true, clamp: [0, 6] },
 ];
 
 /** More rows than wait in a workspace. */
-const TALL: Spec = { m: 131, n: 2, groups: 3, most: 3, masked: true, bias: true };
+const TALL: Spec = { m: 131, n: 2, tiles: 3, most: 3, masked: true, bias: true };
 
-/** A random matrix and where its groups lie, as the kernels take them. */
-function sparse({ m, n, groups, most, masked, bias, wild }: Spec, machine: Machine, rng: Random) {
+/** A random matrix and where its tiles lie, as the kernels take them. */
+function sparse({ m, n, tiles, most, masked, bias, wild }: Spec, machine: Machine, rng: Random) {
   const counts = Array.from({ length: m }, (_, r) =>
     r % 3 === 1 ? 0 : r % 3 ? rng.int(most + 1) : most,
   );
@@ -44,13 +44,13 @@ function sparse({ m, n, groups, most, masked, bias, wild }: Spec, machine: Machi
   for (const count of counts) starts.push(starts.at(-1)! + count);
   const nnz = starts.at(-1)!;
   const values = rng.floats(nnz);
-  const offsets = rng.ints(nnz, EXTENT - 3 * GROUP).map((i) => 4 * i);
-  const yRow = GROUP * groups + 3;
-  const places = Array.from({ length: groups }, (_, g) => [
-    4 * rng.int(2 * GROUP),
-    4 * (GROUP * g + 1),
+  const offsets = rng.ints(nnz, EXTENT - 3 * TILE).map((i) => 4 * i);
+  const yRow = TILE * tiles + 3;
+  const places = Array.from({ length: tiles }, (_, g) => [
+    4 * rng.int(2 * TILE),
+    4 * (TILE * g + 1),
   ]);
-  const masks = rng.ints(groups * GROUP, 2).map((bit) => -bit);
+  const masks = rng.ints(tiles * TILE, 2).map((bit) => -bit);
   const biases = rng.floats(m);
   // Without numbers whose products are infinite in f32 only.
   const draw = (): Float32Array =>
@@ -67,18 +67,18 @@ function sparse({ m, n, groups, most, masked, bias, wild }: Spec, machine: Machi
   };
   /** Row r, the non-zeros of it, output index and lane, of every output. */
   const each = (visit: (r: number, image: number, g: number, lane: number, y: number) => void) => {
-    for (const [image, r, g, lane] of indices(n, m, groups, GROUP)) {
+    for (const [image, r, g, lane] of indices(n, m, tiles, TILE)) {
       const y = (image! * m + r!) * yRow + places[g!]![1]! / 4 + lane!;
       visit(r!, image!, g!, lane!, y);
     }
   };
   const input = (image: number, g: number, v: number, lane: number): number =>
     image * EXTENT + places[g]![0]! / 4 + offsets[v]! / 4 + lane;
-  const toGroup = (g: number): number => places[g]![1]! / 4;
-  const kept = (g: number, lane: number): boolean => !masked || masks[g * GROUP + lane] !== 0;
+  const toTile = (g: number): number => places[g]![1]! / 4;
+  const kept = (g: number, lane: number): boolean => !masked || masks[g * TILE + lane] !== 0;
   const biasOf = (r: number): number => (bias ? biases[r]! : 0);
   const size = n * m * yRow;
-  return { at, starts, values, offsets, nnz, yRow, size, each, input, toGroup, kept, biasOf, draw };
+  return { at, starts, values, offsets, nnz, yRow, size, each, input, toTile, kept, biasOf, draw };
 }
 
 /** f64 sums; what a kernel leaves alone keeps the bits of `machine`. */
@@ -104,11 +104,11 @@ function product(spec: Spec): CaseMaker {
         sum += s.values[v]! * x[s.input(image, g, v, lane)]!;
       want[to] = s.kept(g, lane) ? clampTo(sum, lo, hi) : 0;
     });
-    const { m, n, groups } = spec;
+    const { m, n, tiles } = spec;
     return {
       label: JSON.stringify(spec),
       args: [
-        ...[m, n, groups, s.at.starts, s.at.values, s.at.offsets, s.at.places, s.at.masks],
+        ...[m, n, tiles, s.at.starts, s.at.values, s.at.offsets, s.at.places, s.at.masks],
         ...[s.at.bias, px, 4 * EXTENT, y, 4 * m * s.yRow, 4 * s.yRow, lo, hi],
       ],
       outputs: [{ at: y, want, ...near(spec.most) }],
@@ -120,7 +120,7 @@ function product(spec: Spec): CaseMaker {
 function blocks(spec: Spec): CaseMaker {
   return (machine, rng) => {
     const s = sparse({ ...spec, m: Math.ceil(spec.m / 4) }, machine, rng);
-    const { m, n, groups } = spec;
+    const { m, n, tiles } = spec;
     const [lo, hi] = spec.clamp ?? [-Infinity, Infinity];
     const values = rng.floats(4 * s.nnz);
     const biases = rng.floats(m);
@@ -128,18 +128,18 @@ function blocks(spec: Spec): CaseMaker {
     const [px, y] = [machine.floats(x), machine.room(n * m * s.yRow)];
     const [pv, pb] = [machine.floats(values), spec.bias ? machine.floats(biases) : 0];
     const want = outputs(machine, y, n * m * s.yRow);
-    for (const [image, r, g, lane] of indices(n, m, groups, GROUP)) {
+    for (const [image, r, g, lane] of indices(n, m, tiles, TILE)) {
       const block = Math.floor(r! / 4);
       let sum = spec.bias ? biases[r!]! : 0;
       for (let v = s.starts[block]!; v < s.starts[block + 1]!; v++)
         sum += values[4 * v + (r! % 4)]! * x[s.input(image!, g!, v, lane!)]!;
-      const to = (image! * m + r!) * s.yRow + s.toGroup(g!) + lane!;
+      const to = (image! * m + r!) * s.yRow + s.toTile(g!) + lane!;
       want[to] = s.kept(g!, lane!) ? clampTo(sum, lo, hi) : 0;
     }
     return {
       label: JSON.stringify(spec),
       args: [
-        ...[m, n, groups, s.at.starts, pv, s.at.offsets, s.at.places, s.at.masks],
+        ...[m, n, tiles, s.at.starts, pv, s.at.offsets, s.at.places, s.at.masks],
         ...[pb, px, 4 * EXTENT, y, 4 * m * s.yRow, 4 * s.yRow, lo, hi],
       ],
       outputs: [{ at: y, want, ...near(spec.most) }],
@@ -174,14 +174,14 @@ function pair(given: Spec, form?: 'ends' | 'fed'): CaseMaker {
       wantY[to] = s.kept(g, lane) ? a : 0;
       wantS[to] = s.kept(g, lane) ? b : 0;
     });
-    const { m, n, groups } = spec;
+    const { m, n, tiles } = spec;
     const flag = machine.floats([0]);
     // The last word is a whole number.
     const table = [...FORM, form === 'fed' ? 2 ** -149 : 0];
     return {
       label: `${JSON.stringify(spec)} ${form}`,
       args: [
-        ...[...(form ? [m] : [m, n]), groups, s.at.starts, s.at.values, s.at.offsets],
+        ...[...(form ? [m] : [m, n]), tiles, s.at.starts, s.at.values, s.at.offsets],
         ...[s.at.places, s.at.masks, s.at.bias, px, pr],
         ...(form
           ? [y, t, 4 * s.yRow, machine.floats(table), machine.floats(lifts), flag]
@@ -237,14 +237,14 @@ function sampled(spec: Spec): CaseMaker {
       for (let v = s.starts[r]!; v < s.starts[r + 1]!; v++)
         want[v]! += x[s.input(image, g, v, lane)]! * dy[at]!;
     });
-    const { m, n, groups } = spec;
+    const { m, n, tiles } = spec;
     return {
       label: JSON.stringify(spec),
       args: [
-        ...[m, s.nnz, n, groups, s.at.starts, s.at.offsets, s.at.places, px, 4 * EXTENT],
+        ...[m, s.nnz, n, tiles, s.at.starts, s.at.offsets, s.at.places, px, 4 * EXTENT],
         ...[pdy, 4 * m * s.yRow, 4 * s.yRow, out],
       ],
-      outputs: [{ at: out, want, ...near(n * groups * GROUP) }],
+      outputs: [{ at: out, want, ...near(n * tiles * TILE) }],
     };
   };
 }

@@ -57,7 +57,7 @@ export class Machine {
     const at = Math.ceil(this.#top / 16) * 16 + 4 * (1 + (count % 3));
     this.#top = at + 4 * count + 32;
     if (this.#top > this.buffer.byteLength / 2) throw new Error('harness: a case is too large');
-    return at;
+    return at as Ptr;
   }
 
   floats(values: ArrayLike<number>): Ptr {

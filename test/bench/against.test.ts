@@ -1,8 +1,9 @@
 /** Two builds in one race: who is matched with whom, and what each build's own race hears. */
 import { expect, it } from 'vitest';
 import { raceOfBoth, racesOfBoth } from '../../bench/against';
+import type { Context } from '../../bench/harness';
 import { hold, type Outcome, type Race } from '../../bench/harness';
-import type { Context, Subject } from '../../bench/subject';
+import type { Subject } from '../../bench/subject';
 
 const PLAN = { rounds: 1, samples: 1, warmSeconds: 0, leastSeconds: 1e-5 };
 
@@ -46,4 +47,31 @@ it('says which races only one build has', async () => {
   for await (const { title } of races) held.push(title);
   expect(held).toEqual(['both']);
   expect(missed).toEqual(['renamed: the other build holds other', 'longer: only here']);
+});
+
+it('ends the other build where ours ends early, and asks it for races its benches lack', async () => {
+  const context = {} as Context;
+  const race = (title: string): Race => ({ title, contestants: [timed('a', 1)] });
+  const ended: string[] = [];
+  const subjectCalled = (name: string, ...races: Race[]): Subject => ({
+    about: '',
+    *races() {
+      try {
+        yield* races;
+      } finally {
+        ended.push(name);
+      }
+    },
+  });
+  const portable = { ...race('new'), elsewhere: async () => race('new'), bar: 3 };
+  const races = racesOfBoth(
+    { subject: subjectCalled('ours', portable, race('old'), race('more')), context },
+    { subject: subjectCalled('theirs', race('old'), race('more'), race('rest')), context },
+    () => expect.unreachable(),
+  );
+  for await (const { title, quotients } of races) {
+    expect(quotients![0]!.bar).toBe(title === 'new' ? 3 : 0.97);
+    if (title === 'old') break;
+  }
+  expect(ended.toSorted()).toEqual(['ours', 'theirs']);
 });

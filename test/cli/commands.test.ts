@@ -3,11 +3,12 @@ import { link, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/
 import { describe, expect, it } from 'vitest';
 import type { Backend } from '../../src/cli/backend';
 import { Interrupted } from '../../src/events';
+import { lineOf } from '../../src/io/journal';
 import type { Fit } from '../../src/measure/fit';
 import type { PlanView } from '../../src/measure/plan-view';
 import type { Config } from '../../src/recipe/config';
 import { inTemporaryFolder } from '../recipe/temporary';
-import { inspection, run, summary } from './fake';
+import { evaluation, inspection, run, summary } from './fake';
 
 describe('compress', () => {
   it('runs the config with what was set, in the directory given', async () => {
@@ -201,12 +202,12 @@ describe('commands on a model', () => {
   );
 
   it('evaluate --verify promises no journal where it keeps none', async () => {
-    const judge: Backend['judge'] = async () => {
+    const evaluate: Backend['evaluate'] = async () => {
       throw new Interrupted('Verdicts so far are in a journal.');
     };
     const { code, stderr } = await run(
       'evaluate m --verify interval',
-      { judge },
+      { evaluate },
       { asked: () => 2 },
     );
     expect(code).toBe(130);
@@ -226,8 +227,13 @@ describe('commands on a model', () => {
       expect((await start('m', '--force')).code).toBe(0);
       const first = await readFile(file('out/evaluation.json'), 'utf8');
       expect((await start('m')).code).toBe(0);
-      for (const [model, ...more] of [['n'], ['m', '--eps', '0.01']])
+      for (const [model, ...more] of [['n'], ['m', '--eps', '0.01'], ['m', '--seed', '7']])
         expect((await start(model!, ...more)).code).toBe(2);
+      // It is of 100 images.
+      const fewer = await start('m', '--limit', '99');
+      expect(fewer).toMatchObject({ code: 2, stdout: '' });
+      expect(fewer.stderr).toMatch(/of the same evaluation, got one of more images \(100, 100\)/);
+      for (const limit of ['100', '101']) expect((await start('m', '--limit', limit)).code).toBe(0);
       await rm(file('out/evaluation.json'));
       await write('out/radii.html', 'my chart');
       expect((await start('m', '--radius')).code).toBe(2);
@@ -242,6 +248,7 @@ describe('commands on a model', () => {
       seen.push(config);
       const half = { value: 0.5, correct: 1, total: 2, lo: 0, hi: 1 };
       return {
+        ...evaluation,
         accuracies: { benign: half, era: half, vra: half },
         contradictions: seen.length - 1,
       };
@@ -398,7 +405,7 @@ describe('train', () => {
         imagesPerSecond: 700,
       };
       const pretrain: Backend['pretrain'] = async (_, { dir }) => {
-        await write('run/journal.jsonl', `${JSON.stringify(epoch)}\n`);
+        await write('run/journal.jsonl', lineOf(epoch));
         expect(dir.paths.journal).toBe(file('run/journal.jsonl'));
       };
       const { code, stdout } = await run(['train', file('c.json'), '-o', file('run')], {

@@ -2,6 +2,7 @@
 import type { Backend } from '../../src/cli/backend';
 import type { Io } from '../../src/cli/io';
 import { main } from '../../src/cli/main';
+import type { Evaluation } from '../../src/evaluate/records';
 import type { Inspection } from '../../src/measure/inspect';
 import type { Compacted } from '../../src/recipe/compact';
 import type { Proportion, Summary } from '../../src/report/types';
@@ -105,6 +106,14 @@ export const compacted: Compacted = {
   evaluation: { accuracies, contradictions: 0 },
 };
 
+export const evaluation: Evaluation = {
+  accuracies,
+  contradictions: 0,
+  attacks: [{ name: 'pgd', description: 'fifty steps', broken: 50, seconds: 1 }],
+  verifiers: [{ name: 'interval', description: 'sound', certified: 50, seconds: 1 }],
+  samples: [],
+};
+
 const idle: Backend = {
   load: async () => ({
     info: () => ({
@@ -125,13 +134,7 @@ const idle: Backend = {
   pretrain: async () => undefined,
   prune: async () => inspection,
   finetune: async () => inspection,
-  evaluate: async () => ({ accuracies, contradictions: 0 }),
-  judge: async () => ({
-    accuracies,
-    contradictions: 0,
-    verifiers: [{ name: 'interval', description: 'sound', certified: 50, seconds: 1 }],
-    samples: [],
-  }),
+  evaluate: async () => evaluation,
   bounds: async (_, { indices }) =>
     indices.map((index) => ({
       index,

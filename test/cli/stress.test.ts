@@ -19,9 +19,10 @@ describe('a signal', () => {
     ['SIGINT', 'smooth', 'in a step that nobody can stop'],
     ['SIGTERM', 'smooth', 'in a step that nobody can stop'],
     ['SIGHUP', 'compress', 'between two steps'],
+    ['SIGTERM', 'evaluate', 'in the middle of an attack'],
   ] as const)('%s ends %s %s, and says how to go on', async (signal, name, _where) => {
     await inTemporaryFolder(async (file) => {
-      const model = name === 'smooth' ? await makeModel(cli, file) : '';
+      const model = name === 'compress' ? '' : await makeModel(cli, file);
       let sent = false;
       const child = cli.start([...LONG[name]!(model, file), '--json'], ({ phase }) => {
         if (sent || phase === 'data') return;
@@ -31,6 +32,8 @@ describe('a signal', () => {
       expect(code, stderr).toBe(SIGNALS[signal]);
       expect(stderr).toMatch(/interrupted\. .*\nTo go on: espalier /);
       expect(JSON.parse(stdout).error).toMatch(/^interrupted\. /);
+      // By the attack's own looking, not by the end of the thread.
+      if (name === 'evaluate') expect(stderr).toContain('evaluation starts again');
       if (name === 'compress') expect(existsSync(file('long/checkpoint.safetensors'))).toBe(true);
     });
   });
@@ -96,6 +99,24 @@ const ended = (child: ChildProcess): Promise<{ code: number | null; stderr: stri
     });
     child.once('close', (code) => resolve({ code, stderr }));
   });
+
+describe.runIf(process.platform !== 'win32')('a file that can grow no more', () => {
+  it('is told in a sentence, with the exit code of output that could not be written', () =>
+    inTemporaryFolder(async (file) => {
+      const model = await makeModel(cli, file);
+      for (const argv of [
+        ['convert', model, file('c.onnx')],
+        ['smooth', model, '--n', '1000', '--limit', '200', '-o', file('s.jsonl')],
+      ]) {
+        // In blocks of 512 or 1024 bytes: the system's way to say EFBIG early.
+        const words = ['ulimit -f 4; exec "$@"', 'sh', process.execPath, cli.program, ...argv];
+        const child = spawn('sh', ['-c', ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
+        const { code, stderr } = await ended(child);
+        expect(stderr).toMatch(/error: .*expected to write \d+ bytes, got/);
+        expect(code, stderr).toBe(74);
+      }
+    }));
+});
 
 describe('a broken standard output', () => {
   const start = (stdout: 'pipe' | number, argv: readonly string[] = ['--help']) =>

@@ -1,13 +1,13 @@
 /** `verify` and `evaluate --verify`: arguments, answers, processes, kills; the real command line too. */
 import { readdir, readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Backend, EvaluateJob, JudgeFileJob } from '../../src/cli/backend';
-import type { Judgement } from '../../src/evaluate/judge';
+import type { Backend, EvaluateJob } from '../../src/cli/backend';
+import type { Evaluation } from '../../src/evaluate/records';
 import type { FileVerdict, VerifyFileJob } from '../../src/evaluate/verify';
 import { readJournal } from '../../src/io/journal';
 import { inTemporaryFolder } from '../recipe/temporary';
 import { buildCli, type Cli } from './child';
-import { run } from './fake';
+import { evaluation, run } from './fake';
 
 const ANSWERS: readonly FileVerdict[] = [
   { answer: 'unsat', bound: 0.25, by: 'interval', seconds: 1, nodes: 3 },
@@ -96,54 +96,51 @@ describe('verify', () => {
 });
 
 describe('evaluate --verify', () => {
-  const judging = () => {
-    const seen: JudgeFileJob[] = [];
-    const judge: Backend['judge'] = async (_, job) => {
+  const evaluating = () => {
+    const seen: EvaluateJob[] = [];
+    const evaluate: Backend['evaluate'] = async (_, job) => {
       seen.push(job);
-      return undefined;
+      return evaluation;
     };
-    return { seen, judge };
+    return { seen, evaluate };
   };
 
   it('hands on verifiers in their order, the shard and the folder', () =>
     inTemporaryFolder(async (file) => {
-      const { seen, judge } = judging();
+      const { seen, evaluate } = evaluating();
       const line = ['evaluate', 'm', '--verify', 'interval', '--radius', '--limit', '9'];
-      const { code } = await run([...line, '--out', file('o'), '--shard', '1/3'], { judge });
+      const { code } = await run([...line, '--out', file('o'), '--shard', '1/3'], { evaluate });
       expect(code).toBe(0);
       expect(seen[0]).toMatchObject({
         verifiers: [{ name: 'interval', sound: true }],
         radius: true,
-        dir: file('o'),
-        shard: { index: 1, count: 3 },
+        folder: { dir: file('o'), writer: 1 },
+        runner: { name: 'shard', index: 1, count: 3 },
         config: { evaluate: { verifyLimit: 9, attackLimit: 9 } },
       });
-      await run(['evaluate', 'm', '--radius', '--set', 'evaluate.verifier.sound=false'], { judge });
+      await run(['evaluate', 'm', '--radius', '--set', 'evaluate.verifier.sound=false'], {
+        evaluate,
+      });
       expect(seen[1]).toMatchObject({
         verifiers: [{ name: 'interval', sound: false }],
-        shard: { index: 0, count: 1 },
+        folder: { writer: 0 },
+        runner: { name: 'processes', jobs: 1, command: [] },
       });
     }));
 
   it('sets the norm of attack and verifiers', async () => {
-    const { seen, judge } = judging();
-    await run('evaluate m --verify interval,crown,complete --norm l2', { judge });
+    const { seen, evaluate } = evaluating();
+    await run('evaluate m --verify interval,crown,input-splitting --norm l2', { evaluate });
     expect(seen[0]).toMatchObject({
       verifiers: [
         { name: 'interval', norm: 'l2' },
         { name: 'crown', norm: 'l2' },
-        { name: 'complete', norm: 'l2' },
+        { name: 'input-splitting', norm: 'l2' },
       ],
       config: { evaluate: { attack: { name: 'pgd', norm: 'l2' } } },
     });
-    const jobs: EvaluateJob[] = [];
-    const evaluate: Backend['evaluate'] = async (_, job) => {
-      jobs.push(job);
-      const half = { value: 0.5, correct: 1, total: 2, lo: 0.1, hi: 0.9 };
-      return { accuracies: { benign: half, era: half, vra: half }, contradictions: 0 };
-    };
     const { stdout } = await run('evaluate m --verifier crown --norm l1', { evaluate });
-    expect(jobs[0]!.config.evaluate).toMatchObject({
+    expect(seen[1]!.config.evaluate).toMatchObject({
       verifier: { name: 'crown', norm: 'l1' },
       attack: { norm: 'l1' },
     });
@@ -155,7 +152,7 @@ describe('evaluate --verify', () => {
   it.each([
     [
       '--verify interval,crown --attack fgsm --norm l2',
-      /--norm: expected an attack and verifiers for l2 balls, got attack fgsm\. There are: attack pgd; verifier interval, crown-ibp, crown, fast-lin, alpha-crown, complete\./,
+      /--norm: expected an attack and verifiers for l2 balls, got attack fgsm\. There are: attack pgd; verifier interval, crown-ibp, crown, fast-lin, alpha-crown, input-splitting\./,
     ],
     ['--verifier crown --norm l3', /--norm: expected one of linf, l2, l1, got "l3"\./],
     ['--verify intervall', /--verify: expected one of .*Did you mean "interval"/],
@@ -186,11 +183,11 @@ describe('in processes', () => {
     finetune: { epochs: 1, batch: 64 },
     evaluate: { attack: { name: 'pgd', steps: 3 } },
   };
-  const judged = async (path: string): Promise<Judgement> => {
+  const evaluated = async (path: string) => {
     const { samples, accuracies, radii, contradictions, verifiers } = JSON.parse(
       await readFile(path, 'utf8'),
     );
-    const named = verifiers.map(({ name, certified }: Judgement['verifiers'][number]) => ({
+    const named = verifiers.map(({ name, certified }: Evaluation['verifiers'][number]) => ({
       name,
       certified,
     }));
@@ -211,7 +208,7 @@ describe('in processes', () => {
       const whole = await cli.run(into('whole', 1));
       expect(whole.code, whole.stderr).toBe(0);
       expect(whole.stdout).toMatch(/certified radius: median/);
-      const want = await judged(file('whole/evaluation.json'));
+      const want = await evaluated(file('whole/evaluation.json'));
       expect(want.contradictions).toBe(0);
       expect(want.verifiers[0]!.certified).toBeGreaterThan(20);
       expect(want.verifiers[0]!.certified).toBe(want.accuracies.vra.correct);
@@ -221,7 +218,7 @@ describe('in processes', () => {
       expect(shared.code, shared.stderr).toBe(0);
       const names = (await readdir(file('shared'))).filter((name) => name.startsWith('certify-'));
       expect(names).toHaveLength(3);
-      expect(await judged(file('shared/evaluation.json'))).toEqual(want);
+      expect(await evaluated(file('shared/evaluation.json'))).toEqual(want);
 
       // Killed after its first block, then torn, then resumed by another number of processes.
       const child = cli.start(into('killed', 1), (event) => {
@@ -236,7 +233,7 @@ describe('in processes', () => {
       await write(journal!.slice(file('').length), `${text}{"event":"blo`);
       const again = await cli.run(into('killed', 2));
       expect(again.code, again.stderr).toBe(0);
-      expect(await judged(file('killed/evaluation.json'))).toEqual(want);
+      expect(await evaluated(file('killed/evaluation.json'))).toEqual(want);
       expect((await readFile(journal!, 'utf8')).startsWith(text)).toBe(true);
 
       // Shards as on several machines, then all together; the model's own run holds the journals.
@@ -247,7 +244,7 @@ describe('in processes', () => {
       }
       const joined = await cli.run([...line, '--jobs', '1', '--json']);
       expect(joined.code, joined.stderr).toBe(0);
-      expect(await judged(file('run/evaluation.json'))).toEqual(want);
+      expect(await evaluated(file('run/evaluation.json'))).toEqual(want);
       expect(JSON.parse(joined.stdout).samples).toEqual(want.samples);
       expect(joined.stderr).not.toMatch(/"phase":"verify","type":"progress"/);
     });

@@ -93,7 +93,17 @@ describe('docs/formats.md', () => {
   it('lists the files of an evaluation and their fields', async () => {
     const dir = join(folder, 'evaluation');
     const model = join(runDir, 'pruned.safetensors');
-    const argv = ['evaluate', model, '--verify', 'interval,crown', '--radius', '--limit', '20'];
+    const argv = [
+      'evaluate',
+      model,
+      '--verify',
+      'interval,crown',
+      '--radius',
+      '--limit',
+      '20',
+      '--eps',
+      '0.1',
+    ];
     const { code } = await run([...argv, '--out', dir, '--threads', '1'], backend);
     expect(code).toBe(0);
     const journals = /^certify-[0-9a-f]{16}-\d+\.jsonl$/;

@@ -149,7 +149,7 @@ describe.skipIf(!present)('answers that were wrong', () => {
       );
       for (const plan of [
         compilePlan(canonical, { batch }),
-        compilePlan(canonical, { batch, winograd: true }),
+        compilePlan(canonical, { batch, allowWinograd: true }),
         compileSparsePlan(canonical, { batch }),
       ]) {
         expectClose(plan.run(images), wanted);

@@ -1,10 +1,12 @@
 /** The decoding kernels of the runtime against the reader of compact models, on sound and unsound streams. */
+
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { edgeEngine } from '../../src/edge/engine';
 import { type CompactTensor, readCompact, SKIP } from '../../src/io/compact';
 import { smallestDeflate, writeCompact } from '../../src/io/compact-write';
 import { inflater } from '../../src/io/inflate';
+import { element } from '../../src/runtime/kernels';
 import { bits } from '../helpers/engine';
 import { signed } from '../helpers/format-seeds';
 
@@ -23,7 +25,7 @@ function decoded(tensor: CompactTensor) {
     },
   };
   const [at, of] = [engine.memory.alloc(4 * count + 4), engine.memory.alloc(4 * count + 4)];
-  const guards = [at, of].map((ptr) => ptr + 4 * count);
+  const guards = [at, of].map((ptr) => element(ptr, count));
   for (const ptr of guards) engine.memory.i32(ptr, 1)[0] = 12345;
   try {
     decoder.places(counted, at);

@@ -86,6 +86,7 @@ describe('evaluate', () => {
     const registry = verifiers as Record<string, Verifier>;
     registry.credulous = verifier({
       ...interval,
+      name: 'credulous',
       verify: ({ labels }) =>
         Array.from(labels, () => ({ verdict: 'certified', margin: 1 }) as const),
     });
@@ -120,11 +121,12 @@ describe('evaluate', () => {
       expect(contradictions).toBe(0);
     }
     const registry = verifiers as Record<string, Verifier>;
-    registry.credulous = {
+    registry.credulous = verifier({
       ...registry.crown!,
+      name: 'credulous',
       verify: ({ labels }) =>
         Array.from(labels, () => ({ verdict: 'certified', margin: 1 }) as const),
-    };
+    });
     try {
       const verifier = { name: 'credulous', norm: 'l2' };
       const of = (norm: string, eps: number) =>

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DataSet } from '../../src/data/types';
 import { smoothSet } from '../../src/evaluate/smooth';
 import { Interrupted } from '../../src/events';
+import { lineOf } from '../../src/io/journal';
 import type { Model } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
 import { objectives } from '../../src/train/objectives/registry';
@@ -104,7 +105,8 @@ describe('smoothSet', () => {
       const out = file('s.jsonl');
       await smoothSet(model, set, { ...options, out });
       const [head, row] = (await readFile(out, 'utf8')).split('\n');
-      const of = (change: object): string => JSON.stringify({ ...JSON.parse(row!), ...change });
+      const { crc32: _, ...record } = JSON.parse(row!);
+      const of = (change: object): string => lineOf({ ...record, ...change }).trim();
       for (const [line, what] of [
         [of({ index: -1 }), /line 3: index: expected a whole number/],
         [of({ index: 1e6 }), /line 3: index/],
@@ -115,7 +117,7 @@ describe('smoothSet', () => {
         [of({ label: (JSON.parse(row!).label + 1) % 4 }), /line 3: expected label/],
         [of({ more: 1 }), /line 3: .*expected a known option/],
         [of({ draws: 7 }), /one answer an image, got two of image 0/],
-        ['{"event":"other"}', /line 3: event/],
+        [lineOf({ event: 'other' }).trim(), /line 3: event/],
       ] as const) {
         await writeFile(out, `${[head, row, line].join('\n')}\n`);
         await expect(smoothSet(model, set, { ...options, out }), line).rejects.toThrow(what);

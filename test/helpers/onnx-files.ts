@@ -5,7 +5,7 @@ import type {
   NodeProto,
   SparseTensorProto,
   TensorProto,
-} from '../../src/io/onnx/proto';
+} from '../../src/io/onnx/proto.gen';
 import { encodeModel } from '../../src/io/onnx/wire';
 import { sizeOf } from './nd';
 import { sampler } from './random';

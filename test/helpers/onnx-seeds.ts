@@ -2,7 +2,7 @@
  * Damaged ONNX files: the bytes of sound ones, and the messages of sound ones with fields exchanged,
  * sizes blown up, names doubled and edges bent back, which the bytes alone rarely reach.
  */
-import type { Draft, ModelProto } from '../../src/io/onnx/proto';
+import type { Draft, ModelProto } from '../../src/io/onnx/proto.gen';
 import { encodeModel } from '../../src/io/onnx/wire';
 import { mutate } from './mutate';
 import { type FileCase, floats, message, wholes } from './onnx-files';

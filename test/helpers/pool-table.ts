@@ -189,7 +189,7 @@ export interface PoolReport {
   readonly faults: Map<string, number>;
 }
 
-const GROUP = 200;
+const TILE = 200;
 
 /** All cases through this library, the standard's arithmetic, and onnxruntime where it is installed. */
 export async function comparePools(
@@ -207,7 +207,7 @@ export async function comparePools(
   for (const opset of OPSETS)
     for (const input of INPUTS) {
       const group = cases.filter((c) => c.opset === opset && c.input === input);
-      for (let i = 0; i < group.length; i += GROUP) await judge(group.slice(i, i + GROUP), report);
+      for (let i = 0; i < group.length; i += TILE) await judge(group.slice(i, i + TILE), report);
     }
   return report;
 }

@@ -2,7 +2,7 @@
  * Random constants for ONNX graphs, as exporters leave them: initialisers, Constant nodes, sparse or
  * quantised or half weights, and expressions over them that nobody folded.
  */
-import type { Draft, SparseTensorProto, TensorProto } from '../../src/io/onnx/proto';
+import type { Draft, SparseTensorProto, TensorProto } from '../../src/io/onnx/proto.gen';
 import { sizeOf } from './nd';
 import { floats, type NodeCase, wholes } from './onnx-files';
 import type { Sampler } from './random';

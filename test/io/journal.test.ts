@@ -1,7 +1,15 @@
 /** The journal: what was appended is there, whatever happened in between. */
-import { appendFile, readdir, readFile, stat, symlink, truncate } from 'node:fs/promises';
+import {
+  appendFile,
+  readdir,
+  readFile,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { Journal, type JournalRecord, readJournal } from '../../src/io/journal';
+import { Journal, type JournalRecord, lineOf, readJournal } from '../../src/io/journal';
 import { inTemporaryFolder } from '../recipe/temporary';
 
 const epoch = (n: number) => ({ event: 'epoch', n, text: 'naïve \u2028 ✓' });
@@ -78,13 +86,52 @@ describe('Journal', () => {
 
   it('drops a last line of zeros or rubbish, and refuses rubbish before the end', async () => {
     await inTemporaryFolder(async (file, write) => {
-      await write('a', `${JSON.stringify(epoch(1))}\n\0\0\0\0\n`);
+      await write('a', `${lineOf(epoch(1))}\0\0\0\0\n`);
       const journal = await Journal.open(file('a'));
       expect(journal.records).toEqual([epoch(1)]);
       await journal.close();
-      await write('b', `{"event":"x"}\nrubbish\n{"event":"y"}\n`);
+      await write('b', `${lineOf({ event: 'x' })}rubbish\n${lineOf({ event: 'y' })}`);
       await expect(Journal.open(file('b'))).rejects.toThrow(/b: line 2: expected a JSON object/);
       expect(await readFile(file('b'), 'utf8')).toContain('rubbish');
+    });
+  });
+
+  it('finds and says every change of a byte before the last line, and cuts no whole one', async () => {
+    await inTemporaryFolder(async (file) => {
+      await (await filled(file('j'), 3)).close();
+      const whole = await readFile(file('j'));
+      const starts = [...whole.keys()].filter((i) => i === 0 || whole[i - 1] === 10);
+      for (let at = 0; at < whole.length; at += 1) {
+        const changed = Buffer.from(whole);
+        changed[at]! ^= 1;
+        await writeFile(file('j'), changed);
+        const line = starts.findLastIndex((start) => start <= at) + 1;
+        if (line < 3)
+          await expect(readJournal(file('j')), `${at}`).rejects.toThrow(
+            new RegExp(`j: line ${line}: expected`),
+          );
+        else
+          await readJournal(file('j')).then(
+            // What is no JSON any more is torn.
+            (records) => expect(records).toEqual([epoch(1), epoch(2)]),
+            (error) => expect(String(error)).toMatch(/line 3: expected/),
+          );
+      }
+      for (const text of ['{"event":"x"}\n', '{"event":"x","crc32":"00000000"}\n']) {
+        await writeFile(file('j'), text);
+        await expect(Journal.open(file('j'))).rejects.toThrow(/line 1: expected the checksum/);
+        expect(await readFile(file('j'), 'utf8')).toBe(text);
+      }
+    });
+  });
+
+  it('refuses a record with a checksum of its own', async () => {
+    await inTemporaryFolder(async (file) => {
+      const journal = await Journal.open(file('j'));
+      const odd = { event: 'x', crc32: 'mine' } as JournalRecord;
+      await expect(async () => journal.append(odd)).rejects.toThrow(/crc32/);
+      await journal.close();
+      expect(await readJournal(file('j'))).toEqual([]);
     });
   });
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readTensor } from '../../src/io/onnx/element';
 import { filesBeside } from '../../src/io/onnx/external';
-import type { Draft, TensorProto } from '../../src/io/onnx/proto';
+import type { Draft, TensorProto } from '../../src/io/onnx/proto.gen';
 import { readOnnx } from '../../src/io/onnx/reader';
 import { encodeModel } from '../../src/io/onnx/wire';
 import { floats, message, onnxFile } from '../helpers/onnx-files';

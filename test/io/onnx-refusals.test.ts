@@ -1,19 +1,11 @@
 /** What the ONNX reader refuses, in which words, and how it reads the edges of a model. */
-import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-// @ts-expect-error A script without types.
-import { generate } from '../../scripts/build-onnx-proto.mjs';
 import { readOnnx } from '../../src/io/onnx/reader';
 import { encodeModel } from '../../src/io/onnx/wire';
 import { type FileCase, floats, message, onnxFile, wholes } from '../helpers/onnx-files';
 
 const read = (given: FileCase) => readOnnx(onnxFile(given), 'f');
 const relu = { op: 'Relu' };
-
-it('has messages that are generated from onnx.proto as it stands', async () => {
-  const path = new URL('../../src/io/onnx/proto.ts', import.meta.url);
-  expect(await readFile(path, 'utf8')).toBe(await generate());
-});
 
 describe('nodes at fault', () => {
   it('are listed at once, with names and operators, but not those behind them', () => {

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { logits } from '../../src/domain/classifier';
-import type { ModelProto } from '../../src/io/onnx/proto';
+import type { ModelProto } from '../../src/io/onnx/proto.gen';
 import { readOnnx } from '../../src/io/onnx/reader';
 import { decodeModel } from '../../src/io/onnx/wire';
 import { WRITERS } from '../../src/io/onnx/write-layers';

@@ -146,9 +146,9 @@ describe('plans', () => {
     const images = Float32Array.from(sampler(1).array([4 * 192], 0, 1).data);
     const want = compilePlan(model, { batch: 4 }).run(images);
     const cheap = { product: 0, gather: 0, tap: 0, input: 0, output: 0, panel: 0, row: 0 };
-    for (const form of ['conv', 'lines', 'winograd', 'csr'] as const) {
+    for (const form of ['conv', 'direct', 'winograd', 'csr'] as const) {
       const costs = { ...SHIPPED, [form]: cheap };
-      const plan = fastestPlan(model, { batch: 4, costs, winograd: true });
+      const plan = fastestPlan(model, { batch: 4, costs, allowWinograd: true });
       expect(plan.steps[0]!.form).toBe(form);
       plan.run(images).forEach((v, i) => {
         expect(v).toBeCloseTo(want[i]!, 4);

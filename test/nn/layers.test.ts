@@ -166,6 +166,27 @@ function affineTests(
     expectClose([dot(x.data, back_)], [dot(y.data, g.data)], { rel: 1e-5, abs: 1e-5 });
   });
 
+  it('has W x, without b, for the derivative of its transpose, and of |W| r |W|^T', () => {
+    const [x, g] = [random.array([1, ...shape], 0, 1), random.array([1, ...node.shape])];
+    const y = map((a, b) => a! - b!, apply(x), offset());
+    const derivative = use((w) => {
+      const at = tensor(g);
+      const loss = () => ({ loss: sum(mul(w.transpose(at), tensor(x))) });
+      return gradients(at.engine, [at], loss).gradients[0]!.read();
+    });
+    expectClose(derivative, y.data, { rel: 1e-5, abs: 1e-5 });
+    const byAbs = use((w) => {
+      const at = tensor(x);
+      const loss = () => ({ loss: sum(mul(w.applyAbs(at), tensor(g))) });
+      return gradients(at.engine, [at], loss).gradients[0]!.read();
+    });
+    const absolute = map((v) => Math.abs(v!), matrix());
+    const expected = Array.from({ length: inputs }, (_, i) =>
+      Array.from(g.data).reduce((total, v, j) => total + v * absolute.data[i * outputs + j]!, 0),
+    );
+    expectClose(byAbs, expected, { rel: 1e-5, abs: 1e-5 });
+  });
+
   it('counts its terms and multiply-adds', () => {
     const m = matrix();
     const rows = Array.from({ length: outputs }, (_, j) =>

@@ -2,10 +2,12 @@
  * Plans of interval bounds: against the layers one by one, against points of the boxes, over random
  * graphs and the zoo, masked; and what refuses, which the layers one by one decide.
  */
+
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { propagate } from '../../src/domain/domain';
-import { type Box, ball, interval, intervalMargins, lastAffine } from '../../src/domain/interval';
+import { type Box, ball, interval } from '../../src/domain/interval';
+import { intervalMargins, lastAffine } from '../../src/domain/rows';
 import { freezeSparsity } from '../../src/nn/freeze';
 import { compile, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
@@ -14,6 +16,7 @@ import { buildNetwork } from '../../src/nn/zoo';
 import { compileIntervalPlan, type IntervalPlan } from '../../src/plan/interval-plan';
 import { ballMargins, lastBox } from '../../src/plan/margins';
 import { type Engine, load } from '../../src/runtime/engine';
+import type { Ptr } from '../../src/runtime/kernels';
 import { isSparse, readEntries } from '../../src/sparse/weight';
 import { sum } from '../../src/tensor/ops/core';
 import { sizeOf } from '../../src/tensor/shape';
@@ -380,7 +383,7 @@ describe('plans of interval bounds', () => {
         return intervalMargins(graph, params, box, [0, 1, 2], { sound: true }).read();
       });
     const want = layers();
-    const blocks: number[] = [];
+    const blocks: Ptr[] = [];
     for (let size = 2 ** 22; size >= 64; size /= 2)
       try {
         for (;;) blocks.push(small.memory.alloc(size));

@@ -6,9 +6,10 @@ import { compile, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
 import { buildNetwork } from '../../src/nn/zoo';
-import { type Form, type FormName, formCost, forms } from '../../src/plan/algorithms';
+import { denseCalls } from '../../src/plan/dense-product';
 import { compilePlan } from '../../src/plan/plan';
 import { load } from '../../src/runtime/engine';
+import { type AlgorithmName, algorithms, costOfAlgorithm } from '../../src/tensor/algorithms';
 import type { ConvShape } from '../../src/tensor/convolution';
 import { sizeOf } from '../../src/tensor/shape';
 import { input, step } from '../../src/tensor/tensor';
@@ -36,24 +37,29 @@ function distance(got: Float32Array, want: Float32Array): number {
 describe('compiled plans', () => {
   it('compute what the value domain computes, on random graphs', () => {
     fc.assert(
-      fc.property(graphs, fc.integer({ min: 1, max: 9 }), fc.boolean(), (g, batch, winograd) => {
-        const model = modelOf(
-          engine,
-          g.network,
-          randomWeights(compile(g.network), sampler(g.seed)),
-        );
-        const canonical = lower(model);
-        const plan = compilePlan(canonical, { batch, winograd });
-        for (const seed of [1, 2]) {
-          const images = imagesOf(canonical, batch, seed);
-          const got = plan.run(images);
-          expect(distance(got, expected(canonical, images, batch))).toBeLessThan(1e-5);
-          expect(plan.run(images)).toEqual(got);
-        }
-        plan.free();
-        freeModel(canonical);
-        freeModel(model);
-      }),
+      fc.property(
+        graphs,
+        fc.integer({ min: 1, max: 9 }),
+        fc.boolean(),
+        (g, batch, allowWinograd) => {
+          const model = modelOf(
+            engine,
+            g.network,
+            randomWeights(compile(g.network), sampler(g.seed)),
+          );
+          const canonical = lower(model);
+          const plan = compilePlan(canonical, { batch, allowWinograd });
+          for (const seed of [1, 2]) {
+            const images = imagesOf(canonical, batch, seed);
+            const got = plan.run(images);
+            expect(distance(got, expected(canonical, images, batch))).toBeLessThan(1e-5);
+            expect(plan.run(images)).toEqual(got);
+          }
+          plan.free();
+          freeModel(canonical);
+          freeModel(model);
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -69,12 +75,9 @@ describe('compiled plans', () => {
     const images = imagesOf(canonical, batch);
     const want = expected(canonical, images, batch);
     for (const direct of [true, false]) {
-      const plan = compilePlan(canonical, direct ? { batch } : { batch, winograd: true });
+      const plan = compilePlan(canonical, direct ? { batch } : { batch, allowWinograd: true });
       expect(distance(plan.run(images), want)).toBeLessThan(direct ? 2e-6 : 2e-5);
-      const names = plan.steps.map(({ form }) => form);
-      expect(names.every((form) => form === 'value' || forms[form as FormName].direct)).toBe(
-        direct || !names.includes('winograd'),
-      );
+      if (direct) expect(plan.steps.map(({ form }) => form)).not.toContain('winograd');
       plan.free();
     }
     freeModel(canonical);
@@ -114,18 +117,16 @@ const LAYERS = [
   ['conv2d', { channels: 6, kernel: 3, padding: 1, groups: 3 }, [3, 9, 7]],
 ] as const;
 
-describe.each(Object.keys(forms) as FormName[])('form %s', (name) => {
-  const form: Form = forms[name];
-
+describe.each(Object.keys(algorithms) as AlgorithmName[])('algorithm %s', (name) => {
   it.each(LAYERS)('%s %o on %o', (layer, options, shape) => {
     const chain = [[layer, options], ['relu']] as const;
     const model = createModel(engine, sequential('one', shape, chain));
     const [node] = model.graph.nodes;
     const conv = node!.structure!.conv!;
     for (const batch of [1, 3, 8]) {
-      if (formCost(name, conv, batch) === Infinity) continue;
+      if (costOfAlgorithm(name, conv, batch) === Infinity) continue;
       const images = imagesOf(model, batch);
-      const got = step(engine, () => runForm(form, model, conv, images, batch));
+      const got = step(engine, () => runAlgorithm(name, model, conv, images, batch));
       expect(distance(got, expected(model, images, batch))).toBeLessThan(1e-5);
     }
     freeModel(model);
@@ -134,14 +135,14 @@ describe.each(Object.keys(forms) as FormName[])('form %s', (name) => {
   it('applies to one of the layers at least', () => {
     const costs = LAYERS.map(([layer, options, shape]) => {
       const { nodes } = compile(sequential('one', shape, [[layer, options]]));
-      return formCost(name, nodes[0]!.structure!.conv!, 2);
+      return costOfAlgorithm(name, nodes[0]!.structure!.conv!, 2);
     });
     expect(costs.some((cost) => cost < Infinity)).toBe(true);
   });
 });
 
-function runForm(
-  form: Form,
+function runAlgorithm(
+  name: AlgorithmName,
   model: Model,
   conv: ConvShape,
   images: Float32Array,
@@ -151,18 +152,18 @@ function runForm(
   const x = input(engine, images, [images.length]);
   const size = batch * sizeOf(node.shape);
   const y = engine.arena.alloc(4 * size);
-  const calls = form.compile({
+  const call = denseCalls[name]({
     engine,
     batch,
     conv,
-    weight: model.params.get(`${node.name}.weight`)!,
-    bias: model.params.get(`${node.name}.bias`),
+    weight: model.params.get(`${node.name}.weight`)!.ptr,
+    bias: model.params.get(`${node.name}.bias`)?.ptr ?? 0,
     x: x.ptr,
     y,
-    relu: true,
+    relu: 1,
     keep: (bytes) => engine.arena.alloc(bytes),
   });
-  for (const call of calls) engine.start(call, engine.arena.alloc((call.work ?? 0) * call.parts));
+  engine.start(call, engine.arena.alloc((call.work ?? 0) * call.parts));
   return engine.memory.f32(y, size).slice();
 }
 

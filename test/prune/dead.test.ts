@@ -8,7 +8,7 @@ import { propagate } from '../../src/domain/domain';
 import { value } from '../../src/domain/value';
 import { INPUT, type NodeSpec } from '../../src/nn/graph';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
-import { flowOf } from '../../src/prune/channels';
+import { dependencyOf } from '../../src/prune/channels';
 import { removeDead } from '../../src/prune/dead';
 import { type Engine, load } from '../../src/runtime/engine';
 import { uniform } from '../../src/tensor/philox';
@@ -39,7 +39,7 @@ function difference(a: Float32Array, b: Float32Array): number {
 /** Some rows, columns and single weights of every convolution and dense layer become 0. */
 function damage({ graph, params }: Model, seed: number): void {
   graph.nodes.forEach((node, at) => {
-    if (flowOf(node).way !== 'make') return;
+    if (dependencyOf(node).kind !== 'producer') return;
     const weight = params.get(`${node.name}.weight`)!;
     const [rows = 1, columns = 1] = weight.shape;
     const area = weight.size / rows / columns;

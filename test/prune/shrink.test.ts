@@ -9,7 +9,7 @@ import { value } from '../../src/domain/value';
 import { layers } from '../../src/nn/layers/registry';
 import { lower } from '../../src/nn/lower';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
-import { type Channels, channelsOf, flowOf } from '../../src/prune/channels';
+import { type Channels, channelsOf, dependencyOf } from '../../src/prune/channels';
 import { applyMasks, countKept, sparsityOf } from '../../src/prune/mask';
 import { channelMasks, maskedChannels, shrink } from '../../src/prune/shrink';
 import { type Engine, load } from '../../src/runtime/engine';
@@ -25,12 +25,12 @@ beforeAll(async () => {
 afterAll(() => engine.close());
 
 /** Any channels that may go, but for the last one of a layer. */
-function someChannels(channels: Channels, makers: readonly number[], draws: Draw): Set<number> {
+function someChannels(channels: Channels, producers: readonly number[], draws: Draw): Set<number> {
   const removed = new Set<number>();
   for (const channel of channels.groups.flatMap((group) => group.channels)) {
     if (draws(2) === 0) continue;
     removed.add(channel);
-    const empty = makers.some((at) => channels.outputs[at]!.every((c) => removed.has(c)));
+    const empty = producers.some((at) => channels.outputs[at]!.every((c) => removed.has(c)));
     if (empty) removed.delete(channel);
   }
   return removed;
@@ -49,8 +49,8 @@ function compare(a: Float32Array, b: Float32Array): number {
   return Math.max(...a.map((x, i) => Math.abs(x - b[i]!))) / scale;
 }
 
-const makersOf = (model: Model): number[] =>
-  model.graph.nodes.flatMap((node, at) => (flowOf(node).way === 'make' ? [at] : []));
+const producersOf = (model: Model): number[] =>
+  model.graph.nodes.flatMap((node, at) => (dependencyOf(node).kind === 'producer' ? [at] : []));
 
 describe('shrink', () => {
   const seen = { removed: 0, tied: 0, joined: 0, repeated: 0 };
@@ -64,13 +64,15 @@ describe('shrink', () => {
         const channels = channelsOf(model.graph);
         const bits = uniform(seed, 97, 0, 4096);
         let at = 0;
-        const removed = someChannels(channels, makersOf(model), (n) => Math.floor(bits[at++]! * n));
+        const removed = someChannels(channels, producersOf(model), (n) =>
+          Math.floor(bits[at++]! * n),
+        );
         const smaller = shrink(model, removed, channels);
         const masks = channelMasks(model, channels, removed);
         const left = [...masks.values()].reduce((n, m) => n + countKept(m), 0);
         expect(sparsityOf(smaller).weights).toBe(left);
         // Only the columns: rows of removed channels keep what they compute.
-        for (const node of makersOf(model).map((i) => model.graph.nodes[i]!)) {
+        for (const node of producersOf(model).map((i) => model.graph.nodes[i]!)) {
           const weight = model.params.get(`${node.name}.weight`)!;
           const columns = channels.inputs[model.graph.nodes.indexOf(node)]!;
           const area = sizeOf(weight.shape.slice(2));
@@ -86,7 +88,7 @@ describe('shrink', () => {
         for (const gone of removed) expect(maskedChannels(model, channels, masks)).toContain(gone);
         const kinds = new Set(model.graph.nodes.map((node) => node.kind));
         seen.removed += removed.size;
-        seen.tied += channels.groups.filter((group) => group.makers.length > 1).length;
+        seen.tied += channels.groups.filter((group) => group.producers.length > 1).length;
         seen.joined += kinds.has('concat') && removed.size > 0 ? 1 : 0;
         seen.repeated += kinds.has('flatten') && removed.size > 0 ? 1 : 0;
         freeModel(smaller);
@@ -126,7 +128,7 @@ describe('shrink', () => {
   });
 
   it('leaves a layer alone that does not say how channels go through it', () => {
-    const { flow: _, ...silent } = layers.dense!;
+    const { channelDependency: _, ...silent } = layers.dense!;
     Object.assign(layers, { silent });
     try {
       const nodes = [
@@ -137,7 +139,7 @@ describe('shrink', () => {
       ];
       const model = createModel(engine, { name: 'quiet', input: [3], nodes });
       const { outputs: made, groups } = channelsOf(model.graph);
-      expect(groups.map(({ makers }) => makers)).toEqual([[0]]);
+      expect(groups.map(({ producers }) => producers)).toEqual([[0]]);
       const smaller = shrink(model, new Set(made[0]!.slice(1)));
       expect(
         ['a', 'b', 'c', 'd'].map((name) => smaller.params.get(`${name}.weight`)!.shape),

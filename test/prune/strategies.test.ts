@@ -20,7 +20,13 @@ import { decide, masksOf, prune } from '../../src/prune/prune';
 import { sparsityAfter } from '../../src/prune/schedule';
 import { selectMasks } from '../../src/prune/select';
 import { strategies } from '../../src/prune/strategies/registry';
-import { type Masks, type PruneContext, phasesOf, type Strategy } from '../../src/prune/strategy';
+import {
+  type Masks,
+  type PruneContext,
+  phasesOf,
+  type Strategy,
+  strategy,
+} from '../../src/prune/strategy';
 import { lossOracle } from '../../src/recipe/oracle';
 import { type Engine, load } from '../../src/runtime/engine';
 import { abs } from '../../src/tensor/ops/elementwise';
@@ -310,12 +316,16 @@ describe('a strategy that forgets earlier masks', () => {
     const model = models.get('cnn-small')!;
     const goal = { sparsity: 0.5, seed: 1 };
     const previous = await maskValues(strategies.random!, { scope: 'layer' }, { ...goal, model });
-    const all = { about: 'test', options: strategies.filter!.options, structured: false };
-    const forgets = { ...all, decide: () => selectMasks({ ...goal, model }, 'layer', abs) };
+    const options = strategies.filter!.options;
+    const all = { name: 'test', about: 'test', options, structured: false };
+    const forgets = strategy({
+      ...all,
+      decide: () => selectMasks({ ...goal, model }, 'layer', abs),
+    });
     await expect(decide(model, forgets, {}, { ...goal, previous })).rejects.toThrow(
       /prune\.strategy: conv2d1\.weight: expected weights that earlier rounds have left, got \d+/,
     );
-    const silent = { ...all, decide: () => new Map() };
+    const silent = strategy({ ...all, decide: () => new Map() });
     const { decision } = await decide(model, silent, {}, { ...goal, previous });
     expect(decision).toEqual(previous);
   });

@@ -3,7 +3,7 @@ import { mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EspalierError } from '../../src/errors';
 import { Interrupted, type RunEvent } from '../../src/events';
-import { readJournal } from '../../src/io/journal';
+import { lineOf, readJournal } from '../../src/io/journal';
 import { strategies } from '../../src/prune/strategies/registry';
 import { type Engine, load } from '../../src/runtime/engine';
 import { inTemporaryFolder } from './temporary';
@@ -135,9 +135,9 @@ describe('files that are damaged or of another run', () => {
       await half(file('run'));
       const journal = file('run/journal.jsonl');
       // As a kill between the journal and the checkpoint leaves it.
-      const lines = (await readFile(journal, 'utf8')).trim().split('\n');
-      const next = JSON.stringify({ ...JSON.parse(lines.at(-1)!), overall: lines.length + 1 });
-      await writeFile(journal, `${lines.join('\n')}\n${next}\n{"event": "epo`);
+      const records = await readJournal(journal);
+      const next = { ...records.at(-1)!, overall: records.length + 1 };
+      await writeFile(journal, `${await readFile(journal, 'utf8')}${lineOf(next)}{"event": "epo`);
       await compressIn(engine, file('run'), config);
       await compressIn(engine, file('whole'), config);
       expect(await resultOf(file('run'))).toEqual(await resultOf(file('whole')));

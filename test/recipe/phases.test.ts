@@ -1,10 +1,11 @@
 /** Single phases on models: pruning, fine-tuning, bounds; nothing of the caller's is freed or lost. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { outputBounds } from '../../src/evaluate/bounds';
 import { Interrupted } from '../../src/events';
 import { createModel, freeModel, type Model, prunableNames } from '../../src/nn/model';
 import { buildNetwork } from '../../src/nn/zoo';
 import { countNonzero } from '../../src/prune/mask';
-import { outputBounds, pruneModel, trainModel } from '../../src/recipe/phases';
+import { pruneModel, trainModel } from '../../src/recipe/phases';
 import { type Engine, load } from '../../src/runtime/engine';
 import { toySet } from '../train/toy';
 import { tinyConfig } from './tiny-run';

@@ -43,6 +43,7 @@ const top = (values: Float32Array, count: number, among: (i: number) => boolean)
 
 /** Drops the smallest weights and grows those of the largest gradients (Evci et al. 2020), every 5 updates. */
 const rigl = strategy({
+  name: 'rigl',
   about: 'test: drop and grow',
   options: v.strictObject({}),
   structured: false,
@@ -71,6 +72,7 @@ const rigl = strategy({
 
 /** Optimal brain damage: w^2 times a second derivative, which has to be asked for. */
 const obd = strategy({
+  name: 'obd',
   about: 'test: least w^2 h / 2',
   options: v.strictObject({}),
   structured: false,
@@ -93,6 +95,7 @@ const obd = strategy({
 
 /** Shrinks weights towards 0 after every update, in place: a proximal step. */
 const prox = strategy({
+  name: 'prox',
   about: 'test: soft threshold between batches',
   options: v.strictObject({}),
   structured: false,
@@ -112,6 +115,7 @@ const prox = strategy({
 
 /** Chosen of the untrained weights by |w g|, and trained as pre-training is (Lee et al. 2019). */
 const snip = strategy({
+  name: 'snip',
   about: 'test: least |w g| at the beginning',
   options: v.strictObject({}),
   structured: false,

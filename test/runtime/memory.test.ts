@@ -1,6 +1,7 @@
 /** The heap in linear memory: against a model that only remembers which bytes are whose. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { Ptr } from '../../src/runtime/kernels';
 import { LinearMemory, MAX_BYTES } from '../../src/runtime/memory';
 
 const PAGE = 65_536;
@@ -15,7 +16,7 @@ describe('LinearMemory', () => {
     fc.assert(
       fc.property(fc.array(command, { maxLength: 60 }), (commands) => {
         const memory = new LinearMemory(false, 256 * PAGE);
-        const live: { ptr: number; bytes: number; mark: number }[] = [];
+        const live: { ptr: Ptr; bytes: number; mark: number }[] = [];
         let mark = 0;
         for (const c of commands) {
           if ('alloc' in c) {
@@ -74,7 +75,7 @@ describe('LinearMemory', () => {
     const ptr = memory.alloc(100);
     memory.free(ptr);
     expect(() => memory.free(ptr)).toThrow(`expected a block in use, got offset ${ptr}`);
-    expect(() => memory.free(12_345)).toThrow('offset 12345');
+    expect(() => memory.free(12_345 as Ptr)).toThrow('offset 12345');
   });
 
   it.each([0, PAGE, 2 * PAGE - 1, MAX_BYTES + 1, Number.NaN, Number.POSITIVE_INFINITY])(

@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { load } from '../../src/runtime/engine';
+import type { Ptr } from '../../src/runtime/kernels';
 import {
   copyCall,
   encode,
@@ -13,7 +14,6 @@ import {
 } from '../../src/sparse/calls';
 import {
   forwardPass,
-  GROUP,
   intoSplitOutput,
   marginsOf,
   type Order,
@@ -21,6 +21,7 @@ import {
   type Planes,
   phasesOf,
   planesOf,
+  TILE,
   transposedPasses,
 } from '../../src/sparse/tables';
 import { type ConvShape, convShape, convSize, geometryOf } from '../../src/tensor/convolution';
@@ -72,7 +73,7 @@ function run({ sizes, n, weight, from }: Sample, transposed: boolean, order: Ord
   const [a, b] = [[c, h, w] as const, [oc, oh, ow] as const];
   const [inShape, outShape] = transposed ? [b, a] : [a, b];
   const whole = transposed ? transposedPasses(sizes) : [forwardPass(sizes)];
-  const lanesFill = n % GROUP === 0;
+  const lanesFill = n % TILE === 0;
   const isSplit = sh * sw > 1 && !lanesFill;
   const split = transposed ? intoSplitOutput(whole) : whole.map(overSplitInput);
   const passes = isSplit ? split : whole;
@@ -80,7 +81,7 @@ function run({ sizes, n, weight, from }: Sample, transposed: boolean, order: Ord
   const sourceShape = isSplit && !transposed ? phasesOf(a, [sh, sw]) : inShape;
   const targetShape = isSplit && transposed ? phasesOf(a, phases) : outShape;
   return step(engine, () => {
-    const keep = (bytes: number): number => filled(engine, [Math.ceil(bytes / 4)], 0).ptr;
+    const keep = (bytes: number): Ptr => filled(engine, [Math.ceil(bytes / 4)], 0).ptr;
     const margins = marginsOf(passes, sourceShape);
     const lines = (planes: Planes): number => planes.line / n;
     const first = planesOf(sourceShape, n, margins);
@@ -106,7 +107,7 @@ function run({ sizes, n, weight, from }: Sample, transposed: boolean, order: Ord
     if (isSplit && transposed)
       calls.push(...mergeCalls(engine, n, a, phases, viewOfPlanes(y, target), to));
     else calls.push(copyCall(engine, n, outShape, viewOfPlanes(y, target), to));
-    for (const call of calls) engine.start(call, 0);
+    for (const call of calls) engine.start(call);
     return engine.memory.f32(result, out).slice();
   });
 }
@@ -134,7 +135,7 @@ function check(sizes: ConvShape, n: number, density: number, seed: number): void
     const sample = { sizes, n, weight, from };
     const want = expected(sample, transposed);
     const orders =
-      n % GROUP === 0 ? (['planes', 'lines', 'positions'] as const) : (['planes'] as const);
+      n % TILE === 0 ? (['planes', 'lines', 'positions'] as const) : (['planes'] as const);
     for (const order of orders) {
       const got = run(sample, transposed, order);
       const worst = want.reduce((most, v, i) => Math.max(most, Math.abs(v - got[i]!)), 0);

@@ -7,10 +7,8 @@ import { parseOptions } from '../../src/options';
 import { type Engine, load } from '../../src/runtime/engine';
 import { whole } from '../../src/tensor/parts';
 import { Budget } from '../../src/verify/budget';
-import { METHODS } from '../../src/verify/methods';
-import { verifySpecification } from '../../src/verify/search';
+import { METHODS, verifySpecification } from '../../src/verify/search';
 import { smooth, smoothInParts } from '../../src/verify/smoothing';
-import { verdictsInParts } from '../../src/verify/verifier';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { modelOf, randomWeights } from '../helpers/networks';
 import { sampler } from '../helpers/random';
@@ -41,7 +39,7 @@ describe.each(Object.entries(verifiers))('%s', (name, entry) => {
 
   it('gives the same verdicts in parts, with others at work in between', async () => {
     const want = entry.verify(job(), options);
-    const parts = verdictsInParts(entry, job(), options);
+    const parts = entry.inParts(job(), options);
     const mixed = (function* () {
       for (;;) {
         const { done, value } = parts.next();
@@ -54,7 +52,7 @@ describe.each(Object.entries(verifiers))('%s', (name, entry) => {
   });
 
   it('ends at a signal, and gives its memory back', async () => {
-    const parts = verdictsInParts(entry, job(), options);
+    const parts = entry.inParts(job(), options);
     expect(parts.next().done).toBe(false);
     const signal = { aborted: true };
     await expect(inSlices(parts, { signal, saved: 'Kept.' })).rejects.toThrow('interrupted. Kept.');
@@ -82,7 +80,7 @@ describe.each(Object.entries(verifiers))('%s', (name, entry) => {
       )[0]!.verdict;
     // The first of equal outputs is the answer.
     expect(ask(0)).toBe('unknown');
-    expect(ask(1)).toBe(name === 'complete' ? 'falsified' : 'unknown');
+    expect(ask(1)).toBe(name === 'input-splitting' ? 'falsified' : 'unknown');
     freeModel(tie);
   });
 });

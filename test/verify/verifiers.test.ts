@@ -53,14 +53,9 @@ describe.each(binaries())('%s', (binary) => {
           const verdicts = certified(entry.verify(job, options));
           proven += verdicts.filter(Boolean).length;
           const wrong = wrongSamples(model, job.images, job.labels);
-          for (const [attack, { options: schema, ...rest }] of Object.entries(attacks)) {
-            const settings = parseOptions(schema, {}, attack);
+          for (const [attack, entry] of Object.entries(attacks)) {
             const index = Int32Array.from(range(0, COUNT));
-            const { broken } = runAttack({ options: schema, ...rest }, settings, {
-              ...job,
-              index,
-              seed: 1,
-            });
+            const { broken } = runAttack(entry, {}, { ...job, index, seed: 1 });
             verdicts.forEach((yes, i) => {
               expect(yes && (broken[i] === 1 || wrong[i] === 1), `${attack} ${eps} ${i}`).toBe(
                 false,

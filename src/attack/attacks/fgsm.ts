@@ -5,6 +5,7 @@ import { ascend } from '../ascent';
 import { attack, batchTensor } from '../attack';
 
 export const fgsm = attack({
+  name: 'fgsm',
   about: 'fast gradient sign method: one step of length eps',
   options: v.strictObject({}),
   describe: (_, eps) => `FGSM, L-infinity, eps ${eps}`,

@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { NORM_NAMES, NORMS } from '../../domain/balls';
 import { logits } from '../../domain/classifier';
 import { choice, real, whole } from '../../options';
+import type { Parts } from '../../tensor/parts';
 import { STREAMS } from '../../tensor/philox';
 import { input, step } from '../../tensor/tensor';
 import { ascend, type Ball, randomStart } from '../ascent';
@@ -24,6 +25,7 @@ type Options = v.InferOutput<typeof options>;
 const shareOf = ({ stepSize, steps }: Options): number => stepSize ?? Math.max(2.5 / steps, 0.1);
 
 export const pgd = attack({
+  name: 'pgd',
   about: 'projected gradient descent: steps, restarts, stepSize, norm, randomStart',
   options,
   describe: (o, eps) =>
@@ -31,14 +33,14 @@ export const pgd = attack({
       NORM_NAMES[o.norm]
     }, eps ${eps}, step ${Number((shareOf(o) * eps).toPrecision(4))}`,
   norm: (o) => o.norm,
-  run(job, o) {
+  *parts(job, o) {
     const best = job.images.slice();
     const margin = new Float64Array(job.labels.length).fill(Number.POSITIVE_INFINITY);
     for (let restart = 0; restart < o.restarts; restart++) {
       const alive = [...margin.keys()].filter((i) => margin[i]! >= 0);
       if (alive.length === 0) break;
       const part = pick(job, alive);
-      climb(part, o, restart, (at, value, image) => {
+      yield* climb(part, o, restart, (at, value, image) => {
         const i = alive[at]!;
         // NaN is no better than anything.
         if (!(value < margin[i]!)) return;
@@ -50,20 +52,20 @@ export const pgd = attack({
   },
 });
 
-/** One start: `note` sees every point on the way with its margin. */
-function climb(
+/** Climbs from one start, a step a part: `note` sees every point on the way with its margin. */
+function* climb(
   job: AttackJob,
   o: Options,
   restart: number,
   note: (sample: number, margin: number, image: Float32Array) => void,
-): void {
+): Parts<void> {
   const { model, eps, seed, index, labels } = job;
   const { engine } = model;
   const size = job.images.length / labels.length;
   const key = { seed, stream: STREAMS.attack + 16 * (restart + 1), index };
   const ballHere = (): Ball => ({ x: batchTensor(job), eps, norm: o.norm });
   let at = o.randomStart ? step(engine, () => randomStart(ballHere(), key).read()) : job.images;
-  for (let i = 0; i <= o.steps; i++)
+  for (let i = 0; i <= o.steps; i++) {
     at = step(engine, () => {
       const here = input(engine, at, batchShape(job));
       const last = i === o.steps;
@@ -75,4 +77,6 @@ function climb(
       });
       return next.read();
     });
+    yield;
+  }
 }

@@ -7,7 +7,7 @@ import type { BenchRow } from '../../measure/bench';
 import type { Fit } from '../../measure/fit';
 import { real } from '../../options';
 import { count, duration, percent, rate, short } from '../../report/format';
-import { renderTable } from '../../report/table';
+import { columnsOf, renderTable } from '../../report/table';
 import { SHIPPED } from '../../runtime/costs';
 import { engineArgs, outFile, shared } from '../args';
 import { type Command, type Context, EXIT } from '../command';
@@ -46,10 +46,7 @@ export const command: Command = {
     if (values.on('json')) printJson(io, { binary: info.binary, threads: info.threads, rows });
     else {
       const titles = ['subject', 'images/s', 'GFLOP/s', 'a call', 'spread'];
-      const columns = titles.map((title, i) => ({
-        title,
-        align: i === 0 ? ('left' as const) : ('right' as const),
-      }));
+      const columns = columnsOf(titles, 'lr');
       const threads = info.threads === 1 ? '1 thread' : `${info.threads} threads`;
       print(io, `${info.binary} binary, ${threads}`);
       print(io, renderTable({ columns, rows: rows.map(cells) }));
@@ -74,8 +71,6 @@ async function showFit(
 }
 
 function fitText({ costs, unit, forms }: Fit, out: string | undefined): string {
-  const right = (titles: readonly string[], left: number) =>
-    titles.map((title, i) => ({ title, align: i < left ? ('left' as const) : ('right' as const) }));
   const factors = Object.entries<Factors>(SHIPPED).flatMap(([form, keys]) =>
     Object.entries(keys).map(([key, shipped]) => [
       form,
@@ -91,10 +86,10 @@ function fitText({ costs, unit, forms }: Fit, out: string | undefined): string {
   ]);
   return [
     `1 is about a multiply-add of the register tile: ${short(1e12 * unit)} ps here`,
-    renderTable({ columns: right(['form', 'of', 'shipped', 'fitted'], 2), rows: factors }),
+    renderTable({ columns: columnsOf(['form', 'of', 'shipped', 'fitted'], 'llr'), rows: factors }),
     'Errors of the predicted times, in the middle and at worst:',
     renderTable({
-      columns: right(['form', 'layers', 'shipped', 'worst', 'fitted', 'worst'], 1),
+      columns: columnsOf(['form', 'layers', 'shipped', 'worst', 'fitted', 'worst'], 'lr'),
       rows: errors,
     }),
     ...(out === undefined

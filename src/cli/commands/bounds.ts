@@ -1,8 +1,9 @@
 /** `espalier bounds MODEL`: what a method proves of single inputs. */
+
+import type { ImageBounds } from '../../evaluate/bounds';
 import { eps } from '../../options';
-import type { ImageBounds } from '../../recipe/phases';
 import { short } from '../../report/format';
-import { renderTable } from '../../report/table';
+import { columnsOf, renderTable } from '../../report/table';
 import { dataArgs, engineArgs, epsArg, foreignArgs, indexArg, modelArg, shared } from '../args';
 import { type Command, EXIT } from '../command';
 import { parseIndices } from '../indices';
@@ -63,6 +64,6 @@ function imageText(image: ImageBounds, radius: number): string {
     const numbers = [logit, image.lo[k]!, image.hi[k]!].map(short);
     return [String(k), ...numbers, typeof margin === 'number' ? short(margin) : '(label)'];
   });
-  const columns = titles.map((title) => ({ title, align: 'right' as const }));
+  const columns = columnsOf(titles, 'r');
   return `image ${index}: label ${label}, predicted ${predicted}, eps ${radius}: ${verdict}\n${renderTable({ columns, rows })}`;
 }

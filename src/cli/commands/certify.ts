@@ -3,7 +3,7 @@ import { EspalierError } from '../../errors';
 import type { ProofName } from '../../evaluate/certificates';
 import { eps } from '../../options';
 import { count, short } from '../../report/format';
-import { renderTable } from '../../report/table';
+import { columnsOf, renderTable } from '../../report/table';
 import { dataArgs, engineArgs, epsArg, foreignArgs, indexArg, modelArg, shared } from '../args';
 import { type Command, EXIT, registrySection } from '../command';
 import { parseIndices } from '../indices';
@@ -40,7 +40,7 @@ export const command: Command = {
       'espalier certify net.onnx --data mnist --eps 2/255 --method interval,crown -o proofs',
       'a network of another tool, by tighter bounds where intervals prove nothing',
     ],
-    ['espalier check certificates m.safetensors', 'has them all judged'],
+    ['espalier check certificates m.safetensors', 'checks them all'],
   ],
   sections: async () => [
     registrySection('METHODS', (await import('../../evaluate/certificates')).proofs),
@@ -72,10 +72,7 @@ export const command: Command = {
     const written = images.filter(({ file }) => file !== null).length;
     if (values.on('json')) printJson(io, { model, eps: radius, written, images });
     else {
-      const columns = ['image', 'label', 'margin >=', 'by', 'certificate'].map((title, i) => ({
-        title,
-        align: i < 3 ? ('right' as const) : ('left' as const),
-      }));
+      const columns = columnsOf(['image', 'label', 'margin >=', 'by', 'certificate'], 'rrrl');
       const rows = images.map(({ index, label, margin, method, file }) => [
         String(index),
         String(label),

@@ -4,7 +4,7 @@ import { whole } from '../../options';
 import type { Compacted } from '../../recipe/compact';
 import type { Config } from '../../recipe/config';
 import { bytes, count, ratio } from '../../report/format';
-import { renderTable } from '../../report/table';
+import { columnsOf, renderTable } from '../../report/table';
 import { engineArgs, foreignArgs, modelArg, outFile, shared } from '../args';
 import { type Command, type Context, EXIT } from '../command';
 import { print, printJson } from '../io';
@@ -63,7 +63,7 @@ export const command: Command = {
   },
 };
 
-/** How to measure, or undefined where no data set is recorded or named. */
+/** Config to measure by, or undefined where no data set is recorded or named. */
 async function configOf(context: Context): Promise<Config | undefined> {
   const { values, backend } = context;
   if (values.on('unmeasured')) return undefined;
@@ -85,10 +85,7 @@ function compactText(done: Compacted, out: string, config: Config | undefined): 
   const sizes = [done.raw, done.gzipped, done.compact].map(count);
   rows.push(['all, with the header', '', nonzero, '', ...sizes, ratio(done.raw, done.compact)]);
   const titles = ['parameter', 'shape', 'non-zero', 'values', 'raw', 'gzipped', 'compact', 'ratio'];
-  const columns = titles.map((title, i) => ({
-    title,
-    align: i < 2 ? ('left' as const) : ('right' as const),
-  }));
+  const columns = columnsOf(titles, 'llr');
   const removed = Object.entries(done.removed).map(([layer, n]) => `${n} of ${layer}`);
   return [
     `${out}: ${done.network}, ${bytes(done.compact)} (gzipped ${bytes(done.compactGzipped)})`,

@@ -1,22 +1,22 @@
 /** `espalier evaluate MODEL`: the three accuracies on the test split, with 95 % intervals. */
 import type { ArgsDef } from 'citty';
-import type { Evaluation } from '../../evaluate/evaluate';
+import type { Evaluation } from '../../evaluate/records';
 import { eps, whole } from '../../options';
 import type { Config } from '../../recipe/config';
 import { configArgs, dataArgs, engineArgs, epsArg, foreignArgs, modelArg, shared } from '../args';
 import { type Command, type Context, EXIT } from '../command';
-import { print, printJson } from '../io';
-import { modelConfig, readOptions, withEngine } from '../job';
 import {
   accuracyTable,
   certifyArgs,
+  evaluateInFolder,
   normArg,
   normed,
-  normOf,
   normText,
   refuseLonely,
-  runJudge,
-} from '../judge';
+} from '../evaluation';
+import { normOf } from '../evaluation-file';
+import { print, printJson } from '../io';
+import { modelConfig, readOptions, withEngine } from '../job';
 import { attackSection, dataSection, verifierSection } from '../registries';
 
 /** Options of commands that measure the three accuracies. */
@@ -72,25 +72,18 @@ export const command: Command = {
     const as = readOptions(values);
     const certified = values.text('verify') !== undefined || values.on('radius');
     refuseLonely(values, certified);
-    if (certified) return runJudge(context, { model, as, config });
-    const { attack, verifiers } = await normed(values, config, [config.evaluate.verifier]);
-    const used = {
-      ...config,
-      evaluate: { ...config.evaluate, attack, verifier: verifiers[0]! },
-    };
+    if (certified) return evaluateInFolder(context, { model, as, config });
+    const methods = await normed(values, config, [config.evaluate.verifier]);
+    const evaluate = { ...methods.config.evaluate, verifier: methods.verifiers[0]! };
+    const used = { ...config, evaluate };
     const { accuracies, contradictions } = await withEngine(context, (job) =>
       backend.evaluate(job.engine, { ...job, model, as, config: used }),
     );
-    if (values.on('json'))
-      printJson(io, {
-        model,
-        data: config.data.name,
-        eps: config.evaluate.eps,
-        norm: normOf(attack),
-        ...accuracies,
-        contradictions,
-      });
-    else print(io, accuracyText(model, { accuracies, contradictions }, used));
+    if (values.on('json')) {
+      const { eps, attack } = evaluate;
+      const about = { model, data: config.data.name, eps, norm: normOf(attack) };
+      printJson(io, { ...about, ...accuracies, contradictions });
+    } else print(io, accuracyText(model, { accuracies, contradictions }, used));
     return contradictions > 0 ? EXIT.badNews : EXIT.done;
   },
 };
@@ -117,7 +110,7 @@ export async function evaluationConfig(context: Context): Promise<Config> {
 /** The three accuracies of the model `name` as a table, and what they were measured with. */
 export const accuracyText = (
   name: string,
-  { accuracies, contradictions }: Evaluation,
+  { accuracies, contradictions }: Pick<Evaluation, 'accuracies' | 'contradictions'>,
   { evaluate: { eps: radius, attack, verifier } }: Config,
 ): string =>
   `${accuracyTable(name, accuracies)}\neps ${radius}${normText(attack)}, attack ${attack.name}, verifier ${verifier.name}, contradictions ${contradictions}`;

@@ -4,7 +4,7 @@ import { expect } from '../../errors';
 import type { PlanView } from '../../measure/plan-view';
 import { real, whole } from '../../options';
 import { bytes, count, percent, rate, ratio } from '../../report/format';
-import { renderTable } from '../../report/table';
+import { columnsOf, renderTable } from '../../report/table';
 import { foreignArgs, modelArg, shared, type Values } from '../args';
 import type { Inspected, PlanJob } from '../backend';
 import { type Command, type Context, EXIT } from '../command';
@@ -58,7 +58,7 @@ export const command: Command = {
   },
 };
 
-/** What `--plan` asks for; its options alone are an error. */
+/** Job of `--plan`; its options alone are an error. */
 function planJob(values: Values): PlanJob | undefined {
   const costs = values.text('costs');
   if (values.on('plan'))
@@ -115,10 +115,7 @@ function inspectionText(
     'multiply-adds',
     'on non-zeros',
   ];
-  const columns = titles.map((title, i) => ({
-    title,
-    align: i < 2 ? ('left' as const) : ('right' as const),
-  }));
+  const columns = columnsOf(titles, 'llr');
   return [
     ...notes,
     `${file}${format ? ` (${format})` : ''}: ${network}, input ${input.join('x')}, ${count(parameters)} parameters, ${bytes(size)}`,
@@ -154,10 +151,7 @@ function planText({ batch, threads, runs, chosen, faster, layers, ...plans }: Pl
   rows.push(['copies', '', '', '', '', ...times('copies')]);
   rows.push(['all', '', ...whole, ...times('microseconds')]);
   const titles = ['layer', 'form', 'bytes', 'multiply-adds', 'on non-zeros', 'dense', 'µs'];
-  const columns = [...titles, PLANS.sparse, 'µs'].map((title, i) => ({
-    title,
-    align: [0, 1, 5, 7].includes(i) ? ('left' as const) : ('right' as const),
-  }));
+  const columns = columnsOf([...titles, PLANS.sparse, 'µs'], 'llrrrlrlr');
   const other = faster === 'dense' ? 'sparse' : 'dense';
   const gain = ratio(plans[other].microseconds, plans[faster].microseconds);
   const here = `Measured: ${PLANS[faster]} takes ${rate(plans[faster].microseconds)} µs, ${PLANS[other]} ${gain} that.`;

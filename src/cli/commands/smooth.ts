@@ -2,7 +2,7 @@
 import { EspalierError } from '../../errors';
 import { real, whole } from '../../options';
 import { count, interval, percent, short } from '../../report/format';
-import { renderTable } from '../../report/table';
+import { columnsOf, renderTable } from '../../report/table';
 import { dataArgs, engineArgs, foreignArgs, modelArg, shared } from '../args';
 import { type Command, EXIT } from '../command';
 import { print, printJson } from '../io';
@@ -94,10 +94,7 @@ export const command: Command = {
     );
     if (values.on('json')) printJson(io, { model, data: data.name, ...settings, ...found });
     else {
-      const columns = ['L2 radius', 'certified accuracy'].map((title) => ({
-        title,
-        align: 'left' as const,
-      }));
+      const columns = columnsOf(['L2 radius', 'certified accuracy']);
       const rows = found.certified.map(({ radius, accuracy }) => [
         short(radius),
         `${percent(accuracy.value)} ${interval(accuracy)} n=${accuracy.total}`,

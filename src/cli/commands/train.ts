@@ -2,7 +2,7 @@
 import { fail } from '../../errors';
 import { type JournalRecord, readJournal } from '../../io/journal';
 import { duration, percent, rate, short } from '../../report/format';
-import { renderTable, type Table } from '../../report/table';
+import { columnsOf, renderTable, type Table } from '../../report/table';
 import type { EpochRecord } from '../../report/types';
 import { type Command, EXIT } from '../command';
 import { print, printJson } from '../io';
@@ -42,10 +42,7 @@ function isPretraining(record: JournalRecord): record is EpochRecord {
 
 function epochTable(last: EpochRecord): Table {
   return {
-    columns: [
-      { title: 'after pre-training', align: 'left' },
-      { title: '', align: 'right' },
-    ],
+    columns: columnsOf(['after pre-training', ''], 'lr'),
     rows: [
       ['epochs', String(last.epoch)],
       ['loss', short(last.loss)],

@@ -2,7 +2,7 @@
 import { expect, fail } from '../../errors';
 import type { Builder, Live, Value } from './build';
 import type { Constant } from './element';
-import type { AttributeProto, NodeProto, SparseTensorProto, TensorProto } from './proto';
+import type { AttributeProto, NodeProto, SparseTensorProto, TensorProto } from './proto.gen';
 
 /** By the numbers of AttributeProto.AttributeType. */
 const TYPES = { float: 1, int: 2, text: 3, tensor: 4, floats: 6, ints: 7, sparse: 11 } as const;

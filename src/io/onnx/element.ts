@@ -5,7 +5,7 @@
 import { expect, fail } from '../../errors';
 import { type Shape, sizeOf, stridesOf } from '../../tensor/shape';
 import { bfloatToNumber, halfToNumber } from '../safetensors';
-import type { SparseTensorProto, TensorProto } from './proto';
+import type { SparseTensorProto, TensorProto } from './proto.gen';
 
 export type Numbers = Float32Array | Float64Array;
 

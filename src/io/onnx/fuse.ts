@@ -2,7 +2,7 @@
 import { type External, FLOAT, readTensor } from './element';
 import { type Form, gated, type Known, known, number, product, sum, X } from './gate-form';
 import type { Stored } from './order';
-import type { AttributeProto, NodeProto, TensorProto } from './proto';
+import type { AttributeProto, NodeProto, TensorProto } from './proto.gen';
 
 /** Where a gate may stand: what a search begins at. */
 const GATES = ['Erf', 'Tanh', 'Sigmoid', 'Clip', 'HardSigmoid'];

@@ -1,5 +1,6 @@
 /** What of a graph an output needs, and in which order: nodes may stand in any in the file. */
-import { expect, fail, suggest } from '../../errors';
+import { expect, fail } from '../../errors';
+import { suggest } from '../../suggest';
 import { typeName } from './element';
 import type {
   GraphProto,
@@ -7,7 +8,7 @@ import type {
   SparseTensorProto,
   TensorProto,
   ValueInfoProto,
-} from './proto';
+} from './proto.gen';
 
 /** A stored tensor. */
 export type Stored = { readonly dense: TensorProto } | { readonly sparse: SparseTensorProto };

@@ -24,7 +24,7 @@ import { products } from './ops-product';
 import { structure } from './ops-structure';
 import { windowed } from './ops-window';
 import { inputShape, needed, type Stored } from './order';
-import type { ModelProto, NodeProto } from './proto';
+import type { ModelProto, NodeProto } from './proto.gen';
 import { decodeModel } from './wire';
 
 export type { LeftOut } from './build';

@@ -5,7 +5,7 @@
  */
 import { PbfReader, PbfWriter } from 'pbf';
 import { EspalierError, fail } from '../../errors';
-import { type Draft, type ModelProto, readModelProto, writeModelProto } from './proto';
+import { type Draft, type ModelProto, readModelProto, writeModelProto } from './proto.gen';
 
 /** Far above any real network; a field takes two bytes at least and a few hundred in memory. */
 const MAX_FIELDS = 2 ** 21;

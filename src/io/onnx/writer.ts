@@ -9,7 +9,7 @@ import { type Graph, type GraphNode, INPUT } from '../../nn/graph';
 import { type Shape, sizeOf } from '../../tensor/shape';
 import { VERSION } from '../../version';
 import { FLOAT, INT64 } from './element';
-import type { AttributeProto, Draft, GraphProto, TensorProto, ValueInfoProto } from './proto';
+import type { AttributeProto, Draft, GraphProto, TensorProto, ValueInfoProto } from './proto.gen';
 import { encodeModel } from './wire';
 import { SINCE, type Step, WRITERS } from './write-layers';
 

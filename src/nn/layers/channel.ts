@@ -21,7 +21,7 @@ const same = ([input]: readonly Shape[]): Shape => input!;
 const channelwise = {
   role: 'affine',
   shape: same,
-  flow: () => ({ way: 'pass' }),
+  channelDependency: () => ({ kind: 'elementwise' }),
   macs: sizeOf,
   operator: (p: Params) => new DiagonalOperator(p, true),
 } as const satisfies Partial<AffineLayer>;
@@ -55,7 +55,7 @@ export const elementwise = affineLayer({
   ...channelwise,
   about: 'one scale and shift a value',
   options: v.strictObject({}),
-  flow: () => ({ way: 'fixed' }),
+  channelDependency: () => ({ kind: 'fixed' }),
   operator: (p) => new DiagonalOperator(p, false),
   params: ([input]) => ({ scale: numbers(input!, 1, true), shift: numbers(input!, 0, true) }),
 });
@@ -108,7 +108,7 @@ export const normalise = affineLayer({
     expect(fits, who, `one mean and std for each of ${input![0]} channels`, o.mean.length);
     return input!;
   },
-  flow: () => ({ way: 'pass', lists: ['mean', 'std'] }),
+  channelDependency: () => ({ kind: 'elementwise', lists: ['mean', 'std'] }),
   params: (_, o) => ({
     mean: vector(o.mean.length, o.mean, false),
     std: vector(o.std.length, o.std, false),

@@ -46,12 +46,13 @@ export const conv2d = affineLayer({
       ...(o.bias ? { bias } : {}),
     };
   },
-  flow: ({ groups }) => (groups === 1 ? { way: 'make', count: 'channels' } : { way: 'fixed' }),
+  channelDependency: ({ groups }) =>
+    groups === 1 ? { kind: 'producer', count: 'channels' } : { kind: 'fixed' },
   macs(input, output, o) {
     const [kh, kw] = both(o.kernel);
     return (input[0]! / o.groups) * kh * kw * output[0]! * output[1]! * output[2]!;
   },
-  operator: (p, o, input) => new ProductOperator(p, shapeOf(input, o), o.bias),
+  operator: (p, o, input, sums) => new ProductOperator(p, shapeOf(input, o), o.bias, sums),
 });
 
 function shapeOf(input: Shape, o: Options): ConvShape {

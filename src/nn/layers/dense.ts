@@ -23,7 +23,7 @@ export const dense = affineLayer({
       ...(o.bias ? { bias } : {}),
     };
   },
-  flow: () => ({ way: 'make', count: 'units' }),
+  channelDependency: () => ({ kind: 'producer', count: 'units' }),
   macs: (input, output) => input[0]! * output[0]!,
   operator: (p, o, [features]) => new ProductOperator(p, denseShape(features!, o.units), o.bias),
 });

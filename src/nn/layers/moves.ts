@@ -80,7 +80,7 @@ export const select = affineLayer({
     expect(fits, who, `indices in [0, ${size}) along axis ${axis} of [${input}]`, worst(indices));
     return input!.map((s, i) => (i === axis ? indices.length : s));
   },
-  flow: ({ axis }) => ({ way: axis === 0 ? 'fixed' : 'pass' }),
+  channelDependency: ({ axis }) => ({ kind: axis === 0 ? 'fixed' : 'elementwise' }),
   operator: (_, o, input) =>
     gather({
       forward: (x) => take(x, o),
@@ -126,7 +126,9 @@ export const pad = affineLayer({
     expect(fits, who, `two counts for each axis of [${input}]`, [o.before.length, o.after.length]);
     return padded(input!, o);
   },
-  flow: ({ before, after }) => ({ way: before[0] === 0 && after[0] === 0 ? 'pass' : 'fixed' }),
+  channelDependency: ({ before, after }) => ({
+    kind: before[0] === 0 && after[0] === 0 ? 'elementwise' : 'fixed',
+  }),
   operator: (_, o, input) =>
     gather({ forward: (x) => surround(x, o), back: (g) => crop(g, o, input) }),
 });

@@ -60,9 +60,9 @@ export const maxPool = joinLayer({
   options: maxOptions,
   shape,
   window: (o) => inside(o, false),
-  flow: () => ({ way: 'pass' }),
+  channelDependency: () => ({ kind: 'elementwise' }),
   combine: ([x], o) => maximum(x!, pooling(o)),
-  terms: () => 0,
+  roundings: () => 0,
   pick: (lo, hi, o) => pickOf(lo, hi, pooling(o)),
 });
 
@@ -121,7 +121,7 @@ export const avgPool = affineLayer({
   options: avgOptions,
   shape,
   window: (o) => inside(o, true),
-  flow: () => ({ way: 'pass' }),
+  channelDependency: () => ({ kind: 'elementwise' }),
   operator(_, o, input) {
     const [kh, kw] = both(o.kernel);
     return gather({

@@ -35,7 +35,7 @@ export const reduce = affineLayer({
     expect(fits, who, `different axes of [${input}]`, o.axes);
     return reduced(input!, o);
   },
-  flow: ({ axes }) => ({ way: axes.includes(0) ? 'fixed' : 'pass' }),
+  channelDependency: ({ axes }) => ({ kind: axes.includes(0) ? 'fixed' : 'elementwise' }),
   macs: sizeOf,
   operator: (_, o, input) =>
     gather({

@@ -19,7 +19,7 @@ export const flatten = affineLayer({
   about: '[c, h, w] as [c * h * w]',
   options: none,
   shape: ([input]) => [sizeOf(input!)],
-  flow: () => ({ way: 'repeat' }),
+  channelDependency: () => ({ kind: 'flatten' }),
   operator: (_, __, input) =>
     gather({
       reshapes: true,
@@ -34,7 +34,7 @@ export const dropout = affineLayer({
   about: 'drops each value with probability rate while training',
   options: v.strictObject({ rate: v.optional(real(0, 0.99), 0.5) }),
   shape: ([input]) => input!,
-  flow: () => ({ way: 'pass' }),
+  channelDependency: () => ({ kind: 'elementwise' }),
   operator({ keep }) {
     if (!keep) return gather({ reshapes: true, forward: (x) => x, back: (g) => g });
     const kept = tensorOf(keep);
@@ -66,9 +66,9 @@ export const add = joinLayer({
     expect(equal, who, 'two or more inputs of one shape', show(inputs));
     return inputs[0]!;
   },
-  flow: () => ({ way: 'pass' }),
+  channelDependency: () => ({ kind: 'elementwise' }),
   combine: (xs) => xs.slice(1).reduce((sum, x) => plus(sum, x), xs[0]!),
-  terms: (inputs) => inputs - 1,
+  roundings: (inputs) => inputs - 1,
   transpose: (g, inputs) => inputs.map(() => g),
 });
 
@@ -92,9 +92,9 @@ export const concat = joinLayer({
     const total = inputs.reduce((sum, s) => sum + s[axis]!, 0);
     return first.map((size, i) => (i === axis ? total : size));
   },
-  flow: ({ axis }) => ({ way: axis === 0 ? 'join' : 'pass' }),
+  channelDependency: ({ axis }) => ({ kind: axis === 0 ? 'concat' : 'elementwise' }),
   combine: (xs, { axis }) => join(xs, axis + 1),
-  terms: () => 0,
+  roundings: () => 0,
   transpose(g, inputs, { axis }) {
     let at = 0;
     return inputs.map((input) => {

@@ -6,21 +6,27 @@ import {
   convolutionInputGrad,
   convolutionRows,
   matmul,
+  type SumOptions,
 } from '../../tensor/ops/product';
 import { takeRows } from '../../tensor/ops/shape';
 import { input, type Tensor } from '../../tensor/tensor';
-import type { Units } from '../operator';
+import type { OneHotRows } from '../operator';
 
 /** W x (+ bias). */
-export const denseProduct = (x: Tensor, w: Tensor, conv: ConvShape, bias?: Tensor): Tensor =>
-  conv.flat ? matmul(x, w, { tb: true, bias }) : convolution(x, w, conv, bias);
+export const denseProduct = (
+  x: Tensor,
+  w: Tensor,
+  conv: ConvShape,
+  bias: Tensor | undefined,
+  sums: SumOptions,
+): Tensor => (conv.flat ? matmul(x, w, { tb: true, bias }) : convolution(x, w, conv, bias, sums));
 
 /** W^T g. */
-export const denseTranspose = (g: Tensor, w: Tensor, conv: ConvShape): Tensor =>
-  conv.flat ? matmul(g, w) : convolutionInputGrad(g, w, conv);
+export const denseTranspose = (g: Tensor, w: Tensor, conv: ConvShape, sums: SumOptions): Tensor =>
+  conv.flat ? matmul(g, w) : convolutionInputGrad(g, w, conv, sums);
 
 /** Rows of W. */
-export function denseRows(units: Units, w: Tensor, conv: ConvShape): Tensor {
+export function denseRows(units: OneHotRows, w: Tensor, conv: ConvShape): Tensor {
   if (!conv.flat) return convolutionRows(units, w, conv);
   const { index, factor } = units;
   return mul(takeRows(w, index), input(w.engine, factor, [factor.length, 1]));

@@ -11,7 +11,6 @@ export function perChannel(t: Tensor, like: Tensor): Tensor {
 }
 
 export class DiagonalOperator implements LinearOperator {
-  readonly kind = 'diagonal';
   readonly accumulationLength = 2;
   readonly transposeAccumulationLength = 1;
   readonly #absolute = memo(() => abs(this.scale));

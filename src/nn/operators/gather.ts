@@ -25,7 +25,6 @@ export const gather = ({
   accumulationLength = 0,
   transposeAccumulationLength = 0,
 }: Gather): LinearOperator => ({
-  kind: 'gather',
   ...{ reshapes, accumulationLength, transposeAccumulationLength },
   apply: forward,
   applyAbs: (r) => forward(r),

@@ -1,12 +1,14 @@
 /**
  * Entries that share few values and move as one (Han, Mao, Dally 2016, "Deep Compression", section 3.3):
- * the leaf is the codebook, and the gradient of a value is the sum of its entries' gradients.
+ * the leaf is the codebook.
  *
- * Adam's steps do not depend on that sum's size; a rate of SGD has to be small accordingly.
- * Cost: a gather of the entries a step, and a sum over them.
+ * Deviation: a value moves by the mean of its entries' gradients, where the derivative is their sum. That is
+ * the projection of the gradient onto tied weights, so that learning rates keep their meaning.
+ * Cost: a gather of the entries a step, and two sums over them.
  */
 import { expect } from '../../errors';
-import { reshape } from '../../tensor/ops/core';
+import type { Ptr } from '../../runtime/kernels';
+import { div, maximum } from '../../tensor/ops/core';
 import { record } from '../../tensor/tape';
 import { empty, filled, type Tensor } from '../../tensor/tensor';
 import type { ParameterData, ParameterisationKind } from '../parameterisation';
@@ -43,18 +45,23 @@ function takeValues(codebook: Tensor, clusters: Tensor): Tensor {
   const entries = empty(codebook.engine, clusters.shape);
   const { engine, size } = entries;
   engine.run('take_rows', size, 1, codebook.ptr, numbers(clusters), entries.ptr);
-  return record(entries, [codebook], [(g) => sumClusters(g, clusters, codebook.size)]);
+  return record(entries, [codebook], [(g) => meanOfClusters(g, clusters, codebook.size)]);
 }
 
-/** The sum of the entries of each cluster: the transpose of `takeValues`. */
-function sumClusters(entries: Tensor, clusters: Tensor, count: number): Tensor {
-  const sums = filled(entries.engine, [count], 0);
-  entries.engine.run('add_rows', entries.size, 1, entries.ptr, numbers(clusters), sums.ptr);
-  return record(sums, [entries], [(g) => reshape(takeValues(g, clusters), entries.shape)]);
+/** The mean of the entries of each cluster; 0 of a cluster that has none. Not differentiated. */
+function meanOfClusters(entries: Tensor, clusters: Tensor, count: number): Tensor {
+  const { engine } = entries;
+  const sumOf = (x: Tensor): Tensor => {
+    const sums = filled(engine, [count], 0);
+    engine.run('add_rows', x.size, 1, x.ptr, numbers(clusters), sums.ptr);
+    return sums;
+  };
+  const sizes = sumOf(filled(engine, entries.shape, 1));
+  return div(sumOf(entries), maximum(sizes, filled(engine, [1], 1)));
 }
 
 /** Whole numbers as the kernels take them. */
-function numbers({ engine, size, ptr }: Tensor): number {
+function numbers({ engine, size, ptr }: Tensor): Ptr {
   const at = engine.arena.alloc(4 * size);
   engine.memory.i32(at, size).set(engine.memory.f32(ptr, size));
   return at;

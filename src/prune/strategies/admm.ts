@@ -17,6 +17,7 @@ import { selectMasks } from '../select';
 import { type BetweenContext, strategy } from '../strategy';
 
 export const admm = strategy({
+  name: 'admm',
   about: 'training pulls weights towards zeros, the smallest |w| go: scope, epochs, rho, every',
   options: v.strictObject({
     scope: v.optional(choice(SCOPES), 'global'),

@@ -12,6 +12,7 @@ import { abs } from '../../tensor/ops/elementwise';
 import { scoring } from '../scoring';
 
 export const block = scoring({
+  name: 'block',
   about: 'blocks of four outputs by one input with the smallest |w| go',
   scope: 'layer',
   options: { pattern: v.optional(choice(['4x1']), '4x1') },

@@ -22,6 +22,7 @@ import { channelMasks, maskedChannels, weightsOf } from '../shrink';
 import { strategy } from '../strategy';
 
 export const filter = strategy({
+  name: 'filter',
   about: 'filters and hidden units of the smallest L1 norm go, physically',
   options: v.strictObject({}),
   structured: true,
@@ -72,7 +73,7 @@ function removalOrder(model: Model, channels: Channels, gone: ReadonlySet<number
     .map(({ channel }) => channel);
 }
 
-/** L1 norm of each channel's filters, over all of its makers. */
+/** L1 norm of each channel's filters, over all of its producers. */
 function normsOf(model: Model, channels: Channels): Map<number, number> {
   const norms = new Map<number, number>();
   for (const { tensor, rows } of weightsOf(model, channels)) {
@@ -87,7 +88,7 @@ function normsOf(model: Model, channels: Channels): Map<number, number> {
   return norms;
 }
 
-/** The channel of the largest norm of every maker that has no fixed one. */
+/** The channel of the largest norm of every producer that has no fixed one. */
 function neededOf(
   group: Group,
   { outputs, fixed }: Channels,
@@ -95,7 +96,7 @@ function neededOf(
   gone: ReadonlySet<number>,
 ): Set<number> {
   return new Set(
-    group.makers
+    group.producers
       .map((at) => outputs[at]!.filter((channel) => !gone.has(channel)))
       .filter((made) => made.length > 0 && !made.some((channel) => fixed.has(channel)))
       .map((made) => made.reduce((a, b) => (norms.get(b)! > norms.get(a)! ? b : a))),

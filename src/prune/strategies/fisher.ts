@@ -20,6 +20,7 @@ import { scoresFrom } from '../select';
 import type { Masks } from '../strategy';
 
 export const fisher = scoring({
+  name: 'fisher',
   about: 'weights cheapest by blocks of the Fisher matrix go, the others make good for them',
   scope: 'global',
   needs: ['training', 'data'],

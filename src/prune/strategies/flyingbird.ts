@@ -10,6 +10,7 @@
 import { regrowing } from '../regrow';
 
 export const flyingbird = regrowing({
+  name: 'flyingbird',
   about: 'drop and grow for robust training, until the end',
   share: 0.5,
   end: 1,

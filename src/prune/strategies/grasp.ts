@@ -21,6 +21,7 @@ type Arrays = ReadonlyMap<string, Float32Array>;
 const STEP = 0.01;
 
 export const grasp = scoring({
+  name: 'grasp',
   about: 'initial weights whose removal costs the gradient least go, by w (Hessian gradient)',
   scope: 'global',
   needs: ['data'],

@@ -20,6 +20,7 @@ import { selectMasks } from '../select';
 import { strategy } from '../strategy';
 
 export const harp = strategy({
+  name: 'harp',
   about: 'smallest trained |score| go, by trained rates a layer: scope, floor, every, ...',
   options: v.strictObject({
     scope: v.optional(choice(SCOPES), 'erk'),

@@ -16,6 +16,7 @@ import { selectMasks } from '../select';
 import { strategy } from '../strategy';
 
 export const hydra = strategy({
+  name: 'hydra',
   about: 'smallest trained |score| go: scope, epochs, optimizer, learningRate',
   options: v.strictObject({ scope: v.optional(choice(SCOPES), 'layer'), ...SCORE_TRAINING }),
   structured: false,

@@ -13,6 +13,7 @@ import { abs } from '../../tensor/ops/elementwise';
 import { scoring } from '../scoring';
 
 export const lottery = scoring({
+  name: 'lottery',
   about: 'smallest trained |w| go, the others are rewound to an early epoch',
   scope: 'global',
   needs: ['training'],

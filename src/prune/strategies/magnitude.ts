@@ -13,6 +13,7 @@ import { abs } from '../../tensor/ops/elementwise';
 import { scoring } from '../scoring';
 
 export const magnitude = scoring({
+  name: 'magnitude',
   about: 'smallest |w| go',
   scope: 'layer',
   options: {

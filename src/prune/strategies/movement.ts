@@ -19,6 +19,7 @@ import { prunableParts } from '../select';
 import { strategy } from '../strategy';
 
 export const movement = strategy({
+  name: 'movement',
   about: 'weights that move towards 0 in training go: scope, epochs, every, end',
   options: v.strictObject({
     scope: v.optional(choice(SCOPES), 'global'),

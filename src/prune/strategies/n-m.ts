@@ -12,6 +12,7 @@ import { abs } from '../../tensor/ops/elementwise';
 import { scoring } from '../scoring';
 
 export const nM = scoring({
+  name: 'n-m',
   about: 'of every m inputs the n of the largest |w| stay',
   scope: 'layer',
   options: {

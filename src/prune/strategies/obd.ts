@@ -15,6 +15,7 @@ import { scoring } from '../scoring';
 import { scoresFrom } from '../select';
 
 export const obd = scoring({
+  name: 'obd',
   about: 'smallest w^2 times the diagonal second derivative go',
   scope: 'global',
   needs: ['training', 'data'],

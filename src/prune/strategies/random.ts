@@ -13,6 +13,7 @@ import { AT_INITIALISATION, scoring } from '../scoring';
 import { randomScore } from '../select';
 
 export const random = scoring({
+  name: 'random',
   about: 'weights drawn by lot go',
   scope: 'layer',
   options: { start: v.optional(choice(['best', 'initial']), 'best') },

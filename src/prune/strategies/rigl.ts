@@ -9,6 +9,7 @@
 import { regrowing } from '../regrow';
 
 export const rigl = regrowing({
+  name: 'rigl',
   about: 'sparse training that drops the smallest |w| and grows by gradient',
   share: 0.3,
   end: 0.75,

@@ -13,6 +13,7 @@ import { AT_INITIALISATION, scoring } from '../scoring';
 import { scoresFrom } from '../select';
 
 export const snip = scoring({
+  name: 'snip',
   about: 'initial weights of the smallest |gradient w| go',
   scope: 'global',
   needs: ['data'],

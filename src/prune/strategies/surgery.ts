@@ -23,6 +23,7 @@ import { strategy } from '../strategy';
 const [LEAVES, COMES] = [0.9, 1.1];
 
 export const surgery = strategy({
+  name: 'surgery',
   about: 'small |w| are cut and spliced in again while training: scope, gamma, power, end',
   options: v.strictObject({
     scope: v.optional(choice(SCOPES), 'global'),

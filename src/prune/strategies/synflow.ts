@@ -36,6 +36,7 @@ const flow: Domain<Tensor> = {
 const SCALES = [1, 2 ** -30, 2 ** -60, 2 ** -90];
 
 export const synflow = scoring({
+  name: 'synflow',
   about: 'initial weights on the weakest paths go, without data',
   scope: 'global',
   options: { rounds: v.optional(whole(1), 100) },

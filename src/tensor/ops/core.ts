@@ -4,6 +4,7 @@
  */
 import { expect, fail } from '../../errors';
 import type { KernelName } from '../../runtime/engine';
+import type { Ptr } from '../../runtime/kernels';
 import {
   broadcastShape,
   broadcastStrides,
@@ -147,10 +148,10 @@ export function mean(x: Tensor): Tensor {
   return affine(sum(x), 1 / x.size, 0);
 }
 
-type Side = readonly [ptr: number, strides: readonly number[]];
+type StridedView = readonly [ptr: Ptr, strides: readonly number[]];
 
 /** Copies `shape` elements between two strided places; `y` only names the engine. */
-export function copyWalk(y: Tensor, shape: Shape, from: Side, to: Side): void {
+export function copyWalk(y: Tensor, shape: Shape, from: StridedView, to: StridedView): void {
   const { dims, strides } = padWalk(mergeAxes(shape, [from[1], to[1]]), 4, 'copy');
   const [d0, d1, d2, d3] = dims as [number, number, number, number];
   const [x0, x1, x2, x3] = strides[0] as [number, number, number, number];

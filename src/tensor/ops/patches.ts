@@ -8,7 +8,7 @@ import type { Shape } from '../shape';
 import { record } from '../tape';
 import { empty, filled, type Tensor } from '../tensor';
 
-/** By window: its image, and the line and column of its first place. */
+/** Where windows lie: the image of each, and the line and column of its first place. */
 export interface Corners {
   readonly image: ArrayLike<number>;
   readonly top: ArrayLike<number>;

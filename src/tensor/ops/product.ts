@@ -3,9 +3,9 @@
  * under differentiation, so every pullback is one of the three.
  */
 import { expect } from '../../errors';
-import { gatheredCost, linesCost, transformCost, winogradCost } from '../../runtime/costs';
+import { directCost, gatheredCost, transformCost, winogradCost } from '../../runtime/costs';
 import type { Engine } from '../../runtime/engine';
-import { type ConvGeometry, PANEL, type Ptr } from '../../runtime/kernels';
+import { type ConvGeometry, type OptionalPtr, PANEL, type Ptr } from '../../runtime/kernels';
 import {
   type ConvOptions,
   type ConvShape,
@@ -49,9 +49,18 @@ export function matmul(a: Tensor, b: Tensor, { ta, tb, bias }: ProductOptions = 
   ]);
 }
 
+/** How convolutions may be summed. */
+export interface SumOptions {
+  /**
+   * Whether Winograd's algorithm may be taken where it pays: it sums other numbers than the products that
+   * define a convolution, so no bound or certificate speaks of the result. Default: false.
+   */
+  readonly allowWinograd?: boolean | undefined;
+}
+
 /** x [n, c, h, w], w [oc, c / groups, kh, kw] (+ bias [oc]) -> [n, oc, oh, ow]. */
-export function conv2d(x: Tensor, w: Tensor, o: ConvOptions, bias?: Tensor): Tensor {
-  return convolution(x, w, fitting(x.shape, w.shape, o), bias);
+export function conv2d(x: Tensor, w: Tensor, o: ConvOptions & SumOptions, bias?: Tensor): Tensor {
+  return convolution(x, w, fitting(x.shape, w.shape, o), bias, o);
 }
 
 /** The shape of a convolution of batches [n, c, h, w]; raises an error where they do not fit. */
@@ -67,36 +76,51 @@ function fitting([, ...sample]: Shape, weight: Shape, o: ConvOptions): ConvShape
 }
 
 /** The same of a given shape. */
-export function convolution(x: Tensor, w: Tensor, s: ConvShape, bias?: Tensor): Tensor {
+export function convolution(
+  x: Tensor,
+  w: Tensor,
+  s: ConvShape,
+  bias?: Tensor,
+  sums: SumOptions = {},
+): Tensor {
   check(x, inputOf(s), w, s);
   if (bias) expect(bias.size === s.outChannels, 'conv2d', `a bias [${s.outChannels}]`, bias.shape);
   const batch = x.shape[0]!;
   const y = empty(x.engine, [batch, ...outputOf(s)]);
-  runForward(x.engine, s, batch, x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr);
+  runForward(x.engine, s, batch, [x.ptr, w.ptr, bias?.ptr ?? 0, y.ptr], sums);
   return record(y, bias ? [x, w, bias] : [x, w], [
-    (dy) => convolutionInputGrad(dy, w, s),
-    (dy) => convolutionWeightGrad(x, dy, s),
+    (dy) => convolutionInputGrad(dy, w, s, sums),
+    (dy) => convolutionWeightGrad(x, dy, s, sums),
     (dy) => channelSum(dy),
   ]);
 }
 
-/** By the kernel that takes least time; `lines` has the same bits as `conv2d`. */
+/** Runs the kernel that takes least time; `conv2d_direct` has the same bits as `conv2d`. */
 function runForward(
-  ...[engine, s, batch, x, w, bias, y]: readonly [
-    ...[engine: Engine, s: ConvShape, batch: number, x: Ptr, w: Ptr, bias: Ptr, y: Ptr],
-  ]
+  engine: Engine,
+  s: ConvShape,
+  batch: number,
+  [x, w, bias, y]: readonly [x: Ptr, w: Ptr, bias: OptionalPtr, y: Ptr],
+  { allowWinograd }: SumOptions,
 ): void {
   const g = geometryOf(s, batch);
   const [, c, , , , k] = g;
   if (s.groups > 1) engine.run('conv2d_grouped', ...g, s.groups, x, w, bias, y, 0);
-  else if (engine.otherSums && winogradPays(g))
+  else if (allowWinograd && winogradPays(g))
     runWinograd(engine, g, [w, c * k * k, k * k, 0], [x, bias, y]);
-  else if (linesCost(...g) < gatheredCost(...g)) engine.run('conv2d_lines', ...g, x, w, bias, y, 0);
+  else if (directCost(...g) < gatheredCost(...g))
+    engine.run('conv2d_direct', ...g, x, w, bias, y, 0);
   else engine.run('conv2d', ...g, x, w, bias, y, 0);
 }
 
-/** With stride 1 it is a convolution with the kernels turned around. */
-function runInputGrad(engine: Engine, s: ConvShape, batch: number, dy: Ptr, w: Ptr, dx: Ptr): void {
+/** Runs the input gradient; with stride 1 it is a convolution with the kernels turned around. */
+function runInputGrad(
+  engine: Engine,
+  s: ConvShape,
+  batch: number,
+  [dy, w, dx]: readonly [dy: Ptr, w: Ptr, dx: Ptr],
+  { allowWinograd }: SumOptions,
+): void {
   const g = geometryOf(s, batch);
   if (s.groups > 1) {
     engine.run('conv2d_grouped_input_grad', ...g, s.groups, dy, w, dx);
@@ -108,7 +132,7 @@ function runInputGrad(engine: Engine, s: ConvShape, batch: number, dy: Ptr, w: P
     ...([n, oc, oh, ow, c, kh, kw, 1, 1] as const),
     ...([...pad, dh, dw, h, width] as const),
   ] as const;
-  if (engine.otherSums && sh * sw === 1 && winogradPays(turned))
+  if (allowWinograd && sh * sw === 1 && winogradPays(turned))
     runWinograd(engine, turned, [w, kh * kw, c * kh * kw, 1], [dy, 0, dx]);
   else engine.run('conv2d_input_grad', ...g, dy, w, dx);
 }
@@ -117,13 +141,13 @@ type Geometry = Readonly<ConvGeometry>;
 
 /** Where transforming the weights and all is clearly less work. */
 const winogradPays = (g: Geometry): boolean =>
-  winogradCost(...g) + transformCost(...g) < 0.8 * Math.min(gatheredCost(...g), linesCost(...g));
+  winogradCost(...g) + transformCost(...g) < 0.8 * Math.min(gatheredCost(...g), directCost(...g));
 
 function runWinograd(
   engine: Engine,
   g: Geometry,
   weights: readonly [w: Ptr, wo: number, wi: number, flip: number],
-  [x, bias, y]: readonly [Ptr, Ptr, Ptr],
+  [x, bias, y]: readonly [x: Ptr, bias: OptionalPtr, y: Ptr],
 ): void {
   const [, c, , , oc, k, , s] = g;
   const u = engine.arena.alloc(4 * 16 * oc * c * s * s);
@@ -132,29 +156,54 @@ function runWinograd(
 }
 
 /** The transpose of `convolution` in x: dy [n, oc, oh, ow] -> [n, c, h, w]. */
-export function convolutionInputGrad(dy: Tensor, w: Tensor, s: ConvShape): Tensor {
+export function convolutionInputGrad(
+  dy: Tensor,
+  w: Tensor,
+  s: ConvShape,
+  { allowWinograd }: SumOptions = {},
+): Tensor {
   check(dy, outputOf(s), w, s);
+  // Nothing else of what was given: a bias would join the pullback.
+  const sums = { allowWinograd };
   const batch = dy.shape[0]!;
   const dx = empty(dy.engine, [batch, ...inputOf(s)]);
-  runInputGrad(dy.engine, s, batch, dy.ptr, w.ptr, dx.ptr);
-  return record(dx, [dy, w], [(h) => convolution(h, w, s), (h) => convolutionWeightGrad(h, dy, s)]);
+  runInputGrad(dy.engine, s, batch, [dy.ptr, w.ptr, dx.ptr], sums);
+  return record(
+    dx,
+    [dy, w],
+    [(h) => convolution(h, w, s, undefined, sums), (h) => convolutionWeightGrad(h, dy, s, sums)],
+  );
 }
 
 /** The transpose of `convolution` in w: x, dy -> [oc, c / groups, kh, kw]. */
-export function convolutionWeightGrad(x: Tensor, dy: Tensor, s: ConvShape): Tensor {
+export function convolutionWeightGrad(
+  x: Tensor,
+  dy: Tensor,
+  s: ConvShape,
+  { allowWinograd }: SumOptions = {},
+): Tensor {
   check(x, inputOf(s));
   check(dy, outputOf(s));
+  const sums = { allowWinograd };
   const dw = empty(x.engine, weightShapeOf(s));
   const g = geometryOf(s, x.shape[0]!);
   if (s.groups > 1)
     x.engine.run('conv2d_grouped_weight_grad', ...g, s.groups, x.ptr, dy.ptr, dw.ptr);
   else x.engine.run('conv2d_weight_grad', ...g, x.ptr, dy.ptr, dw.ptr);
-  return record(dw, [x, dy], [(h) => convolutionInputGrad(dy, h, s), (h) => convolution(x, h, s)]);
+  return record(
+    dw,
+    [x, dy],
+    [(h) => convolutionInputGrad(dy, h, s, sums), (h) => convolution(x, h, s, undefined, sums)],
+  );
 }
 
 /** The transpose of `conv2d` in x, of the shape `xShape` = [n, c, h, w]. */
-export const conv2dInputGrad = (dy: Tensor, w: Tensor, xShape: Shape, o: ConvOptions): Tensor =>
-  convolutionInputGrad(dy, w, fitting(xShape, w.shape, o));
+export const conv2dInputGrad = (
+  dy: Tensor,
+  w: Tensor,
+  xShape: Shape,
+  o: ConvOptions & SumOptions,
+): Tensor => convolutionInputGrad(dy, w, fitting(xShape, w.shape, o), o);
 
 /** The transpose of `conv2d` in w, of the shape `wShape`. */
 export const conv2dWeightGrad = (x: Tensor, dy: Tensor, wShape: Shape, o: ConvOptions): Tensor =>

@@ -1,5 +1,6 @@
 /** Operations that only move elements between axes. */
 import { expect, fail } from '../../errors';
+import { element } from '../../runtime/kernels';
 import { type Shape, sameShape, stridesOf } from '../shape';
 import { record } from '../tape';
 import { empty, filled, indices, type Tensor } from '../tensor';
@@ -25,7 +26,7 @@ export function slice(x: Tensor, axis: number, from: number, to: number): Tensor
   const shape = x.shape.map((s, i) => (i === axis ? to - from : s));
   const strides = stridesOf(x.shape);
   const y = empty(x.engine, shape);
-  copyWalk(y, shape, [x.ptr + 4 * from * strides[axis]!, strides], [y.ptr, stridesOf(shape)]);
+  copyWalk(y, shape, [element(x.ptr, from * strides[axis]!), strides], [y.ptr, stridesOf(shape)]);
   return record(y, [x], [(g) => embed(g, axis, from, x.shape)]);
 }
 
@@ -33,7 +34,12 @@ export function slice(x: Tensor, axis: number, from: number, to: number): Tensor
 export function embed(x: Tensor, axis: number, from: number, shape: Shape): Tensor {
   const y = filled(x.engine, shape, 0);
   const strides = stridesOf(shape);
-  copyWalk(y, x.shape, [x.ptr, stridesOf(x.shape)], [y.ptr + 4 * from * strides[axis]!, strides]);
+  copyWalk(
+    y,
+    x.shape,
+    [x.ptr, stridesOf(x.shape)],
+    [element(y.ptr, from * strides[axis]!), strides],
+  );
   return record(y, [x], [(g) => slice(g, axis, from, from + (x.shape[axis] ?? 0))]);
 }
 
@@ -52,7 +58,7 @@ export function concat(xs: readonly Tensor[], axis: number): Tensor {
   for (const x of xs) {
     const start = at;
     at += x.shape[axis]!;
-    const to = y.ptr + 4 * start * strides[axis]!;
+    const to = element(y.ptr, start * strides[axis]!);
     copyWalk(y, x.shape, [x.ptr, stridesOf(x.shape)], [to, strides]);
     pullbacks.push((g) => slice(g, axis, start, start + x.shape[axis]!));
   }

@@ -18,6 +18,7 @@ import { objective } from '../objective';
 import { rampTo } from '../schedules';
 
 export const adversarial = objective({
+  name: 'adversarial',
   about: 'cross entropy under attack: eps, steps (1 is FGSM from a random start), stepSize, norm',
   options: v.strictObject({
     eps: v.optional(eps(), 0.1),
@@ -38,7 +39,7 @@ export const adversarial = objective({
     const key = { seed: seed + Math.floor(epoch), stream: STREAMS.attack, index };
     let at = randomStart(ball, key);
     for (let i = 0; i < o.steps; i++)
-      at = step(model.engine, () => ascend(model, ball, at, labels, length).next);
+      at = step(model.engine, () => ascend(model, ball, at, labels, length, pass).next);
     const z = propagate(model.graph, model.params, value, at, { pass });
     return { loss: mean(crossEntropy(z, labels)), metrics: { eps: radius } };
   },

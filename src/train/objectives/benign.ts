@@ -8,6 +8,7 @@ import { crossEntropy } from '../../tensor/ops/loss';
 import { objective } from '../objective';
 
 export const benign = objective({
+  name: 'benign',
   about: 'cross entropy of clean images',
   options: v.strictObject({}),
   init: 'kaiming',

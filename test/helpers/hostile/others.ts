@@ -1,6 +1,8 @@
 /** Data sets, properties, certificates, configs, and what runs leave behind. */
+
 import { deflateSync, gzipSync } from 'node:zlib';
 import { createTar } from 'nanotar';
+import { crc32 } from '../../../src/io/crc32';
 import { writeNpz } from '../../../src/io/npz';
 import { encode } from '../../../src/io/safetensors';
 import { vnnlibSeeds } from '../format-seeds';
@@ -439,7 +441,7 @@ const run = (name: string, files: Hostile['files']): Hostile => ({
   files: { 'c.json': text(SOUND), ...files },
   argv: ['compress', 'c.json', '--out', 'run'],
 });
-const LINES: readonly string[] = [
+const BARE: readonly string[] = [
   '{}',
   'null',
   '{"event":1}',
@@ -454,6 +456,17 @@ const LINES: readonly string[] = [
   '{"event":"epoch","overall":',
   '{"__proto__":1,"event":"x"}',
   list(3000, () => '{"event":"epoch"}').join('\n'),
+];
+
+/** A line with the checksum that journals ask for, so that what is in it is looked at. */
+function sealed(line: string): string {
+  const start = line.slice(0, -1);
+  const sum = crc32(new TextEncoder().encode(start)).toString(16).padStart(8, '0');
+  return `${start},"crc32":"${sum}"}`;
+}
+const LINES: readonly string[] = [
+  ...BARE,
+  ...BARE.filter((line) => /^\{".*\}$/.test(line)).map(sealed),
 ];
 
 export const runFiles: Kind = {

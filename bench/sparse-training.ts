@@ -57,7 +57,7 @@ const CASES: Readonly<Record<'full' | 'tiny', readonly Case[]>> = {
   ],
 };
 
-export const support: Subject = {
+export const sparseTraining: Subject = {
   about: 'training steps of masked networks, over what masks keep and dense',
   *races({ engine, size }) {
     for (const { setting, batch, bars } of CASES[size])
@@ -72,7 +72,7 @@ function* raceOf(
   sparsity: number,
   bar: number | undefined,
 ): Generator<Race> {
-  const [of, to] = ['on the support', 'dense'] as const;
+  const [of, to] = ['over non-zeros', 'dense'] as const;
   const dense = sideOf(engine, setting, batch, sparsity, false);
   const sparse = sideOf(engine, setting, batch, sparsity, true);
   yield {
