@@ -32,8 +32,8 @@ export interface SpecificationRows {
   readonly count: number;
   /** Index of the matrix of each sample; left out: the first for all. */
   readonly matrixOf?: ArrayLike<number> | undefined;
-  /** Most non-zeros of a row. */
-  readonly nonzeros: number;
+  /** Most non-zeros of any row (nnz per row). */
+  readonly nnz: number;
   /** True if all entries are -1, 0 or 1, so that no product with them rounds. */
   readonly ternary: boolean;
 }
@@ -60,7 +60,7 @@ export function lastAffine(graph: Graph): NodeWith<AffineLayer> | undefined {
 export function rowBounds(
   { graph, params }: Network,
   box: Box,
-  { matrix, count, matrixOf, nonzeros, ternary }: SpecificationRows,
+  { matrix, count, matrixOf, nnz, ternary }: SpecificationRows,
   sound: boolean,
 ): Tensor {
   const last = lastAffine(graph);
@@ -96,7 +96,7 @@ export function rowBounds(
   const lost = ternary
     ? behind
     : add(behind, affine(sumTo(magnitude, [n, 1]), mergedUnderflow(inputs), 0));
-  const error = mergedError({ length: w?.accumulationLength ?? 0, nonzeros, inputs });
+  const error = mergedError({ length: w?.accumulationLength ?? 0, nnz, inputs });
   return own(toInfSup(lower, lost, OUTWARD, error)[0]);
 }
 
@@ -130,7 +130,7 @@ export function marginsFrom(
   const own = [...new Set(Array.from(labels))];
   const matrix = input(engine, differences(own, k), [own.length * k, k]);
   const matrixOf = Array.from(labels, (label) => own.indexOf(label));
-  const rows = { matrix, count: k, matrixOf, nonzeros: 2, ternary: true };
+  const rows = { matrix, count: k, matrixOf, nnz: 2, ternary: true };
   const margins = rowBounds(network, at, rows, sound);
   if (!sound) return margins;
   // z_y - z_y is 0 exactly: without its rounding error.

@@ -63,8 +63,8 @@ export interface OutputRows {
   readonly rhs: Float64Array;
   /** Rows [start[d], start[d + 1]) are those of disjunct d. */
   readonly start: readonly number[];
-  /** Most non-zeros of a row. */
-  readonly nonzeros: number;
+  /** Most non-zeros of any row (nnz per row). */
+  readonly nnz: number;
   /** True if all entries of the matrix are -1, 0 or 1. */
   readonly ternary: boolean;
 }
@@ -112,7 +112,7 @@ export function robustness(
   return {
     networks: [model],
     region: { count: labels.length, centre: images, eps, norm },
-    rows: { count: k - 1, outputs: k, matrix, matrixOf, rhs, start, nonzeros: 2, ternary: true },
+    rows: { count: k - 1, outputs: k, matrix, matrixOf, rhs, start, nnz: 2, ternary: true },
   };
 }
 
@@ -183,10 +183,10 @@ export function outputRows(unsafe: readonly Conjunction[], outputs: number): Out
   for (const one of unsafe) start.push(start.at(-1)! + one.rows.length);
   const matrix = new Float32Array(rows.length * outputs);
   const residual = new Float64Array(matrix.length);
-  let nonzeros = 0;
+  let nnz = 0;
   rows.forEach((row, r) => {
     matrix.set(row, r * outputs);
-    nonzeros = Math.max(nonzeros, row.filter((w) => w !== 0).length);
+    nnz = Math.max(nnz, row.filter((w) => w !== 0).length);
     row.forEach((w, j) => {
       residual[r * outputs + j] = w - matrix[r * outputs + j]!;
     });
@@ -199,7 +199,7 @@ export function outputRows(unsafe: readonly Conjunction[], outputs: number): Out
   });
   return {
     count: rows.length,
-    ...{ outputs, matrix, start, nonzeros },
+    ...{ outputs, matrix, start, nnz },
     ...(residual.some((w) => w !== 0) && { residual }),
     rhs: Float64Array.from(unsafe.flatMap((one) => one.rhs)),
     ternary: matrix.every((w) => w === 0 || Math.abs(w) === 1),

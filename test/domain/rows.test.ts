@@ -111,11 +111,11 @@ describe.each(binaries())('%s', (binary) => {
     // Two matrices of two rows; the samples take them crosswise.
     const found = step(engine, () => {
       const matrix = input(engine, rows.flat(), [4, k]);
-      const nonzeros = Math.max(...rows.map((row) => row.filter((w) => w !== 0).length));
+      const nnz = Math.max(...rows.map((row) => row.filter((w) => w !== 0).length));
       const ternary = rows.flat().every((w) => w === 0 || Math.abs(w) === 1);
       const shape = [2, ...(nodes.length > 1 ? [SIZE] : SHAPE)];
       const box = { lo: input(engine, lo, shape), hi: input(engine, hi, shape) };
-      const spec = { matrix, count: 2, matrixOf: [1, 0], nonzeros, ternary };
+      const spec = { matrix, count: 2, matrixOf: [1, 0], nnz, ternary };
       return rowBounds(model, box, spec, sound).read();
     });
     const { weight, bias } = isLinear
@@ -177,7 +177,7 @@ describe.each(binaries())('%s', (binary) => {
       step(engine, () => {
         const matrix = input(engine, row, [1, 2]);
         const box = { lo: input(engine, [1, 1], [1, 2]), hi: input(engine, [1, 1], [1, 2]) };
-        const spec = { matrix, count: 1, nonzeros: 2, ternary };
+        const spec = { matrix, count: 1, nnz: 2, ternary };
         return [...rowBounds(model, box, spec, true).read()];
       });
     for (const small of [2 ** -100, 2 ** -140, 1e-3])
