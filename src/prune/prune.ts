@@ -14,6 +14,7 @@ import {
   type Decision,
   type Masks,
   type PruneContext,
+  phasesOf,
   type Strategy,
   trainsScores,
 } from './strategy';
@@ -52,9 +53,13 @@ export async function prune(
   goal: Omit<PruneContext, 'model'>,
 ): Promise<Pruned> {
   const checked = parseOptions(strategy.options, options, 'prune.strategy');
-  const trains = trainsScores(strategy, checked);
   const hint = 'Run espalier compress.';
-  expect(!trains, 'prune.strategy', 'one that decides at once', 'one that trains scores', hint);
+  const one = 'one that decides at once';
+  expect(!trainsScores(strategy, checked), 'prune.strategy', one, 'one that trains scores', hint);
+  const atOnce = phasesOf(strategy, checked).every(
+    ({ name, every }) => name === 'finetune' && every === undefined,
+  );
+  expect(atOnce, 'prune.strategy', one, 'one that prunes while training', hint);
   const { model: pruned, decision, removed } = await decide(model, strategy, checked, goal);
   const masks = masksOf(decision);
   applyMasks(pruned, masks);

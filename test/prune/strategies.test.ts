@@ -1,10 +1,10 @@
 /** Every strategy of the registry: counts, floors, determinism, earlier masks; then each by itself. */
+import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Network } from '../../src/nn/graph';
 import { sequential } from '../../src/nn/graph';
 import { createModel, freeModel, type Model, prunableNames } from '../../src/nn/model';
 import { buildNetwork } from '../../src/nn/zoo';
-import { parseOptions } from '../../src/options';
 import { SCOPES } from '../../src/prune/allocate';
 import { channelsOf } from '../../src/prune/channels';
 import {
@@ -21,9 +21,9 @@ import { strategies } from '../../src/prune/strategies/registry';
 import {
   type Masks,
   type PruneContext,
+  phasesOf,
   type Strategy,
   strategy,
-  trainsScores,
 } from '../../src/prune/strategy';
 import { type Engine, load } from '../../src/runtime/engine';
 import { abs } from '../../src/tensor/ops/elementwise';
@@ -36,12 +36,13 @@ const networks: Readonly<Record<string, Network>> = {
 const SPARSITIES = [0, 0.5, 0.9, 0.99];
 const cases = Object.entries(strategies).flatMap(([name, strategy]) =>
   Object.keys(networks).flatMap((network) =>
-    ('scope' in strategy.options.entries ? SCOPES : [undefined]).map((scope) => ({
-      name: [name, scope, network].filter(Boolean).join(' '),
-      strategy,
-      network,
-      options: parseOptions(strategy.options, scope ? { scope } : {}, name),
-    })),
+    ('scope' in strategy.options.entries ? SCOPES : [undefined]).flatMap((scope) => {
+      const options = v.safeParse(strategy.options, scope ? { scope } : {});
+      const title = [name, scope, network].filter(Boolean).join(' ');
+      return options.success
+        ? [{ name: title, strategy, network, options: options.output as object }]
+        : [];
+    }),
   ),
 );
 
@@ -111,11 +112,14 @@ describe.each(cases)('$name', ({ strategy, network, options }) => {
     }
   });
 
-  it('is carried out by prune(), or refused where scores have to be trained', async () => {
+  it('is carried out by prune(), or refused where it has to train', async () => {
     const model = createModel(engine, networks[network]!, { seed: 4 });
     const carriedOut = prune(model, strategy, options, { sparsity: 0.8, seed: 1 });
-    if (trainsScores(strategy, options)) {
-      await expect(carriedOut).rejects.toThrow(/prune\.strategy: .*trains scores/);
+    const phases = phasesOf(strategy, options);
+    if (phases.some(({ name, every }) => name === 'prune' || every !== undefined)) {
+      await expect(carriedOut).rejects.toThrow(
+        /prune\.strategy: expected one that decides at once, got one that (trains scores|prunes while)/,
+      );
       freeModel(model);
       return;
     }
