@@ -56,14 +56,12 @@ function removalOrder(
   scores: ReadonlyMap<number, number>,
   gone: ReadonlySet<number>,
 ): number[] {
-  const byScore = (a: number, b: number): number => scores.get(a)! - scores.get(b)!;
   const ranked = channels.groups.flatMap((group) => {
-    const needed = neededOf(group, channels, scores, gone);
     const first = group.channels.filter((channel) => gone.has(channel)).length;
-    return group.channels
-      .filter((channel) => scores.has(channel) && !needed.has(channel) && !gone.has(channel))
-      .sort(byScore)
-      .map((channel, rank) => ({ channel, share: (first + rank + 1) / group.channels.length }));
+    return removableOf(group, channels, scores, gone).map((channel, rank) => ({
+      channel,
+      share: (first + rank + 1) / group.channels.length,
+    }));
   });
   // By layer a prefix takes the same share of every group, up to one channel.
   const keys = {
@@ -72,6 +70,19 @@ function removalOrder(
   };
   const key = keys[scope] as (ranked: { channel: number; share: number }) => number;
   return ranked.sort((a, b) => key(a) - key(b)).map(({ channel }) => channel);
+}
+
+/** The channels of a group that can go besides those that are `gone`, by rising score. */
+export function removableOf(
+  group: Group,
+  channels: Channels,
+  scores: ReadonlyMap<number, number>,
+  gone: ReadonlySet<number> = new Set(),
+): number[] {
+  const needed = neededOf(group, channels, scores, gone);
+  return group.channels
+    .filter((channel) => scores.has(channel) && !needed.has(channel) && !gone.has(channel))
+    .sort((a, b) => scores.get(a)! - scores.get(b)!);
 }
 
 /** The channel of the largest score of every producer of which all could go. */
