@@ -1,5 +1,5 @@
 /**
- * Group lasso on units (Alvarez and Salzmann 2016; Zhou et al. 2016, "Less is more: towards compact CNNs"):
+ * Group lasso on units (Alvarez and Salzmann 2016, arXiv 1611.06321; Zhou et al. 2016, "Less is more"):
  * training goes on, and after every update a proximal step takes the same amount off the norm of each unit's
  * parameters, so that those the loss can do without come to 0. Then the units of the smallest norm go,
  * physically, and fine-tuning follows.
@@ -37,6 +37,7 @@ export const groupLasso = strategy({
     every: v.optional(whole(1), 1),
   }),
   structured: true,
+  needs: ['training'],
   phases: ({ epochs, every }) => [
     { name: 'prune', every, ...(epochs !== null && { training: { epochs } }) },
     { name: 'finetune', decides: 'last', start: 'last' },
@@ -45,7 +46,8 @@ export const groupLasso = strategy({
   between(context, { on, lambda, every }) {
     const { graph } = context.model;
     const channels = channelsOf(graph);
-    shrinkGroups(context, channels, PARTS[on](graph, channels), context.rate * lambda * every);
+    const updates = context.step % every || every;
+    shrinkGroups(context, channels, PARTS[on](graph, channels), context.rate * lambda * updates);
     return undefined;
   },
 });
