@@ -186,8 +186,8 @@ describe('scores of channels', () => {
 });
 
 /** A context of which `between` reads the model and the rate. */
-const contextOf = (model: BetweenContext['model'], rate: number): BetweenContext =>
-  ({ model, rate, step: 1, steps: 1, sparsity: 0.5, seed: 0, memory: new Map() }) as never;
+const contextOf = (model: BetweenContext['model'], rate: number, step = 1): BetweenContext =>
+  ({ model, rate, step, steps: 6, sparsity: 0.5, seed: 0, memory: new Map() }) as never;
 
 describe('group-lasso', () => {
   const chain = sequential(
@@ -202,7 +202,9 @@ describe('group-lasso', () => {
     const training = parameterise(model);
     const amount = 0.4;
     const options = { lambda: 2, every: 4 };
-    await groupLasso.between!(contextOf(training, amount / 8), options as never);
+    // Four updates, and at the end of the phase two: as much as one amount, in two steps that add up.
+    await groupLasso.between!(contextOf(training, amount / 12, 4), options);
+    await groupLasso.between!(contextOf(training, amount / 12, 6), options);
     const after = denseModel(training);
     let zeros = 0;
     for (const [layer, units, width] of [
