@@ -28,6 +28,8 @@ export interface ParamSpec {
   readonly prunable: boolean;
   /** False for statistics, which no optimiser touches. */
   readonly trainable: boolean;
+  /** True where it multiplies channels, one number each: small ones say that a channel matters little. */
+  readonly gain?: boolean;
 }
 
 /**
