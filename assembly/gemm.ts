@@ -15,9 +15,7 @@ const MC: i32 = 64;
 /** Four columns of 32 bytes from four rows `stride` bytes apart. */
 @inline
 function transpose4(p: usize, stride: usize, q: usize): void {
-  const a = v128.load(p);
-  const b = v128.load(p + stride);
-  const c = v128.load(p + stride * 2);
+  const a = v128.load(p), b = v128.load(p + stride), c = v128.load(p + stride * 2);
   const d = v128.load(p + stride * 3);
   const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
   const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);

@@ -30,12 +30,7 @@ function lanes(s: v128): f32 {
 function dots(
   rows: i32, x: usize, w: usize, row: usize, k: i32, bias: usize, relu: i32, y: usize,
 ): void {
-  let a = f32x4.splat(0);
-  let b = a;
-  let c = a;
-  let d = a;
-  let e = a;
-  let f = a;
+  let a = f32x4.splat(0), b = a, c = a, d = a, e = a, f = a;
   const end = x + bytes(k & ~3);
   for (; x < end; x += 16, w += 16) {
     const v = v128.load(x);

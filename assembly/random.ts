@@ -16,13 +16,10 @@ const HALF_PI: f64 = 1.5707963267948966;
  * (k0, k1) its key. Word w of all four goes to y + 16 w.
  */
 function blocks(c0: v128, c1: v128, c2: v128, c3: v128, k0: v128, k1: v128, y: usize): void {
-  const m0 = i32x4.splat(0xd2511f53);
-  const m1 = i32x4.splat(0xcd9e8d57);
+  const m0 = i32x4.splat(0xd2511f53), m1 = i32x4.splat(0xcd9e8d57);
   for (let round = 0; round < 10; round++) {
-    const a = i64x2.extmul_low_i32x4_u(c0, m0);
-    const a2 = i64x2.extmul_high_i32x4_u(c0, m0);
-    const b = i64x2.extmul_low_i32x4_u(c2, m1);
-    const b2 = i64x2.extmul_high_i32x4_u(c2, m1);
+    const a = i64x2.extmul_low_i32x4_u(c0, m0), a2 = i64x2.extmul_high_i32x4_u(c0, m0);
+    const b = i64x2.extmul_low_i32x4_u(c2, m1), b2 = i64x2.extmul_high_i32x4_u(c2, m1);
     c0 = v128.xor(v128.xor(v128.shuffle<i32>(b, b2, 1, 3, 5, 7), c1), k0);
     c1 = v128.shuffle<i32>(b, b2, 0, 2, 4, 6);
     c2 = v128.xor(v128.xor(v128.shuffle<i32>(a, a2, 1, 3, 5, 7), c3), k1);
@@ -41,8 +38,7 @@ export function philox(
   n: i32, ctr: usize, key: usize, y: usize, work: usize, r0: i32, r1: i32,
 ): void {
   for (let r = r0; r < r1; r++) {
-    const c = ctr + <usize>r * 16;
-    const k = key + <usize>r * 8;
+    const c = ctr + <usize>r * 16, k = key + <usize>r * 8;
     blocks(
       v128.load32_splat(c), v128.load32_splat(c, 4), v128.load32_splat(c, 8),
       v128.load32_splat(c, 12), v128.load32_splat(k), v128.load32_splat(k, 4), work,
@@ -169,8 +165,7 @@ function normals(words: v128, turn_words: v128, mean: v128, std: v128, y: usize)
   const quarter = f64x2.nearest(turns);
   const t = f64x2.mul(f64x2.sub(turns, quarter), f64x2.splat(HALF_PI));
   const z = f64x2.mul(t, t);
-  const a = cos_small(z);
-  const b = sin_small(t, z);
+  const a = cos_small(z), b = sin_small(t, z);
   // Quarter turns swap the two when odd; the cosine is negative in the middle two, the sine in the last.
   const q = i64x2.extend_low_i32x4_s(i32x4.trunc_sat_f64x2_s_zero(quarter));
   const odd = i64x2.neg(v128.and(q, i64x2.splat(1)));
@@ -201,9 +196,7 @@ export function random_normal(
         normals(words, turn_words, centre, scale, work + 64 + (pair >> 1));
         normals(upper(words), upper(turn_words), centre, scale, work + 72 + (pair >> 1));
       }
-      const x0 = v128.load(work, 64);
-      const x1 = v128.load(work, 128);
-      const x2 = v128.load(work, 80);
+      const x0 = v128.load(work, 64), x1 = v128.load(work, 128), x2 = v128.load(work, 80);
       const x3 = v128.load(work, 144);
       store_blocks(x0, x1, x2, x3, row + bytes(j), cols - j, work);
     }
