@@ -13,7 +13,7 @@
  * Cost: 2 n oh ow oc c kh kw flops; 7 loads for each 8 multiply-adds.
  */
 import { pad_plane } from './padded';
-import { bytes, madd } from './simd';
+import { bytes, madd, transpose4 } from './simd';
 
 /** Positions of a block, about; also in kernels.ts. */
 const BLOCK: i32 = 384;
@@ -129,18 +129,6 @@ function pack_panel(dy: usize, apart: usize, width: i32, count: i32, panel: usiz
       p3 += 4;
     }
   }
-}
-
-/** Stores the transpose of four vectors as lines `apart` bytes apart. */
-@inline
-function transpose4(a: v128, b: v128, c: v128, d: v128, q: usize, apart: usize): void {
-  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
-  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
-  const ab2 = v128.shuffle<i32>(a, b, 2, 6, 3, 7), cd2 = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
-  v128.store(q, v128.shuffle<i64>(ab, cd, 0, 2));
-  v128.store(q + apart, v128.shuffle<i64>(ab, cd, 1, 3));
-  v128.store(q + apart * 2, v128.shuffle<i64>(ab2, cd2, 0, 2));
-  v128.store(q + apart * 3, v128.shuffle<i64>(ab2, cd2, 1, 3));
 }
 
 /** grad [oc][depth], columns [first, first + width), from totals [width][wide bytes]. */

@@ -4,21 +4,12 @@
  * rows stand beside it.
  * Cost: 2 m n k flops, bound by reading W once.
  */
-import { bytes } from './simd';
+import { bytes, lanes } from './simd';
 
 /** a b + c, rounded twice in both binaries: with six chains a fused one would wait for itself. */
 @inline
 function sum(a: v128, b: v128, c: v128): v128 {
   return f32x4.add(f32x4.mul(a, b), c);
-}
-
-/** The sum of the lanes, two by two. */
-@inline
-function lanes(s: v128): f32 {
-  return (
-    f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1) +
-    (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3))
-  );
 }
 
 /**

@@ -10,7 +10,7 @@
  * Cost: 2 n oh ow oc c / groups kh kw flops each, for 1.25 loads a vector of products.
  */
 import { copy_run } from './padded';
-import { bytes, load_part, madd, store_part } from './simd';
+import { bytes, lanes, load_part, madd, store_part } from './simd';
 
 /** Elements of the phase of a line, and of what whole vectors read behind it. */
 @inline
@@ -216,11 +216,7 @@ function dot_lines(
       a = madd(v128.load(p + i), v128.load(q + i), a);
     }
   }
-  const s = f32x4.add(a, b);
-  return (
-    f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1) +
-    (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3))
-  );
+  return lanes(f32x4.add(a, b));
 }
 
 /** dwt of conv2d_grouped. Rows are the groups. work: planes of a group, lines of dy with zeros behind. */

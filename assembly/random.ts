@@ -6,7 +6,7 @@
  * Cost: about 10 flops an element uniform, 40 normal.
  */
 import { bytes } from './simd';
-import { log_f64 } from './transcend';
+import { log_f64, narrow, step, steps, upper } from './transcend';
 
 const UNIT: f64 = 1.0 / 16777216.0;
 const HALF_PI: f64 = 1.5707963267948966;
@@ -82,16 +82,6 @@ function low_bits(words: v128): v128 {
 }
 
 @inline
-function upper(words: v128): v128 {
-  return v128.shuffle<i64>(words, words, 1, 1);
-}
-
-@inline
-function to_f32(low: v128, high: v128): v128 {
-  return v128.shuffle<i64>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2);
-}
-
-@inline
 function row_index(index: usize, i: i32): u32 {
   return index ? load<u32>(index + bytes(i)) : <u32>i;
 }
@@ -104,7 +94,7 @@ function uniforms(words: v128, lo: f32, hi: f32): v128 {
   const unit = f64x2.splat(UNIT);
   const a = f64x2.add(base, f64x2.mul(range, f64x2.mul(low_bits(words), unit)));
   const b = f64x2.add(base, f64x2.mul(range, f64x2.mul(low_bits(upper(words)), unit)));
-  return f32x4.min(f32x4.max(to_f32(a, b), f32x4.splat(lo)), f32x4.splat(hi));
+  return f32x4.min(f32x4.max(narrow(a, b), f32x4.splat(lo)), f32x4.splat(hi));
 }
 
 /** y[i, j] uniform in [lo, hi]. `work` holds four blocks. */
@@ -126,29 +116,18 @@ export function random_uniform(
   }
 }
 
-@inline
-function step(p: v128, z: v128, c: f64): v128 {
-  return f64x2.add(f64x2.mul(p, z), f64x2.splat(c));
-}
-
 /** cos and sin of t in [-pi/4, pi/4] by their Taylor series; truncation below 1e-14. */
 @inline
 function cos_small(z: v128): v128 {
-  let p = step(f64x2.splat(1.0 / 479001600.0), z, -1.0 / 3628800.0);
-  p = step(p, z, 1.0 / 40320.0);
-  p = step(p, z, -1.0 / 720.0);
-  p = step(p, z, 1.0 / 24.0);
-  p = step(p, z, -0.5);
-  return step(p, z, 1.0);
+  const p = steps(f64x2.splat(1.0 / 479001600.0), z, -1.0 / 3628800.0, 1.0 / 40320.0, -1.0 / 720.0);
+  return steps(p, z, 1.0 / 24.0, -0.5, 1.0);
 }
 
 @inline
 function sin_small(t: v128, z: v128): v128 {
-  let p = step(f64x2.splat(1.0 / 6227020800.0), z, -1.0 / 39916800.0);
-  p = step(p, z, 1.0 / 362880.0);
-  p = step(p, z, -1.0 / 5040.0);
-  p = step(p, z, 1.0 / 120.0);
-  p = step(p, z, -1.0 / 6.0);
+  const first = f64x2.splat(1.0 / 6227020800.0);
+  const q = steps(first, z, -1.0 / 39916800.0, 1.0 / 362880.0, -1.0 / 5040.0);
+  const p = step(step(q, z, 1.0 / 120.0), z, -1.0 / 6.0);
   return f64x2.add(t, f64x2.mul(f64x2.mul(t, z), p));
 }
 

@@ -19,7 +19,7 @@
  * with what is written. Images lie x_image and y_image bytes apart, rows of y y_row bytes.
  * Cost: 32 flops a non-zero and tile, for about 4.5 loads of vectors.
  */
-import { bytes, madd } from './simd';
+import { bytes, lanes, madd } from './simd';
 
 /** Bytes of a tile. */
 const TILE: usize = 64;
@@ -288,11 +288,7 @@ export function sparse_sampled(
   let to = dvalues + bytes(first);
   // Behind the sums, so that `touch` has a use.
   store<i32>(work + (<usize>count << 4), seen);
-  for (let i = 0; i < count; i++, from += 16, to += 4) {
-    const s = v128.load(from);
-    const a = f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1);
-    store<f32>(to, a + (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3)));
-  }
+  for (let i = 0; i < count; i++, from += 16, to += 4) store<f32>(to, lanes(v128.load(from)));
 }
 
 /**

@@ -4,7 +4,7 @@
  * Cost: bound by memory; one element at a time where no inner stride is 1.
  */
 import { copy_run, copy_seconds } from './padded';
-import { bytes, load_part, store_part } from './simd';
+import { bytes, load_part, store_part, transpose4 } from './simd';
 
 @inline
 function add_line(x: usize, y: usize, count: i32): void {
@@ -53,14 +53,10 @@ function transpose(d0: i32, d1: i32, x: usize, wide_x: usize, y: usize, wide_y: 
     for (let j = 0; ; j += 4) {
       j = min(j, d1 - 4);
       const p = x + wide_x * j + bytes(i), q = y + wide_y * i + bytes(j);
-      const a = v128.load(p), b = v128.load(p + wide_x), c = v128.load(p + wide_x * 2);
-      const d = v128.load(p + wide_x * 3);
-      const e = v128.shuffle<i32>(a, b, 0, 4, 1, 5), f = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
-      const g = v128.shuffle<i32>(a, b, 2, 6, 3, 7), h = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
-      v128.store(q, v128.shuffle<i64>(e, f, 0, 2));
-      v128.store(q + wide_y, v128.shuffle<i64>(e, f, 1, 3));
-      v128.store(q + wide_y * 2, v128.shuffle<i64>(g, h, 0, 2));
-      v128.store(q + wide_y * 3, v128.shuffle<i64>(g, h, 1, 3));
+      transpose4(
+        v128.load(p), v128.load(p + wide_x), v128.load(p + wide_x * 2), v128.load(p + wide_x * 3),
+        q, wide_y,
+      );
       if (j == d1 - 4) break;
     }
     if (i == d0 - 4) return;
