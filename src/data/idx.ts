@@ -104,12 +104,8 @@ async function loadSplit(
   const labels = parseIdx(labelBytes, labelFile, 1);
   const [, height, width] = family.shape;
   const [count, rows, columns] = images.dims;
-  expect(
-    rows === height && columns === width,
-    imageFile,
-    `images of ${height} x ${width}`,
-    `${rows} x ${columns}`,
-  );
+  const fits = rows === height && columns === width;
+  expect(fits, imageFile, `images of ${height} x ${width}`, `${rows} x ${columns}`);
   expect(labels.data.length === count, labelFile, `${count} labels`, labels.data.length);
   checkBelow(labels.data, family.classes.length, labelFile, 'labels');
   return { images: images.data, labels: labels.data, count };

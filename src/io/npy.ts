@@ -169,12 +169,8 @@ function parseHeader(
     .map((axis) => axis.trim());
   if (axes.at(-1) === '') axes.pop();
   expect(axes.length <= MAX_AXES, who, `at most ${MAX_AXES} axes`, axes.length);
-  expect(
-    axes.every((axis) => /^\d{1,16}L?$/.test(axis)),
-    who,
-    'whole numbers as shape',
-    'others',
-  );
+  const fits = axes.every((axis) => /^\d{1,16}L?$/.test(axis));
+  expect(fits, who, 'whole numbers as shape', 'others');
   return { descr, fortran: order === 'True', shape: axes.map((axis) => Number.parseInt(axis, 10)) };
 }
 

@@ -159,12 +159,8 @@ function checkInput(name: string, { dtype, shape, data }: TensorInput): number {
   expect(isDtype(dtype), `${who}.dtype`, `one of ${DTYPES.join(', ')}`, dtype);
   const bytes = byteLength(shape, dtype, `${who}.shape`);
   const type = Object.prototype.toString.call(data).slice(8, -1);
-  expect(
-    type === ARRAYS[dtype].name || type === 'Uint8Array',
-    `${who}.data`,
-    `${ARRAYS[dtype].name} or raw bytes in a Uint8Array`,
-    type,
-  );
+  const fits = type === ARRAYS[dtype].name || type === 'Uint8Array';
+  expect(fits, `${who}.data`, `${ARRAYS[dtype].name} or raw bytes in a Uint8Array`, type);
   expect(
     data.byteLength === bytes,
     `${who}.data`,
@@ -255,12 +251,8 @@ function readTensor(
   expect(isDtype(dtype), `${field}.dtype`, `one of ${DTYPES.join(', ')}`, describe(dtype));
   const bytes = byteLength(shape, dtype, `${field}.shape`);
   const where = `${field}.data_offsets`;
-  expect(
-    Array.isArray(offsets) && offsets.length === 2 && offsets.every(isSize),
-    where,
-    'two non-negative integers',
-    describe(offsets),
-  );
+  const fits = Array.isArray(offsets) && offsets.length === 2 && offsets.every(isSize);
+  expect(fits, where, 'two non-negative integers', describe(offsets));
   const [begin, end] = offsets as [number, number];
   expect(begin <= end, where, 'begin <= end', `${begin}, ${end}`);
   expect(end <= data.length, where, `an end within the ${data.length} data bytes`, end);
@@ -271,12 +263,8 @@ function readTensor(
 
 /** Item size times the product of `shape`, checked against overflow. */
 function byteLength(shape: unknown, dtype: Dtype, who: string): number {
-  expect(
-    Array.isArray(shape) && shape.every(isSize),
-    who,
-    'a list of non-negative integers',
-    describe(shape),
-  );
+  const fits = Array.isArray(shape) && shape.every(isSize);
+  expect(fits, who, 'a list of non-negative integers', describe(shape));
   let bytes: number = ITEM_BYTES[dtype];
   for (const size of shape as number[]) {
     bytes *= size;

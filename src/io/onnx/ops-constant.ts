@@ -210,20 +210,14 @@ function perPlace(call: Call, shape: Shape, c: Constant): (i: number) => number 
   const axis = call.axis(call.int('axis', 1), shape.length);
   const block = call.int('block_size', 0);
   if (block === 0) {
-    call.expect(
-      c.shape.length === 1 && c.shape[0] === shape[axis],
-      `${shape[axis]} scales`,
-      c.shape,
-    );
+    const fits = c.shape.length === 1 && c.shape[0] === shape[axis];
+    call.expect(fits, `${shape[axis]} scales`, c.shape);
     const inner = sizeOf(shape.slice(axis + 1));
     return (i) => c.values[Math.floor(i / inner) % shape[axis]!]!;
   }
   const blocks = shape.map((size, i) => (i === axis ? Math.ceil(size / block) : size));
-  call.expect(
-    block > 0 && blocks.join() === c.shape.join(),
-    `scales of shape [${blocks}]`,
-    c.shape,
-  );
+  const sound = block > 0 && blocks.join() === c.shape.join();
+  call.expect(sound, `scales of shape [${blocks}]`, c.shape);
   const [own, strides] = [stridesOf(c.shape), stridesOf(shape)];
   return (i) => {
     let at = 0;
