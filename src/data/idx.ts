@@ -72,19 +72,9 @@ export async function loadIdx(family: IdxFamily, folder: string, where: string):
   const parts: Uint8Array[] = [];
   const train = await loadSplit(family, folder, 'train', parts);
   const test = await loadSplit(family, folder, 't10k', parts);
-  const { name, title, shape, classes } = family;
+  const { hint, ...facts } = family;
   const source = `${family.source}; ${where}`;
-  return {
-    name,
-    title,
-    shape,
-    classes,
-    unit: 255,
-    train,
-    test,
-    source,
-    sha256: await sha256(parts),
-  };
+  return { ...facts, unit: 255, train, test, source, sha256: await sha256(parts) };
 }
 
 async function loadSplit(

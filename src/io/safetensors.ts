@@ -22,19 +22,10 @@ import { parseJson } from '../json';
 
 /** The dtypes, in the reference implementation's order of alignment; the values are item bytes. */
 export const ITEM_BYTES = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  I16: 2,
-  U16: 2,
-  F16: 2,
-  BF16: 2,
-  I32: 4,
-  U32: 4,
-  F32: 4,
-  F64: 8,
-  I64: 8,
-  U64: 8,
+  ...{ BOOL: 1, U8: 1, I8: 1 },
+  ...{ I16: 2, U16: 2, F16: 2, BF16: 2 },
+  ...{ I32: 4, U32: 4, F32: 4 },
+  ...{ F64: 8, I64: 8, U64: 8 },
 } as const;
 
 export type Dtype = keyof typeof ITEM_BYTES;
@@ -84,19 +75,10 @@ export interface Decoded {
 type ArrayConstructor = { readonly name: string };
 
 const ARRAYS: Readonly<Record<Dtype, ArrayConstructor>> = {
-  BOOL: Uint8Array,
-  U8: Uint8Array,
-  I8: Int8Array,
-  I16: Int16Array,
-  U16: Uint16Array,
-  F16: Uint16Array,
-  BF16: Uint16Array,
-  I32: Int32Array,
-  U32: Uint32Array,
-  F32: Float32Array,
-  F64: Float64Array,
-  I64: BigInt64Array,
-  U64: BigUint64Array,
+  ...{ BOOL: Uint8Array, U8: Uint8Array, I8: Int8Array },
+  ...{ I16: Int16Array, U16: Uint16Array, F16: Uint16Array, BF16: Uint16Array },
+  ...{ I32: Int32Array, U32: Uint32Array, F32: Float32Array },
+  ...{ F64: Float64Array, I64: BigInt64Array, U64: BigUint64Array },
 };
 
 /**
