@@ -9,6 +9,7 @@ export type Phase =
   | 'pretrain'
   | 'prune'
   | 'finetune'
+  | 'control'
   | 'evaluate'
   | 'verify'
   | 'certify'

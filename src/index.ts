@@ -21,8 +21,8 @@ export { pgd } from './attack/attacks/pgd';
 export { attacks } from './attack/attacks/registry';
 export { type AlphaOptions, optimisedBounds } from './bounds/alpha';
 export {
-  type Hidden,
-  type HiddenBounds,
+  type BoundedNetwork,
+  type HiddenMethod,
   hiddenBounds,
   type LinearOptions,
   lowerBounds,
@@ -139,11 +139,25 @@ export { removeDead, type WithoutDead } from './prune/dead';
 export { type Sparsity, sparsityOf } from './prune/mask';
 export { type LossAnswer, type LossOracle, type LossQuestion, oracleOf } from './prune/oracle';
 export { type Pruned, prune } from './prune/prune';
+export { admm } from './prune/strategies/admm';
+export { block } from './prune/strategies/block';
 export { filter } from './prune/strategies/filter';
+export { fisher } from './prune/strategies/fisher';
+export { flyingbird } from './prune/strategies/flyingbird';
+export { grasp } from './prune/strategies/grasp';
+export { harp } from './prune/strategies/harp';
 export { hydra } from './prune/strategies/hydra';
+export { lottery } from './prune/strategies/lottery';
 export { magnitude } from './prune/strategies/magnitude';
+export { movement } from './prune/strategies/movement';
+export { nM } from './prune/strategies/n-m';
+export { obd } from './prune/strategies/obd';
 export { random } from './prune/strategies/random';
 export { strategies } from './prune/strategies/registry';
+export { rigl } from './prune/strategies/rigl';
+export { snip } from './prune/strategies/snip';
+export { surgery } from './prune/strategies/surgery';
+export { synflow } from './prune/strategies/synflow';
 export {
   type BetweenContext,
   type Decision,

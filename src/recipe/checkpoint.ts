@@ -13,7 +13,7 @@ import { parameterisations } from '../nn/parameterisations/registry';
 import { freeTraining, type ParameterMap, snapshot, trainingModelFrom } from '../nn/training-model';
 import { choice, parseOptions, real, whole } from '../options';
 import type { Engine } from '../runtime/engine';
-import type { PhaseSpec } from './run-phases';
+import type { PhaseSpec } from './phase-spec';
 import { type Phase, startPhase } from './training';
 
 /** What the whole run remembers beside its phase. */

@@ -74,6 +74,9 @@ const training = (epochs: number, learningRate: number) =>
 /** One phase's share of a config. */
 export const TRAINING = training(3, 5e-4);
 
+/** What a run compares with, see controls.ts. */
+const CONTROL_NAMES = ['none', 'scratch-e', 'scratch-b', 'random-mask', 'dense-longer'] as const;
+
 const START = 'best, last, initial or epochs of pre-training';
 
 const schemaOf = (slots: Readonly<Record<SlotPath, SlotSchema>>, name: string) =>
@@ -107,6 +110,8 @@ const schemaOf = (slots: Readonly<Record<SlotPath, SlotSchema>>, name: string) =
         sparsity: v.optional(sparsity(), 0.9),
         /** 1 is one shot; more prune gradually, each round followed by fine-tuning. */
         rounds: v.optional(whole(1), 1),
+        /** What is done instead, to compare with (controls.ts). */
+        control: v.optional(choice(CONTROL_NAMES), 'none'),
       }),
       {},
     ),

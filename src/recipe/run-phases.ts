@@ -4,30 +4,13 @@
  * that the strategy names (`Strategy.phases`), of which fine-tuning is the only one by default.
  */
 import { expect, lookup } from '../errors';
-import type { Trained } from '../nn/training-model';
-import { type Options, type PlugIn, parseOptions } from '../options';
+import { type Options, parseOptions } from '../options';
 import { sparsityAfter } from '../prune/schedule';
 import { strategies } from '../prune/strategies/registry';
 import { phasesOf, type Start, type Strategy, type StrategyPhase } from '../prune/strategy';
-import { type Config, TRAINING, type TrainingConfig } from './config';
-
-export interface PhaseSpec {
-  readonly name: 'pretrain' | 'prune' | 'finetune';
-  /** Pruning round; 0 for pre-training. */
-  readonly round: number;
-  /** Keys random draws: phases of a run differ in it. */
-  readonly draws: number;
-  readonly start: Start;
-  /** What the strategy decides at the beginning; null: masks stay as they were. */
-  readonly decides: { readonly by: Start; readonly sparsity: number } | null;
-  readonly trained: Trained;
-  readonly objective: PlugIn;
-  readonly training: TrainingConfig;
-  /** Whether the objective's difficulty grows: where weights were not trained at the full one. */
-  readonly ramp: boolean;
-  /** Updates from one call of the strategy's `between` to the next, which aims at a sparsity. */
-  readonly between: { readonly every: number; readonly sparsity: number } | null;
-}
+import { type Config, TRAINING } from './config';
+import { controlled } from './controls';
+import type { PhaseSpec } from './phase-spec';
 
 /** Raises an error for phases that cannot follow each other. */
 export function phasesOfRun(config: Config): readonly PhaseSpec[] {
@@ -35,12 +18,20 @@ export function phasesOfRun(config: Config): readonly PhaseSpec[] {
   const { name, ...options } = strategy;
   const entry = lookup(strategies, name, 'strategy');
   const own = phasesOf(entry, options);
-  return [
-    phase(config, { name: 'pretrain', round: 0, draws: 0, like: 'pretrain', start: 'initial' }),
+  const first = {
+    name: 'pretrain',
+    round: 0,
+    draws: 0,
+    like: 'pretrain',
+    start: 'initial',
+  } as const;
+  const phases = [
+    phase(config, first),
     ...Array.from({ length: rounds }, (_, i) =>
       own.map((given, at) => roundPhase(config, entry, given, i + 1, at - own.length + 1)),
     ).flat(),
   ];
+  return controlled(config, phases, entry.structured);
 }
 
 /** Fine-tuning of the masks that a model has, outside of a run. */
@@ -55,22 +46,36 @@ function roundPhase(
   round: number,
   before: number,
 ): PhaseSpec {
-  const { sparsity: final, rounds, strategy } = config.prune;
+  const { sparsity: final, rounds } = config.prune;
   const { decides = given.name === 'finetune' ? 'best' : null, every } = given;
   const start = given.start ?? (given.name === 'finetune' ? config.finetune.start : 'best');
-  const most = config.pretrain.epochs;
-  expect(typeof start !== 'number' || start <= most, 'finetune.start', `at most ${most}`, start);
-  // Removed filters leave a smaller network, into which no other weights fit.
-  const fits = decides === null ? !isEarly(start) : start === decides;
-  const same = !entry.structured || (fits && (rounds === 1 || !isEarly(start)));
-  const what = 'the weights by which filters are chosen (best)';
-  expect(same, `finetune.start with ${strategy.name}`, what, start);
-  const sparsity = sparsityAfter(round, rounds, final);
+  checkStart(config, entry, { ...given, decides, start });
+  const sparsity = sparsityAfter(round, rounds, final, entry.rise);
   return {
     ...phase(config, { ...given, start, round, draws: round - before * rounds }),
     decides: decides && { by: decides, sparsity },
     between: every === undefined ? null : { every, sparsity },
   };
+}
+
+/** Raises an error for weights that a phase cannot begin with. */
+function checkStart(
+  { pretrain, prune, finetune }: Config,
+  { structured }: Strategy,
+  { name, start = 'best', decides }: StrategyPhase,
+): void {
+  const strategy = prune.strategy.name;
+  const who = `finetune.start with ${strategy}`;
+  const most = pretrain.epochs;
+  const early = finetune.start === start ? 'finetune.start' : `prune.strategy ${strategy}: start`;
+  const done = typeof start !== 'number' || start <= most;
+  expect(done, early, `at most ${most}, the epochs of pre-training`, start);
+  // Removed filters leave a smaller network, into which no other weights fit.
+  const fits = decides === null ? !isEarly(start) : start === decides;
+  const same = !structured || (fits && (prune.rounds === 1 || !isEarly(start)));
+  expect(same, who, 'the weights by which filters are chosen (best)', start);
+  const asked = name !== 'finetune' || finetune.start === 'best' || finetune.start === start;
+  expect(asked, who, `${start}, where the strategy begins`, finetune.start, 'Leave it out.');
 }
 
 /** Whether weights were not trained at full difficulty. */
@@ -84,7 +89,8 @@ function phase(config: Config, given: Given): PhaseSpec {
   const { start: _, ...section } = { start: null, ...config[like] };
   const training = parseOptions(TRAINING, { ...section, ...given.training }, `the phase ${name}`);
   return {
-    ...{ name, round, draws, start, trained, training, decides: null, between: null },
+    ...{ name, round, draws, start, trained, training, masks: 'same' },
+    ...{ decides: null, between: null },
     objective: config.objective,
     ramp: isEarly(start),
   };

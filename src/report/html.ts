@@ -77,8 +77,8 @@ interface Charts {
   readonly histograms: readonly Chart[];
 }
 
-async function drawCharts(data: ReportData): Promise<Charts> {
-  try {
+function drawCharts(data: ReportData): Promise<Charts> {
+  return withCharts(async () => {
     const [charts, curves] = await Promise.all([import('./charts'), import('./curves')]);
     return {
       accuracy: charts.accuracyChart(data.summary),
@@ -86,6 +86,13 @@ async function drawCharts(data: ReportData): Promise<Charts> {
       training: curves.trainingCharts(data.epochs),
       histograms: data.histograms.map(charts.histogramChart),
     };
+  });
+}
+
+/** What `work` draws; says which package to install where it is missing. */
+export async function withCharts<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (error) {
     const code = (error as { code?: unknown }).code;
     if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') throw error;
