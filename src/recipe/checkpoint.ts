@@ -13,6 +13,7 @@ import { parameterisations } from '../nn/parameterisations/registry';
 import { freeTraining, type ParameterMap, snapshot, trainingModelFrom } from '../nn/training-model';
 import { choice, parseOptions, real, whole } from '../options';
 import type { Engine } from '../runtime/engine';
+import { withLength } from './controls';
 import type { PhaseSpec } from './run-phases';
 import { type Phase, startPhase } from './training';
 
@@ -25,12 +26,14 @@ export interface RunState {
   /** Seconds computed so far. */
   seconds: number;
   readonly startedAt: string;
+  /** Multiply-adds an image over the epochs of all phases that have ended. */
+  readonly spent: number;
   /** Prunable weights of the dense network: what sparsity refers to. */
   readonly weights: number;
 }
 
 /** Counts on when files of older versions can no longer be taken up. */
-const VERSION = 2;
+const VERSION = 3;
 
 const PARAMETERS = v.record(
   v.string(),
@@ -47,6 +50,7 @@ const SAVED = v.strictObject({
     overall: whole(),
     seconds: real(0),
     startedAt: v.string(),
+    spent: real(0),
     weights: whole(),
   }),
   state: v.strictObject({
@@ -120,7 +124,8 @@ export async function loadCheckpoint(
   // The best ones are read now, and needed at the end of the phase.
   const bestParameters = parametersIn(file, 'best', best);
   freeTraining(trainingModelFrom(engine, checked, bestParameters, path));
-  const phase = startPhase(spec, trainingModelFrom(engine, checked, parameters, path), state);
+  const training = trainingModelFrom(engine, checked, parameters, path);
+  const phase = startPhase(withLength(spec, run.spent, training), training, state);
   phase.best = bestParameters;
   for (const [name, t] of phase.optimizer.moments) t.write(file.tensor(`moment/${name}`).values);
   for (const full of file.names.filter((name) => name.startsWith('memory/')))

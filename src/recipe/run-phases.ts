@@ -10,6 +10,7 @@ import { sparsityAfter } from '../prune/schedule';
 import { strategies } from '../prune/strategies/registry';
 import { phasesOf, type Start, type Strategy, type StrategyPhase } from '../prune/strategy';
 import { type Config, TRAINING, type TrainingConfig } from './config';
+import { withControl } from './controls';
 
 export interface PhaseSpec {
   readonly name: 'pretrain' | 'prune' | 'finetune';
@@ -17,7 +18,12 @@ export interface PhaseSpec {
   readonly round: number;
   /** Keys random draws: phases of a run differ in it. */
   readonly draws: number;
-  readonly start: Start;
+  /** The weights it begins with; `anew`: drawn for the network that is left, `dense`: of pre-training. */
+  readonly start: Start | 'anew' | 'dense';
+  /** Masks that it keeps: those there are, or others with as many zeros a layer. */
+  readonly masks: 'kept' | 'shuffled';
+  /** Whether it lasts the epochs of `training`, or as many as the operations of the run so far allow. */
+  readonly length: 'epochs' | 'operations';
   /** What the strategy decides at the beginning; null: masks stay as they were. */
   readonly decides: { readonly by: Start; readonly sparsity: number } | null;
   readonly trained: Trained;
@@ -31,16 +37,17 @@ export interface PhaseSpec {
 
 /** Raises an error for phases that cannot follow each other. */
 export function phasesOfRun(config: Config): readonly PhaseSpec[] {
-  const { strategy, rounds } = config.prune;
+  const { strategy, rounds, control } = config.prune;
   const { name, ...options } = strategy;
   const entry = lookup(strategies, name, 'strategy');
   const own = phasesOf(entry, options);
-  return [
+  const pruned = [
     phase(config, { name: 'pretrain', round: 0, draws: 0, like: 'pretrain', start: 'initial' }),
     ...Array.from({ length: rounds }, (_, i) =>
       own.map((given, at) => roundPhase(config, entry, given, i + 1, at - own.length + 1)),
     ).flat(),
   ];
+  return withControl(pruned, control);
 }
 
 /** Fine-tuning of the masks that a model has, outside of a run. */
@@ -85,6 +92,7 @@ function phase(config: Config, given: Given): PhaseSpec {
   const training = parseOptions(TRAINING, { ...section, ...given.training }, `the phase ${name}`);
   return {
     ...{ name, round, draws, start, trained, training, decides: null, between: null },
+    ...{ masks: 'kept', length: 'epochs' },
     objective: config.objective,
     ramp: isEarly(start),
   };

@@ -8,6 +8,7 @@ import { lookup } from '../errors';
 import { Interrupted, type Listener, type StopSignal } from '../events';
 import type { Journal, JournalRecord } from '../io/journal';
 import { loadModel, saveModel } from '../io/model';
+import type { Network } from '../nn/graph';
 import { createModel, freeModel, type Model, prunableNames } from '../nn/model';
 import {
   denseModel,
@@ -23,15 +24,17 @@ import type { LossOracle } from '../prune/oracle';
 import { decide, parameterMap } from '../prune/prune';
 import { relativeSparsity } from '../prune/schedule';
 import { strategies } from '../prune/strategies/registry';
-import type { Start, Strategy } from '../prune/strategy';
+import type { Strategy } from '../prune/strategy';
 import type { EpochRecord } from '../report/types';
 import type { Engine } from '../runtime/engine';
 import { objectives } from '../train/objectives/registry';
 import { type Checkpoint, loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint';
 import type { Config } from './config';
+import { shuffledMasks, shuffledShape, spentIn, withLength } from './controls';
 import { lossOracle } from './oracle';
 import type { RunDir } from './run-dir';
 import type { PhaseSpec } from './run-phases';
+import { takeOver } from './take-over';
 import { freePhase, type Phase, type PhaseHooks, runPhase, startPhase } from './training';
 import type { TrainingData } from './training-data';
 
@@ -39,6 +42,8 @@ export interface CompressOptions {
   /** Opened by `openRun` and released by the caller. */
   readonly dir: RunDir;
   readonly engine: Engine;
+  /** Directory of a run whose phases so far are the first ones of this run too: a new one begins with them. */
+  readonly from?: string | undefined;
   readonly onEvent?: Listener;
   readonly signal?: StopSignal;
 }
@@ -57,7 +62,8 @@ export async function trainStages(run: Run, end = Number.POSITIVE_INFINITY): Pro
   const { dir, engine, journal, phases } = run;
   const loaded = await loadCheckpoint(engine, dir.paths.checkpoint, dir.hash, phases);
   if (loaded) run.onEvent?.({ type: 'note', text: 'Going on from the checkpoint.' });
-  let at: Checkpoint | undefined = loaded ?? (await begin(run));
+  const taken = loaded ?? (run.from === undefined ? undefined : await takeOver(run, run.from));
+  let at: Checkpoint | undefined = taken ?? (await begin(run));
   try {
     fitted(at.phase.model, run.data.set);
     const last = at.run.overall;
@@ -67,7 +73,8 @@ export async function trainStages(run: Run, end = Number.POSITIVE_INFINITY): Pro
     for (;;) {
       await trainStage(run, at);
       if (at.run.stage + 1 >= stages) return at.run;
-      const ended: Checkpoint = at;
+      const spent = at.run.spent + spentIn(at.phase.spec, at.phase.model);
+      const ended: Checkpoint = { run: { ...at.run, spent }, phase: at.phase };
       const stage = ended.run.stage + 1;
       const phase = await nextPhase(run, ended, phases[stage]!);
       freePhase(ended.phase);
@@ -85,15 +92,15 @@ async function begin(run: Run): Promise<Checkpoint> {
   const startedAt = new Date().toISOString();
   const weights = prunableWeights(model);
   const phase = startPhase(run.phases[0]!, parameterise(model));
-  return { run: { stage: 0, overall: 0, seconds: 0, startedAt, weights }, phase };
+  return { run: { stage: 0, overall: 0, seconds: 0, startedAt, spent: 0, weights }, phase };
 }
 
-/** The weights that pre-training begins with: the same whenever they are asked for. */
-function initialModel({ config, engine, data }: Run): Model {
+/** The weights that pre-training, or a seed of its own, begins with: the same whenever they are asked for. */
+function initialModel({ config, engine, data }: Run, seed = config.seed, smaller?: Network): Model {
   const { name, ...options } = config.network;
-  const network = buildNetwork(name, options, data.set.shape, data.set.classes.length);
+  const network = smaller ?? buildNetwork(name, options, data.set.shape, data.set.classes.length);
   const { init } = lookup(objectives, config.objective.name, 'objective');
-  return createModel(engine, network, { seed: config.seed, init });
+  return createModel(engine, network, { seed, init });
 }
 
 /** Says that a sparsity is out of reach before the training. */
@@ -156,8 +163,23 @@ async function savedAs(path: string, { config }: Run, model: Model): Promise<voi
   freeModel(model);
 }
 
+/** The seed of what phases draw, which no two of a run share. */
+const drawSeed = ({ config }: Run, { draws }: PhaseSpec): number => config.seed + 1_000_003 * draws;
+
 /** The weights of `start`, as a model of its own. */
-async function weightsAt(run: Run, { model, best }: Phase, start: Start): Promise<Model> {
+async function weightsAt(
+  run: Run,
+  { model, best }: Phase,
+  start: PhaseSpec['start'],
+  spec: PhaseSpec,
+): Promise<Model> {
+  if (start === 'anew') return initialModel(run, drawSeed(run, spec), model.graph.network);
+  if (start === 'dense') {
+    const dense = await loadModel(run.engine, run.dir.paths.dense);
+    const other = shuffledShape(dense, model.graph, drawSeed(run, spec));
+    if (other) freeModel(dense);
+    return other ?? dense;
+  }
   if (start === 'best') return modelFromParameters(run.engine, model.graph.network, best);
   if (start === 'last') return denseModel(model);
   if (start === 'initial' || start === 0) return initialModel(run);
@@ -168,13 +190,18 @@ async function weightsAt(run: Run, { model, best }: Phase, start: Start): Promis
 async function nextPhase(run: Run, ended: Checkpoint, spec: PhaseSpec): Promise<Phase> {
   const { decides, start } = spec;
   const { model: before, best } = ended.phase;
-  const masks = masksIn(start === 'last' ? snapshot(before) : best);
-  const weights = await weightsAt(run, ended.phase, start);
-  if (!decides) return startPhase(spec, parameterise(weights, parameterMap(weights, masks)));
+  const found = masksIn(start === 'last' ? snapshot(before) : best);
+  const masks = spec.masks === 'kept' ? found : shuffledMasks(found, drawSeed(run, spec));
+  const weights = await weightsAt(run, ended.phase, start, spec);
+  if (!decides) {
+    const model = parameterise(weights, parameterMap(weights, masks));
+    return startPhase(withLength(spec, ended.run.spent, model), model);
+  }
   const { entry, name, options } = strategyOf(run.config);
   const title = `prune ${name} to ${(100 * decides.sparsity).toFixed(1)} % zeros`;
   run.onEvent?.({ type: 'phase', phase: 'prune', title, total: 1, done: 0 });
-  const judged = decides.by === start ? weights : await weightsAt(run, ended.phase, decides.by);
+  const judged =
+    decides.by === start ? weights : await weightsAt(run, ended.phase, decides.by, spec);
   const { model, decision } = await decide(judged, entry, options, {
     sparsity: relativeSparsity(decides.sparsity, ended.run.weights, prunableWeights(judged)),
     seed: run.config.seed,

@@ -111,6 +111,7 @@ export const evaluation: Evaluation = {
   contradictions: 0,
   attacks: [{ name: 'pgd', description: 'fifty steps', broken: 50, seconds: 1 }],
   verifiers: [{ name: 'interval', description: 'sound', certified: 50, seconds: 1 }],
+  outcomes: { benign: '10', era: '10', vra: '10' },
   samples: [],
 };
 
