@@ -33,7 +33,7 @@ export const earlyEpochs = (phases: readonly PhaseSpec[]): number[] => [
   ...new Set(
     phases
       .flatMap(({ start, decides }) => [start, decides?.by])
-      .filter((start) => typeof start === 'number'),
+      .filter((start): start is number => typeof start === 'number' && start > 0),
   ),
 ];
 
@@ -80,7 +80,7 @@ async function adopt(
     const dense = await loadModel(engine, paths.dense);
     await saveModel(dir.paths.dense, dense, { config }).finally(() => freeModel(dense));
   }
-  for (const epochs of earlyEpochs(phases).filter((n) => n > 0)) {
+  for (const epochs of earlyEpochs(phases)) {
     const early = await readFile(paths.early(epochs), 2 ** 32);
     await writeAtomic(dir.paths.early(epochs), early);
   }

@@ -5,6 +5,8 @@ import { main } from '../../src/cli/main';
 import type { Evaluation } from '../../src/evaluate/records';
 import type { Inspection } from '../../src/measure/inspect';
 import type { Compacted } from '../../src/recipe/compact';
+import { jobsOf } from '../../src/recipe/sweep/plan';
+import type { SweepResult } from '../../src/report/sweep-types';
 import type { Proportion, Summary } from '../../src/report/types';
 import { SHIPPED } from '../../src/runtime/costs';
 
@@ -115,6 +117,19 @@ export const evaluation: Evaluation = {
   samples: [],
 };
 
+export const sweepResult: SweepResult = {
+  schema: 'espalier-sweep/1',
+  name: 'sweep',
+  runs: [],
+  groups: [],
+  fronts: {
+    bytes: { benign: [], era: [], vra: [] },
+    multiplyAdds: { benign: [], era: [], vra: [] },
+  },
+  pairs: [],
+  provenance: { espalier: '0', node: 'v20' },
+};
+
 const idle: Backend = {
   load: async () => ({
     info: () => ({
@@ -133,6 +148,9 @@ const idle: Backend = {
   }),
   compress: async () => summary(),
   pretrain: async () => undefined,
+  sweep: async () => sweepResult,
+  estimate: async (_, plan) =>
+    jobsOf(plan).map((job) => ({ job, operations: 2e9, seconds: 30, error: null })),
   prune: async () => inspection,
   finetune: async () => inspection,
   evaluate: async () => evaluation,

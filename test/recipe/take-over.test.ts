@@ -14,6 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
+type Changes = Parameters<typeof tinyConfig>[0];
+
 async function runFrom(dir: string, config: Config, from: string) {
   const opened = await openRun(dir, config);
   const phases: string[] = [];
@@ -37,7 +39,7 @@ async function pretrainIn(dir: string, config: Config) {
   }
 }
 
-it.each<[string, object]>([
+it.each<[string, Changes]>([
   ['one shot', { prune: { sparsity: 0.8 } }],
   ['rounds', { prune: { rounds: 2 } }],
   ['rewinding', { finetune: { epochs: 2, batch: 16, start: 2 } }],
@@ -66,7 +68,7 @@ it('a control goes on from the pruned run', async () => {
   });
 });
 
-it.each<[string, object, number]>([
+it.each<[string, Changes, number]>([
   ['another name', { name: 'other' }, 2],
   ['another seed', { seed: 7 }, 0],
   ['another network', { network: 'cnn-small' }, 0],
@@ -85,7 +87,7 @@ it('refuses runs that are none of its own', async () => {
     await compressIn(engine, file('own'), tinyConfig());
     engine.arena.trim();
     const used = engine.memory.usedBytes;
-    const from = (changes: object) => runFrom(file('new'), tinyConfig(changes), file('own'));
+    const from = (changes: Changes) => runFrom(file('new'), tinyConfig(changes), file('own'));
     await expect(from({ seed: 7 })).rejects.toThrow(/expected a run with the same pre-training/);
     await expect(from({ prune: { sparsity: 0.5 } })).rejects.toThrow(
       /expected a run that stands at the end of a phase of this one, got finetune/,
