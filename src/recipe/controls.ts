@@ -23,7 +23,7 @@ import { shrink } from '../prune/shrink';
 import type { Masks } from '../prune/strategy';
 import { permutation, STREAMS } from '../tensor/philox';
 import type { Config } from './config';
-import type { PhaseSpec } from './run-phases';
+import type { PhaseSpec } from './phase-spec';
 
 type Control = NonNullable<Config['prune']['control']>;
 

@@ -4,36 +4,15 @@
  * that the strategy names (`Strategy.phases`), of which fine-tuning is the only one by default.
  */
 import { expect, lookup } from '../errors';
-import type { Trained } from '../nn/training-model';
-import { type Options, type PlugIn, parseOptions } from '../options';
+import { type Options, parseOptions } from '../options';
 import { sparsityAfter } from '../prune/schedule';
 import { strategies } from '../prune/strategies/registry';
 import { phasesOf, type Start, type Strategy, type StrategyPhase } from '../prune/strategy';
-import { type Config, TRAINING, type TrainingConfig } from './config';
+import { type Config, TRAINING } from './config';
 import { withControl } from './controls';
+import type { PhaseSpec } from './phase-spec';
 
-export interface PhaseSpec {
-  readonly name: 'pretrain' | 'prune' | 'finetune';
-  /** Pruning round; 0 for pre-training. */
-  readonly round: number;
-  /** Keys random draws: phases of a run differ in it. */
-  readonly draws: number;
-  /** The weights it begins with; `anew`: drawn for the network that is left, `dense`: of pre-training. */
-  readonly start: Start | 'anew' | 'dense';
-  /** Masks that it keeps: those there are, or others with as many zeros a layer. */
-  readonly masks: 'kept' | 'shuffled';
-  /** Whether it lasts the epochs of `training`, or as many as the operations of the run so far allow. */
-  readonly length: 'epochs' | 'operations';
-  /** What the strategy decides at the beginning; null: masks stay as they were. */
-  readonly decides: { readonly by: Start; readonly sparsity: number } | null;
-  readonly trained: Trained;
-  readonly objective: PlugIn;
-  readonly training: TrainingConfig;
-  /** Whether the objective's difficulty grows: where weights were not trained at the full one. */
-  readonly ramp: boolean;
-  /** Updates from one call of the strategy's `between` to the next, which aims at a sparsity. */
-  readonly between: { readonly every: number; readonly sparsity: number } | null;
-}
+export type { PhaseSpec };
 
 /** Raises an error for phases that cannot follow each other. */
 export function phasesOfRun(config: Config): readonly PhaseSpec[] {

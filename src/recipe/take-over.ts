@@ -3,17 +3,18 @@
  * data, so whether they are the same is a comparison; the result is bit for bit that of the whole run.
  */
 import { expect, fail } from '../errors';
+import type { Listener } from '../events';
 import { readFile, writeAtomic } from '../io/files';
-import { type JournalRecord, readJournal } from '../io/journal';
+import { type Journal, type JournalRecord, readJournal } from '../io/journal';
 import { loadModel, saveModel } from '../io/model';
 import { canonicalJson } from '../json';
 import { freeModel } from '../nn/model';
 import type { EpochRecord } from '../report/types';
+import type { Engine } from '../runtime/engine';
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint';
 import { type Config, configHash } from './config';
-import { pathsOf, readRunConfig } from './run-dir';
+import { pathsOf, type RunDir, readRunConfig } from './run-dir';
 import { type PhaseSpec, phasesOfRun } from './run-phases';
-import type { Run } from './stages';
 import { freePhase } from './training';
 
 /** How many phases two runs begin with in common. */
@@ -37,11 +38,21 @@ export const earlyEpochs = (phases: readonly PhaseSpec[]): number[] => [
   ),
 ];
 
+/** What it takes of the run that begins. */
+interface Taker {
+  readonly dir: RunDir;
+  readonly engine: Engine;
+  readonly config: Config;
+  readonly phases: readonly PhaseSpec[];
+  readonly journal: Journal;
+  readonly onEvent?: Listener;
+}
+
 /**
  * The checkpoint of the run in `from`, made this run's own with all that it rests on. Raises an error where
  * that run has not ended a phase that both have, and where its last phase is none of this run.
  */
-export async function takeOver(run: Run, from: string): Promise<Checkpoint> {
+export async function takeOver(run: Taker, from: string): Promise<Checkpoint> {
   const path = await import('node:path');
   const { engine, config } = run;
   const theirs = await readRunConfig(from);
@@ -65,7 +76,7 @@ export async function takeOver(run: Run, from: string): Promise<Checkpoint> {
 }
 
 async function adopt(
-  { dir, engine, config, journal, phases, onEvent }: Run,
+  { dir, engine, config, journal, phases, onEvent }: Taker,
   at: Checkpoint,
   { from, shared }: { readonly from: string; readonly shared: number },
 ): Promise<void> {
