@@ -4,8 +4,8 @@
  * matched by their names; what only one build has is said and left out.
  */
 import type { Engine } from '../src/runtime/engine';
-import type { Contestant, Outcome, Race } from './harness';
-import type { Context, Subject } from './subject';
+import type { Contestant, Context, Outcome, Race } from './harness';
+import type { Subject } from './subject';
 
 /** What the bundle of another build exports (scripts/bench.mjs). */
 export interface OtherBuild {

@@ -4,9 +4,8 @@
  */
 import { pathToFileURL } from 'node:url';
 import type * as espalier from '../src/index';
-import type { Contestant, Race } from './harness';
+import type { Contestant, Context, Race } from './harness';
 import { assertClose, noise } from './networks';
-import type { Context } from './subject';
 
 interface Case {
   readonly batch: number;

@@ -7,7 +7,17 @@
  * source and loses their closures; its estimate of calls a second is not used either, only samples.
  */
 import Benchmark from 'benchmark';
-import type { Context } from './subject';
+import type { Engine } from '../src/runtime/engine';
+
+/** What a subject is given. */
+export interface Context {
+  readonly engine: Engine;
+  readonly size: 'full' | 'tiny';
+  /** This bundle, for subjects that start processes of their own. */
+  readonly script: string;
+  /** The library as its users import it: a path to an ES module. */
+  readonly library: string;
+}
 
 export interface Contestant {
   readonly name: string;

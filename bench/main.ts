@@ -10,9 +10,9 @@ import { parseArgs } from 'node:util';
 import { EspalierError, expect, lookup } from '../src/errors';
 import { type Binary, load } from '../src/runtime/engine';
 import { type OtherBuild, racesOfBoth } from './against';
+import type { Context } from './harness';
 import { hold, type Outcome, PLAN, type Plan } from './harness';
 import { machineLine, machineOf, render, save } from './report';
-import type { Context } from './subject';
 import { subjects } from './subjects';
 import { CHILD, runChild } from './threads';
 

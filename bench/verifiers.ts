@@ -19,7 +19,9 @@ import type { Engine } from '../src/runtime/engine';
 import { whole } from '../src/tensor/parts';
 import { sizeOf } from '../src/tensor/shape';
 import { input, step, type Tensor } from '../src/tensor/tensor';
-import { byIntervals, byLines, type Stage } from '../src/verify/linear';
+import { type BoundMethod, intervalMethod, linearMethod } from '../src/verify/methods';
+import { robustness } from '../src/verify/problem';
+import { provenBounds } from '../src/verify/prove';
 import type { Verifier, VerifyJob } from '../src/verify/verifier';
 import { verifiers as registry } from '../src/verify/verifiers/registry';
 import {
@@ -35,10 +37,10 @@ import {
 import { type Contestant, type Quotient, type Race, sink } from './harness';
 import type { Subject } from './subject';
 
-const METHODS: Readonly<Record<Method, (sound: boolean) => Stage>> = {
-  interval: byIntervals,
-  'CROWN-IBP': (sound) => byLines({ sound, hidden: 'interval' }),
-  CROWN: (sound) => byLines({ sound, hidden: 'unstable' }),
+const METHODS: Readonly<Record<Method, (sound: boolean) => BoundMethod>> = {
+  interval: (sound) => intervalMethod({ sound }),
+  'CROWN-IBP': (sound) => linearMethod('crown-ibp', { sound, hidden: 'interval' }),
+  CROWN: (sound) => linearMethod('crown', { sound, hidden: 'unstable' }),
 };
 const methods = Object.keys(METHODS) as Method[];
 
@@ -154,7 +156,7 @@ const known = (seconds: number): Pick<Contestant, 'run' | 'selfTimed' | 'once'> 
 
 /** Lower bounds of all margins of a batch, by one method alone. */
 function bounded(job: VerifyJob, method: Method, sound: boolean): Contestant {
-  const bounds = (own: boolean): Float32Array => marginsOf(job, METHODS[method](own));
+  const bounds = (own: boolean): Float64Array => marginsOf(job, METHODS[method](own));
   const name = named(method, sound);
   return {
     ...{ name, images: job.labels.length, selfTimed: true },
@@ -180,28 +182,29 @@ function cpuSeconds(call: () => unknown): number {
 const xOf = ({ model, images, labels }: VerifyJob): Tensor =>
   input(model.engine, images, [labels.length, ...model.graph.network.input]);
 
-const marginsOf = (job: VerifyJob, stage: Stage): Float32Array =>
-  step(job.model.engine, () => whole(stage({ ...job, x: xOf(job) })).read());
+const marginsOf = ({ model, images, labels, eps }: VerifyJob, method: BoundMethod): Float64Array =>
+  whole(method.bound(robustness(model, images, labels, { eps }))).lower;
 
-/** z_y - z_j at the images themselves. */
-function clean(job: VerifyJob): Float32Array {
+/** z_y - z_j for j != y at the images themselves. */
+function clean(job: VerifyJob): Float64Array {
   const z = step(job.model.engine, () => logits(job.model, xOf(job)).read());
   const k = z.length / job.labels.length;
-  return z.map((value, at) => {
-    const i = Math.floor(at / k);
-    return z[i * k + job.labels[i]!]! - value;
+  const margins = [...z].flatMap((value, at) => {
+    const [i, label] = [Math.floor(at / k), job.labels[Math.floor(at / k)]!];
+    return at % k === label ? [] : [z[i * k + label]! - value];
   });
+  return Float64Array.from(margins);
 }
 
 /** Lower bounds hold at the images, but for rounding; NaN fails. */
-function checkBelow(bounds: Float32Array, margins: Float32Array, who: string): void {
+function checkBelow(bounds: Float64Array, margins: Float64Array, who: string): void {
   const below = margins.every((m, i) => bounds[i]! <= m + 1e-4 * (1 + Math.abs(m)));
   if (!below || bounds.length !== margins.length)
     throw new Error(`${who}: expected lower bounds, got one above its margin`);
 }
 
 /** Sound bounds are below the plain ones, but for the noise in those, and not far below. */
-function checkNear(sound: Float32Array, plain: Float32Array, who: string): void {
+function checkNear(sound: Float64Array, plain: Float64Array, who: string): void {
   const near = sound.every((s, i) => {
     const size = 1 + Math.abs(plain[i]!);
     return s <= plain[i]! + 1e-4 * size && s >= plain[i]! - 0.1 * size;
@@ -275,13 +278,11 @@ function sampleOf(job: VerifyJob, i: number): VerifyJob {
 }
 
 /** Of the least margin of each sample, by the method alone; verifiers without bounds have none. */
-function meanMargin(job: VerifyJob, { bounds }: Verifier, options: never): string {
-  if (!bounds) return '';
+function meanMargin(job: VerifyJob, { method }: Verifier, options: never): string {
+  if (!method) return '';
   const least = Array.from(job.labels, (label, i) => {
     const one = sampleOf(job, i);
-    const margins = step(one.model.engine, () =>
-      bounds({ ...one, x: xOf(one) }, options).margins.read(),
-    );
+    const { margins } = provenBounds(method(options), one);
     return Math.min(...margins.filter((_, j) => j !== label));
   });
   return mean(least).toFixed(3);

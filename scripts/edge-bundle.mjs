@@ -33,7 +33,7 @@ const UNREAD = new Set([
   ...[
     'about',
     'relax',
-    'kink',
+    'breakpointSlopes',
     'pick',
     'scalar',
     'channelDependency',

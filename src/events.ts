@@ -9,6 +9,7 @@ export type Phase =
   | 'pretrain'
   | 'prune'
   | 'finetune'
+  | 'control'
   | 'evaluate'
   | 'verify'
   | 'certify'
@@ -17,7 +18,7 @@ export type Phase =
   | 'sweep'
   | 'report';
 
-/** A phase begins, or goes on from `done` after a resume. Units are the phase's own, e.g. images. */
+/** A phase begins, or goes on from `done` after a resume. OneHotRows are the phase's own, e.g. images. */
 export interface PhaseEvent {
   readonly type: 'phase';
   readonly phase: Phase;

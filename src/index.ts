@@ -25,15 +25,15 @@ export {
   type HiddenBounds,
   hiddenBounds,
   type LinearOptions,
-  linearMargins,
   lowerBounds,
 } from './bounds/linear';
+export { linearMargins } from './bounds/margins';
 export { type Certificate, type Claim, seal as sealCertificate } from './check/certificate';
 export {
   type CheckOptions,
+  type CheckResult,
   check as checkCertificate,
   fingerprint,
-  type Judgement,
 } from './check/check';
 export { type ArraysInput, fromArrays } from './data/arrays';
 export { datasets } from './data/registry';
@@ -47,9 +47,8 @@ export {
   ball,
   type IntervalOptions,
   interval as intervalDomain,
-  intervalMargins,
-  type MarginOptions,
 } from './domain/interval';
+export { intervalMargins, type MarginOptions } from './domain/rows';
 export { value as valueDomain } from './domain/value';
 export { EspalierError } from './errors';
 export {
@@ -140,11 +139,25 @@ export { removeDead, type WithoutDead } from './prune/dead';
 export { type Sparsity, sparsityOf } from './prune/mask';
 export { type LossAnswer, type LossOracle, type LossQuestion, oracleOf } from './prune/oracle';
 export { type Pruned, prune } from './prune/prune';
+export { admm } from './prune/strategies/admm';
+export { block } from './prune/strategies/block';
 export { filter } from './prune/strategies/filter';
+export { fisher } from './prune/strategies/fisher';
+export { flyingbird } from './prune/strategies/flyingbird';
+export { grasp } from './prune/strategies/grasp';
+export { harp } from './prune/strategies/harp';
 export { hydra } from './prune/strategies/hydra';
+export { lottery } from './prune/strategies/lottery';
 export { magnitude } from './prune/strategies/magnitude';
+export { movement } from './prune/strategies/movement';
+export { nM } from './prune/strategies/n-m';
+export { obd } from './prune/strategies/obd';
 export { random } from './prune/strategies/random';
 export { strategies } from './prune/strategies/registry';
+export { rigl } from './prune/strategies/rigl';
+export { snip } from './prune/strategies/snip';
+export { surgery } from './prune/strategies/surgery';
+export { synflow } from './prune/strategies/synflow';
 export {
   type BetweenContext,
   type Decision,
@@ -230,9 +243,29 @@ export { benign } from './train/objectives/benign';
 export { crownIbp as crownIbpObjective } from './train/objectives/crown-ibp';
 export { ibp } from './train/objectives/ibp';
 export { objectives } from './train/objectives/registry';
+export { branchingRules } from './verify/branching/registry';
+export {
+  type BranchingRule,
+  branchingRule,
+  type NodeSplit,
+  type OpenNodes,
+} from './verify/branching/rule';
 export { Budget, type BudgetLimits } from './verify/budget';
+export {
+  alphaMethod,
+  type BoundMethod,
+  type Bounds,
+  intervalMethod,
+  linearMethod,
+} from './verify/methods';
 export type { Outcome, Witness } from './verify/outcome';
-export { finish, type SearchOptions, verifySpecification } from './verify/search';
+export { type Problem, property, robustness } from './verify/problem';
+export {
+  finish,
+  type SearchMethods,
+  type SearchOptions,
+  verifySpecification,
+} from './verify/search';
 export { type Smoothed, type SmoothingOptions, smooth } from './verify/smoothing';
 export {
   ballRegion,
@@ -242,7 +275,7 @@ export {
 } from './verify/specification';
 export { type Verdict, type Verifier, type VerifyJob, verifier } from './verify/verifier';
 export { alphaCrown } from './verify/verifiers/alpha-crown';
-export { complete } from './verify/verifiers/complete';
+export { inputSplitting } from './verify/verifiers/input-splitting';
 export { interval } from './verify/verifiers/interval';
 export { crown, crownIbp, fastLin } from './verify/verifiers/linear';
 export { verifiers } from './verify/verifiers/registry';

@@ -5,6 +5,8 @@
  *
  * Sums of decimals keep the larger of two powers of ten below, so they do not grow with their number.
  */
+import { expect } from './errors';
+
 export interface Rational {
   readonly num: bigint;
   /** Above 0. */
@@ -44,8 +46,9 @@ export function parseDecimal(text: string): Rational | undefined {
     : { num: num * 10n ** BigInt(exponent), den: 1n };
 }
 
-/** The value of a finite float64. */
+/** The value of a float64; raises EspalierError for infinities and NaN, which have none. */
 export function rationalOf(x: number): Rational {
+  expect(Number.isFinite(x), 'rationalOf', 'a finite number', x);
   if (Number.isInteger(x)) return { num: BigInt(x), den: 1n };
   // |x| < 2^53 has at most 1074 binary places; scaling by powers of two is exact.
   let [value, places] = [x, 0];

@@ -47,6 +47,10 @@ describe('decimals', () => {
     );
   });
 
+  it.each([Number.NaN, Infinity, -Infinity])('are none of %s, which is said', (x) => {
+    expect(() => rationalOf(x)).toThrow(`rationalOf: expected a finite number, got ${x}.`);
+  });
+
   it.each(['', '.', '1e', 'x', '1.2.3', '--1', '1e1.5', 'NaN', 'Infinity', '1e999999999', ' 1'])(
     'are not %j',
     (text) => expect(parseDecimal(text)).toBeUndefined(),

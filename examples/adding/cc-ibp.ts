@@ -8,7 +8,8 @@
 import * as v from 'valibot';
 import { ascend, randomStart } from '../../src/attack/ascent';
 import { propagate } from '../../src/domain/domain';
-import { ball, intervalMargins } from '../../src/domain/interval';
+import { ball } from '../../src/domain/interval';
+import { intervalMargins } from '../../src/domain/rows';
 import { value } from '../../src/domain/value';
 import { eps, real, whole } from '../../src/options';
 import { leastMargins } from '../../src/plan/margins';

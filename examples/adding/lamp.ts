@@ -5,17 +5,14 @@
  *
  * Cost: a sort of every layer, in JavaScript.
  */
-import * as v from 'valibot';
-import { selectMasks } from '../../src/prune/select';
-import { strategy } from '../../src/prune/strategy';
+import { scoring } from '../../src/prune/scoring';
 import { input, type Tensor } from '../../src/tensor/tensor';
 
-export const lamp = strategy({
+export const lamp = scoring({
   name: 'lamp',
-  about: 'smallest w^2 over the sum of larger ones of its layer go, one threshold for all',
-  options: v.strictObject({}),
-  structured: false,
-  decide: (context) => selectMasks(context, 'global', lampScores),
+  about: 'smallest w^2 over the sum of larger ones of its layer go',
+  scope: 'global',
+  scores: () => lampScores,
 });
 
 /** Scores in [0, 1], shaped like the weight; the largest weight of a layer scores 1. */

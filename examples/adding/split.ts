@@ -7,7 +7,8 @@
  */
 import * as v from 'valibot';
 import { predict } from '../../src/domain/classifier';
-import { ball, intervalMargins } from '../../src/domain/interval';
+import { ball } from '../../src/domain/interval';
+import { intervalMargins } from '../../src/domain/rows';
 import { whole } from '../../src/options';
 import { input, step } from '../../src/tensor/tensor';
 import { type Verdict, type VerifyJob, verifier } from '../../src/verify/verifier';

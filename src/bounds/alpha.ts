@@ -4,9 +4,9 @@
  * them is; the first is CROWN's, so none is looser than that.
  *
  * With `hidden` the slopes behind the boxes of hidden values are optimised too, which are then shared by
- * all rows of a sample: tighter, for a walk from every hidden value at each step; for small networks.
+ * all rows of a sample: tighter, for a backward pass from every hidden value at each step; for small networks.
  *
- * Deterministic. Cost of a step: about four walks of the rows, and memory for all of them.
+ * Deterministic. Cost of a step: about four backward passes of the rows, and memory for all of them.
  */
 import { workOf } from '../nn/graph';
 import { neg, reshape, sum } from '../tensor/ops/core';
@@ -16,16 +16,8 @@ import { sizeOf } from '../tensor/shape';
 import { gradients } from '../tensor/tape';
 import { filled, step, type Tensor } from '../tensor/tensor';
 import type { LowerSlopes, Rows } from './backward';
-import { freeNodes, prepare, samplesOf } from './context';
-import {
-  type Hidden,
-  hiddenBounds,
-  inFrontOfLines,
-  type LinearOptions,
-  lowerBounds,
-  rowBytes,
-  tightNodes,
-} from './linear';
+import { prepare, samplesOf, unstableNodes } from './context';
+import { type Hidden, hiddenBounds, lowerBounds, needsBoxes, rowBytes, tightNodes } from './linear';
 
 export interface AlphaOptions {
   readonly steps: number;
@@ -49,14 +41,14 @@ export const ALPHA: AlphaOptions = {
   memory: 512 * 2 ** 20,
 };
 
-/** Tensors of a walk, its gradient and the slopes, as multiples of what the walk alone takes. */
+/** Tensors of a backward pass, its gradient and the slopes, as multiples of what the pass alone takes. */
 export const SHARE = 8;
-/** Multiply-adds of a walk of all rows of a run, so that a step takes about a second at most. */
+/** Multiply-adds of a backward pass of all rows of a run, so that a step takes about a second at most. */
 const WORK = 2 ** 28;
 /** A run is flat when so many steps in a row gained less than this share of the bounds' size. */
 const FLAT = { steps: 4, share: 1e-5 };
 
-/** What is optimised: by target of a walk, the slopes of its rows; with Adam's two moments. */
+/** Slopes that are optimised, by target of a backward pass and then by node; with Adam's two moments. */
 type Slopes = Map<number, Map<number, Slope>>;
 interface Slope {
   readonly at: Tensor;
@@ -66,49 +58,49 @@ interface Slope {
 }
 
 /**
- * Lower bounds of rows of the output, never below those of `scene` itself. `scene` must keep all rows
+ * Lower bounds of rows of the output, never below those of `context` itself. `context` must keep all rows
  * at once (chunk null). Runs inside `step()`.
  */
 export const optimisedBounds = (
-  scene: Hidden,
+  context: Hidden,
   rows: Rows,
   options: AlphaOptions = ALPHA,
-): Float32Array => whole(optimisedBoundsInParts(scene, rows, options));
+): Float32Array => whole(optimisedBoundsInParts(context, rows, options));
 
-/** The same in parts, a step of the optimiser each. */
+/** `optimisedBounds` in parts, a step of the optimiser each. */
 export function* optimisedBoundsInParts(
-  scene: Hidden,
+  context: Hidden,
   rows: Rows,
   options: AlphaOptions = ALPHA,
 ): Parts<Float32Array> {
-  const { engine, graph } = scene;
+  const { engine, graph } = context;
   const target = graph.nodes.length - 1;
   // Before the step() of a run, which would free it.
-  prepare(scene, target);
+  prepare(context, target);
   const most = Math.min(options.memory / (SHARE * rowBytes(graph, target)), WORK / workOf(graph));
-  const size = options.hidden ? rows.at.length : Math.max(1, Math.floor(most));
-  const best = new Float32Array(rows.at.length);
+  const size = options.hidden ? rows.sample.length : Math.max(1, Math.floor(most));
+  const best = new Float32Array(rows.sample.length);
   for (let from = 0; from < best.length; from += size) {
     const to = Math.min(from + size, best.length);
     const found = yield* stepInParts(engine, () => {
       const values = slice(rows.values as Tensor, 0, from, to);
-      return climb(scene, { at: rows.at.subarray(from, to), values }, options);
+      return optimise(context, { sample: rows.sample.subarray(from, to), values }, options);
     });
     best.set(found, from);
   }
   return best;
 }
 
-function* climb(scene: Hidden, rows: Rows, options: AlphaOptions): Parts<Float32Array> {
-  const { engine } = scene;
-  const slopes = startingSlopes(scene, rows, options.hidden);
+function* optimise(context: Hidden, rows: Rows, options: AlphaOptions): Parts<Float32Array> {
+  const { engine } = context;
+  const slopes = startingSlopes(context, rows, options.hidden);
   const all = [...slopes.values()].flatMap((nodes) => [...nodes.values()]);
-  const best = new Float32Array(rows.at.length).fill(Number.NEGATIVE_INFINITY);
+  const best = new Float32Array(rows.sample.length).fill(Number.NEGATIVE_INFINITY);
   let [flat, before] = [0, Number.NEGATIVE_INFINITY];
   for (let t = 1; t <= options.steps; t++) {
     step(engine, () => {
       const evaluate = (): { loss: Tensor; bounds: Tensor } => {
-        const bounds = bound(scene, rows, slopes, options.hidden);
+        const bounds = bound(context, rows, slopes, options.hidden);
         return { loss: neg(sum(bounds)), bounds };
       };
       if (t === options.steps) return keepBest(best, evaluate().bounds);
@@ -138,18 +130,18 @@ function keepBest(best: Float32Array, bounds: Tensor): void {
   });
 }
 
-/** The slopes of the scene's own lines, for every row and every node behind it. */
-function startingSlopes(scene: Hidden, rows: Rows, hidden: boolean): Slopes {
-  const { graph } = scene;
-  const targets = new Map([[graph.nodes.length - 1, rows.at]]);
+/** The slopes of the context's own relaxations, for every row and every node behind it. */
+function startingSlopes(context: Hidden, rows: Rows, hidden: boolean): Slopes {
+  const { graph } = context;
+  const targets = new Map([[graph.nodes.length - 1, rows.sample]]);
   if (hidden) {
-    const tight = tightNodes(scene);
-    for (const v of inFrontOfLines(graph)) {
-      const count = samplesOf(scene) * (v < 0 ? 0 : sizeOf(graph.nodes[v]!.shape));
+    const tight = tightNodes(context.graph);
+    for (const v of needsBoxes(graph)) {
+      const count = samplesOf(context) * (v < 0 ? 0 : sizeOf(graph.nodes[v]!.shape));
       if (v >= 0 && !tight.has(v))
         targets.set(
           v,
-          Int32Array.from({ length: 2 * count }, (_, r) => sampleOf(r, count, scene)),
+          Int32Array.from({ length: 2 * count }, (_, r) => sampleOf(r, count, context)),
         );
     }
   }
@@ -158,13 +150,13 @@ function startingSlopes(scene: Hidden, rows: Rows, hidden: boolean): Slopes {
     slopes.set(
       target,
       new Map(
-        freeNodes(scene, target).map(([v, { low }]) => {
+        unstableNodes(context, target).map(([v, { low }]) => {
           const flat = reshape(low, [low.shape[0]!, sizeOf(low.shape.slice(1))]);
           const start = takeRows(flat, at);
-          const zeros = (): Tensor => filled(scene.engine, start.shape, 0);
+          const zeros = (): Tensor => filled(context.engine, start.shape, 0);
           const { layer, options } = graph.nodes[v]!;
-          const kink = layer.role === 'pointwise' ? layer.kink?.(options) : undefined;
-          return [v, { at: start, first: zeros(), second: zeros(), range: kink ?? [0, 1] }];
+          const range = layer.role === 'pointwise' ? layer.breakpointSlopes?.(options) : undefined;
+          return [v, { at: start, first: zeros(), second: zeros(), range: range ?? [0, 1] }];
         }),
       ),
     );
@@ -172,17 +164,17 @@ function startingSlopes(scene: Hidden, rows: Rows, hidden: boolean): Slopes {
 }
 
 /** Sample of row r of `count` low ends and then as many high ends. */
-const sampleOf = (r: number, count: number, scene: Hidden): number =>
-  Math.floor((r % count) / (count / samplesOf(scene)));
+const sampleOf = (r: number, count: number, context: Hidden): number =>
+  Math.floor((r % count) / (count / samplesOf(context)));
 
-function bound(scene: Hidden, rows: Rows, slopes: Slopes, hidden: boolean): Tensor {
+function bound(context: Hidden, rows: Rows, slopes: Slopes, hidden: boolean): Tensor {
   const of = (target: number): LowerSlopes =>
     new Map([...(slopes.get(target) ?? [])].map(([v, slope]) => [v, slope.at]));
-  const target = scene.graph.nodes.length - 1;
-  if (!hidden) return lowerBounds(scene, rows, { slopes: of(target) });
-  const { sound, slopes: kind, pass } = scene;
-  const options: LinearOptions = { sound, slopes: kind, pass, chunk: null, hiddenSlopes: of };
-  return lowerBounds(hiddenBounds(scene, scene.set, options), rows, { slopes: of(target) });
+  const target = context.graph.nodes.length - 1;
+  if (!hidden) return lowerBounds(context, rows, { slopes: of(target) });
+  const { sound, slopes: kind, pass, phases } = context;
+  const options = { sound, slopes: kind, pass, phases, chunk: null, hiddenSlopes: of };
+  return lowerBounds(hiddenBounds(context, context.set, options), rows, { slopes: of(target) });
 }
 
 /** One step of Adam (Kingma and Ba 2015) in place, back into the range of slopes. */

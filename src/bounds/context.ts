@@ -1,172 +1,248 @@
 /**
- * A network over a set of inputs as backward bounds see it: boxes of its values, and of every node what
- * a walk reads there, worked out once (lines of pointwise nodes and maxima, and the box of what constants
- * and roundings can come to; docs/numerics.md, "Linear bounds").
+ * Bounding context: a network over a set of inputs as backward bounds see it. It holds the boxes of its
+ * values and, for every node, what a backward pass reads there, worked out once: relaxations of pointwise
+ * nodes and maxima, and the box of what constants and roundings can come to (docs/numerics.md, "Linear
+ * bounds").
  */
 
 import type { InputSet } from '../domain/balls';
 import { operatorIn, type Pass, type With } from '../domain/domain';
-import { type Box, full, OUTWARD, refusal } from '../domain/interval';
-import { gamma, roundUp, TINY, tiny, U } from '../domain/rounding';
+import { type Box, overflowGuard } from '../domain/interval';
+import {
+  affineShare,
+  OUTWARD,
+  PRODUCT_UNDERFLOW,
+  sumShare,
+  U,
+  UNDERFLOW,
+  underflowError,
+} from '../domain/rounding';
+import { column } from '../domain/rows';
 import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, PointwiseLayer } from '../nn/layer';
 import type { LinearOperator } from '../nn/operator';
 import type { Engine } from '../runtime/engine';
 import type { Weight } from '../sparse/weight';
-import { add, affine, maximum, neg, reshape, sumTo } from '../tensor/ops/core';
+import { add, affine, maximum, minimum, neg, reshape, sumTo } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
-import { toEnds } from '../tensor/ops/interval';
-import { filled, type Tensor } from '../tensor/tensor';
-import { type MaxLines, maxLines } from './maxima';
+import { toInfSup } from '../tensor/ops/interval';
+import { filled, input, type Tensor } from '../tensor/tensor';
+import { type MaxRelaxation, relaxMaximum } from './maxima';
 import { type Relaxation, relax, type Slopes } from './relaxations';
 
+/**
+ * Phase of an unstable neuron of one sample: the value of node `node` (by position) at `neuron` (by position
+ * in the sample) is at least 0 where the phase is active, and at most 0 where it is not.
+ */
+export interface Phase {
+  readonly node: number;
+  readonly neuron: number;
+  readonly active: boolean;
+}
+
+/** Phases of every sample. */
+export type Phases = readonly (readonly Phase[])[];
+
 /** A network over a set of inputs, with boxes of its values as far as they are known. */
-export interface Scene {
+export interface BoundContext {
   readonly engine: Engine;
   readonly graph: Graph;
   readonly params: ReadonlyMap<string, Weight>;
   readonly pass: Pass;
   readonly set: InputSet;
+  readonly phases?: Phases | undefined;
   readonly sound: boolean;
   readonly slopes: Slopes;
-  /** By position of the node: the box of its output, [n, ...shape]. */
+  /** Boxes of the nodes' outputs, [n, ...shape], by position. */
   readonly boxes: Box[];
-  /** What the walk needs of a node, made once (`prepare`). */
-  readonly locals: Map<number, Local>;
-  /** By position of a node that several read: what adding up two coefficients there can be off. */
-  readonly merges: Map<number, Box>;
+  /** Node cache by position: what a backward pass needs of a node, made once (`prepare`). */
+  readonly cache: Map<number, NodeCache>;
+  /** Targets of backward passes that are prepared. */
+  readonly prepared: Set<number>;
+  /** Merge errors by position of a node that several read: what adding up two coefficients there can be off. */
+  readonly mergeErrors: Map<number, Box>;
 }
 
-interface Local {
+interface NodeCache {
   /** The box of the node's constants: [n, ...shape], or [1, ...shape] where samples share it. */
   readonly constants?: Box | undefined;
-  /** Of an affine node: at least the size of its output, to a rounding; [n, ...shape]. */
+  /** Size of an affine node's output, at least, to a rounding; [n, ...shape]. */
   readonly size?: Tensor | undefined;
   readonly relaxation?: Relaxation;
-  readonly maxima?: MaxLines;
-  /** By sample: what products that underflow can come to in all, whatever the coefficients. */
-  readonly spill: Float64Array;
+  readonly maxima?: MaxRelaxation;
+  /** Underflow error by sample: what products can lose in all, whatever the coefficients. */
+  readonly underflow: Float64Array;
 }
 
-export const boxOf = ({ boxes, set }: Scene, at: number): Box => (at < 0 ? set.box : boxes[at]!);
-export const samplesOf = ({ set }: Scene): number => set.box.lo.shape[0]!;
-/** Positions of the nodes behind a target, itself included, and so of all that a walk meets. */
-export function behind({ nodes }: Graph, target: number): number[] {
+export const boxOf = ({ boxes, set }: BoundContext, at: number): Box =>
+  at < 0 ? set.box : boxes[at]!;
+export const samplesOf = ({ set }: BoundContext): number => set.box.lo.shape[0]!;
+
+/** A function of graphs, which do not change, worked out once for each. */
+export function ofGraph<T>(make: (graph: Graph) => T): (graph: Graph) => T {
+  const known = new WeakMap<Graph, T>();
+  return (graph) => {
+    const found = known.get(graph) ?? make(graph);
+    known.set(graph, found);
+    return found;
+  };
+}
+
+const behindTargets = ofGraph(() => new Map<number, readonly number[]>());
+
+/** Positions of the nodes behind a target, itself included: all that a backward pass meets. */
+export function behind(graph: Graph, target: number): readonly number[] {
+  const known = behindTargets(graph).get(target);
+  if (known) return known;
   const seen = new Set([target]);
   for (let v = target; v >= 0; v--)
-    if (seen.has(v)) for (const i of nodes[v]!.inputs) if (i >= 0) seen.add(i);
-  return [...seen].sort((a, b) => a - b);
+    if (seen.has(v)) for (const i of graph.nodes[v]!.inputs) if (i >= 0) seen.add(i);
+  const found = [...seen].sort((a, b) => a - b);
+  behindTargets(graph).set(target, found);
+  return found;
 }
 
-/** What walks from a target need, made now: before the step() of a chunk, which would free it. */
-export function prepare(scene: Scene, target: number): void {
+/** Works out what passes from a target need: before the step() of a chunk, which would free it. */
+export function prepare(context: BoundContext, target: number): void {
+  if (context.prepared.has(target)) return;
+  context.prepared.add(target);
   const seen = new Set<number>();
-  for (const v of behind(scene.graph, target)) {
-    if (!scene.locals.has(v)) scene.locals.set(v, localOf(scene, v));
-    for (const i of scene.graph.nodes[v]!.inputs) {
-      if (scene.sound && seen.has(i) && !scene.merges.has(i))
-        scene.merges.set(i, mergeError(scene, i));
+  for (const v of behind(context.graph, target)) {
+    if (!context.cache.has(v)) context.cache.set(v, cacheOf(context, v));
+    for (const i of context.graph.nodes[v]!.inputs) {
+      if (context.sound && seen.has(i) && !context.mergeErrors.has(i))
+        context.mergeErrors.set(i, mergeError(context, i));
       seen.add(i);
     }
   }
 }
 
+/**
+ * The box of node v cut by the phases there. It holds for every execution whose values keep to them
+ * (docs/numerics.md, "Phases"); where none does the ends may cross.
+ */
+export function cutByPhases({ phases, engine }: BoundContext, v: number, box: Box): Box {
+  if (!phases?.some((some) => some.some(({ node }) => node === v))) return box;
+  const { shape, size } = box.lo;
+  const [least, most] = [
+    new Float32Array(size).fill(-Infinity),
+    new Float32Array(size).fill(Infinity),
+  ];
+  phases.forEach((some, i) => {
+    for (const { node, neuron, active } of some)
+      if (node === v) (active ? least : most)[i * (size / shape[0]!) + neuron] = 0;
+  });
+  const [low, high] = [input(engine, least, shape), input(engine, most, shape)];
+  return { lo: maximum(box.lo, low), hi: minimum(box.hi, high) };
+}
+
 /** A sum of two coefficients is off by u of its size: [-u X, u X]. */
-function mergeError(scene: Scene, at: number): Box {
-  const hi = affine(reachOf(scene, at), U, TINY);
+function mergeError(context: BoundContext, at: number): Box {
+  const hi = affine(magnitudeOf(context, at), U, UNDERFLOW);
   return { lo: affine(hi, -1, 0), hi };
 }
 
-function localOf(scene: Scene, v: number): Local {
-  const { sound, slopes } = scene;
-  const node = scene.graph.nodes[v]!;
+function cacheOf(context: BoundContext, v: number): NodeCache {
+  const { sound, slopes, cache } = context;
+  const node = context.graph.nodes[v]!;
   const { layer, options } = node;
-  const box = boxOf(scene, node.inputs[0]!);
+  const from = node.inputs[0]!;
+  const box = boxOf(context, from);
   if (layer.role === 'pointwise') {
     const relaxation = relax(node as With<PointwiseLayer>, box, { sound, slopes });
-    return { relaxation, spill: spillOf(scene, node, 1, scene.locals.get(node.inputs[0]!)?.size) };
+    return { relaxation, underflow: underflowOf(context, node, 1, cache.get(from)?.size) };
   }
   if (layer.role === 'affine') {
-    const w = operatorAt(scene, node as With<AffineLayer>);
-    const reach = sound ? reachOf(scene, node.inputs[0]!) : box.hi;
-    const found = affineConstants(scene, node, w, reach);
-    return { ...found, spill: spillOf(scene, node, w.transposeAccumulationLength, reach) };
+    const w = operatorAt(context, node as With<AffineLayer>);
+    const magnitude = sound ? magnitudeOf(context, from) : box.hi;
+    const found = affineConstants(context, node, w, magnitude);
+    const underflow = underflowOf(context, node, w.transposeAccumulationLength, magnitude);
+    return { ...found, underflow };
   }
   if (!layer.pick)
-    return { constants: sumConstants(scene, node, layer), spill: spillOf(scene, node, 0) };
-  const maxima = maxLines(layer.pick(box.lo, box.hi, options), box, sound);
-  return { maxima, spill: spillOf(scene, node, maxima.overlap) };
+    return {
+      constants: sumConstants(context, node, layer),
+      underflow: underflowOf(context, node, 0),
+    };
+  const maxima = relaxMaximum(layer.pick(box.lo, box.hi, options), box, sound);
+  return { maxima, underflow: underflowOf(context, node, maxima.overlap) };
 }
 
-export const operatorAt = ({ pass, params }: Scene, node: With<AffineLayer>): LinearOperator =>
-  operatorIn(pass, node, params);
+export const operatorAt = (
+  { pass, params }: BoundContext,
+  node: With<AffineLayer>,
+): LinearOperator => operatorIn(pass, node, params);
 
 /** At least |x| for every x of a node's box. */
-function reachOf(scene: Scene, at: number): Tensor {
-  const { lo, hi } = boxOf(scene, at);
-  const { layer } = scene.graph.nodes[at] ?? {};
-  const isPositive = layer?.role === 'pointwise' && layer.rectifies;
+function magnitudeOf(context: BoundContext, at: number): Tensor {
+  const { lo, hi } = boxOf(context, at);
+  const { layer } = context.graph.nodes[at] ?? {};
+  const isPositive = layer?.role === 'pointwise' && layer.isReLU;
   return isPositive ? hi : maximum(hi, neg(lo));
 }
 
 /**
- * Underflow in `terms` products behind every coefficient of the node's inputs: 2^-149 each. `reach` is
- * at least |x|, but for the roundings of a sum.
+ * Underflow error of `length` products behind every coefficient of the node's inputs. `magnitude` is at
+ * least |x|, but for the roundings of a sum.
  */
-function spillOf(scene: Scene, node: GraphNode, terms: number, reach?: Tensor): Float64Array {
-  const n = samplesOf(scene);
-  const spill = new Float64Array(n);
-  if (!scene.sound || terms === 0) return spill;
+function underflowOf(
+  context: BoundContext,
+  node: GraphNode,
+  length: number,
+  magnitude?: Tensor,
+): Float64Array {
+  const n = samplesOf(context);
+  const underflow = new Float64Array(n);
+  if (!context.sound || length === 0) return underflow;
   for (const at of node.inputs) {
-    const sizes = reach ?? reachOf(scene, at);
-    // A size and a sum are rounded, which is less than three terms.
+    const sizes = magnitude ?? magnitudeOf(context, at);
+    // A size and a sum are rounded, which is less than three products more.
     const sums = sumTo(reshape(sizes, [n, sizes.size / n]), [n, 1]).read();
-    const vanished = (sizes.size / n) * TINY;
-    for (let i = 0; i < n; i++) spill[i]! += (sums[i]! + vanished) * (terms + 3) * 2 ** -149;
+    const vanished = (sizes.size / n) * UNDERFLOW;
+    for (let i = 0; i < n; i++)
+      underflow[i]! += (sums[i]! + vanished) * (length + 3) * PRODUCT_UNDERFLOW;
   }
-  return spill;
+  return underflow;
 }
 
 /**
- * [b - D, b + D] with D >= (gamma(terms) + gamma(backTerms)) (|W| X + |b|), X >= |x|: the rounding of
- * the network's run of this layer, and that of the walk's transposed product.
+ * [b - D, b + D] with D >= (gamma(length) + gamma(transposed length)) (|W| X + |b|), X >= |x|: the rounding
+ * of the network's run of this layer, and that of the pass's transposed product.
  */
 function affineConstants(
-  scene: Scene,
+  context: BoundContext,
   node: GraphNode,
   w: LinearOperator,
-  reach: Tensor,
-): Pick<Local, 'constants' | 'size'> | undefined {
-  const { bias } = w;
-  const flat = bias && reshape(full(bias, node.shape), [1, ...node.shape]);
-  if (!scene.sound) return flat && { constants: { lo: flat, hi: flat } };
-  const [terms, back] = [w.accumulationLength, w.transposeAccumulationLength];
-  if (terms === 0 && back === 0) return undefined;
-  const size = w.applyAbs(reach, bias && abs(bias));
-  const share = (gamma(terms) + gamma(back)) * (1 + 2 * gamma(terms + 8));
-  const centre = flat ?? filled(scene.engine, [1, ...node.shape], 0);
-  const [lo, hi] = toEnds(centre, size, OUTWARD, [roundUp(share), tiny(2 * terms)]);
+  magnitude: Tensor,
+): Pick<NodeCache, 'constants' | 'size'> | undefined {
+  const { bias, accumulationLength: length, transposeAccumulationLength: transposeLength } = w;
+  const flat = bias && reshape(column(bias, node.shape), [1, ...node.shape]);
+  if (!context.sound) return flat && { constants: { lo: flat, hi: flat } };
+  if (length === 0 && transposeLength === 0) return undefined;
+  const size = w.applyAbs(magnitude, bias && abs(bias));
+  const centre = flat ?? filled(context.engine, [1, ...node.shape], 0);
+  const error = [affineShare(length, transposeLength), underflowError(2 * length)] as const;
+  const [lo, hi] = toInfSup(centre, size, OUTWARD, error);
   return { constants: { lo, hi }, size };
 }
 
-/** [-D, D] of a join that rounds: D >= gamma(terms) * the sum of the inputs' sizes. */
-function sumConstants(scene: Scene, node: GraphNode, layer: JoinLayer): Box | undefined {
-  const terms = layer.terms(node.inputs.length);
-  if (!scene.sound || terms === 0) return undefined;
+/** [-D, D] of a join that rounds: D >= gamma(roundings) * the sum of the inputs' sizes. */
+function sumConstants(context: BoundContext, node: GraphNode, layer: JoinLayer): Box | undefined {
+  const roundings = layer.roundings(node.inputs.length);
+  if (!context.sound || roundings === 0) return undefined;
   const size = layer.combine(
-    node.inputs.map((i) => reachOf(scene, i)),
+    node.inputs.map((i) => magnitudeOf(context, i)),
     node.options,
   );
-  const share = roundUp(gamma(terms) * (1 + 2 * gamma(terms + 8)));
-  const hi = add(affine(size, share, TINY), refusal(size));
+  const hi = add(affine(size, sumShare(roundings), UNDERFLOW), overflowGuard(size));
   return { lo: affine(hi, -1, 0), hi };
 }
 
-/** The pointwise nodes behind a target whose lower slopes are free somewhere. */
-export function freeNodes(scene: Scene, target: number): [number, Relaxation][] {
-  prepare(scene, target);
-  return behind(scene.graph, target).flatMap((v): [number, Relaxation][] => {
-    const { relaxation } = scene.locals.get(v)!;
-    return relaxation?.free?.some((f) => f > 0) ? [[v, relaxation]] : [];
+/** The pointwise nodes behind a target that have unstable neurons, whose lower slopes are free. */
+export function unstableNodes(context: BoundContext, target: number): [number, Relaxation][] {
+  prepare(context, target);
+  return behind(context.graph, target).flatMap((v): [number, Relaxation][] => {
+    const { relaxation } = context.cache.get(v)!;
+    return relaxation?.unstable?.some((f) => f > 0) ? [[v, relaxation]] : [];
   });
 }

@@ -1,30 +1,34 @@
 /**
- * Two lines around a maximum of several values, in the value x with the greatest lower end:
+ * Linear relaxation of a maximum of several values, in the value x with the greatest lower end:
  * x <= max <= s x + t. With M the greatest upper end of the others, max <= max(x, M), a function with one
- * kink, whose chord over the box of x is the upper line: x itself where it wins for certain, M where it
+ * breakpoint, whose chord over the box of x is the upper line: x itself where it wins for certain, M where it
  * never does.
  *
- * The lines are constants to gradients.
+ * The relaxation is a constant to gradients.
  */
 
 import type { Box } from '../domain/interval';
-import { gamma, roundDown, roundUp, U } from '../domain/rounding';
+import { F64_SHARE, gamma, roundDown, roundUp, SLOPE_PRODUCT } from '../domain/rounding';
 import type { Picked } from '../nn/layer';
 import { sizeOf } from '../tensor/shape';
 import { input, type Tensor } from '../tensor/tensor';
 
 /** Tables [n, outputs]; `index` names the entry of the input sample, [n * outputs]. */
-export interface MaxLines {
+export interface MaxRelaxation {
   readonly low: Tensor;
   readonly lowOffset: Tensor;
   readonly up: Tensor;
   readonly upOffset: Tensor;
   readonly index: Int32Array;
-  /** In how many windows of a sample an entry is the best, at most. */
+  /** Most windows of a sample in which an entry is the best. */
   readonly overlap: number;
 }
 
-export function maxLines({ index, others }: Picked, { lo, hi }: Box, sound: boolean): MaxLines {
+export function relaxMaximum(
+  { index, others }: Picked,
+  { lo, hi }: Box,
+  sound: boolean,
+): MaxRelaxation {
   const n = lo.shape[0]!;
   const [outputs, width] = [n === 0 ? 0 : index.length / n, sizeOf(lo.shape.slice(1))];
   const [low, high] = [lo.read(), hi.read()];
@@ -34,14 +38,14 @@ export function maxLines({ index, others }: Picked, { lo, hi }: Box, sound: bool
   const tables = Array.from({ length: 4 }, () => new Float32Array(index.length));
   index.forEach((entry, out) => {
     const place = Math.floor(out / outputs) * width + entry;
-    const four = linesOf(low[place]!, high[place]!, others[out]!, share);
+    const four = relaxationOf(low[place]!, high[place]!, others[out]!, share);
     for (let k = 0; k < 4; k++) tables[k]![out] = four[k]!;
   });
   const [a, b, c, d] = tables.map((values) => input(lo.engine, values, [n, outputs]));
   return { low: a!, lowOffset: b!, up: c!, upOffset: d!, index, overlap };
 }
 
-function linesOf(lo: number, hi: number, most: number, share: number): number[] {
+function relaxationOf(lo: number, hi: number, most: number, share: number): number[] {
   if (!Number.isFinite(hi - lo) || Number.isNaN(most))
     return [Number.NaN, Number.NaN, Number.NaN, Number.NaN];
   const error = share * Math.max(Math.abs(lo), Math.abs(hi));
@@ -49,7 +53,8 @@ function linesOf(lo: number, hi: number, most: number, share: number): number[] 
   // max(x, M) is convex: a line above it at both ends is above it in between.
   const lifted = Math.max(Math.max(lo, most) - slope * lo, Math.max(hi, most) - slope * hi);
   const size = Math.abs(lifted) + Math.abs(lo) + Math.abs(hi);
-  const upOffset = slope === 1 ? error : lifted + 2.01 * U * slope * size + error + 2 ** -46 * size;
+  const upOffset =
+    slope === 1 ? error : lifted + SLOPE_PRODUCT * slope * size + error + F64_SHARE * size;
   return [1, -roundUp(error), slope, -roundDown(-upOffset)];
 }
 

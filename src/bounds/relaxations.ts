@@ -1,5 +1,5 @@
 /**
- * Two lines around a pointwise layer over boxes: low x + lowOffset <= f(x) <= up x + upOffset for every
+ * Linear relaxations of a pointwise layer over boxes: low x + lowOffset <= f(x) <= up x + upOffset for every
  * x in [lo, hi], from the layer's own `relax` in f64, one call a value (those of max(x, 0) written out).
  *
  * With `sound` slopes and offsets in float32 still enclose f, and all that float32 does on the way:
@@ -7,20 +7,27 @@
  * coefficient and a slope is off by u, an execution's f by the layer's `error`; offsets are rounded
  * outwards last (docs/numerics.md, "Linear bounds").
  *
- * Gradients: closed for functions with one kink, central differences in f64 for the others, so an
+ * Gradients: closed for functions with one breakpoint, central differences in f64 for the others, so an
  * activation's author writes none. Cost: about 100 ns a value, 10 ns of max(x, 0).
  */
 
 import type { With } from '../domain/domain';
 import type { Box } from '../domain/interval';
-import { roundDown, TINY, U } from '../domain/rounding';
+import {
+  F32_UP,
+  F64_SHARE,
+  pointwiseError,
+  roundDown,
+  SLOPE_PRODUCT,
+  UNDERFLOW,
+} from '../domain/rounding';
 import type { PointwiseLayer } from '../nn/layer';
 import { mul } from '../tensor/ops/core';
 import { record } from '../tensor/tape';
 import { empty, input, type Tensor } from '../tensor/tensor';
 
 /**
- * Lower slopes where a kink is crossed. adaptive: 1 or 0, whichever leaves less area (CROWN, Zhang et
+ * Lower slopes of unstable neurons. adaptive: 1 or 0, whichever leaves less area (CROWN, Zhang et
  * al. 2018); parallel: that of the upper line (Fast-Lin, Weng et al. 2018, and the dual of Wong and
  * Kolter 2018); zero: the smallest.
  */
@@ -33,8 +40,8 @@ export interface Relaxation {
   readonly lowOffset: Tensor;
   readonly up: Tensor;
   readonly upOffset: Tensor;
-  /** Of layers with a kink: 1 where the lower slope is free between the two slopes. */
-  readonly free: Float32Array | undefined;
+  /** Of layers with a breakpoint: 1 for unstable neurons, whose lower slope may be any between the two there. */
+  readonly unstable: Float32Array | undefined;
 }
 
 export interface RelaxOptions {
@@ -45,20 +52,19 @@ export interface RelaxOptions {
 type Four = [low: number, lowOffset: number, up: number, upOffset: number];
 type Node = With<PointwiseLayer>;
 const UNKNOWN: Four = [Number.NaN, Number.NaN, Number.NaN, Number.NaN];
-/** Covers the f64 arithmetic of `relax` and of this file, as a share of the sizes in it. */
-const SLACK = 2 ** -46;
 
-const isCrossed = (lo: number, hi: number): boolean => lo < 0 && hi > 0;
+const isUnstable = (lo: number, hi: number): boolean => lo < 0 && hi > 0;
 
-/** The lines of exact arithmetic. */
-function linesOf({ layer, options }: Node, lo: number, hi: number, slopes: Slopes): Four {
+/** The relaxation of exact arithmetic. */
+function relaxationOf({ layer, options }: Node, lo: number, hi: number, slopes: Slopes): Four {
   const [low, lowOffset, up, upOffset] = layer.relax(lo, hi, options);
-  const kink = layer.kink?.(options);
-  if (!kink || slopes === 'adaptive' || !isCrossed(lo, hi)) return [low, lowOffset, up, upOffset];
-  return [slopes === 'zero' ? kink[0] : up, 0, up, upOffset];
+  const [below] = layer.breakpointSlopes?.(options) ?? [];
+  if (below === undefined || slopes === 'adaptive' || !isUnstable(lo, hi))
+    return [low, lowOffset, up, upOffset];
+  return [slopes === 'zero' ? below : up, 0, up, upOffset];
 }
 
-/** What float32 does to a line, and to what meets it. */
+/** Rounding of a line, and of what meets it. */
 interface Rounding {
   /** Error of an execution's f. */
   readonly own: number;
@@ -69,20 +75,22 @@ interface Rounding {
   readonly size: number;
 }
 
-/** What to add to an offset so that the line, its slope rounded, moves by no less in one direction. */
+/** An offset with which the line, its slope rounded, lies no less far in one direction. */
 function shift(slope: number, offset: number, lo: number, hi: number, sign: 1 | -1, r: Rounding) {
   const rounded = Math.fround(slope);
   const plain = (slope === 0 || slope === 1) && offset === 0;
-  const slack = plain ? 0 : SLACK * (Math.abs(slope) * r.size + Math.abs(offset) + r.value) + TINY;
+  const slack = plain
+    ? 0
+    : F64_SHARE * (Math.abs(slope) * r.size + Math.abs(offset) + r.value) + UNDERFLOW;
   const product = Math.max(r.steepest, slope === 0 || slope === 1 ? 0 : Math.abs(slope));
   const [p, q] = [(slope - rounded) * lo, (slope - rounded) * hi];
   const moved = sign > 0 ? Math.max(p, q) : Math.min(p, q);
-  return offset + moved + sign * (slack + r.own + 2.01 * U * product * r.size);
+  return offset + moved + sign * (slack + r.own + SLOPE_PRODUCT * product * r.size);
 }
 
-/** The same lines in float32 and outwards. */
-function outward({ layer, options }: Node, lo: number, hi: number, lines: Four): Four {
-  const [low, lowOffset, up, upOffset] = lines;
+/** A relaxation in float32, rounded outwards. */
+function outward({ layer, options }: Node, lo: number, hi: number, exact: Four): Four {
+  const [low, lowOffset, up, upOffset] = exact;
   const size = Math.max(Math.abs(lo), Math.abs(hi));
   // Between the lines lies f, so the greater of these is at least |f| where f is not monotone.
   const value = layer.range
@@ -90,12 +98,12 @@ function outward({ layer, options }: Node, lo: number, hi: number, lines: Four):
         ...[lo, hi].flatMap((x) => [Math.abs(low * x + lowOffset), Math.abs(up * x + upOffset)]),
       )
     : Math.max(Math.abs(layer.scalar(lo, options)), Math.abs(layer.scalar(hi, options)));
-  const kink = layer.kink?.(options);
+  const slopes = layer.breakpointSlopes?.(options) ?? [];
   const off = layer.error * value + (layer.inputError ?? 0) * size + (layer.absolute ?? 0);
   const rounding = {
-    own: off > 0 ? 1.01 * U * off + TINY : 0,
-    // A free slope may be any between the two: its product is rounded like that of the larger.
-    steepest: kink && isCrossed(lo, hi) ? Math.max(Math.abs(kink[0]), Math.abs(kink[1])) : 0,
+    own: pointwiseError(off),
+    // An unstable neuron's slope may be any between the two: its product is rounded like that of the larger.
+    steepest: isUnstable(lo, hi) ? Math.max(0, ...slopes.map(Math.abs)) : 0,
     value,
     size,
   };
@@ -107,11 +115,8 @@ function outward({ layer, options }: Node, lo: number, hi: number, lines: Four):
   ];
 }
 
-/** Times this plus `TINY`, a number >= 0 rounded to float32 is no smaller than it was. */
-const UP = 1 + 2 ** -22;
-
 /**
- * The lines of max(x, 0) over boxes that cross 0, where nearly all of the time would go: what `lines`
+ * Relaxation of max(x, 0) for unstable neurons, where nearly all of the time would go: what `roundedRelaxation`
  * gives for slopes 0 and 1, to a rounding outwards.
  */
 function rectified(
@@ -131,14 +136,14 @@ function rectified(
     return;
   }
   const size = Math.max(hi, -lo);
-  const product = 2.01 * U * size;
+  const product = SLOPE_PRODUCT * size;
   const moved = Math.abs(chord - c[i]!) * size;
-  const slack = SLACK * (chord * size + offset + hi) + TINY;
-  b[i] = -((product + (low === chord ? moved + slack : 0)) * UP + TINY);
-  d[i] = (offset + moved + slack + product) * UP + TINY;
+  const slack = F64_SHARE * (chord * size + offset + hi) + UNDERFLOW;
+  b[i] = -((product + (low === chord ? moved + slack : 0)) * F32_UP + UNDERFLOW);
+  d[i] = (offset + moved + slack + product) * F32_UP + UNDERFLOW;
 }
 
-/** The lines of one pointwise node over the boxes in front of it. */
+/** Relaxation of one pointwise node over the boxes in front of it. */
 export function relax(node: Node, { lo, hi }: Box, options: RelaxOptions): Relaxation {
   const { engine, shape, size } = lo;
   const four = Array.from({ length: 4 }, () => empty(engine, shape));
@@ -150,12 +155,12 @@ export function relax(node: Node, { lo, hi }: Box, options: RelaxOptions): Relax
   const [a, , c] = tables;
   for (let i = 0; i < size; i++) {
     const [p, q] = [low[i]!, high[i]!];
-    // Most values are on one side of a kink; only slopes 0 and 1 are exact in float32.
+    // Most values are on one side of a breakpoint; only slopes 0 and 1 are exact in float32.
     if (below !== undefined && q <= 0 && p > -LARGE) a[i] = c[i] = below;
     else if (above !== undefined && p >= 0 && q < LARGE) a[i] = c[i] = above;
     else if (isRectifier && p < 0 && q > 0 && q - p < LARGE) rectified(tables, i, p, q, options);
     // Ends may cross by a rounding where bounds of two origins meet.
-    else fill(tables, i, lines(node, Math.min(p, q), Math.max(p, q), options));
+    else fill(tables, i, roundedRelaxation(node, Math.min(p, q), Math.max(p, q), options));
   }
   const rates = memo(() => ratesOf(node, lo.read(), hi.read(), options.slopes));
   const [y0, y1, y2, y3] = four.map((y, k) => {
@@ -165,18 +170,18 @@ export function relax(node: Node, { lo, hi }: Box, options: RelaxOptions): Relax
         : null;
     return record(y, [lo, hi], [pull(0), pull(1)]);
   });
-  const free = memo(() => node.layer.kink && crossed(lo.read(), hi.read()));
+  const unstable = memo(() => node.layer.breakpointSlopes && unstableValues(lo.read(), hi.read()));
   return {
     ...{ low: y0!, lowOffset: y1!, up: y2!, upOffset: y3! },
-    get free() {
-      return free();
+    get unstable() {
+      return unstable();
     },
   };
 }
 
 /** 1 where a box holds numbers of both signs. */
-const crossed = (low: Float32Array, high: Float32Array): Float32Array =>
-  low.map((p, i) => (isCrossed(Math.min(p, high[i]!), Math.max(p, high[i]!)) ? 1 : 0));
+const unstableValues = (low: Float32Array, high: Float32Array): Float32Array =>
+  low.map((p, i) => (isUnstable(Math.min(p, high[i]!), Math.max(p, high[i]!)) ? 1 : 0));
 
 type Tables = [Float32Array, Float32Array, Float32Array, Float32Array];
 const LARGE = 2 ** 127;
@@ -185,23 +190,28 @@ function fill(tables: Tables, i: number, four: Four): void {
   for (let k = 0; k < 4; k++) tables[k]![i] = four[k]!;
 }
 
-function lines(node: Node, lo: number, hi: number, { sound, slopes }: RelaxOptions): Four {
+function roundedRelaxation(
+  node: Node,
+  lo: number,
+  hi: number,
+  { sound, slopes }: RelaxOptions,
+): Four {
   if (!Number.isFinite(hi - lo)) return UNKNOWN;
-  const exact = linesOf(node, lo, hi, slopes);
+  const exact = relaxationOf(node, lo, hi, slopes);
   return sound ? outward(node, lo, hi, exact) : exact;
 }
 
-/** The slopes below and above a kink, where a line of that slope is the function and is exact. */
+/** The slopes below and above a breakpoint, where a line of that slope is the function and is exact. */
 function exactSlopes({ layer, options }: Node): readonly (number | undefined)[] {
   if (layer.error > 0) return [];
   const isExact = (slope: number | undefined): boolean => slope === 0 || slope === 1;
-  const [below, above] = layer.kink?.(options) ?? [];
+  const [below, above] = layer.breakpointSlopes?.(options) ?? [];
   return [isExact(below) ? below : undefined, isExact(above) ? above : undefined];
 }
 
-/** 1 where the two lines over a box differ, that is, where tighter boxes could help. */
+/** True if the two lines over a box differ, that is, where tighter boxes could help. */
 export function isLoose(node: Node, lo: number, hi: number): boolean {
-  if (node.layer.kink) return isCrossed(lo, hi) || !(hi >= lo);
+  if (node.layer.breakpointSlopes) return isUnstable(lo, hi) || !(hi >= lo);
   const [low, lowOffset, up, upOffset] = node.layer.relax(lo, hi, node.options);
   return !(low === up && lowOffset === upOffset);
 }
@@ -214,19 +224,19 @@ function memo<T>(make: () => T): () => T {
   };
 }
 
-/** Whether number k of the four depends on the box: of lower lines at a kink only parallel slopes do. */
+/** True if number k of the four depends on the box: of lower lines at a breakpoint only parallel slopes do. */
 const moves = ({ layer }: Node, k: number, slopes: Slopes): boolean =>
-  !layer.kink || k >= 2 || (k === 0 && slopes === 'parallel');
+  !layer.breakpointSlopes || k >= 2 || (k === 0 && slopes === 'parallel');
 
 /** Derivatives of the four numbers by lo and by hi: [low by lo, low by hi, lowOffset by lo, ...]. */
 function ratesOf(node: Node, low: Float32Array, high: Float32Array, slopes: Slopes) {
-  const kink = node.layer.kink?.(node.options);
-  if (kink) return kinkRates(kink, low, high);
+  const atBreakpoint = node.layer.breakpointSlopes?.(node.options);
+  if (atBreakpoint) return breakpointRates(atBreakpoint, low, high);
   const rates = Array.from({ length: 8 }, () => new Float32Array(low.length));
   for (let i = 0; i < low.length; i++) {
     const [lo, hi] = [low[i]!, high[i]!];
     if (!(hi > lo)) continue;
-    const eight = differences((a, b) => linesOf(node, a, b, slopes), lo, hi);
+    const eight = differences((a, b) => relaxationOf(node, a, b, slopes), lo, hi);
     eight.forEach((rate, k) => {
       rates[k]![i] = rate;
     });
@@ -238,7 +248,7 @@ function ratesOf(node: Node, low: Float32Array, high: Float32Array, slopes: Slop
  * Of the chord's slope (t hi - s lo) / (hi - lo) and of its offset hi (t - slope); a lower slope that
  * moves is the chord's.
  */
-function kinkRates(
+function breakpointRates(
   [s, t]: readonly [number, number],
   low: Float32Array,
   high: Float32Array,
@@ -249,7 +259,7 @@ function kinkRates(
   ) as [Float32Array, Float32Array, Float32Array, Float32Array];
   for (let i = 0; i < low.length; i++) {
     const [lo, hi] = [low[i]!, high[i]!];
-    if (!isCrossed(lo, hi)) continue;
+    if (!isUnstable(lo, hi)) continue;
     const width = hi - lo;
     const [p, q] = [((t - s) * hi) / width ** 2, ((s - t) * lo) / width ** 2];
     byLo[i] = p;

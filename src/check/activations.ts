@@ -17,7 +17,8 @@ export interface Line {
   readonly offset: number;
 }
 
-interface Activation {
+/** Facts of a pointwise function that its bounds and lines follow from. */
+export interface Activation {
   f(x: number): number;
   /** Relative error of a float32 execution, in units of 2^-24. */
   readonly error: number;
@@ -25,7 +26,7 @@ interface Activation {
   readonly absolute?: number;
   /** Error as a share of |x| besides, in units of 2^-24. */
   readonly inputError?: number;
-  /** Where f is no straight line; none for smooth functions. */
+  /** Points where f is no straight line; none for smooth functions. */
   readonly kinks: readonly number[];
   /** Points of [lo, hi] among which f(x) - slope x has its extremes. */
   extremes(slope: number, lo: number, hi: number): readonly number[];
@@ -229,13 +230,13 @@ export const activations: Readonly<Record<string, Make>> = {
 };
 
 /**
- * What a float32 execution, and the checker's own f, can be off by where f and its argument are at most of
- * these sizes.
+ * Error of a float32 execution, and of the checker's own f, where f and its argument are at most of these
+ * sizes.
  */
-function errorOf(a: Activation, size: number, reach: number): number {
+function errorOf(a: Activation, size: number, magnitude: number): number {
   const { error, absolute: fixed = 0, inputError = 0 } = a;
   if (error === 0) return 0;
-  const off = (error * 2 ** -24 + 2 ** -44) * size + (fixed + inputError * reach) * 2 ** -24;
+  const off = (error * 2 ** -24 + 2 ** -44) * size + (fixed + inputError * magnitude) * 2 ** -24;
   return up(off) + 2 * SMALLEST;
 }
 
@@ -243,14 +244,17 @@ function errorOf(a: Activation, size: number, reach: number): number {
 export function range(a: Activation, lo: number, hi: number): [number, number] {
   const values = a.extremes(0, lo, hi).map((x) => a.f(x));
   const [low, high] = [Math.min(...values), Math.max(...values)];
-  const reach = Math.max(Math.abs(lo), Math.abs(hi));
-  const error = (size: number): number => errorOf(a, Math.abs(size), reach);
+  const magnitude = Math.max(Math.abs(lo), Math.abs(hi));
+  const error = (size: number): number => errorOf(a, Math.abs(size), magnitude);
   return [low - error(low), high + error(high)];
 }
 
-/** Whether f is one straight line on [lo, hi], so that tighter bounds would not help. */
+/** True if f is one straight line on [lo, hi], so that tighter bounds would not help. */
 export function isStraight({ kinks }: Activation, lo: number, hi: number): boolean {
-  return kinks.length > 0 && kinks.every((kink) => kink <= lo || kink >= hi);
+  return (
+    kinks.length > 0 &&
+    kinks.every((breakpointSlopes) => breakpointSlopes <= lo || breakpointSlopes >= hi)
+  );
 }
 
 /** A line below an execution of f all over [lo, hi], and one above. */
@@ -259,11 +263,11 @@ export function lines(a: Activation, lo: number, hi: number, claimed?: number): 
   const rest = (slope: number): number[] =>
     a.extremes(slope, lo, hi).map((x) => a.f(x) - slope * x);
   const size = Math.max(...a.extremes(0, lo, hi).map((x) => Math.abs(a.f(x))));
-  const reach = Math.max(Math.abs(lo), Math.abs(hi));
+  const magnitude = Math.max(Math.abs(lo), Math.abs(hi));
   // A touching point off by 2^-20 moves an S-shaped f - slope x by less than 2^-40.
   const slack = (slope: number): number =>
-    errorOf(a, size, reach) +
-    2 ** -40 * (size + Math.abs(slope) * reach) +
+    errorOf(a, size, magnitude) +
+    2 ** -40 * (size + Math.abs(slope) * magnitude) +
     (a.kinks.length ? 0 : 2 ** -38);
   return [
     { slope: p, offset: Math.min(...rest(p)) - slack(p) },

@@ -40,7 +40,7 @@ export function float32(roundings: number): number {
 }
 
 /**
- * How far a float32 sum, and the checker's own f64 one, can be from the exact sum of terms whose sizes
+ * Distance of a float32 sum, and of the checker's own f64 one, from the exact sum of terms whose sizes
  * add up to `size`; NaN, so that nothing is proven, where it could overflow on the way.
  */
 export function sumError(size: number, roundings: number): number {

@@ -8,13 +8,13 @@
  */
 import { type Line, lines } from './activations';
 import { F64, UNDERFLOW, up } from './arithmetic';
-import { addError, affineError, type Bounds, greatest, least, reach } from './forward';
+import { addError, affineError, type Bounds, greatest, least, magnitude } from './forward';
 import type { Program, Step } from './program';
 
 export interface Setting {
   readonly program: Program;
   readonly input: Bounds;
-  /** Of each node up to the one that the rows are on. */
+  /** Bounds of each node up to the one that the rows are on. */
   readonly bounds: readonly Bounds[];
   /** Slopes of the lower lines of a pointwise node, by its name, where a certificate gives them. */
   readonly slopes: Readonly<Record<string, ArrayLike<number>>>;
@@ -85,7 +85,7 @@ function rewrite(setting: Setting, step: Step, own: Float64Array[], state: State
         break;
       case 'pointwise': {
         const both = lines(step.activation, x!.lo[i]!, x!.hi[i]!, claimed?.[i]);
-        relax(both, i, i, reach(x!, i), own, to!, state);
+        relax(both, i, i, magnitude(x!, i), own, to!, state);
         break;
       }
       case 'add': {
@@ -101,7 +101,7 @@ function rewrite(setting: Setting, step: Step, own: Float64Array[], state: State
         break;
       case 'concat': {
         const [k, j] = step.source(i);
-        const error = F64 * reach(inputs[k]!, j);
+        const error = F64 * magnitude(inputs[k]!, j);
         own.forEach((a, r) => {
           into[k]![r]![j]! += a[i]!;
           state.error[r]! += Math.abs(a[i]!) * error;
@@ -167,5 +167,5 @@ function maximum(
   const wins = places.every((j) => j === best || x.hi[j]! <= x.lo[best]!);
   const line: Line = { slope: 1, offset: 0 };
   const above = wins ? line : { slope: 0, offset: top };
-  relax([line, above], i, best, reach(x, best), own, to, state);
+  relax([line, above], i, best, magnitude(x, best), own, to, state);
 }

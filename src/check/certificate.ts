@@ -52,7 +52,7 @@ const methods = v.variant('name', [
   v.strictObject({ name: v.literal('interval') }),
   v.strictObject({
     name: v.literal('linear'),
-    /** How values in front of activations are bounded. */
+    /** Kind of bounds of values in front of activations. */
     intermediate: v.picklist(['interval', 'linear']),
     /** Slopes of lower lines by node; left out: the checker's own choice. */
     slopes: v.optional(v.record(v.string(), numbers())),
@@ -103,7 +103,7 @@ async function digestOf(body: object): Promise<string> {
   return sha256([new TextEncoder().encode(JSON.stringify(sorted(body)))]);
 }
 
-/** The same value with the keys of every object in alphabetical order. */
+/** A value with the keys of every object in alphabetical order. */
 export function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== 'object' || value === null) return value;

@@ -1,7 +1,7 @@
 /**
  * The independent checker: whether what a certificate claims of a network is so. It recomputes every
  * bound in slow f64 arithmetic with error terms of its own (docs/certificates.md), and shares no code
- * with the domains and verifiers whose certificates it judges; the check of floors keeps it so. What an
+ * with the domains and verifiers whose certificates it checks; the check of floors keeps it so. What an
  * accepted certificate says, and of which runtimes: docs/claims.md.
  */
 import { sha256 } from '../data/sha256';
@@ -15,19 +15,20 @@ import { type Certificate, decode, sorted } from './certificate';
 import { type Bounds, blank } from './forward';
 import { readProgram } from './program';
 
-export type Judgement =
+export type CheckResult =
   /** `margin`: what the checker itself proves. */
   | { readonly accepted: true; readonly margin: number; readonly certificate: Certificate }
   | { readonly accepted: false; readonly reason: string };
 
 export interface CheckOptions {
-  /** What messages call the certificate. */
+  /** Name of the certificate in messages. */
   readonly who?: string;
-  /** Multiply-adds to spend at most. */
+  /** Multiply-adds to spend at most; default about ten minutes'. */
   readonly limit?: number;
+  /** Radius that the certificate's ball must have at least. */
+  readonly eps?: number;
 }
 
-/** About ten minutes. */
 const LIMIT = 2 ** 37;
 
 /** The hash of a canonical network and its weights, by which certificates name it. */
@@ -39,19 +40,23 @@ export async function fingerprint({ graph, params }: AnyModel): Promise<string> 
   return sha256([new TextEncoder().encode(text), ...bytes]);
 }
 
-/** Judges a document against a model in canonical form (`lower`). Never raises for a bad document. */
+/** Checks a document against a model in canonical form (`lower`). Never raises for a bad document. */
 export async function check(
   document: string,
   model: AnyModel,
-  { who = 'certificate', limit = LIMIT }: CheckOptions = {},
-): Promise<Judgement> {
-  const reject = (reason: string): Judgement => ({ accepted: false, reason });
+  { who = 'certificate', limit = LIMIT, eps }: CheckOptions = {},
+): Promise<CheckResult> {
+  const reject = (reason: string): CheckResult => ({ accepted: false, reason });
   let certificate: Certificate;
   try {
     certificate = await decode(document, who);
     const own = await fingerprint(model);
     if (certificate.model.sha256 !== own)
       return reject(`${who}: expected the network ${certificate.model.sha256}, got ${own}.`);
+    const { region } = certificate;
+    const radius = region.kind === 'ball' ? region.eps : 'a box';
+    if (eps !== undefined && !(Number(radius) >= eps))
+      return reject(`${who}: expected a ball of radius ${eps} or more, got ${radius}.`);
     const margin = provenMargin(certificate, model, limit);
     // A margin of NaN or infinity is no proof.
     const proven = Number.isFinite(margin) && margin > 0 && margin >= certificate.margin;

@@ -18,7 +18,7 @@ export const blank = (size: number): Bounds => ({
 });
 
 /** The largest size of value j within its bounds; NaN stays NaN. */
-export const reach = ({ lo, hi }: Bounds, j: number): number =>
+export const magnitude = ({ lo, hi }: Bounds, j: number): number =>
   Math.max(Math.abs(lo[j]!), Math.abs(hi[j]!));
 
 /** The greatest of the values at some places; NaN among them stays NaN. */
@@ -35,15 +35,15 @@ export function affineError(operator: Operator, i: number, x: Bounds, moving = 0
   if (operator.roundings === 0 && moving === 0) return 0;
   let size = Math.abs(operator.bias(i));
   operator.row(i, (j, w) => {
-    size += Math.abs(w) * reach(x, j);
+    size += Math.abs(w) * magnitude(x, j);
   });
   return operator.roundings === 0 ? moving * size : sumError(size, operator.roundings);
 }
 
-/** The same for an output of a sum of nodes. */
+/** Rounding error of an output of a sum of nodes. */
 export function addError(inputs: readonly Bounds[], i: number): number {
   let size = 0;
-  for (const x of inputs) size += reach(x, i);
+  for (const x of inputs) size += magnitude(x, i);
   return sumError(size, inputs.length);
 }
 
@@ -103,7 +103,7 @@ export function least(a: Float64Array, x: Bounds): { value: number; error: numbe
     const w = a[j]!;
     if (w === 0) continue;
     value += w * (w > 0 ? x.lo[j]! : x.hi[j]!);
-    size += Math.abs(w) * reach(x, j);
+    size += Math.abs(w) * magnitude(x, j);
   }
   return { value, error: F64 * size };
 }

@@ -216,7 +216,7 @@ const pad: Build = (node) => {
   });
 };
 
-/** By the layer's name in the registry; those of canonical networks only. */
+/** Operators by the layer's name in the registry; those of canonical networks only. */
 export const operators: Readonly<Record<string, Build>> = {
   dense,
   conv2d,

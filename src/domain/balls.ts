@@ -5,12 +5,12 @@
  */
 import { affine, maximum, reshape, sumTo } from '../tensor/ops/core';
 import { sqrt, square } from '../tensor/ops/elementwise';
-import { toEnds } from '../tensor/ops/interval';
-import { type Lines, largest, lowerDot } from '../tensor/ops/rows';
+import { toInfSup } from '../tensor/ops/interval';
+import { largest, lowerDot, type RowIndices } from '../tensor/ops/rows';
 import { sizeOf } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
-import { type BallOptions, type Box, ball, OUTWARD } from './interval';
-import { roundUp, U } from './rounding';
+import { type BallOptions, type Box, ball } from './interval';
+import { EXACT, normError, OUTWARD, roundUp, UNDERFLOW } from './rounding';
 
 export type Norm = 'linf' | 'l2' | 'l1';
 export const NORMS = ['linf', 'l2', 'l1'] as const satisfies readonly Norm[];
@@ -27,7 +27,7 @@ export interface InputSet {
   readonly ball?: { readonly norm: 'l2' | 'l1'; readonly centre: Tensor; readonly eps: number };
 }
 
-/** Everything within eps of x in the given norm (and in the range of inputs). */
+/** The inputs within eps of x in the given norm (and in the range of inputs). */
 export function inputSet(
   x: Tensor,
   eps: number,
@@ -38,31 +38,31 @@ export function inputSet(
 }
 
 /**
- * d + the least of row . x over the set of the row's sample: [rows]. Rows are [rows, ...input], and
- * `at` names the sample of each.
+ * Lower bounds d + min of row . x over the set of the row's sample: [rows]. Rows are [rows, ...input], and
+ * `sample` names the sample of each.
  */
 export function leastOver(
   { box, ball }: InputSet,
   rows: Tensor,
-  { at, d, sound }: { readonly at: Lines; readonly d: Tensor; readonly sound: boolean },
+  {
+    sample,
+    d,
+    sound,
+  }: { readonly sample: RowIndices; readonly d: Tensor; readonly sound: boolean },
 ): Tensor {
-  const overBox = lowerDot(rows, box.lo, box.hi, at, d);
+  const overBox = lowerDot(rows, box.lo, box.hi, sample, d);
   if (!ball) return overBox;
-  const centre = lowerDot(rows, ball.centre, ball.centre, at, d);
-  const reach = affine(dualNorm(rows, ball.norm, sound), sound ? roundUp(ball.eps) : ball.eps, 0);
-  const way = sound ? { grow: 4 * U, tiny: OUTWARD.tiny } : { grow: 0, tiny: 0 };
-  return maximum(overBox, toEnds(centre, reach, way)[0]);
+  const centre = lowerDot(rows, ball.centre, ball.centre, sample, d);
+  const radius = affine(dualNorm(rows, ball.norm, sound), sound ? roundUp(ball.eps) : ball.eps, 0);
+  return maximum(overBox, toInfSup(centre, radius, sound ? OUTWARD : EXACT)[0]);
 }
 
 /** ||row||_2 or ||row||_infinity; with `sound` not below the exact number. */
 function dualNorm(rows: Tensor, norm: 'l2' | 'l1', sound: boolean): Tensor {
   const flat = reshape(rows, [rows.shape[0]!, sizeOf(rows.shape.slice(1))]);
   const [count, columns] = flat.shape as [number, number];
-  if (norm === 'l1')
-    return sound ? affine(largest(flat), roundUp(1 + 4 * U), 2 ** -148) : largest(flat);
-  const length = sqrt(reshape(sumTo(square(flat), [count, 1]), [count]));
-  // Squares below 2^-126 lose up to 2^-150 each.
-  return sound
-    ? affine(length, roundUp(1 + 8 * U), roundUp(2 ** -74 * Math.sqrt(columns)))
-    : length;
+  // Something above 0 keeps the gradient of a row of zeros finite.
+  const squares = (): Tensor => affine(sumTo(square(flat), [count, 1]), 1, UNDERFLOW);
+  const length = norm === 'l1' ? largest(flat) : sqrt(reshape(squares(), [count]));
+  return sound ? affine(length, ...normError(norm, columns)) : length;
 }

@@ -82,7 +82,7 @@ function keyOf(key: RandomKey, node: GraphNode): RandomKey {
   return { ...key, seed: key.seed + hash };
 }
 
-/** What the domain makes of one node. */
+/** The element that the domain makes of one node. */
 export function interpret<E>(
   node: GraphNode,
   params: ReadonlyMap<string, Weight>,

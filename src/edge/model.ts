@@ -7,7 +7,8 @@
  * Values are held once for all; each way of running adds 4 bytes of offsets a non-zero when first
  * used: single images, batches, certificates.
  */
-import { ball, marginsFrom } from '../domain/interval';
+import { ball } from '../domain/interval';
+import { marginsFrom } from '../domain/rows';
 import { expect, fail } from '../errors';
 import type { CompactFile, CompactTensor } from '../io/compact';
 import { weightsIn } from '../io/model';
@@ -211,7 +212,7 @@ export class EdgeModel implements CompactModel {
     const lower = step(this.#engine, () => {
       const box = ball(input(this.#engine, image, [1, ...network.input]), eps, { sound });
       const last = plan.run(box);
-      return last && marginsFrom(this.#graph, this.#model.params, last, [label], sound).read();
+      return last && marginsFrom(this.#model, last, [label], sound).read();
     });
     if (!lower) return Number.NaN;
     let least = Infinity;

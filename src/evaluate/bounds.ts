@@ -10,6 +10,8 @@ import type { AnyModel, Model } from '../nn/model';
 import type { PlugIn } from '../options';
 import { argmax } from '../tensor/ops/loss';
 import { input, step } from '../tensor/tensor';
+import { provenBounds } from '../verify/prove';
+import { normOf } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 
 /** Bounds of one image's outputs over the ball. */
@@ -46,31 +48,28 @@ export function outputBounds(
     expect(inside, '--index', `positions in [0, ${set.test.count})`, index);
   }
   const entry = lookup(verifiers, method.name, '--method');
-  const byBounds = Object.keys(verifiers).filter((name) => verifiers[name]!.bounds);
-  expect(entry.bounds, '--method', `one of ${byBounds.join(', ')}`, method.name);
+  const byBounds = Object.keys(verifiers).filter((name) => verifiers[name]!.method);
+  expect(entry.method, '--method', `one of ${byBounds.join(', ')}`, method.name);
   const options = entry(method);
+  const [bounds, norm] = [entry.method(options), normOf(entry, options)];
   const sound = options.sound !== false;
   const boundsOf = (canonical: AnyModel, index: number): ImageBounds => {
     const { engine, graph } = canonical;
     if (signal?.aborted) throw new Interrupted('Nothing is kept: the bounds start again.');
     const { images, labels } = batchOf(set, set.test, index, index + 1);
-    return step(engine, () => {
-      const x = input(engine, images, [1, ...graph.network.input]);
-      const z = logits(canonical, x);
-      const out = entry.bounds!({ model: canonical, x, labels, eps }, options);
-      const lower = Array.from(out.margins.read());
-      const label = labels[0]!;
-      return {
-        index,
-        label,
-        predicted: argmax(z)[0]!,
-        logits: Array.from(z.read()),
-        lo: Array.from(out.lo.read()),
-        hi: Array.from(out.hi.read()),
-        margins: lower.map((m, j) => (j === label ? null : m)),
-        certified: sound && lower.every((m, j) => j === label || m > 0),
-      };
+    const { predicted, z } = step(engine, () => {
+      const out = logits(canonical, input(engine, images, [1, ...graph.network.input]));
+      return { predicted: argmax(out)[0]!, z: Array.from(out.read()) };
     });
+    const out = provenBounds(bounds, { model: canonical, images, labels, eps }, { norm });
+    const [lower, label] = [Array.from(out.margins), labels[0]!];
+    return {
+      ...{ index, label, predicted, logits: z },
+      lo: Array.from(out.lo),
+      hi: Array.from(out.hi),
+      margins: lower.map((m, j) => (j === label ? null : m)),
+      certified: sound && lower.every((m, j) => j === label || m > 0),
+    };
   };
   return withCanonical(model, (canonical) => indices.map((index) => boundsOf(canonical, index)));
 }

@@ -231,12 +231,14 @@ export interface CheckFilesOptions extends Hooks {
   /** A certificate, or a folder of them (*.json). */
   readonly path: string;
   readonly limit?: number;
+  /** Radius that every certificate's ball must have at least. */
+  readonly eps?: number;
 }
 
 /** Checks certificates of a model. */
 export async function checkFiles(
   model: Model,
-  { path, limit, onEvent, signal }: CheckFilesOptions,
+  { path, limit, eps, onEvent, signal }: CheckFilesOptions,
 ): Promise<Checked[]> {
   const files = await filesIn(path);
   const hooks = { onEvent, signal, saved: 'Checking starts again.' };
@@ -245,7 +247,7 @@ export async function checkFiles(
   });
   const told = { phase: 'check', unit: 'files', metrics, ...hooks } as const;
   return withCanonical(model, (canonical) =>
-    inTurn(files, told, (file) => checkFile(file, canonical, { limit, alone: file === path })),
+    inTurn(files, told, (file) => checkFile(file, canonical, { limit, eps, alone: file === path })),
   );
 }
 
@@ -264,6 +266,7 @@ async function filesIn(path: string): Promise<string[]> {
 
 interface CheckFileOptions {
   readonly limit: number | undefined;
+  readonly eps: number | undefined;
   /** Whether an unreadable file is an error; in a folder it is a rejection, and the others are checked. */
   readonly alone: boolean;
 }
@@ -272,7 +275,7 @@ interface CheckFileOptions {
 async function checkFile(
   file: string,
   model: AnyModel,
-  { limit, alone }: CheckFileOptions,
+  { limit, eps, alone }: CheckFileOptions,
 ): Promise<Checked> {
   let text: string;
   try {
@@ -284,6 +287,7 @@ async function checkFile(
   const checked = await check(text, model, {
     who: file,
     ...(limit !== undefined && { limit }),
+    ...(eps !== undefined && { eps }),
   });
   if (!checked.accepted) return { file, accepted: false, text: checked.reason, margin: null };
   const { certificate, margin } = checked;

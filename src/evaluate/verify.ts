@@ -18,8 +18,8 @@ import type { Engine } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
 import { Budget } from '../verify/budget';
 import type { Head } from '../verify/head';
+import { partsAtOnce } from '../verify/methods';
 import type { Outcome, Subject } from '../verify/outcome';
-import { boxesAtOnce } from '../verify/row-lines';
 import { verifySpecification } from '../verify/search';
 import { sharing } from './slices';
 
@@ -68,8 +68,8 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
     const title = `verify ${job.spec}`;
     const total = Math.ceil(seconds ?? 1);
     onEvent?.({ type: 'phase', phase: 'verify', title, total, done: 0 });
-    const { boxes, bytes } = boxesAtOnce(model.graph);
-    const text = `up to ${boxes} parts of a region at a time, at most about ${Math.ceil(bytes / 2 ** 20)} MiB`;
+    const { samples, bytes } = partsAtOnce(model.graph);
+    const text = `up to ${samples} parts of a region at a time, at most about ${Math.ceil(bytes / 2 ** 20)} MiB`;
     onEvent?.({ type: 'note', text });
     const outcomes: Outcome[] = [];
     const share = sharing();

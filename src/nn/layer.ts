@@ -101,10 +101,10 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    */
   relax(lo: number, hi: number, o: InferOutput<S>): readonly [number, number, number, number];
   /**
-   * Of functions s x below 0 and t x above it, s <= t: [s, t]. Where 0 is crossed every slope between
-   * them gives a lower line through 0, of which linear bounds may take any.
+   * Slopes at the breakpoint of functions s x below 0 and t x above it, s <= t: [s, t]. For unstable neurons,
+   * whose box holds 0 inside, every slope between them gives a lower line through 0.
    */
-  kink?(o: InferOutput<S>): readonly [below: number, above: number];
+  breakpointSlopes?(o: InferOutput<S>): readonly [below: number, above: number];
   /** f in f64 on options rounded to float32, as the kernels take them: the reference. */
   scalar(x: number, o: InferOutput<S>): number;
   /**
@@ -120,7 +120,7 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
   /** Error besides in units of 2^-24 |x|: where f is x times a number in [0, 1]. Default: 0. */
   readonly inputError?: number;
   /** True for f = max(0, x), which products write along with their sums (plan/plan.ts). */
-  readonly rectifies?: boolean;
+  readonly isReLU?: boolean;
 }
 
 /** For every output of every sample of a maximum, sample after sample. */
@@ -136,7 +136,7 @@ export interface JoinLayer<S extends OptionsSchema = OptionsSchema> extends Base
   readonly role: 'join';
   combine(xs: readonly Tensor[], o: InferOutput<S>): Tensor;
   /** Roundings behind one output: 0 for maxima and concatenation, inputs - 1 for a sum. */
-  terms(inputs: number): number;
+  roundings(inputs: number): number;
   /** Of linear joins: the gradient of each input, whose sample has the given shape. */
   transpose?(g: Tensor, inputs: readonly Shape[], o: InferOutput<S>): Tensor[];
   /** Of maxima of one input, for boxes [n, ...]. A join has this or `transpose`. */

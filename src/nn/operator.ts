@@ -15,7 +15,7 @@ import { input, Tensor } from '../tensor/tensor';
 export type Params = Readonly<Record<string, Weight>>;
 
 /** Multiples of unit vectors over the outputs of one sample. */
-export interface Units {
+export interface OneHotRows {
   readonly index: Int32Array;
   readonly factor: Float32Array;
 }
@@ -57,7 +57,7 @@ export interface LinearOperator extends LinearStructure {
    * Rows of W, which are the transposes of unit vectors: row r is `factor[r]` times that of output
    * `index[r]`, shaped like the input. Left out: by `transpose`. Not differentiated.
    */
-  rows?(units: Units): Tensor;
+  rows?(units: OneHotRows): Tensor;
 }
 
 /** What the accumulation length of a product counts for a scale and a shift that `lower` folds in (docs/numerics.md, lemma 6). */
@@ -91,7 +91,7 @@ const isAlive = (weight: Weight): boolean => {
 };
 
 /** Rows of unit vectors as a tensor [rows, ...shape]. */
-export function unitRows({ index, factor }: Units, engine: Engine, shape: Shape): Tensor {
+export function oneHotRows({ index, factor }: OneHotRows, engine: Engine, shape: Shape): Tensor {
   const columns = sizeOf(shape);
   const rows = new Float32Array(index.length * columns);
   index.forEach((place, r) => {

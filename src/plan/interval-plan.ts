@@ -12,8 +12,16 @@
  */
 
 import { interpret, newPass } from '../domain/domain';
-import { type Box, costOf, EXACT, FREE, interval, lastAffine, OUTWARD } from '../domain/interval';
-import { gamma, roundUp, TINY, U } from '../domain/rounding';
+import { type Box, interval } from '../domain/interval';
+import {
+  EXACT,
+  layerError,
+  NO_ERROR,
+  OUTWARD,
+  radiusInAfterSums,
+  roundUp,
+} from '../domain/rounding';
+import { lastAffine } from '../domain/rows';
 import { expect } from '../errors';
 import type { GraphNode } from '../nn/graph';
 import { type AnyModel, operatorOf } from '../nn/model';
@@ -206,11 +214,20 @@ class Compiler {
     const { engine } = this.model;
     const { size } = this.layout.place(i).planes;
     const [ends, fed] = [this.ends(i), this.#pair(this.#fed, i)];
-    const { grow, tiny } = this.sound ? OUTWARD : EXACT;
-    const [alpha, beta] = this.sound ? costOf(terms).feed : FREE.feed;
+    const { relative, absolute } = this.sound ? OUTWARD : EXACT;
+    const [alpha, beta] = (this.sound ? layerError(terms) : NO_ERROR).radiusIn;
     return [
       this.#step(name, 'feed', 0, [
-        engine.prepare('interval_to_centre', size, ...ends, ...fed, grow, tiny, alpha, beta),
+        engine.prepare(
+          'interval_to_centre',
+          size,
+          ...ends,
+          ...fed,
+          relative,
+          absolute,
+          alpha,
+          beta,
+        ),
         engine.prepare('sum', 1, size, 1, fed[1], this.#flag()),
       ]),
     ];
@@ -238,11 +255,13 @@ class Compiler {
   /** What `bounds_of` of assembly/sparse.ts does with the sums of a row. */
   #form(node: GraphNode, i: number, onlyFed: boolean): Ptr {
     const { sound, model, memory } = this;
-    const { grow, tiny } = sound ? OUTWARD : EXACT;
-    const scale = sound ? costOf(this.#termsOf(node)).lift[0] : 1;
-    const next = sound && onlyFed ? fedAfterSums(this.#terms(i)) : [1, 0, 0];
+    const { relative, absolute } = sound ? OUTWARD : EXACT;
+    const [scale] = (sound ? layerError(this.#termsOf(node)) : NO_ERROR).radiusOut;
+    const next = sound && onlyFed ? radiusInAfterSums(this.#terms(i)) : [1, 0, 0];
     const form = memory.own(4 * 8);
-    model.engine.memory.f32(form, 7).set([scale, floorOf(this.layout, i), grow, tiny, ...next]);
+    model.engine.memory
+      .f32(form, 7)
+      .set([scale, floorOf(this.layout, i), relative, absolute, ...next]);
     model.engine.memory.i32(element(form, 7), 1).fill(Number(onlyFed));
     return form;
   }
@@ -251,11 +270,12 @@ class Compiler {
   #lifts(node: GraphNode, rows: number, bias: Tensor | undefined): Ptr {
     const { sound, model, memory } = this;
     const lifts = memory.own(4 * rows);
-    const { lift, share } = costOf(this.#termsOf(node));
-    const to = model.engine.memory.f32(lifts, rows).fill(sound ? lift[1] : 0);
+    const { radiusOut, biasFactor } = layerError(this.#termsOf(node));
+    const [scale, shift] = radiusOut;
+    const to = model.engine.memory.f32(lifts, rows).fill(sound ? shift : 0);
     if (sound && bias)
       model.engine.memory.f32(bias.ptr, rows).forEach((b, r) => {
-        to[r] = roundUp(lift[0] * share * Math.abs(b) + lift[1]);
+        to[r] = roundUp(scale * biasFactor * Math.abs(b) + shift);
       });
     return lifts;
   }
@@ -292,13 +312,4 @@ class Compiler {
       });
     return { node: node.name, form: 'interval', bytes: 0, run };
   }
-}
-
-/**
- * [alpha, beta, under]: |W| is fed alpha r + beta |c| + under, for centre and radius straight from the
- * sums before (docs/numerics.md, lemma 5).
- */
-function fedAfterSums(terms: number): readonly [number, number, number] {
-  const g = gamma(terms + 2) + 8 * U;
-  return [roundUp((1 + g) * (1 + 8 * U)), roundUp(2 * g + 8 * U * (1 + g)), TINY];
 }

@@ -8,14 +8,8 @@
  */
 
 import { propagate } from '../domain/domain';
-import {
-  type Box,
-  ball,
-  type IntervalOptions,
-  interval,
-  lastAffine,
-  marginsFrom,
-} from '../domain/interval';
+import { type Box, ball, type IntervalOptions, interval } from '../domain/interval';
+import { lastAffine, marginsFrom } from '../domain/rows';
 import { isOutOfMemory } from '../errors';
 import { type FrozenModel, isFrozen } from '../nn/freeze';
 import { type AnyModel, prunableNames } from '../nn/model';
@@ -44,7 +38,7 @@ export function ballMargins(
   { sound }: IntervalOptions,
 ): Tensor {
   const at = lastBox(model, ball(x, eps, { sound }), { sound });
-  return marginsFrom(model.graph, model.params, at, labels, sound);
+  return marginsFrom(model, at, labels, sound);
 }
 
 /** The least lower bound of z_y - z_j over j != y for each image, given as plain numbers. */

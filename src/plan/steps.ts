@@ -24,7 +24,7 @@ export interface PlanStep {
 }
 
 export const isRelu = ({ layer }: GraphNode): boolean =>
-  layer.role === 'pointwise' && layer.rectifies === true;
+  layer.role === 'pointwise' && layer.isReLU === true;
 
 export const productOf = ({ structure }: GraphNode): ConvShape | undefined => structure?.conv;
 

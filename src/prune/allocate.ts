@@ -56,15 +56,18 @@ export function keptTotal(parts: readonly Part[], sparsity: number): number {
   return kept;
 }
 
-/** Weights kept of each part, in [1, cap]; they add up to `keptTotal` exactly. */
+/**
+ * Weights kept of each part, in [1, cap], by a scope or in proportion to given numbers >= 0; they add up to
+ * `keptTotal` exactly.
+ */
 export function allocate(
-  scope: Exclude<Scope, 'global'>,
+  by: Exclude<Scope, 'global'> | readonly number[],
   parts: readonly Part[],
   sparsity: number,
 ): number[] {
   const total = keptTotal(parts, sparsity);
   const caps = parts.map((part) => part.cap);
-  const weights = parts.map((part) => SHARES[scope](part.shape));
+  const weights = typeof by === 'string' ? parts.map((part) => SHARES[by](part.shape)) : by;
   return apportion(proportional(weights, caps, total), caps, total);
 }
 

@@ -1,6 +1,6 @@
 /** Masks of models and counts of what is left: exact ones, of the weights themselves. */
 import { expect } from '../errors';
-import type { Graph } from '../nn/graph';
+import { type Graph, paramSpecs } from '../nn/graph';
 import { type Model, prunableNames } from '../nn/model';
 import type { Mask } from '../nn/parameterisation';
 import { type Shape, sizeOf } from '../tensor/shape';
@@ -53,6 +53,17 @@ const nonzeroMask = (values: Float32Array): Mask => Uint8Array.from(values, (w) 
 
 /** Entries that a mask keeps. */
 export const countKept = (mask: Mask): number => mask.reduce((n, one) => n + one, 0);
+
+/** How many of a network's prunable weights masks take out, and how many there are. */
+export function countMasked(graph: Graph, masks: Masks): { zeros: number; total: number } {
+  const specs = [...paramSpecs(graph)].filter(([, spec]) => spec.prunable);
+  const total = specs.reduce((n, [, { shape }]) => n + sizeOf(shape), 0);
+  const zeros = specs.reduce((n, [name]) => {
+    const mask = masks.get(name);
+    return mask ? n + mask.length - countKept(mask) : n;
+  }, 0);
+  return { zeros, total };
+}
 
 /**
  * The prunable weights that are not zero, in all and by layer. For a network that lost whole filters

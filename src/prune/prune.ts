@@ -3,10 +3,17 @@
  */
 import { expect } from '../errors';
 import type { Model } from '../nn/model';
-import { type Mask, plainData } from '../nn/parameterisation';
-import { maskOf } from '../nn/parameterised';
+import { type Mask, type ParameterData, plainData } from '../nn/parameterisation';
+import {
+  createParameterisation,
+  freeParameterisation,
+  maskOf,
+  weightOf,
+} from '../nn/parameterised';
 import type { ParameterMap } from '../nn/training-model';
 import { parseOptions, sparsity as sparsityRule } from '../options';
+import { readEntries } from '../sparse/weight';
+import { step } from '../tensor/tensor';
 import { channelsOf } from './channels';
 import { applyMasks } from './mask';
 import { maskedChannels, shrink, shrinkMasks } from './shrink';
@@ -14,6 +21,7 @@ import {
   type Decision,
   type Masks,
   type PruneContext,
+  phasesOf,
   type Strategy,
   trainsScores,
 } from './strategy';
@@ -52,13 +60,27 @@ export async function prune(
   goal: Omit<PruneContext, 'model'>,
 ): Promise<Pruned> {
   const checked = parseOptions(strategy.options, options, 'prune.strategy');
-  const trains = trainsScores(strategy, checked);
   const hint = 'Run espalier compress.';
-  expect(!trains, 'prune.strategy', 'one that decides at once', 'one that trains scores', hint);
+  const one = 'one that decides at once';
+  expect(!trainsScores(strategy, checked), 'prune.strategy', one, 'one that trains scores', hint);
+  const atOnce = phasesOf(strategy, checked).every(
+    ({ name, every }) => name === 'finetune' && every === undefined,
+  );
+  expect(atOnce, 'prune.strategy', one, 'one that prunes while training', hint);
+  strategy.check?.({ ...goal, model }, checked as never);
   const { model: pruned, decision, removed } = await decide(model, strategy, checked, goal);
   const masks = masksOf(decision);
   applyMasks(pruned, masks);
+  for (const [name, own] of decision) if (!(own instanceof Uint8Array)) write(pruned, name, own);
   return { model: pruned, masks, removed };
+}
+
+/** Gives a parameter the weights that a parameterisation stands for. */
+function write({ engine, params }: Model, name: string, data: ParameterData): void {
+  const weight = params.get(name)!;
+  const own = createParameterisation(engine, weight.shape, data, name);
+  weight.write(step(engine, () => readEntries(weightOf(own))));
+  freeParameterisation(own);
 }
 
 /** Has a strategy decide by `model`, and removes the filters that go. */

@@ -1,17 +1,29 @@
 /**
- * How sparsity rises over the rounds of gradual pruning: the cubic schedule of Zhu and Gupta 2017
- * ("To prune, or not to prune"), steep while weights are plentiful and flat near the end.
+ * How sparsity rises, over rounds or within a phase: the cubic schedule of Zhu and Gupta 2017 ("To prune,
+ * or not to prune"), steep while weights are plentiful and flat near the end, or a geometric one.
  */
 import { expect } from '../errors';
 
-/**
- * Sparsity after round `round` in [1, rounds]: final * (1 - (1 - round / rounds)^3), exactly `final`
- * after the last one; with one round that is one shot.
- */
-export function sparsityAfter(round: number, rounds: number, final: number): number {
+/** Cubic, or geometric: the same share of what is left goes every time (Frankle and Carbin 2019). */
+export type Rise = 'cubic' | 'geometric';
+
+/** Sparsity at `share` in [0, 1] of the way from `start` to `end`, both in [0, 1), and exactly `end` at 1. */
+export function risen(rise: Rise, start: number, end: number, share: number): number {
+  if (share >= 1) return end;
+  if (rise === 'geometric') return 1 - (1 - start) * ((1 - end) / (1 - start)) ** share;
+  return start + (end - start) * (1 - (1 - share) ** 3);
+}
+
+/** Sparsity after round `round` in [1, rounds], exactly `final` after the last one. */
+export function sparsityAfter(
+  round: number,
+  rounds: number,
+  final: number,
+  rise: Rise = 'cubic',
+): number {
   const inside = Number.isInteger(round) && round >= 1 && round <= rounds;
   expect(inside, 'prune.rounds', `a round in [1, ${rounds}]`, round);
-  return final * (1 - (1 - round / rounds) ** 3);
+  return risen(rise, 0, final, round / rounds);
 }
 
 /**

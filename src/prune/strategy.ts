@@ -12,6 +12,7 @@ import type { Mask, ParameterData } from '../nn/parameterisation';
 import type { ParameterMap, Trained, TrainingModel } from '../nn/training-model';
 import { type Callable, completing, type Entry, type Given, type OptionsSchema } from '../options';
 import type { LossOracle } from './oracle';
+import type { Rise } from './schedule';
 
 /** By full parameter name; only prunable parameters. */
 export type Masks = ReadonlyMap<string, Mask>;
@@ -54,7 +55,7 @@ export type Start = 'best' | 'last' | 'initial' | number;
 
 /** One training phase of a round of pruning, as data. What is left out is as in ordinary fine-tuning. */
 export interface StrategyPhase {
-  /** What it is called in titles and journals: `prune` trains to find what goes. */
+  /** What it is called in titles and journals: `prune` trains to find what goes, and leaves no result. */
   readonly name: 'prune' | 'finetune';
   /** The weights by which the strategy decides at its beginning; null: masks stay as they are. */
   readonly decides?: 'best' | 'last' | 'initial' | null;
@@ -64,14 +65,22 @@ export interface StrategyPhase {
   /** The section of the config that it is trained by, and what differs from it. */
   readonly like?: 'pretrain' | 'finetune';
   readonly training?: Readonly<Record<string, unknown>>;
-  /** Updates from one call of `between` to the next. */
+  /** Updates from one call of `between` to the next; the last update is followed by one, too. */
   readonly every?: number;
 }
+
+/** What a strategy cannot do without: weights that were trained, or data and an objective to ask. */
+export type Need = 'training' | 'data';
 
 /** What a strategy with options O does. */
 interface StrategyMethods<O> {
   /** True where whole filters go, to be removed physically by shrink(). */
   readonly structured: boolean;
+  readonly needs?: readonly Need[];
+  /** How sparsity rises over the rounds; left out: cubic. */
+  readonly rise?: Rise;
+  /** Raises an error for options and sparsities that cannot be carried out, before anything is trained. */
+  check?(context: PruneContext, o: O): void;
   decide(context: PruneContext, o: O): Decision | Promise<Decision>;
   /** The phases of a round. Left out: one, which fine-tunes what is left of the best weights. */
   phases?(o: O): readonly StrategyPhase[];
@@ -91,7 +100,7 @@ export interface Strategy<S extends OptionsSchema = OptionsSchema>
 /** The strategy, which completes its options. */
 export const strategy = <S extends OptionsSchema>(
   entry: Entry<S> & StrategyMethods<v.InferOutput<S>>,
-): Strategy<S> => completing(entry, { decide: 1, phases: 0, between: 1 });
+): Strategy<S> => completing(entry, { decide: 1, phases: 0, between: 1, check: 1 });
 
 /** Whether what a strategy decides are scores, by which nothing goes before they are trained. */
 export const trainsScores = (entry: Strategy, options: object): boolean =>

@@ -13,8 +13,7 @@ import { parameterisations } from '../nn/parameterisations/registry';
 import { freeTraining, type ParameterMap, snapshot, trainingModelFrom } from '../nn/training-model';
 import { choice, parseOptions, real, whole } from '../options';
 import type { Engine } from '../runtime/engine';
-import { withLength } from './controls';
-import type { PhaseSpec } from './run-phases';
+import type { PhaseSpec } from './phase-spec';
 import { type Phase, startPhase } from './training';
 
 /** What the whole run remembers beside its phase. */
@@ -26,14 +25,12 @@ export interface RunState {
   /** Seconds computed so far. */
   seconds: number;
   readonly startedAt: string;
-  /** Multiply-adds an image over the epochs of all phases that have ended. */
-  readonly spent: number;
   /** Prunable weights of the dense network: what sparsity refers to. */
   readonly weights: number;
 }
 
 /** Counts on when files of older versions can no longer be taken up. */
-const VERSION = 3;
+const VERSION = 2;
 
 const PARAMETERS = v.record(
   v.string(),
@@ -50,7 +47,6 @@ const SAVED = v.strictObject({
     overall: whole(),
     seconds: real(0),
     startedAt: v.string(),
-    spent: real(0),
     weights: whole(),
   }),
   state: v.strictObject({
@@ -124,8 +120,7 @@ export async function loadCheckpoint(
   // The best ones are read now, and needed at the end of the phase.
   const bestParameters = parametersIn(file, 'best', best);
   freeTraining(trainingModelFrom(engine, checked, bestParameters, path));
-  const training = trainingModelFrom(engine, checked, parameters, path);
-  const phase = startPhase(withLength(spec, run.spent, training), training, state);
+  const phase = startPhase(spec, trainingModelFrom(engine, checked, parameters, path), state);
   phase.best = bestParameters;
   for (const [name, t] of phase.optimizer.moments) t.write(file.tensor(`moment/${name}`).values);
   for (const full of file.names.filter((name) => name.startsWith('memory/')))

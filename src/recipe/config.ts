@@ -74,7 +74,8 @@ const training = (epochs: number, learningRate: number) =>
 /** One phase's share of a config. */
 export const TRAINING = training(3, 5e-4);
 
-const CONTROLS = ['scratch-e', 'scratch-b', 'random-mask', 'dense-longer'] as const;
+/** What a run compares with, see controls.ts. */
+const CONTROL_NAMES = ['none', 'scratch-e', 'scratch-b', 'random-mask', 'dense-longer'] as const;
 
 const START = 'best, last, initial or epochs of pre-training';
 
@@ -109,8 +110,8 @@ const schemaOf = (slots: Readonly<Record<SlotPath, SlotSchema>>, name: string) =
         sparsity: v.optional(sparsity(), 0.9),
         /** 1 is one shot; more prune gradually, each round followed by fine-tuning. */
         rounds: v.optional(whole(1), 1),
-        /** What is trained in the place of the pruned network, to compare it with (controls.ts). */
-        control: v.optional(v.nullable(choice(CONTROLS)), null),
+        /** What is done instead, to compare with (controls.ts). */
+        control: v.optional(choice(CONTROL_NAMES), 'none'),
       }),
       {},
     ),

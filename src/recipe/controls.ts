@@ -1,126 +1,68 @@
 /**
- * Controls: what a network has to be compared with before its pruning can be credited with anything.
- * Each is a change to the list of phases of a run, so that any strategy under any objective has them.
- *
- * - `scratch-e`, `scratch-b` (Liu et al. 2019, "Rethinking the value of network pruning", arXiv
- *   1810.05270): what the strategy left, masks or the smaller network, with weights drawn anew, trained
- *   as pre-training is, for all the epochs (e) or all the operations (b) that went into the pruned one.
- * - `random-mask` (Su et al. 2020, "Sanity-checking pruning methods", arXiv 2009.11094): as many weights
- *   of every layer (filters, of structured strategies), drawn by lot, of the dense network, trained for
- *   the epochs that followed pre-training.
- * - `dense-longer`: the dense network, not pruned, trained for those same epochs.
- *
- * The first three end a whole run of the strategy, as only that says what it leaves. Deviations: Liu et
- * al. count the epochs of the dense network alone, and at most double them. Operations are multiply-adds of
- * a forward pass over what is not masked, with the masks that a phase ends with.
+ * Controls of a claim that pruning helps (Liu et al. 2019, "Rethinking the value of network pruning", arXiv
+ * 1810.05270; Frankle and Carbin 2019, arXiv 1803.03635): what the same network, or as many weights, reach
+ * without the strategy. A control is one more phase after those of the strategy, whose result takes the place
+ * of the pruned model; it names no strategy, so it goes with any.
  */
-import { multiplyAdds } from '../measure/inspect';
-import type { Graph } from '../nn/graph';
-import type { Model } from '../nn/model';
-import { masksIn, snapshot, type TrainingModel } from '../nn/training-model';
-import { type Channels, channelsOf, type Group } from '../prune/channels';
-import { shrink } from '../prune/shrink';
-import type { Masks } from '../prune/strategy';
-import { permutation, STREAMS } from '../tensor/philox';
-import type { Config } from './config';
-import type { PhaseSpec } from './phase-spec';
+import type { Config, TrainingConfig } from './config';
+import type { AnyStart, KeptMasks, PhaseSpec } from './phase-spec';
 
-type Control = NonNullable<Config['prune']['control']>;
+interface Control {
+  readonly about: string;
+  readonly masks: KeptMasks;
+  /** By the last phase of the strategy. */
+  start(last: PhaseSpec): AnyStart;
+  training(config: Config, phases: readonly PhaseSpec[]): TrainingConfig;
+}
 
-/** The last phase of each control, from the phases of the pruned run and the epochs after pre-training. */
-const LAST: Readonly<Record<Control, (own: readonly PhaseSpec[], after: number) => PhaseSpec>> = {
-  'scratch-e': ([pretrain], after) => anew(pretrain!, pretrain!.training.epochs + after, 'epochs'),
-  'scratch-b': ([pretrain]) => anew(pretrain!, pretrain!.training.epochs, 'operations'),
-  'random-mask': (own, after) => {
-    const last = own.at(-1)!;
-    const start = last.ramp ? last.start : 'dense';
-    return { ...trained(last, after), start, masks: 'shuffled' };
+const CONTROLS: Readonly<Record<Exclude<Config['prune']['control'], 'none'>, Control>> = {
+  'scratch-e': {
+    about: 'the pruned shape, drawn anew, for the epochs of pre-training',
+    masks: 'same',
+    start: () => 'fresh',
+    training: ({ pretrain }) => pretrain,
   },
-  'dense-longer': (own, after) => ({ ...trained(own.at(-1)!, after), start: 'best', ramp: false }),
+  'scratch-b': {
+    about: 'the same for as many operations as pre-training, at most twice the epochs',
+    masks: 'same',
+    start: () => 'fresh',
+    // Operations go by the weights that are left.
+    training: ({ pretrain, prune }) => ({
+      ...pretrain,
+      epochs: Math.round(pretrain.epochs * Math.min(2, 1 / (1 - prune.sparsity))),
+    }),
+  },
+  'random-mask': {
+    about: 'as many zeros (filters) in each layer, drawn by lot, trained as the strategy trains',
+    masks: 'shuffled',
+    // What followed from earlier phases of the strategy follows from the dense network here.
+    start: ({ start }) => (start === 'best' || start === 'last' ? 'dense' : start),
+    training: (_, phases) => phases.at(-1)!.training,
+  },
+  'dense-longer': {
+    about: 'the dense network, trained for all the epochs that the pruned one got',
+    masks: 'none',
+    start: () => 'dense',
+    training: (_, phases) => {
+      const epochs = phases.slice(1).reduce((sum, { training }) => sum + training.epochs, 0);
+      return { ...phases.at(-1)!.training, epochs };
+    },
+  },
 };
 
-const anew = (pretrain: PhaseSpec, epochs: number, length: PhaseSpec['length']): PhaseSpec => ({
-  ...pretrain,
-  ...{ name: 'finetune', start: 'anew', length },
-  training: { ...pretrain.training, epochs },
-});
-
-/** Trains weights as a phase does, and prunes nothing. */
-const trained = (last: PhaseSpec, epochs: number): PhaseSpec => ({
-  ...last,
-  ...{ name: 'finetune', trained: 'weights', decides: null, between: null },
-  training: { ...last.training, epochs },
-});
-
-/** The phases of a run, given those of the pruned one, under a control. */
-export function withControl(
-  own: readonly PhaseSpec[],
-  control: Control | null,
-): readonly PhaseSpec[] {
-  if (control === null) return own;
-  const [pretrain, ...rest] = own;
-  const after = rest.reduce((sum, { training }) => sum + training.epochs, 0);
-  const last = {
-    ...LAST[control](own, after),
-    ...{ round: own.at(-1)!.round + 1, draws: own.length },
+/** The phases of a run under the control that its config names; those of the strategy itself under none. */
+export function controlled(config: Config, phases: readonly PhaseSpec[]): readonly PhaseSpec[] {
+  const { control: name, rounds } = config.prune;
+  if (name === 'none') return phases;
+  const { masks, start, training } = CONTROLS[name];
+  const last = phases.at(-1)!;
+  const from = start(last);
+  const control: PhaseSpec = {
+    ...last,
+    ...{ name: 'control', round: rounds, draws: phases.length, start: from, masks },
+    ...{ trained: 'weights', decides: null, between: null, training: training(config, phases) },
+    ramp: from !== 'dense',
   };
-  return control === 'dense-longer' ? [pretrain!, last] : [...own, last];
+  // Without masks it does not matter what the strategy would have done.
+  return masks === 'none' ? [phases[0]!, control] : [...phases, control];
 }
-
-/** Multiply-adds an image of what is not masked. */
-const operationsOf = (model: TrainingModel): number =>
-  multiplyAdds(model.graph, masksIn(snapshot(model)));
-
-/** Operations of a phase that has ended: an image's, times its epochs. */
-export const spentIn = (spec: PhaseSpec, model: TrainingModel): number =>
-  spec.training.epochs * operationsOf(model);
-
-/** A phase with its epochs; where it is as long as operations allow, those that the run has `spent`. */
-export function withLength(spec: PhaseSpec, spent: number, model: TrainingModel): PhaseSpec {
-  if (spec.length === 'epochs') return spec;
-  const epochs = Math.max(1, Math.round(spent / operationsOf(model)));
-  return { ...spec, training: { ...spec.training, epochs } };
-}
-
-/** Masks with as many entries a layer, drawn by lot. */
-export const shuffledMasks = (masks: Masks, seed: number): Masks =>
-  new Map(
-    Array.from(masks, ([name, mask], position) => {
-      const order = permutation(seed, STREAMS.prune, position, mask.length);
-      return [name, mask.map((_, place) => mask[order[place]!]!)];
-    }),
-  );
-
-/**
- * The model without channels drawn by lot, as many of every layer as `pruned` lacks; undefined where it
- * lacks none.
- */
-export function shuffledShape(dense: Model, pruned: Graph, seed: number): Model | undefined {
-  const channels = channelsOf(dense.graph);
-  const left = countKinds(channelsOf(pruned));
-  const gone = new Set<number>();
-  for (const [position, [kind, list]] of [...kindsOf(channels)].entries()) {
-    const order = permutation(seed, STREAMS.prune, position, list.length);
-    for (const place of order.subarray(left.get(kind) ?? 0)) gone.add(list[place]!);
-  }
-  return gone.size === 0 ? undefined : shrink(dense, gone, channels);
-}
-
-/** Channels that may go, by the layers that make them. */
-function kindsOf({ outputs, groups }: Channels): Map<string, number[]> {
-  const kinds = new Map<string, number[]>();
-  const made = new Map<number, ReadonlySet<number>>(
-    groups.flatMap(({ producers }) => producers.map((at) => [at, new Set(outputs[at])] as const)),
-  );
-  const makers = ({ producers }: Group, channel: number): string =>
-    producers.filter((at) => made.get(at)!.has(channel)).join();
-  for (const group of groups)
-    for (const channel of group.channels) {
-      const kind = makers(group, channel);
-      kinds.set(kind, [...(kinds.get(kind) ?? []), channel]);
-    }
-  return kinds;
-}
-
-const countKinds = (channels: Channels): Map<string, number> =>
-  new Map(Array.from(kindsOf(channels), ([kind, list]) => [kind, list.length]));

@@ -25,23 +25,30 @@ export interface OracleSource {
 export function lossOracle({ objective, data, seed, batch: size }: OracleSource): LossOracle {
   const { train } = data;
   const shuffle = { seed, epoch: 0, shuffle: true, dropLast: true };
-  const order = epochBatches(train.count, Math.min(size, train.count), shuffle);
-  const lossOf = (model: AnyModel, batch: Batch, pass: Pass): Omit<LossAnswer, 'second'> =>
+  const samples = Math.min(size, train.count);
+  const order = epochBatches(train.count, samples, shuffle);
+  const lossOf = (model: AnyModel, batch: Batch, pass: Pass): Answer =>
     lossAndGradients(model, batch, pass, objective, seed);
   return {
     batches: order.length,
-    ask(model, at, { second } = {}) {
+    samples,
+    ask(model, at, { second, sample } = {}) {
       const inside = Number.isInteger(at) && at >= 0 && at < order.length;
       expect(inside, 'loss oracle', `a batch in [0, ${order.length})`, at);
-      const known = second === undefined || second === 'fisher';
-      expect(known, 'loss oracle', 'second derivatives of kind fisher', second);
-      const batch = batchAt(data, order[at]!);
+      const known = second === undefined || second === 'fisher' || second === 'gauss-newton';
+      expect(known, 'loss oracle', 'second derivatives of kind fisher or gauss-newton', second);
+      const one = sample === undefined || (Number.isInteger(sample) && sample in order[at]!);
+      expect(one, 'loss oracle', `a sample in [0, ${samples})`, sample);
+      const drawn = batchAt(data, order[at]!);
+      const batch = sample === undefined ? drawn : sampleOf(drawn, sample);
       const key = { seed, stream: STREAMS.dropout, index: batch.index };
-      const answer = lossOf(model, batch, newPass({ key }));
+      const pass = sample === undefined ? newPass({ key }) : newPass();
+      const answer = lossOf(model, batch, pass);
       if (!second) return { ...answer, second: undefined };
+      const labels = second === 'fisher' ? undefined : data.set.classes.length;
+      const ownLoss = (own: Batch) => lossOf(model, own, newPass());
       const singles = Array.from(batch.index, (_, i) => sampleOf(batch, i));
-      const found = singles.map((one) => () => lossOf(model, one, newPass()).gradients);
-      return { ...answer, second: meanSquares(found) };
+      return { ...answer, second: meanSquares(singles, ownLoss, labels) };
     },
   };
 }
@@ -52,7 +59,7 @@ function lossAndGradients(
   pass: Pass,
   { name, ...options }: PlugIn,
   seed: number,
-): Omit<LossAnswer, 'second'> {
+): Answer {
   const { engine, graph, params } = model;
   const objective = lookup(objectives, name, 'objective');
   const names = trainableNames(graph);
@@ -72,18 +79,42 @@ function lossAndGradients(
   });
 }
 
-/** Sums in float64 of what each call gives, squared, over their number. */
+type Answer = Omit<LossAnswer, 'second'>;
+
+/**
+ * The mean over samples of squared gradients, in float64: of each sample's own loss, or of its losses under
+ * each of `labels` labels, weighted by exp(-loss) over their sum.
+ */
 function meanSquares(
-  found: readonly (() => ReadonlyMap<string, Float32Array>)[],
+  samples: readonly Batch[],
+  ownLoss: (sample: Batch) => Answer,
+  labels: number | undefined,
 ): Map<string, Float32Array> {
   const sums = new Map<string, Float64Array>();
-  for (const gradientsOf of found)
-    for (const [name, g] of gradientsOf()) {
+  const add = ({ gradients: found }: Answer, weight: number): void => {
+    for (const [name, g] of found) {
       const sum = sums.get(name) ?? new Float64Array(g.length);
       sums.set(name, sum);
-      for (let i = 0; i < g.length; i++) sum[i]! += g[i]! ** 2;
+      for (let i = 0; i < g.length; i++) sum[i]! += weight * g[i]! ** 2;
     }
-  const mean = (sum: Float64Array): Float32Array => Float32Array.from(sum, (s) => s / found.length);
+  };
+  for (const sample of samples) {
+    if (labels === undefined) {
+      add(ownLoss(sample), 1);
+      continue;
+    }
+    const answers = Array.from({ length: labels }, (_, label) =>
+      ownLoss({ ...sample, labels: Int32Array.of(label) }),
+    );
+    const least = Math.min(...answers.map(({ loss }) => loss));
+    const likely = answers.map(({ loss }) => Math.exp(least - loss));
+    const total = likely.reduce((sum, p) => sum + p, 0);
+    answers.forEach((answer, label) => {
+      add(answer, likely[label]! / total);
+    });
+  }
+  const mean = (sum: Float64Array): Float32Array =>
+    Float32Array.from(sum, (s) => s / samples.length);
   return new Map(Array.from(sums, ([name, sum]) => [name, mean(sum)]));
 }
 

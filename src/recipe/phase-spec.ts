@@ -1,21 +1,24 @@
-/** A phase of a run as data. */
+/** One phase of a run as data: what is trained, from which weights, by which objective and for how long. */
 import type { Trained } from '../nn/training-model';
 import type { PlugIn } from '../options';
-import type { Start } from '../prune/strategy';
+import type { Start, StrategyPhase } from '../prune/strategy';
 import type { TrainingConfig } from './config';
 
+/** Where a phase begins: also with the best weights of pre-training, or with weights drawn anew. */
+export type AnyStart = Start | 'dense' | 'fresh';
+
+/** Which masks a phase begins with: those there are, as many zeros a layer drawn by lot, or none. */
+export type KeptMasks = 'same' | 'shuffled' | 'none';
+
 export interface PhaseSpec {
-  readonly name: 'pretrain' | 'prune' | 'finetune';
+  readonly name: 'pretrain' | StrategyPhase['name'] | 'control';
   /** Pruning round; 0 for pre-training. */
   readonly round: number;
   /** Keys random draws: phases of a run differ in it. */
   readonly draws: number;
-  /** The weights it begins with; `anew`: drawn for the network that is left, `dense`: of pre-training. */
-  readonly start: Start | 'anew' | 'dense';
-  /** Masks that it keeps: those there are, or others with as many zeros a layer. */
-  readonly masks: 'kept' | 'shuffled';
-  /** Whether it lasts the epochs of `training`, or as many as the operations of the run so far allow. */
-  readonly length: 'epochs' | 'operations';
+  readonly start: AnyStart;
+  /** Of the masks there are, which it begins with. */
+  readonly masks: KeptMasks;
   /** What the strategy decides at the beginning; null: masks stay as they were. */
   readonly decides: { readonly by: Start; readonly sparsity: number } | null;
   readonly trained: Trained;
@@ -23,6 +26,6 @@ export interface PhaseSpec {
   readonly training: TrainingConfig;
   /** Whether the objective's difficulty grows: where weights were not trained at the full one. */
   readonly ramp: boolean;
-  /** Updates from one call of the strategy's `between` to the next, which aims at a sparsity. */
+  /** Updates from one call of the strategy's `between` to the next, which aims at a share of zeros. */
   readonly between: { readonly every: number; readonly sparsity: number } | null;
 }

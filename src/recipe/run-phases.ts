@@ -9,24 +9,29 @@ import { sparsityAfter } from '../prune/schedule';
 import { strategies } from '../prune/strategies/registry';
 import { phasesOf, type Start, type Strategy, type StrategyPhase } from '../prune/strategy';
 import { type Config, TRAINING } from './config';
-import { withControl } from './controls';
+import { controlled } from './controls';
 import type { PhaseSpec } from './phase-spec';
-
-export type { PhaseSpec };
 
 /** Raises an error for phases that cannot follow each other. */
 export function phasesOfRun(config: Config): readonly PhaseSpec[] {
-  const { strategy, rounds, control } = config.prune;
+  const { strategy, rounds } = config.prune;
   const { name, ...options } = strategy;
   const entry = lookup(strategies, name, 'strategy');
   const own = phasesOf(entry, options);
-  const pruned = [
-    phase(config, { name: 'pretrain', round: 0, draws: 0, like: 'pretrain', start: 'initial' }),
+  const first = {
+    name: 'pretrain',
+    round: 0,
+    draws: 0,
+    like: 'pretrain',
+    start: 'initial',
+  } as const;
+  const phases = [
+    phase(config, first),
     ...Array.from({ length: rounds }, (_, i) =>
       own.map((given, at) => roundPhase(config, entry, given, i + 1, at - own.length + 1)),
     ).flat(),
   ];
-  return withControl(pruned, control);
+  return controlled(config, phases);
 }
 
 /** Fine-tuning of the masks that a model has, outside of a run. */
@@ -41,22 +46,36 @@ function roundPhase(
   round: number,
   before: number,
 ): PhaseSpec {
-  const { sparsity: final, rounds, strategy } = config.prune;
+  const { sparsity: final, rounds } = config.prune;
   const { decides = given.name === 'finetune' ? 'best' : null, every } = given;
   const start = given.start ?? (given.name === 'finetune' ? config.finetune.start : 'best');
-  const most = config.pretrain.epochs;
-  expect(typeof start !== 'number' || start <= most, 'finetune.start', `at most ${most}`, start);
-  // Removed filters leave a smaller network, into which no other weights fit.
-  const fits = decides === null ? !isEarly(start) : start === decides;
-  const same = !entry.structured || (fits && (rounds === 1 || !isEarly(start)));
-  const what = 'the weights by which filters are chosen (best)';
-  expect(same, `finetune.start with ${strategy.name}`, what, start);
-  const sparsity = sparsityAfter(round, rounds, final);
+  checkStart(config, entry, { ...given, decides, start });
+  const sparsity = sparsityAfter(round, rounds, final, entry.rise);
   return {
     ...phase(config, { ...given, start, round, draws: round - before * rounds }),
     decides: decides && { by: decides, sparsity },
     between: every === undefined ? null : { every, sparsity },
   };
+}
+
+/** Raises an error for weights that a phase cannot begin with. */
+function checkStart(
+  { pretrain, prune, finetune }: Config,
+  { structured }: Strategy,
+  { name, start = 'best', decides }: StrategyPhase,
+): void {
+  const strategy = prune.strategy.name;
+  const who = `finetune.start with ${strategy}`;
+  const most = pretrain.epochs;
+  const early = finetune.start === start ? 'finetune.start' : `prune.strategy ${strategy}: start`;
+  const done = typeof start !== 'number' || start <= most;
+  expect(done, early, `at most ${most}, the epochs of pre-training`, start);
+  // Removed filters leave a smaller network, into which no other weights fit.
+  const fits = decides === null ? !isEarly(start) : start === decides;
+  const same = !structured || (fits && (prune.rounds === 1 || !isEarly(start)));
+  expect(same, who, 'the weights by which filters are chosen (best)', start);
+  const asked = name !== 'finetune' || finetune.start === 'best' || finetune.start === start;
+  expect(asked, who, `${start}, where the strategy begins`, finetune.start, 'Leave it out.');
 }
 
 /** Whether weights were not trained at full difficulty. */
@@ -70,8 +89,8 @@ function phase(config: Config, given: Given): PhaseSpec {
   const { start: _, ...section } = { start: null, ...config[like] };
   const training = parseOptions(TRAINING, { ...section, ...given.training }, `the phase ${name}`);
   return {
-    ...{ name, round, draws, start, trained, training, decides: null, between: null },
-    ...{ masks: 'kept', length: 'epochs' },
+    ...{ name, round, draws, start, trained, training, masks: 'same' },
+    ...{ decides: null, between: null },
     objective: config.objective,
     ramp: isEarly(start),
   };

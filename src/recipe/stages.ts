@@ -4,11 +4,11 @@
  * strategy decides which of them go, and what is trained instead of them.
  */
 import { fitted } from '../data/layout';
-import { lookup } from '../errors';
+import { expect, lookup } from '../errors';
 import { Interrupted, type Listener, type StopSignal } from '../events';
 import type { Journal, JournalRecord } from '../io/journal';
 import { loadModel, saveModel } from '../io/model';
-import type { Network } from '../nn/graph';
+import type { Graph, Network } from '../nn/graph';
 import { createModel, freeModel, type Model, prunableNames } from '../nn/model';
 import {
   denseModel,
@@ -20,20 +20,23 @@ import {
 import { buildNetwork } from '../nn/zoo';
 import type { Options } from '../options';
 import { keptTotal } from '../prune/allocate';
+import { countMasked } from '../prune/mask';
 import type { LossOracle } from '../prune/oracle';
 import { decide, parameterMap } from '../prune/prune';
 import { relativeSparsity } from '../prune/schedule';
+import { prunableParts } from '../prune/select';
+import { shuffledShape } from '../prune/shuffle';
 import { strategies } from '../prune/strategies/registry';
-import type { Strategy } from '../prune/strategy';
+import type { Masks, Strategy } from '../prune/strategy';
 import type { EpochRecord } from '../report/types';
 import type { Engine } from '../runtime/engine';
+import { permutation, STREAMS } from '../tensor/philox';
 import { objectives } from '../train/objectives/registry';
 import { type Checkpoint, loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint';
 import type { Config } from './config';
-import { shuffledMasks, shuffledShape, spentIn, withLength } from './controls';
 import { lossOracle } from './oracle';
+import type { AnyStart, PhaseSpec } from './phase-spec';
 import type { RunDir } from './run-dir';
-import type { PhaseSpec } from './run-phases';
 import { takeOver } from './take-over';
 import { freePhase, type Phase, type PhaseHooks, runPhase, startPhase } from './training';
 import type { TrainingData } from './training-data';
@@ -73,8 +76,7 @@ export async function trainStages(run: Run, end = Number.POSITIVE_INFINITY): Pro
     for (;;) {
       await trainStage(run, at);
       if (at.run.stage + 1 >= stages) return at.run;
-      const spent = at.run.spent + spentIn(at.phase.spec, at.phase.model);
-      const ended: Checkpoint = { run: { ...at.run, spent }, phase: at.phase };
+      const ended: Checkpoint = at;
       const stage = ended.run.stage + 1;
       const phase = await nextPhase(run, ended, phases[stage]!);
       freePhase(ended.phase);
@@ -88,31 +90,32 @@ export async function trainStages(run: Run, end = Number.POSITIVE_INFINITY): Pro
 
 async function begin(run: Run): Promise<Checkpoint> {
   const model = initialModel(run);
-  await checkSparsity(run, model);
+  await checkGoal(run, model);
   const startedAt = new Date().toISOString();
   const weights = prunableWeights(model);
   const phase = startPhase(run.phases[0]!, parameterise(model));
-  return { run: { stage: 0, overall: 0, seconds: 0, startedAt, spent: 0, weights }, phase };
+  return { run: { stage: 0, overall: 0, seconds: 0, startedAt, weights }, phase };
 }
 
-/** The weights that pre-training, or a seed of its own, begins with: the same whenever they are asked for. */
-function initialModel({ config, engine, data }: Run, seed = config.seed, smaller?: Network): Model {
+/** The weights that pre-training begins with: the same whenever they are asked for. */
+function initialModel({ config, engine, data }: Run): Model {
   const { name, ...options } = config.network;
-  const network = smaller ?? buildNetwork(name, options, data.set.shape, data.set.classes.length);
+  const network = buildNetwork(name, options, data.set.shape, data.set.classes.length);
   const { init } = lookup(objectives, config.objective.name, 'objective');
-  return createModel(engine, network, { seed, init });
+  return createModel(engine, network, { seed: config.seed, init });
 }
 
-/** Says that a sparsity is out of reach before the training. */
-async function checkSparsity({ config }: Run, model: Model): Promise<void> {
+/** Says before the training that a strategy lacks something, or that a sparsity is out of reach. */
+async function checkGoal({ config }: Run, model: Model): Promise<void> {
   const { sparsity } = config.prune;
-  const { entry, options } = strategyOf(config);
-  const parts = prunableNames(model.graph).map((name) => {
-    const { shape, size } = model.params.get(name)!;
-    return { shape, cap: size };
-  });
-  if (entry.structured) await entry.decide({ model, sparsity, seed: config.seed }, options);
+  const { entry, name, options } = strategyOf(config);
+  const trained = config.pretrain.epochs > 0 || !entry.needs?.includes('training');
+  expect(trained, `prune.strategy ${name}`, 'a trained network to judge', 'pretrain.epochs 0');
+  const context = { model, sparsity, seed: config.seed };
+  const parts = prunableParts(model, undefined);
+  if (entry.structured) await entry.decide(context, options);
   else if (parts.length > 0) keptTotal(parts, sparsity);
+  entry.check?.(context, options as never);
 }
 
 function strategyOf({ prune }: Config): { entry: Strategy; name: string; options: Options } {
@@ -145,9 +148,21 @@ async function trainStage(run: Run, at: Checkpoint): Promise<void> {
   });
   if (!complete)
     throw new Interrupted(`Everything so far is in ${dir.dir}: run the same command to go on.`);
-  if (phase.spec.name === 'prune') return;
-  const path = phase.spec.name === 'pretrain' ? dir.paths.dense : dir.paths.pruned;
+  const { name, between } = phase.spec;
+  if (between) checkPruned(phase, between.sparsity, config.prune.strategy.name);
+  if (name === 'prune') return;
+  const path = name === 'pretrain' ? dir.paths.dense : dir.paths.pruned;
   await savedAs(path, run, modelFromParameters(run.engine, phase.model.graph.network, phase.best));
+}
+
+/** Says that a phase which prunes as it trains was too short for it. */
+function checkPruned({ spec, best, model }: Phase, wanted: number, strategy: string): void {
+  if (spec.name !== 'finetune') return;
+  const { zeros, total } = countMasked(model.graph, masksIn(best));
+  const goal = Math.round(wanted * total);
+  const hint = 'Give the phase more epochs.';
+  const who = `prune.strategy ${strategy}`;
+  expect(zeros >= goal, who, `${goal} weights to go while training`, zeros, hint);
 }
 
 /** Keeps the weights of an epoch of pre-training that a later phase begins with. */
@@ -163,40 +178,63 @@ async function savedAs(path: string, { config }: Run, model: Model): Promise<voi
   freeModel(model);
 }
 
-/** The seed of what phases draw, which no two of a run share. */
-const drawSeed = ({ config }: Run, { draws }: PhaseSpec): number => config.seed + 1_000_003 * draws;
-
 /** The weights of `start`, as a model of its own. */
 async function weightsAt(
   run: Run,
   { model, best }: Phase,
-  start: PhaseSpec['start'],
-  spec: PhaseSpec,
+  start: AnyStart,
+  { draws, masks }: PhaseSpec,
 ): Promise<Model> {
-  if (start === 'anew') return initialModel(run, drawSeed(run, spec), model.graph.network);
-  if (start === 'dense') {
-    const dense = await loadModel(run.engine, run.dir.paths.dense);
-    const other = shuffledShape(dense, model.graph, drawSeed(run, spec));
-    if (other) freeModel(dense);
-    return other ?? dense;
-  }
+  const seed = drawSeed(run, draws);
   if (start === 'best') return modelFromParameters(run.engine, model.graph.network, best);
   if (start === 'last') return denseModel(model);
   if (start === 'initial' || start === 0) return initialModel(run);
+  if (start === 'fresh') return freshModel(run, model.graph.network, seed);
+  if (start === 'dense') {
+    const dense = await loadModel(run.engine, run.dir.paths.dense);
+    return masks === 'shuffled' ? inShape(dense, model.graph, seed) : dense;
+  }
   return loadModel(run.engine, run.dir.paths.early(start));
 }
+
+/** The seed of what a phase draws, which none of another phase or run is near. */
+const drawSeed = ({ config }: Run, draws: number): number => config.seed + 1_000_003 * draws;
+
+/** The dense network, which it frees, without filters drawn by lot, as many as the given shape lacks. */
+function inShape(dense: Model, shape: Graph, seed: number): Model {
+  const smaller = shuffledShape(dense, shape, seed);
+  if (smaller) freeModel(dense);
+  return smaller ?? dense;
+}
+
+/** A network of the given shape with other weights than those that a run began with. */
+function freshModel({ config, engine }: Run, network: Network, seed: number): Model {
+  const { init } = lookup(objectives, config.objective.name, 'objective');
+  return createModel(engine, network, { seed, init });
+}
+
+/** The masks that a phase begins with; shuffled ones keep the count of each layer. */
+function keptMasks({ config }: Run, { masks: kind }: PhaseSpec, masks: Masks): Masks {
+  if (kind === 'same') return masks;
+  if (kind === 'none') return new Map();
+  return new Map(
+    Array.from(masks, ([name, mask], i) => {
+      const order = permutation(config.seed, STREAMS.prune, SHUFFLE + i, mask.length);
+      return [name, mask.map((_, place) => mask[order[place]!]!)];
+    }),
+  );
+}
+
+/** Draws of controls, apart from those of strategies. */
+const SHUFFLE = 2 ** 40;
 
 /** The phase that follows one that has ended; the strategy decides where it has to. */
 async function nextPhase(run: Run, ended: Checkpoint, spec: PhaseSpec): Promise<Phase> {
   const { decides, start } = spec;
   const { model: before, best } = ended.phase;
-  const found = masksIn(start === 'last' ? snapshot(before) : best);
-  const masks = spec.masks === 'kept' ? found : shuffledMasks(found, drawSeed(run, spec));
+  const masks = keptMasks(run, spec, masksIn(start === 'last' ? snapshot(before) : best));
   const weights = await weightsAt(run, ended.phase, start, spec);
-  if (!decides) {
-    const model = parameterise(weights, parameterMap(weights, masks));
-    return startPhase(withLength(spec, ended.run.spent, model), model);
-  }
+  if (!decides) return startPhase(spec, parameterise(weights, parameterMap(weights, masks)));
   const { entry, name, options } = strategyOf(run.config);
   const title = `prune ${name} to ${(100 * decides.sparsity).toFixed(1)} % zeros`;
   run.onEvent?.({ type: 'phase', phase: 'prune', title, total: 1, done: 0 });
@@ -225,7 +263,7 @@ function betweenOf(run: Run, spec: PhaseSpec): PhaseHooks['between'] {
   const oracle = oracleFor(run, spec);
   return async ({ model, optimizer, memory }, steps, rate) => {
     const step = optimizer.steps;
-    if (step % when.every !== 0) return undefined;
+    if (step % when.every !== 0 && step !== steps) return undefined;
     const { seed } = run.config;
     const { sparsity } = when;
     return entry.between!(

@@ -13,8 +13,9 @@ import type { EpochRecord } from '../report/types';
 import type { Engine } from '../runtime/engine';
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint';
 import { type Config, configHash } from './config';
+import type { PhaseSpec } from './phase-spec';
 import { pathsOf, type RunDir, readRunConfig } from './run-dir';
-import { type PhaseSpec, phasesOfRun } from './run-phases';
+import { phasesOfRun } from './run-phases';
 import { freePhase } from './training';
 
 /** How many phases two runs begin with in common. */

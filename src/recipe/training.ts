@@ -10,12 +10,14 @@ import { freeModel, type Model, modelFrom } from '../nn/model';
 import {
   freeTraining,
   leavesOf,
+  masksIn,
   modelFromParameters,
   type ParameterMap,
   parameterise,
   snapshot,
   type TrainingModel,
 } from '../nn/training-model';
+import { countMasked } from '../prune/mask';
 import type { EpochRecord } from '../report/types';
 import { assign } from '../tensor/tensor';
 import { type EpochJob, type EpochProgress, trainEpoch } from '../train/loop';
@@ -24,7 +26,7 @@ import { createOptimizer, freeOptimizer, type Optimizer } from '../train/optimiz
 import { replaceParameters } from '../train/replace';
 import { learningRate } from '../train/schedules';
 import type { Config } from './config';
-import type { PhaseSpec } from './run-phases';
+import type { PhaseSpec } from './phase-spec';
 import { batchAt, better, heldOut, type Score, type TrainingData } from './training-data';
 
 /** All that a phase knows; with the tensors beside it, all that a checkpoint holds. */
@@ -169,7 +171,8 @@ export async function runPhase(
 export const TITLES: Readonly<Record<PhaseSpec['name'], (spec: PhaseSpec) => string>> = {
   pretrain: () => 'pre-train',
   prune: ({ round }) => `prune by training ${round}`,
-  finetune: ({ round, start }) => (start === 'anew' ? 'train anew' : `fine-tune ${round}`),
+  finetune: ({ round }) => `fine-tune ${round}`,
+  control: () => 'train the control',
 };
 
 function workOf(phase: Phase, config: RunConfig, data: TrainingData, hooks: PhaseHooks): Work {
@@ -249,7 +252,8 @@ async function endEpoch(
   const objective = lookup(objectives, name, 'objective');
   const score = await heldOut(model, data, spec.objective, config.seed);
   const { epochs } = spec.training;
-  const counts = !spec.ramp || objective.atFullDifficulty(epoch + 1, epochs, options);
+  const hard = !spec.ramp || objective.atFullDifficulty(epoch + 1, epochs, options);
+  const counts = hard && (!spec.between || isPruned(model, spec.between.sparsity));
   if (counts && (!state.best || better(score, state.best))) {
     state.best = score;
     phase.best = snapshot(model);
@@ -272,4 +276,10 @@ async function endEpoch(
   state.progress = freshProgress();
   state.seconds = 0;
   await hooks.epochEnd?.(record);
+}
+
+/** Whether so large a share of the prunable weights is gone, to the nearest one. */
+function isPruned(model: TrainingModel, sparsity: number): boolean {
+  const { zeros, total } = countMasked(model.graph, masksIn(snapshot(model)));
+  return zeros >= Math.round(sparsity * total);
 }

@@ -139,6 +139,7 @@ const NAMES: Readonly<Record<EpochRecord['phase'], string>> = {
   pretrain: 'pre-train',
   prune: 'prune',
   finetune: 'pruned, fine-tune',
+  control: 'control',
 };
 
 function segments(epochs: readonly EpochRecord[]): Segment[] {

@@ -92,7 +92,7 @@ export interface Summary {
 /** One line of `journal.jsonl` about an epoch of training. */
 export interface EpochRecord {
   readonly event: 'epoch';
-  readonly phase: 'pretrain' | 'prune' | 'finetune';
+  readonly phase: 'pretrain' | 'prune' | 'finetune' | 'control';
   /** Pruning round, 0 for pre-training. */
   readonly round: number;
   /** 1-based epoch within its phase. */

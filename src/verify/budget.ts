@@ -1,5 +1,5 @@
 /**
- * How much a search may spend: seconds and nodes (boxes, or later splits). A search asks before each
+ * Budgets of searches: seconds and nodes (parts of a problem). A search asks before each
  * batch; what is used up is an answer, `unknown`, and never an error.
  */
 export interface BudgetLimits {
@@ -38,7 +38,7 @@ export class Budget {
     return { seconds: (this.#now() - this.#started) / 1000, nodes: this.#nodes };
   }
 
-  /** How many nodes may still be spent; Infinity without a limit. */
+  /** Nodes that may still be spent; Infinity without a limit. */
   get nodesLeft(): number {
     return Math.max(0, (this.#limits.nodes ?? Number.POSITIVE_INFINITY) - this.#nodes);
   }
@@ -51,7 +51,7 @@ export class Budget {
     this.#nodes += nodes;
   }
 
-  /** Whether work under way should end: at a signal, or for want of seconds. */
+  /** True if work under way should end: at a signal, or for want of seconds. */
   get isOver(): boolean {
     return this.#signal?.aborted === true || this.secondsLeft <= 0;
   }

@@ -10,7 +10,7 @@ import type { AnyModel } from '../nn/model';
 import { mul, reshape, sum } from '../tensor/ops/core';
 import { gradients } from '../tensor/tape';
 import { input, step } from '../tensor/tensor';
-import type { OutputRows } from './specification';
+import type { OutputRows } from './problem';
 
 /** Points [n, inputs] and the disjunct each of them is after. */
 export interface Points {

@@ -11,9 +11,10 @@
  * With one term on each side (the order of two outputs, a threshold among two classes) nothing is lost.
  * log-softmax is z - L, L = log sum e^z, with max(z_p, sum mu_p (z_p - log mu_p)) <= L <= max z + log n.
  *
- * Rounding: of a runtime's float32 softmax a share may be off by ERROR of itself and by LEAST, which
- * holds what underflows; a log-softmax by ERROR (1 + |y|). Both are counted here (docs/numerics.md).
+ * Rounding: of a runtime's float32 softmax a share may be off by `softmaxError` of itself and by
+ * `SOFTMAX_UNDERFLOW`; a log-softmax y by `softmaxError` (1 + |y|). Both are counted here (docs/numerics.md).
  */
+import { F64_FEW, F64_MANY, SOFTMAX_UNDERFLOW, softmaxError } from '../domain/rounding';
 import { expect } from '../errors';
 import type { Head } from './head';
 import type { Conjunction } from './specification';
@@ -24,16 +25,10 @@ interface LogitRow {
   readonly rhs: number;
 }
 
-/** Relative error of exponentials, their sum and its quotient, in float32: 256 roundings and 4 a class. */
-const errorOf = (outputs: number): number => (256 + 4 * outputs) * 2 ** -24;
 /** Beyond this error rows are refused: they divide by 1 - error, and prove nothing anyway. */
 const MOST_ERROR = 1 / 4;
-/** What a share may lose where it underflows, denormals flushed to zero or not. */
-const LEAST = 2 ** -125;
-/** Covers the float64 arithmetic of this file. */
-const SLACK = 1e-9;
 /** A sum of numbers of these sizes, moved by more than its rounding. */
-const outward = (v: number, size = Math.abs(v)): number => v + SLACK * (1 + size);
+const outward = (v: number, size = Math.abs(v)): number => v + F64_MANY * (1 + size);
 /** Terms smaller than this share of the largest count as roundings. */
 const SMALL = 1e-20;
 /** The share of lambda that those get together. */
@@ -51,7 +46,13 @@ export function logitRows(
 ): readonly Conjunction[] {
   if (!head) return unsafe;
   const advice = `Verify the model without its last ${head}.`;
-  expect(errorOf(outputs) < MOST_ERROR, 'property', `fewer outputs of a ${head}`, outputs, advice);
+  expect(
+    softmaxError(outputs) < MOST_ERROR,
+    'property',
+    `fewer outputs of a ${head}`,
+    outputs,
+    advice,
+  );
   const few = `fewer outputs of a ${head} in relation to each other`;
   const disjuncts: LogitRow[][] = [];
   let count = 0;
@@ -79,23 +80,24 @@ function relaxed(one: Conjunction, head: Head, outputs: number): LogitRow[][] {
 function softmaxSums({ rows, rhs }: Conjunction, outputs: number): Float64Array[] {
   return rows.map((row, k) => {
     const size = row.reduce((sum, w) => sum + Math.abs(w), 0);
-    const c = rhs[k]! + LEAST * size;
+    const c = rhs[k]! + SOFTMAX_UNDERFLOW * size;
     return row.map(
-      (w) => w - c - errorOf(outputs) * Math.abs(w) - 1e-12 * (Math.abs(w) + Math.abs(c)),
+      (w) => w - c - softmaxError(outputs) * Math.abs(w) - F64_FEW * (Math.abs(w) + Math.abs(c)),
     );
   });
 }
 
-/** The same for rows on one log-softmax each: w y_j <= c. */
+/** Coefficients of the same for rows on one log-softmax each: w y_j <= c. */
 function thresholdSums({ rows, rhs }: Conjunction, outputs: number): Float64Array[] {
-  const error = errorOf(outputs);
+  const error = softmaxError(outputs);
   return rows.map((row, k) => {
     const j = row.findIndex((w) => w !== 0);
     const w = row[j]!;
     // y <= 0, so an error of `error` (1 + |y|) is one of w and of the right side.
     const t = outwardOf((rhs[k]! + error * Math.abs(w)) / (w + error * Math.abs(w)), Math.sign(w));
-    const share = w > 0 ? Math.max(Math.exp(t), 1e-300) * (1 + 1e-12) : Math.exp(t) * (1 - 1e-12);
-    const own = Math.abs(share - 1) * 1e-12;
+    const share =
+      w > 0 ? Math.max(Math.exp(t), 1e-300) * (1 + F64_FEW) : Math.exp(t) * (1 - F64_FEW);
+    const own = Math.abs(share - 1) * F64_FEW;
     return Float64Array.from({ length: outputs }, (_, i) => {
       const a = w > 0 ? -share : share;
       return i === j ? a + Math.sign(w) - own - 1e-15 : a;
@@ -103,15 +105,15 @@ function thresholdSums({ rows, rhs }: Conjunction, outputs: number): Float64Arra
   });
 }
 
-const outwardOf = (v: number, sign: number): number => v + sign * SLACK * (1 + Math.abs(v));
+const outwardOf = (v: number, sign: number): number => v + sign * F64_MANY * (1 + Math.abs(v));
 
-/** What a sum implies: one of the alternatives `main`, each of rows together, or one row of `aside`. */
+/** Rows that a sum implies: one of the alternatives `main`, each of rows together, or one row of `aside`. */
 interface Implied {
   readonly main: readonly (readonly LogitRow[])[];
   readonly aside: readonly LogitRow[];
 }
 
-/** What sum a_j e^(z_j) <= 0 implies; undefined where that is nothing. */
+/** Rows that sum a_j e^(z_j) <= 0 implies; undefined where that is nothing. */
 function relaxedSum(a: Float64Array): Implied | undefined {
   const size = a.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
   const places = [...a.keys()];
@@ -172,19 +174,19 @@ function combined(rows: readonly (Implied | undefined)[], outputs: number): Logi
   return [...product, ...asides];
 }
 
-/** What holds of no numbers of a network's size: bounds refute it unless they overflow. */
+/** A row that no outputs of a network satisfy: bounds refute it unless they overflow. */
 const finiteRow = (outputs: number): LogitRow[] => [
   { weights: new Map(Array.from({ length: outputs }, (_, j) => [j, 1])), rhs: -(2 ** 100) },
 ];
 
 /** Disjuncts of rows on several log-softmax outputs, one for each logit that may be the largest. */
 function logRows({ rows, rhs }: Conjunction, outputs: number): LogitRow[][] {
-  const error = errorOf(outputs);
+  const error = softmaxError(outputs);
   const all = rows.map((row, k) => {
     const size = row.reduce((sum, w) => sum + Math.abs(w), 0);
     // y <= 0, so larger weights hold wherever these do; on a grid all that follows is exact.
     const grid = 2 ** (Math.ceil(Math.log2(size || 1)) - 20);
-    const v = row.map((w) => Math.ceil((w + (error + 1e-12) * Math.abs(w)) / grid) * grid);
+    const v = row.map((w) => Math.ceil((w + (error + F64_FEW) * Math.abs(w)) / grid) * grid);
     return { v, total: v.reduce((a, b) => a + b, 0), c: rhs[k]! + error * size };
   });
   /** v . z - total L <= c with L put in as sum mu_k z_k + shift. */

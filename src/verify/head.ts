@@ -1,7 +1,7 @@
 /**
- * What a file's network computes behind its last layer here: readers leave a last softmax out, as a
- * label does not depend on it, and a property of outputs does. Points are judged by these outputs; what
- * bounds look at instead are linear rows of the logits (head-rows.ts).
+ * Heads: functions that a file's network computes behind its last layer here. Readers leave a last softmax
+ * out, as a label does not depend on it, and a property of outputs does. Points are evaluated by these
+ * outputs; bounds look at linear rows of the logits instead (head-rows.ts).
  */
 /** Function of all outputs of a sample behind the last layer. */
 export type Head = 'softmax' | 'log-softmax';

@@ -1,20 +1,235 @@
-/** The bounds that a search uses. */
-import { intervalRows, type RowBounds } from './bounds';
-import { lineRows, optimisedRows } from './row-lines';
+/**
+ * Bounding methods: lower bounds of the rows of problems, in batches. Intervals and every kind of linear
+ * bounds have this one interface; all of them are sound in floating point unless told otherwise
+ * (docs/numerics.md).
+ */
+import { ALPHA, type AlphaOptions, optimisedBoundsInParts, SHARE } from '../bounds/alpha';
+import type { Rows } from '../bounds/backward';
+import {
+  CHUNK,
+  type Hidden,
+  hiddenBoundsInParts,
+  type LinearOptions,
+  lowerBoundsInParts,
+} from '../bounds/linear';
+import { interpret, newPass } from '../domain/domain';
+import { type Box, interval } from '../domain/interval';
+import { lastAffine, rowBounds } from '../domain/rows';
+import { type Graph, workOf } from '../nn/graph';
+import type { AnyModel } from '../nn/model';
+import { lastBox } from '../plan/margins';
+import { largest } from '../statistics';
+import { type Parts, stepInParts } from '../tensor/parts';
+import { sizeOf } from '../tensor/shape';
+import { input, step } from '../tensor/tensor';
+import { batchSize, estimateMemory, extraBytes, type MemoryEstimate, sampleBytes } from './memory';
+import { inputsOf, lessRest, type OutputRows, onlyNetwork, type Problem } from './problem';
 
-export interface Methods {
-  /** For the whole region, the cheap ones first. */
-  readonly bounds: readonly RowBounds[];
-  /** After them, where the region has too many inputs to be split. */
-  readonly dear: readonly RowBounds[];
-  /** For the parts of a region that is split. */
-  readonly parts: RowBounds;
+/** Bounds by a method. */
+export interface Bounds {
+  /** Lower bounds of every sample's rows, [samples, rows]; NaN and -infinity claim nothing. */
+  readonly lower: Float64Array;
+  /** Boxes [samples, neurons] in front of activations that have phases, by position of the node, where they were asked for. */
+  readonly hidden?: ReadonlyMap<number, Ends>;
 }
 
-const crown = lineRows('crown', { hidden: 'unstable' });
+export interface Ends {
+  readonly lo: Float32Array;
+  readonly hi: Float32Array;
+}
 
-export const METHODS: Methods = {
-  bounds: [intervalRows, lineRows('crown-ibp', { hidden: 'interval' }), crown],
-  dear: [optimisedRows('alpha-crown', {})],
-  parts: crown,
-};
+export interface BoundMethod {
+  readonly name: string;
+  readonly sound: boolean;
+  /** Samples of such problems whose bounds are computed together. */
+  batch(problem: Problem): number;
+  /**
+   * Lower bounds, in parts of a second or less. With `hidden` also the boxes of hidden values, of methods
+   * that have them. Raises EspalierError for problems that the method is not made for.
+   */
+  bound(problem: Problem, wanted?: { readonly hidden?: boolean }): Parts<Bounds>;
+}
+
+/** Numbers of the largest layer over one batch of intervals. */
+const INTERVAL_NUMBERS = 1 << 21;
+/** Multiply-adds of a batch, so that it takes about a second at most. */
+const INTERVAL_WORK = 2 ** 28;
+/** More samples at once gain nothing. */
+const MOST_INTERVALS = 512;
+/** Numbers of all rows of one batch of linear bounds. */
+const ROW_NUMBERS = 1 << 22;
+
+/** Boxes that fill the machine and no more memory than needed, for `numbers` of them a box. */
+export const batchFor = (numbers: number, most = MOST_INTERVALS): number =>
+  Math.max(1, Math.min(most, Math.floor(INTERVAL_NUMBERS / Math.max(1, numbers))));
+
+/**
+ * Interval bound propagation (Gowal et al. 2018), over non-zeros where that is faster, with the rows merged
+ * into the last layer. Of a ball of another norm than L-infinity it sees the box around; of phases nothing.
+ */
+export const intervalMethod = ({
+  sound = true,
+}: {
+  readonly sound?: boolean;
+} = {}): BoundMethod => ({
+  name: 'interval',
+  sound,
+  batch(problem) {
+    const { graph } = onlyNetwork(problem, 'interval');
+    const numbers = largest(graph.nodes.map(({ shape }) => sizeOf(shape)));
+    const byWork = Math.max(1, Math.floor(INTERVAL_WORK / workOf(graph)));
+    return Math.min(byWork, batchFor(Math.max(8 * problem.rows.count, numbers)));
+  },
+  *bound(problem) {
+    const model = onlyNetwork(problem, 'interval');
+    const { rows } = problem;
+    if (rows.count === 0) return { lower: new Float64Array() };
+    const lower = step(model.engine, () => {
+      const at = lastBox(model, inputsOf(problem, sound).box, { sound });
+      const matrix = input(model.engine, rows.matrix, [
+        rows.matrix.length / rows.outputs,
+        rows.outputs,
+      ]);
+      const found = rowBounds(model, at, { ...rows, matrix }, sound).read();
+      return finished(found, rows, () => outputBox(model, at, sound));
+    });
+    yield;
+    return { lower };
+  },
+});
+
+/** The box of the outputs behind that of `lastBox`. */
+function outputBox({ graph, params }: AnyModel, at: Box, sound: boolean): Box {
+  const last = lastAffine(graph);
+  return last ? interpret(last, params, interval({ sound }), [at], newPass()) : at;
+}
+
+export interface LinearMethodOptions
+  extends Partial<Pick<LinearOptions, 'sound' | 'slopes' | 'hidden'>> {
+  /** Bytes of scratch memory of a batch. Default 64 MiB. */
+  readonly memory?: number;
+  /** Most samples of a batch. Default 256. */
+  readonly most?: number;
+}
+
+const MEMORY = 64 * 2 ** 20;
+const MOST = 256;
+
+/** Linear bounds by one backward pass: CROWN and its kin. Phases cut the boxes of hidden values. */
+export function linearMethod(
+  name: string,
+  { memory = MEMORY, most = MOST, sound = true, ...options }: LinearMethodOptions = {},
+): BoundMethod {
+  const chunk = Math.min(CHUNK, memory);
+  return {
+    ...{ name, sound },
+    batch: (problem) => linearBatch(problem, name, { memory, most }),
+    bound(problem, wanted) {
+      const model = onlyNetwork(problem, name);
+      return stepInParts(model.engine, function* () {
+        const context = yield* contextOf(problem, model, { ...options, sound, chunk });
+        const lower = yield* lowerBoundsInParts(context, rowsOf(problem, model));
+        return boundsOf(context, lower.read(), problem.rows, wanted?.hidden);
+      });
+    },
+  };
+}
+
+export interface AlphaMethodOptions extends Partial<AlphaOptions> {
+  readonly sound?: boolean;
+  /** Bytes of scratch memory of a batch. Default 64 MiB. */
+  readonly memory?: number;
+  readonly most?: number;
+}
+
+/** Parts of a region that a search bounds at once, and the scratch memory that they take at most. */
+export function partsAtOnce(graph: Graph): MemoryEstimate {
+  const samples = batchSize(graph, MEMORY, { most: MOST });
+  const { bytes } = estimateMemory(graph, 1, { memory: MEMORY, share: SHARE });
+  return { samples, bytes: samples * sampleBytes(graph) + bytes };
+}
+
+/** alpha-CROWN: CROWN's bounds with lower slopes optimised for every row. */
+export function alphaMethod(
+  name: string,
+  { sound = true, most = 16, memory, ...options }: AlphaMethodOptions = {},
+): BoundMethod {
+  const chunk = Math.min(CHUNK, memory ?? CHUNK);
+  return {
+    ...{ name, sound },
+    batch(problem) {
+      const { graph } = onlyNetwork(problem, name);
+      const extra = extraBytes(graph, options.hidden ?? false);
+      return linearBatch(problem, name, { memory: memory ?? MEMORY, most, extra });
+    },
+    bound(problem, wanted) {
+      const model = onlyNetwork(problem, name);
+      return stepInParts(model.engine, function* () {
+        const context = yield* contextOf(problem, model, { sound, chunk });
+        const enough = problem.rows.rhs.every((rhs) => rhs === 0);
+        const all = { ...ALPHA, ...(memory && { memory }), ...options, enough };
+        const rows = rowsOf(problem, model);
+        const lower = yield* optimisedBoundsInParts({ ...context, chunk: null }, rows, all);
+        return boundsOf(context, lower, problem.rows, wanted?.hidden);
+      });
+    },
+  };
+}
+
+const contextOf = (problem: Problem, model: AnyModel, options: LinearOptions): Parts<Hidden> =>
+  hiddenBoundsInParts(model, inputsOf(problem, options.sound), {
+    ...options,
+    phases: problem.phases?.[0],
+  });
+
+function linearBatch(
+  problem: Problem,
+  who: string,
+  { memory, most, extra = 0 }: { memory: number; most: number; extra?: number },
+): number {
+  const { graph } = onlyNetwork(problem, who);
+  const { count, outputs } = problem.rows;
+  const byRows = Math.floor(ROW_NUMBERS / Math.max(1, count * outputs));
+  return Math.max(1, Math.min(byRows, batchSize(graph, memory, { extra, most })));
+}
+
+/** The rows of every sample, one after the other. */
+function rowsOf({ region, rows }: Problem, { engine, graph }: AnyModel): Rows {
+  const { count, outputs, matrix, of } = rows;
+  const size = count * outputs;
+  const values = new Float32Array(region.count * size);
+  for (let i = 0; i < region.count; i++) {
+    const from = (of?.[i] ?? 0) * size;
+    values.set(matrix.subarray(from, from + size), i * size);
+  }
+  const sample = new Int32Array(region.count * count).map((_, r) => Math.floor(r / count));
+  return { sample, values: input(engine, values, [sample.length, ...graph.output]) };
+}
+
+function boundsOf(
+  { graph, boxes }: Hidden,
+  found: Float32Array,
+  rows: OutputRows,
+  hidden = false,
+): Bounds {
+  const lower = finished(found, rows, () => boxes.at(-1)!);
+  return hidden ? { lower, hidden: hiddenOf(graph, boxes) } : { lower };
+}
+
+/** Boxes in front of activations with a breakpoint, whose neurons have phases. */
+const hiddenOf = ({ nodes }: Graph, boxes: readonly Box[]): ReadonlyMap<number, Ends> =>
+  new Map(
+    nodes.flatMap(({ layer, inputs }): [number, Ends][] => {
+      const [from] = inputs as [number];
+      const splits = layer.role === 'pointwise' && layer.breakpointSlopes && from >= 0;
+      return splits ? [[from, { lo: boxes[from]!.lo.read(), hi: boxes[from]!.hi.read() }]] : [];
+    }),
+  );
+
+/** Lower bounds of the rows as they are meant, from those of the rows in float32. */
+function finished(found: Float32Array, rows: OutputRows, outputs: () => Box): Float64Array {
+  const lower = Float64Array.from(found);
+  if (!rows.rest) return lower;
+  const { lo, hi } = outputs();
+  return lessRest(lower, lo.read(), hi.read(), rows);
+}

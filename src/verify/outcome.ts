@@ -1,5 +1,5 @@
 /**
- * What a search says: certified, falsified with a witness that was run again, or unknown with the
+ * Outcomes of a search: certified, falsified with a witness that was run again, or unknown with the
  * reason; always with what it proved so far and what it spent.
  */
 
@@ -15,15 +15,15 @@ import { clampTo, inside, isUnsafe, type Specification } from './specification';
 /** A network in canonical form, with the one it was made of where that is another. */
 export interface Subject extends AnyModel {
   readonly original?: AnyModel;
-  /** What one witness was run again with, for others of the same weights. */
+  /** Rows of weights that one witness was run again with, for others. */
   readonly rows?: Rows;
-  /** Told of a point that is unsafe in one run and not in another. */
-  readonly onDispute?: (what: string) => void;
+  /** Takes notice of a point that is unsafe in one run and not in another. */
+  readonly onDisagreement?: (what: string) => void;
 }
 
 /** An unsafe point of the region. */
 export interface Witness {
-  /** In the region exactly; float32 numbers wherever the region has one there. */
+  /** The input, in the region exactly; float32 numbers wherever the region has one there. */
   readonly x: Float64Array;
   /** The float32 network's outputs at x rounded to float32. */
   readonly y: Float32Array;
@@ -37,7 +37,7 @@ interface Found {
   /** Proven lower bound of the slack: everywhere in the region outputs are this far from unsafe. */
   readonly bound: number;
   readonly spent: Spent;
-  /** What gave the answer. */
+  /** Method that gave the answer. */
   readonly by: string;
 }
 
@@ -49,7 +49,7 @@ export type Answer =
 
 export type Outcome = Found & Answer;
 
-/** How far a search is. */
+/** State of a search. */
 export interface SearchProgress {
   readonly stage: string;
   readonly bound: number;
@@ -74,7 +74,7 @@ export function confirm(
   } catch (error) {
     if (!isOutOfMemory(error)) throw error;
     const own = model.engine.binary;
-    model.onDispute?.(`unsafe in float32 (${own}), but not run again: ${outOfMemory(error)}`);
+    model.onDisagreement?.(`unsafe in float32 (${own}), but not run again: ${outOfMemory(error)}`);
     return undefined;
   }
 }
@@ -90,7 +90,7 @@ function runAgain(
   const form = original === model ? '' : ' of the network as its file has it';
   const agrees = (run: string, outputs: ArrayLike<number>): boolean => {
     if (isUnsafe(specification.unsafe, outputs)) return true;
-    if (run !== own || form) model.onDispute?.(`unsafe in ${own}, but not in ${run}${form}`);
+    if (run !== own || form) model.onDisagreement?.(`unsafe in ${own}, but not in ${run}${form}`);
     return false;
   };
   const rounded = Float32Array.from(x);

@@ -1,5 +1,5 @@
 /**
- * What witnesses are run in once more: the network in float64, by roles alone, and in float32 by the
+ * Replays of witnesses: the network in float64, by roles alone, and in float32 by the
  * other binary.
  *
  * In float64 the rows of an affine layer are read off its transpose at unit vectors, which is exact (sums of one
@@ -36,7 +36,7 @@ interface NodeRows {
 }
 
 interface RowBlock {
-  /** Of the first row. */
+  /** Number of the first row. */
   readonly from: number;
   readonly columns: Int32Array;
   readonly weights: Float32Array;
@@ -154,7 +154,7 @@ function addTimes(
 function join(engine: Engine, node: GraphNode, xs: readonly Float64Array[]): Float64Array {
   const { layer, options, inputShapes } = node;
   if (layer.role !== 'join') return xs[0]!;
-  if (layer.terms(xs.length) > 0)
+  if (layer.roundings(xs.length) > 0)
     return xs.slice(1).reduce((sum, x) => sum.map((v, i) => v + x[i]!), xs[0]!);
   const values = Float64Array.from(new Set(xs.flatMap((x) => [...x]))).sort();
   const rank = new Map(Array.from(values, (v, i) => [v, i]));

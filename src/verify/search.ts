@@ -1,37 +1,53 @@
 /**
- * One specification on one network, by everything there is: counter-examples are looked for first,
- * then bounds of the whole region are computed, the cheap method first; then the region is split, if
- * it has few inputs, or counter-examples are looked for longer. Ends as soon as there is an answer or
- * the budget is used up.
+ * Search for the answer to one specification on one network, by everything there is: counter-examples are
+ * looked for first, then bounds of the whole region are computed, the cheap method first; then branch and
+ * bound divides the problem, if its rule can, or counter-examples are looked for longer. Ends as soon as
+ * there is an answer or the budget is used up.
  */
 import { EspalierError, isOutOfMemory } from '../errors';
 import { isCanonical } from '../nn/lower';
+import type { Options } from '../options';
 import type { Parts } from '../tensor/parts';
-import { sizeOf } from '../tensor/shape';
-import type { RowBounds } from './bounds';
+import { branchAndBound } from './branch-and-bound';
+import type { BranchingRule } from './branching/rule';
+import { smear } from './branching/smear';
 import type { Budget } from './budget';
-import { type HuntOptions, hunt } from './counterexample';
-import { logitRows } from './head-rows';
-import { METHODS, type Methods } from './methods';
+import { type FalsifyOptions, falsify } from './falsify';
+import { alphaMethod, type BoundMethod, intervalMethod, linearMethod } from './methods';
 import type { Answer, Outcome, SearchProgress, Subject } from './outcome';
-import {
-  checkSpecification,
-  type OutputRows,
-  outerBox,
-  outputRows,
-  provenSlack,
-  type Specification,
-} from './specification';
-import { split } from './splitting';
+import { type Problem, property, provenSlack } from './problem';
+import { checkSpecification, type Specification } from './specification';
+
+/** The bounds that a search uses. */
+export interface SearchMethods {
+  /** For the whole region, the cheap ones first. */
+  readonly bounds: readonly BoundMethod[];
+  /** After them, where the region is not divided. */
+  readonly expensive: readonly BoundMethod[];
+  /** For the parts of a region that is divided. */
+  readonly parts: BoundMethod;
+}
+
+const crown = linearMethod('crown', { hidden: 'unstable' });
+
+export const METHODS: SearchMethods = {
+  bounds: [intervalMethod(), linearMethod('crown-ibp', { hidden: 'interval' }), crown],
+  expensive: [alphaMethod('alpha-crown')],
+  parts: crown,
+};
 
 export interface SearchOptions {
   readonly budget: Budget;
   readonly seed?: number;
   /** Bounds of the whole region and of its parts; default all there are (`METHODS`). */
-  readonly methods?: Methods;
-  /** Regions of more inputs than this are not split. */
+  readonly methods?: SearchMethods;
+  /** Rule by which branch and bound divides; default input splitting by smear. */
+  readonly branching?: BranchingRule;
+  /** Options of that rule. */
+  readonly branchingOptions?: Options;
+  /** The inputs of regions of more than this are not split. */
   readonly splitUpTo?: number;
-  /** Rounds of random starts after the bounds of the whole region, where it is not split. */
+  /** Rounds of random starts after the bounds of the whole region, where it is not divided. */
   readonly rounds?: number;
 }
 
@@ -58,11 +74,12 @@ export function* verifySpecification(
   const { network, output } = model.graph;
   checkSpecification(specification, { input: network.input, output, who: network.name });
   const search: Search = {
-    model: { ...model, onDispute: (what) => search.disputes.add(what) },
+    model: { ...model, onDisagreement: (what) => search.disagreements.add(what) },
     ...{ specification, by: 'counter-examples', bound: Number.NEGATIVE_INFINITY },
-    ...{ seed: 0, methods: METHODS, splitUpTo: 20, rounds: 4, ...options },
-    rows: rowsOf(specification, sizeOf(output)),
-    disputes: new Set(),
+    ...{ seed: 0, methods: METHODS, splitUpTo: 20, rounds: 4, branching: smear },
+    ...{ branchingOptions: {}, ...options },
+    problem: property(model, specification),
+    disagreements: new Set(),
   };
   try {
     return yield* stages(search);
@@ -76,16 +93,16 @@ export function* verifySpecification(
 /** A first look for counter-examples, by which most that exist are found. */
 const QUICK = { rounds: [0, 1], steps: 15, points: 64 } as const;
 
-/** Seconds that a dear method is taken to need, as a multiple of those of the method before it. */
-const DEAR = 30;
+/** Seconds that an expensive method is taken to need, as a multiple of those of the method before it. */
+const EXPENSIVE = 30;
 
-/** What is searched for, how, and how far it is. */
+/** State of a search: what is searched for, how, and how far it is. */
 interface Search extends Required<SearchOptions> {
   readonly model: Subject;
   readonly specification: Specification;
-  readonly rows: OutputRows;
-  /** What runs of a point disagree on. */
-  readonly disputes: Set<string>;
+  readonly problem: Problem;
+  /** Points that are unsafe in one run and not in another, in words. */
+  readonly disagreements: Set<string>;
   by: string;
   bound: number;
 }
@@ -94,14 +111,14 @@ interface Search extends Required<SearchOptions> {
 type Stage = Generator<SearchProgress, Answer | undefined>;
 
 function* stages(search: Search): Generator<SearchProgress, Outcome> {
-  const { specification, splitUpTo, rounds, budget } = search;
-  const few = specification.region.lo.length <= splitUpTo;
+  const { specification, splitUpTo, rounds, budget, branching } = search;
+  const divides = branching.splits === 'activations' || specification.region.lo.length <= splitUpTo;
   const answer =
-    (yield* hunting(search, QUICK)) ??
-    (yield* hunting(asInFile(search), QUICK)) ??
-    (yield* bounding(search, few)) ??
-    (yield* hunting(search, { rounds: [1, few ? 2 : 1 + rounds] })) ??
-    (few && !budget.used() ? yield* splitting(search) : undefined);
+    (yield* falsifying(search, QUICK)) ??
+    (yield* falsifying(asInFile(search), QUICK)) ??
+    (yield* bounding(search, divides)) ??
+    (yield* falsifying(search, { rounds: [1, divides ? 2 : 1 + rounds] })) ??
+    (divides && !budget.used() ? yield* dividing(search) : undefined);
   return outcome(search, answer ?? unknown(search, 'the bounds are too loose'));
 }
 
@@ -109,18 +126,18 @@ function* stages(search: Search): Generator<SearchProgress, Outcome> {
 function asInFile(search: Search): Search | undefined {
   const { original } = search.model;
   if (!original || isCanonical(original.graph)) return undefined;
-  const { onDispute } = search.model;
-  return { ...search, model: { ...original, ...(onDispute && { onDispute }) } };
+  const { onDisagreement } = search.model;
+  return { ...search, model: { ...original, ...(onDisagreement && { onDisagreement }) } };
 }
 
-function* hunting(
+function* falsifying(
   search: Search | undefined,
-  effort: Pick<HuntOptions, 'rounds' | 'steps' | 'points'>,
+  effort: Pick<FalsifyOptions, 'rounds' | 'steps' | 'points'>,
 ): Stage {
   if (!search) return undefined;
-  const { model, specification, rows, budget, seed } = search;
+  const { model, specification, problem, budget, seed } = search;
   search.by = 'counter-examples';
-  const steps = hunt(model, specification, rows, { budget, seed, ...effort });
+  const steps = falsify(model, specification, problem.rows, { budget, seed, ...effort });
   for (;;) {
     const { done, value: witness } = steps.next();
     if (done) return witness && { verdict: 'falsified', witness };
@@ -129,17 +146,17 @@ function* hunting(
 }
 
 /** Bounds of the whole region, one method after the other. */
-function* bounding(search: Search, few: boolean): Stage {
+function* bounding(search: Search, divides: boolean): Stage {
   const { methods, budget } = search;
   let took = 0;
-  for (const method of few ? methods.bounds : [...methods.bounds, ...methods.dear]) {
-    // What a dear method would not get done in time is left to counter-examples.
-    const needs = methods.dear.includes(method) ? DEAR * took : 0;
+  for (const method of divides ? methods.bounds : [...methods.bounds, ...methods.expensive]) {
+    // What an expensive method would not get done in time is left to counter-examples.
+    const needs = methods.expensive.includes(method) ? EXPENSIVE * took : 0;
     if (budget.used() || needs > budget.secondsLeft) return undefined;
     search.by = method.name;
     budget.spend(1);
     const before = budget.spent.seconds;
-    const parts = budget.within(wholeRegion(search, method));
+    const parts = budget.within(boundOf(search, method));
     let found = parts.next();
     for (; !found.done; found = parts.next()) yield progress(search);
     if (found.value === undefined) return undefined;
@@ -151,10 +168,12 @@ function* bounding(search: Search, few: boolean): Stage {
   return undefined;
 }
 
-function* splitting(search: Search): Stage {
-  const { model, specification, rows, methods, budget } = search;
-  search.by = `input splitting with ${methods.parts.name}`;
-  const batches = split(model, specification, rows, { bounds: methods.parts, budget });
+function* dividing(search: Search): Stage {
+  const { model, specification, problem, methods, branching } = search;
+  const splitting = branching.splits === 'inputs' ? 'input splitting' : 'activation splitting';
+  search.by = `${splitting} with ${methods.parts.name}`;
+  const options = { ...search, method: methods.parts };
+  const batches = branchAndBound(model, specification, problem, options);
   for (;;) {
     const { done, value } = batches.next();
     search.bound = Math.max(search.bound, value.bound);
@@ -172,10 +191,10 @@ const progress = ({ by, bound, budget }: Search, open = 1): SearchProgress => ({
   ...{ stage: by, bound, open, spent: budget.spent },
 });
 
-function outcome({ by, bound, budget, disputes }: Search, answer: Answer): Outcome {
+function outcome({ by, bound, budget, disagreements }: Search, answer: Answer): Outcome {
   const found = { by, bound, spent: budget.spent };
-  if (answer.verdict === 'falsified' || disputes.size === 0) return { ...found, ...answer };
-  const points = [...disputes].join('; another ');
+  if (answer.verdict === 'falsified' || disagreements.size === 0) return { ...found, ...answer };
+  const points = [...disagreements].join('; another ');
   // Proven of the canonical form's executions, and not of what was run.
   const { reason, timeout } =
     answer.verdict === 'certified'
@@ -191,12 +210,8 @@ function unknown({ budget }: Search, otherwise: string): Answer {
   return { verdict: 'unknown', reason: used?.why ?? otherwise, timeout };
 }
 
-const rowsOf = ({ unsafe, head }: Specification, outputs: number): OutputRows =>
-  outputRows(logitRows(unsafe, head, outputs), outputs);
-
-function* wholeRegion({ model, specification, rows }: Search, method: RowBounds): Parts<number> {
+function* boundOf({ problem }: Search, method: BoundMethod): Parts<number> {
+  const { rows } = problem;
   if (rows.start.length === 1) return Number.POSITIVE_INFINITY;
-  const { region } = specification;
-  const boxes = { count: 1, ...outerBox(region), ...(region.ball && { ball: region.ball }) };
-  return provenSlack(rows, yield* method.lower(model, boxes, rows)).slack;
+  return provenSlack(rows, (yield* method.bound(problem)).lower).slack;
 }

@@ -1,5 +1,5 @@
 /**
- * What is to be verified: a region of inputs, and which outputs are unsafe there.
+ * Specifications of what is to be verified: a region of inputs, and which outputs are unsafe there.
  *
  * A region is a box (an interval a feature), maybe cut by an L2 or L1 ball. Unsafe is a disjunction of
  * conjunctions of linear inequalities `rows[k] . y <= rhs[k]` (the normal form of VNN-LIB, whose cases
@@ -8,8 +8,9 @@
  * Ends are f64 numbers. Bounds look at the smallest float32 box around them, so a certificate covers
  * the real region; witnesses lie inside of the f64 ends.
  */
+import { F64_MANY, F64_U, F64_UNDERFLOW, f64Share } from '../domain/rounding';
 import { expect } from '../errors';
-import { compare, type ExactRow, excess, type Rational, rationalOf, signOf } from '../rational';
+import { type ExactRow, excess, type Rational, rationalOf, signOf } from '../rational';
 import { type Shape, sizeOf } from '../tensor/shape';
 import type { Head } from './head';
 
@@ -17,11 +18,11 @@ import type { Head } from './head';
 export interface Conjunction {
   readonly rows: readonly Float64Array[];
   readonly rhs: readonly number[];
-  /** Whether it is < in the place of <=, by k. Bounds prove the same; points are judged by it. */
+  /** Whether row k is strict, < in the place of <=. Bounds prove the same; points are evaluated by it. */
   readonly strict?: readonly boolean[];
   /**
-   * What is meant, where float64 numbers do not hold it: rows are then the nearest ones, and right
-   * sides not below it. Points are judged by this, exactly.
+   * The inequalities that are meant, where float64 numbers do not hold them: rows are then the nearest ones,
+   * and right sides not below. Points are evaluated by these, exactly.
    */
   readonly exact?: readonly ExactRow[];
 }
@@ -42,7 +43,7 @@ export interface Region {
 
 export interface Specification {
   readonly region: Region;
-  /** What lies between the network's outputs and those that `unsafe` is of. */
+  /** Function between the network's outputs and those that `unsafe` is of. */
   readonly head?: Head;
   /** Unsafe if any holds. */
   readonly unsafe: readonly Conjunction[];
@@ -50,7 +51,7 @@ export interface Specification {
 
 export interface BallRegionOptions {
   readonly norm?: 'linf' | 'l2' | 'l1';
-  /** Where inputs live: the ball is cut to it, or not at all. Default [0, 1]. */
+  /** Range of inputs that the ball is cut to, or null for none. Default [0, 1]. */
   readonly range?: readonly [lo: number, hi: number] | null;
 }
 
@@ -63,8 +64,8 @@ export function ballRegion(
   const centre = Float64Array.from(x);
   const [least, most] = range ?? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   // One more rounding of f64 outwards, as the difference itself was rounded.
-  const lo = centre.map((c) => Math.max(least, c - eps - Math.abs(c - eps) * 2 ** -52));
-  const hi = centre.map((c) => Math.min(most, c + eps + Math.abs(c + eps) * 2 ** -52));
+  const lo = centre.map((c) => Math.max(least, c - eps - Math.abs(c - eps) * F64_U));
+  const hi = centre.map((c) => Math.min(most, c + eps + Math.abs(c + eps) * F64_U));
   return norm === 'linf' ? { lo, hi } : { lo, hi, ball: { norm, centre, eps } };
 }
 
@@ -112,7 +113,7 @@ export function outerBox({ lo, hi }: Region): { lo: Float32Array; hi: Float32Arr
   return { lo: Float32Array.from(lo, down), hi: Float32Array.from(hi, (v) => -down(-v)) };
 }
 
-/** What witnesses may be. */
+/** Ends between which witnesses lie. */
 const innerOf = ({ lo, hi, inner = { lo, hi } }: Region) => inner;
 
 /** The float32 numbers nearest to x that lie in the box, or nearest to it where it holds none. */
@@ -130,14 +131,14 @@ export function clampTo(region: Region, x: ArrayLike<number>): Float64Array {
   return Float64Array.from(x, (v, i) => Math.min(Math.max(v, lo[i]!), hi[i]!));
 }
 
-/** Whether an f64 point is in the region. */
+/** True if an f64 point is in the region. */
 export function inside(region: Region, x: Float64Array): boolean {
   const { lo, hi } = innerOf(region);
   if (!x.every((v, i) => v >= lo[i]! && v <= hi[i]!)) return false;
   return !region.ball || distance(region.ball, x) <= region.ball.eps;
 }
 
-/** Whether a box has no point of the ball; a relative 1e-9 covers the f64 roundings. */
+/** True if a box has no point of the ball, f64 roundings covered. */
 export function missesBall(
   ball: CutBall | undefined,
   lo: ArrayLike<number>,
@@ -145,7 +146,7 @@ export function missesBall(
 ): boolean {
   if (!ball) return false;
   const nearest = ball.centre.map((c, i) => Math.min(Math.max(c, lo[i]!), hi[i]!));
-  return distance(ball, nearest) > ball.eps * (1 + 1e-9);
+  return distance(ball, nearest) > ball.eps * (1 + F64_MANY);
 }
 
 export function distance({ norm, centre }: CutBall, x: ArrayLike<number>): number {
@@ -157,7 +158,7 @@ export function distance({ norm, centre }: CutBall, x: ArrayLike<number>): numbe
   return norm === 'l2' ? Math.sqrt(total) : total;
 }
 
-/** How far outputs are from unsafe: NaN where they are no numbers. The size is rounded, the sign is not. */
+/** Distance of outputs from unsafe, NaN where they are no numbers. The size is rounded, the sign is not. */
 export function slackOf(unsafe: readonly Conjunction[], y: ArrayLike<number>): number {
   let least = Number.POSITIVE_INFINITY;
   if (!areFinite(y)) return Number.NaN;
@@ -169,7 +170,7 @@ export function slackOf(unsafe: readonly Conjunction[], y: ArrayLike<number>): n
   return least;
 }
 
-/** Whether outputs are unsafe, exactly; what is no finite number is not (nor is it safe). */
+/** True if outputs are unsafe, exactly; what is no finite number is not (nor is it safe). */
 export function isUnsafe(unsafe: readonly Conjunction[], y: ArrayLike<number>): boolean {
   const holds = (one: Conjunction): boolean =>
     one.rows.every((_, k) => {
@@ -179,12 +180,12 @@ export function isUnsafe(unsafe: readonly Conjunction[], y: ArrayLike<number>): 
   return areFinite(y) && unsafe.some(holds);
 }
 
-export function areFinite(y: ArrayLike<number>): boolean {
+function areFinite(y: ArrayLike<number>): boolean {
   for (let j = 0; j < y.length; j++) if (!Number.isFinite(y[j])) return false;
   return true;
 }
 
-/** Row k . y less its right side: in float64, and exactly where that does not settle the sign. */
+/** Row k . y less its right side: in float64, and exactly where that leaves the sign open. */
 function rowSlack({ rows, rhs, exact }: Conjunction, k: number, y: ArrayLike<number>): number {
   const row = rows[k]!;
   let [sum, size] = [-rhs[k]!, Math.abs(rhs[k]!)];
@@ -194,14 +195,11 @@ function rowSlack({ rows, rhs, exact }: Conjunction, k: number, y: ArrayLike<num
     sum += term;
     size += Math.abs(term);
   }
-  if (Math.abs(sum) > (row.length + 8) * 2 ** -52 * size + ROW_UNDERFLOW) return sum;
+  if (Math.abs(sum) > f64Share(row.length) * size + F64_UNDERFLOW) return sum;
   const sign = signOf(excess(exact?.[k] ?? exactRow(row, rhs[k]!), y));
   const magnitude = Math.max(Math.abs(sum) || 0, Number.MIN_VALUE);
   return sign && sign * Math.min(magnitude, Number.MAX_VALUE);
 }
-
-/** More than what underflows in a row: in its weights, in their rests and in products of these. */
-export const ROW_UNDERFLOW = 2 ** -900;
 
 function exactRow(row: Float64Array, rhs: number): ExactRow {
   const weights = new Map<number, Rational>();
@@ -225,74 +223,3 @@ function down(v: number): number {
 }
 
 const MAX = (2 - 2 ** -23) * 2 ** 127;
-
-/** The rows of all disjuncts in one table, as bounds take them. */
-export interface OutputRows {
-  readonly count: number;
-  readonly outputs: number;
-  /** [count, outputs], rounded to float32. */
-  readonly matrix: Float32Array;
-  /**
-   * What that rounding took off, [count, outputs], or undefined where all are float32 numbers: not less
-   * in size where float64 does not hold it, and then within 2^-51 of the weight (or 2^-1073).
-   */
-  readonly rest?: Float64Array;
-  readonly rhs: Float64Array;
-  /** Rows [start[d], start[d + 1]) are those of disjunct d. */
-  readonly start: readonly number[];
-}
-
-export function outputRows(unsafe: readonly Conjunction[], outputs: number): OutputRows {
-  const rows = unsafe.flatMap((one) => one.rows);
-  const exact = unsafe.flatMap(({ exact, rows }): (ExactRow | undefined)[] =>
-    exact ? [...exact] : rows.map(() => undefined),
-  );
-  const start = [0];
-  for (const one of unsafe) start.push(start.at(-1)! + one.rows.length);
-  const matrix = new Float32Array(rows.length * outputs);
-  const rest = new Float64Array(matrix.length);
-  rows.forEach((row, r) => {
-    matrix.set(row, r * outputs);
-    row.forEach((w, j) => {
-      rest[r * outputs + j] = w - matrix[r * outputs + j]!;
-    });
-    for (const [j, weight] of exact[r]?.weights ?? []) {
-      if (compare(weight, rationalOf(row[j]!)) === 0) continue;
-      const off = rest[r * outputs + j]!;
-      const more = Math.abs(row[j]!) * 2 ** -52 + Number.MIN_VALUE;
-      rest[r * outputs + j] = off < 0 ? off - more : off + more;
-    }
-  });
-  return {
-    count: rows.length,
-    outputs,
-    matrix,
-    ...(rest.some((w) => w !== 0) && { rest }),
-    rhs: Float64Array.from(unsafe.flatMap((one) => one.rhs)),
-    start,
-  };
-}
-
-/**
- * What lower bounds of the rows (`at` on in `lower`) prove of a box: above 0, it is safe. It is the
- * least over disjuncts of the best row's distance, and which disjunct that is; what is no number
- * proves nothing.
- */
-export function provenSlack(
-  { count, rhs, start }: OutputRows,
-  lower: Float64Array,
-  at = 0,
-): { readonly slack: number; readonly disjunct: number } {
-  let [least, disjunct] = [Number.POSITIVE_INFINITY, 0];
-  for (let d = 0; d + 1 < start.length; d++) {
-    let best = Number.NEGATIVE_INFINITY;
-    for (let r = start[d]!; r < start[d + 1]!; r++) {
-      const bound = lower[at * count + r]!;
-      // A bound that overflowed, or is no number, says nothing.
-      const slack = Number.isFinite(bound) ? bound - rhs[r]! : Number.NEGATIVE_INFINITY;
-      if (slack > best) best = slack;
-    }
-    if (best < least) [least, disjunct] = [best, d];
-  }
-  return { slack: least, disjunct };
-}

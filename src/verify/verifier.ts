@@ -1,6 +1,6 @@
 /**
- * What a verifier is and says (docs/claims.md has what that means). It never throws on hard inputs, but
- * refuses jobs that are none.
+ * Verifiers and their verdicts (docs/claims.md has what those mean). A verifier never throws on hard inputs,
+ * but refuses jobs that are none.
  */
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
@@ -9,7 +9,8 @@ import type { AnyModel } from '../nn/model';
 import { type Callable, completing, type Entry, type Given, type OptionsSchema } from '../options';
 import { inOnePart, type Parts, whole } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
-import type { Tensor } from '../tensor/tensor';
+import type { MemoryEstimate } from './memory';
+import type { BoundMethod } from './methods';
 
 export type Verdict =
   | { readonly verdict: 'certified'; readonly margin: number }
@@ -28,39 +29,13 @@ export interface VerifyJob {
   readonly eps: number;
 }
 
-/** Samples of a step(), for methods that work by bounds. */
-export interface Batch {
-  /** In canonical form (`lower`). */
-  readonly model: AnyModel;
-  /** [n, ...input] in [0, 1]. */
-  readonly x: Tensor;
-  readonly labels: Int32Array;
-  readonly eps: number;
-  /** Of the ball; default L-infinity. */
-  readonly norm?: Norm;
-}
-
-/** What a method proves of the outputs, [n, classes] each. */
-export interface OutputBounds {
-  readonly lo: Tensor;
-  readonly hi: Tensor;
-  /** Lower bounds of z_y - z_j, 0 at j = y. */
-  readonly margins: Tensor;
-}
-
-/** What goes through at once, and the scratch memory that it takes at most. */
-export interface MemoryEstimate {
-  readonly samples: number;
-  readonly bytes: number;
-}
-
-/** What a verifier with options O does. */
+/** Methods of a verifier with options O. */
 interface VerifierMethods<O> {
   /** The method with its settings, for tables. */
   describe(o: O, eps: number): string;
-  /** Of the balls it speaks of; L-infinity where absent. */
+  /** Norm of the balls it speaks of; L-infinity where absent. */
   norm?(o: O): Norm;
-  /** Of methods that go by batches: how large those are of so many images, and what they take. */
+  /** Size and memory of the batches of so many images, of methods that go by batches. */
   memoryFor?(model: AnyModel, images: number, o: O): MemoryEstimate;
   /**
    * One verdict a sample; `margin` is the least proven lower bound of z_y - z_j.
@@ -69,10 +44,10 @@ interface VerifierMethods<O> {
    * no class, and an eps below 0.
    */
   verify(job: VerifyJob, o: O): Verdict[];
-  /** The same in parts of a second or less. */
+  /** `verify` in parts of a second or less. */
   inParts(job: VerifyJob, o: O): Parts<Verdict[]>;
-  /** Of methods by bounds: the bounds themselves, by this method alone. Runs inside step(). */
-  bounds?(batch: Batch, o: O): OutputBounds;
+  /** The bounds of a verifier that goes by them, without the cheaper ones that it tries before. */
+  method?(o: O): BoundMethod;
 }
 
 /** A verifier, which completes the options it is given. */
@@ -81,7 +56,7 @@ export interface Verifier<S extends OptionsSchema = OptionsSchema>
     Callable<S>,
     VerifierMethods<Given<S>> {}
 
-/** Of the balls that a verifier with these options speaks of. */
+/** Norm of the balls that a verifier with these options speaks of. */
 export const normOf = ({ norm }: Verifier, options: v.InferOutput<OptionsSchema>): Norm =>
   norm?.(options) ?? 'linf';
 
@@ -99,7 +74,7 @@ export function verifier<S extends OptionsSchema>(entry: VerifierEntry<S>): Veri
   };
   const verify: VerifierMethods<v.InferOutput<S>>['verify'] = (job, o) => whole(inParts(job, o));
   const { parts: _, ...rest } = { parts: inParts, ...entry };
-  const takes = { describe: 0, norm: 0, memoryFor: 2, verify: 1, inParts: 1, bounds: 1 };
+  const takes = { describe: 0, norm: 0, memoryFor: 2, verify: 1, inParts: 1, method: 0 };
   return completing({ ...rest, verify, inParts }, takes);
 }
 

@@ -97,7 +97,7 @@ type Four = readonly [grow: number, tiny: number, a: number, b: number];
 const PLAIN: Four = [0, 0, 1, 0];
 const WIDENED: Four = [1e-3, 1e-5, 1.25, 1e-2];
 
-function toCentre(n: number, [grow, tiny, alpha, beta]: Four): CaseMaker {
+function toMidRad(n: number, [grow, tiny, alpha, beta]: Four): CaseMaker {
   return (m, rng) => {
     const vlo = rng.floats(n);
     const vhi = vlo.map((v) => v + rng.next());
@@ -118,7 +118,7 @@ function toCentre(n: number, [grow, tiny, alpha, beta]: Four): CaseMaker {
   };
 }
 
-function toEnds(n: number, [grow, tiny, scale, shift]: Four, large = false): CaseMaker {
+function toInfSup(n: number, [grow, tiny, scale, shift]: Four, large = false): CaseMaker {
   return (m, rng) => {
     const vc = rng.floats(n);
     // Radii that could overflow in sums are NaN with a scale.
@@ -222,9 +222,9 @@ export const ELEMENTWISE: CaseTable = {
       },
   ),
   lincomb: SIZES.flatMap((n) => [0, 1, 2].map((alias) => lincomb(n, alias))),
-  interval_to_centre: SIZES.flatMap((n) => [toCentre(n, PLAIN), toCentre(n, WIDENED)]),
+  interval_to_centre: SIZES.flatMap((n) => [toMidRad(n, PLAIN), toMidRad(n, WIDENED)]),
   interval_to_ends: SIZES.flatMap((n) =>
-    [false, true].flatMap((large) => [toEnds(n, PLAIN, large), toEnds(n, WIDENED, large)]),
+    [false, true].flatMap((large) => [toInfSup(n, PLAIN, large), toInfSup(n, WIDENED, large)]),
   ),
   add: binary((a, b) => a + b),
   sub: binary((a, b) => a - b),

@@ -1,8 +1,9 @@
 /** Two builds in one race: who is matched with whom, and what each build's own race hears. */
 import { expect, it } from 'vitest';
 import { raceOfBoth, racesOfBoth } from '../../bench/against';
+import type { Context } from '../../bench/harness';
 import { hold, type Outcome, type Race } from '../../bench/harness';
-import type { Context, Subject } from '../../bench/subject';
+import type { Subject } from '../../bench/subject';
 
 const PLAN = { rounds: 1, samples: 1, warmSeconds: 0, leastSeconds: 1e-5 };
 

@@ -121,7 +121,7 @@ describe.each(binaries())('%s', (binary) => {
           lo: scene.boxes[v]!.lo.read(),
           hi: scene.boxes[v]!.hi.read(),
         }));
-        return { found: lowerBounds(scene, { at, values }).read(), hidden: boxes };
+        return { found: lowerBounds(scene, { sample: at, values }).read(), hidden: boxes };
       });
       const [w1, w2, w3] = weights.map(table) as [Fraction[][], Fraction[][], Fraction[][]];
       const [b1, b2, b3] = biases.map(({ data }) => [...data].map(fraction)) as [

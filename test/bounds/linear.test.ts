@@ -6,13 +6,8 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ALPHA, type AlphaOptions, optimisedBounds } from '../../src/bounds/alpha';
-import {
-  hiddenBounds,
-  type LinearOptions,
-  linearMargins,
-  lowerBounds,
-  marginRows,
-} from '../../src/bounds/linear';
+import { hiddenBounds, type LinearOptions, lowerBounds } from '../../src/bounds/linear';
+import { linearMargins, marginRows } from '../../src/bounds/margins';
 import { SLOPES } from '../../src/bounds/relaxations';
 import { inputSet, NORMS } from '../../src/domain/balls';
 import { propagate } from '../../src/domain/domain';
@@ -77,7 +72,7 @@ describe.each(binaries())('%s', (binary) => {
       const set = { box: { lo: tensor(box.lo), hi: tensor(box.hi) } };
       const scene = hiddenBounds(model, set, options);
       const values = input(engine, rows.data, [3 * n, ...graph.output]);
-      const found = lowerBounds(scene, { at, values }).read();
+      const found = lowerBounds(scene, { sample: at, values }).read();
       const z = propagate(graph, params, value, tensor(x)).read();
       found.forEach((bound, r) => {
         // NaN claims nothing; only values that may overflow somewhere excuse it.

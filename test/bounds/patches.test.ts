@@ -5,9 +5,9 @@
  */
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { walk } from '../../src/bounds/backward';
+import { backwardPass } from '../../src/bounds/backward';
 import { hiddenBounds } from '../../src/bounds/linear';
-import { windowsOf } from '../../src/bounds/patches';
+import { patchesOf } from '../../src/bounds/patches';
 import { inputSet, type Norm } from '../../src/domain/balls';
 import { compile, INPUT, type Network, type NodeSpec, sequential } from '../../src/nn/graph';
 import { freeModel, type Model } from '../../src/nn/model';
@@ -107,15 +107,15 @@ describe.each(binaries())('%s', (binary) => {
       const scene = hiddenBounds(model, set, { sound, hidden: 'interval' });
       const places = Array.from({ length: 4 * size }, () => random.whole(2 * size));
       const rows = {
-        at: Int32Array.from(places, (place) => Math.floor(place / size)),
+        sample: Int32Array.from(places, (place) => Math.floor(place / size)),
         values: {
           index: Int32Array.from(places, (place) => place % size),
           factor: Float32Array.from(places, () => random.real(-2, 2)),
         },
       };
-      const whole = walk(scene, target, rows).read();
-      const seen = walk(scene, target, rows, {
-        windows: windowsOf(model.graph, target, set),
+      const whole = backwardPass(scene, target, rows).read();
+      const seen = backwardPass(scene, target, rows, {
+        patches: patchesOf(model.graph, target, set),
       }).read();
       seen.forEach((bound, r) => {
         const isSame = Math.abs(bound - whole[r]!) <= 2e-6 * (1 + Math.abs(whole[r]!));
@@ -126,7 +126,7 @@ describe.each(binaries())('%s', (binary) => {
 
   it.each(Object.entries(CASES))('%s', (_, [network, target, wanted]) => {
     const compiled = compile(network);
-    const windows = windowsOf(compiled, target, {});
+    const windows = patchesOf(compiled, target, {});
     expect([...windows.keys()].sort((a, b) => a - b)).toEqual(wanted);
     const model = modelOf(engine, network, randomWeights(compiled, sampler(5)));
     for (const norm of ['linf', 'l2'] as const)

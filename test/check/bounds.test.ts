@@ -58,7 +58,7 @@ const ends = ({ lo, hi }: BoxNd): Bounds => ({
 });
 
 /** Bounds of all outputs by a method: rows e_i and -e_i. */
-function outputBounds(model: Model, box: Bounds, method: (typeof METHODS)[number]): Bounds {
+function provenBounds(model: Model, box: Bounds, method: (typeof METHODS)[number]): Bounds {
   const size = model.graph.output.reduce((a, b) => a * b, 1);
   const unit = (sign: number) => (_: unknown, i: number) => {
     const one = new Float64Array(size);
@@ -81,7 +81,7 @@ function checkPoints(network: Network, box: BoxNd, random: Sampler): void {
   const own = new Map([...model.params].map(([name, t]) => [name, nd(t.shape, t.read())]));
   const { data } = evaluate(model.graph, own, pointsIn(box, 12, random));
   for (const method of METHODS) {
-    const { lo, hi } = outputBounds(model, ends(box), method);
+    const { lo, hi } = provenBounds(model, ends(box), method);
     expectInside(data, lo, hi, JSON.stringify(method));
   }
   freeModel(model);
@@ -109,7 +109,7 @@ describe('values of points', () => {
       const x = random.array([1, ...layerCase.input], -2, 2);
       const { data } = evaluate(model.graph, own, x);
       for (const method of METHODS) {
-        const { lo, hi } = outputBounds(model, ends({ lo: x, hi: x }), method);
+        const { lo, hi } = provenBounds(model, ends({ lo: x, hi: x }), method);
         expectInside(data, lo, hi, 'value');
         for (const [i, v] of data.entries())
           expect(hi[i]! - lo[i]!).toBeLessThan(1e-4 * (1 + Math.abs(v)));
@@ -162,7 +162,7 @@ describe('values of points', () => {
           const box = boxAround(random.array([1, 4]), random.real(0, 2));
           const claimed = { [model.graph.nodes[1]!.name]: slopes };
           const { data } = evaluate(model.graph, weights, pointsIn(box, 40, random));
-          const { lo, hi } = outputBounds(model, ends(box), { ...METHODS[2], slopes: claimed });
+          const { lo, hi } = provenBounds(model, ends(box), { ...METHODS[2], slopes: claimed });
           expectInside(data, lo, hi, kind);
           freeModel(model);
         },
@@ -186,7 +186,7 @@ describe('nesting', () => {
     const model = modelOf(engine, network, randomWeights(compile(network), random));
     const box = ends(boxAround(random.array([1, 6]), 0.3));
     const widths = METHODS.map((method) => {
-      const { lo, hi } = outputBounds(model, box, method);
+      const { lo, hi } = provenBounds(model, box, method);
       return hi.reduce((sum, h, i) => sum + h - lo[i]!, 0);
     });
     expect(widths[1]!).toBeLessThan(0.7 * widths[0]!);
@@ -216,7 +216,7 @@ describe.skipIf(!PRESENT)('recorded bounds', () => {
         const cut = (x: number): number => (clip ? Math.min(1, Math.max(0, x)) : x);
         const box = { lo: centre.map((x) => cut(x - eps)), hi: centre.map((x) => cut(x + eps)) };
         for (const [m, method] of METHODS.entries()) {
-          const found = outputBounds(canonical, box, method);
+          const found = provenBounds(canonical, box, method);
           const recorded = methods[RECORDED[m]!]!;
           for (const [at, lo] of recorded.logits_lb[i]!.entries()) {
             const [want, hi] = [lo, recorded.logits_ub[i]![at]!];

@@ -5,7 +5,7 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Certificate, type Claim, encode, seal } from '../../src/check/certificate';
-import { check, fingerprint, type Judgement, provenMargin } from '../../src/check/check';
+import { type CheckResult, check, fingerprint, provenMargin } from '../../src/check/check';
 import { compile, type Network, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
 import { freeModel, type Model } from '../../src/nn/model';
@@ -60,7 +60,7 @@ const claimOf = async (
   ...rest,
 });
 
-const judge = async (claim: Claim, model: Model): Promise<Judgement> =>
+const judge = async (claim: Claim, model: Model): Promise<CheckResult> =>
   check(encode(await seal(claim)), model);
 
 describe.each(binaries())('certificates of the interval verifier, %s', (binary) => {
@@ -208,6 +208,25 @@ describe('a certificate', () => {
       [{ method: { ...method, slopes: { conv2d1: [1] } } }, /one for each of no values/],
     ] as const)
       expect(await resealed(change)).toMatch(what);
+  });
+
+  it('is rejected of a smaller radius than is wanted, and of a box', async () => {
+    const { eps } = certificate.region as { eps: number };
+    const wanting = (radius: number, text = encode(certificate)): Promise<CheckResult> =>
+      check(text, model, { eps: radius });
+    for (const radius of [0, eps / 2, eps]) expect((await wanting(radius)).accepted).toBe(true);
+    expect(await wanting(1.01 * eps)).toMatchObject({
+      accepted: false,
+      reason: `certificate: expected a ball of radius ${1.01 * eps} or more, got ${eps}.`,
+    });
+    const { format: _, digest: __, ...claim } = certificate;
+    const { centre } = certificate.region as { centre: number[] };
+    const box = { kind: 'box', lo: centre, hi: centre } as const;
+    const boxed = encode(await seal({ ...claim, region: box, margin: 0 }));
+    expect((await check(boxed, model)).accepted).toBe(true);
+    expect(await wanting(0, boxed)).toMatchObject({
+      reason: 'certificate: expected a ball of radius 0 or more, got a box.',
+    });
   });
 
   it('of a newer version says so', async () => {

@@ -130,12 +130,12 @@ describe('evaluate --verify', () => {
 
   it('sets the norm of attack and verifiers', async () => {
     const { seen, evaluate } = evaluating();
-    await run('evaluate m --verify interval,crown,complete --norm l2', { evaluate });
+    await run('evaluate m --verify interval,crown,input-splitting --norm l2', { evaluate });
     expect(seen[0]).toMatchObject({
       verifiers: [
         { name: 'interval', norm: 'l2' },
         { name: 'crown', norm: 'l2' },
-        { name: 'complete', norm: 'l2' },
+        { name: 'input-splitting', norm: 'l2' },
       ],
       config: { evaluate: { attack: { name: 'pgd', norm: 'l2' } } },
     });
@@ -152,7 +152,7 @@ describe('evaluate --verify', () => {
   it.each([
     [
       '--verify interval,crown --attack fgsm --norm l2',
-      /--norm: expected an attack and verifiers for l2 balls, got attack fgsm\. There are: attack pgd; verifier interval, crown-ibp, crown, fast-lin, alpha-crown, complete\./,
+      /--norm: expected an attack and verifiers for l2 balls, got attack fgsm\. There are: attack pgd; verifier interval, crown-ibp, crown, fast-lin, alpha-crown, input-splitting\./,
     ],
     ['--verifier crown --norm l3', /--norm: expected one of linf, l2, l1, got "l3"\./],
     ['--verify intervall', /--verify: expected one of .*Did you mean "interval"/],

@@ -5,16 +5,21 @@ import { anyOrder } from '../../examples/adding/any-order';
 import { ccIbp } from '../../examples/adding/cc-ibp';
 import { clippedRelu } from '../../examples/adding/clipped-relu';
 import { corners } from '../../examples/adding/corners';
+import { hardMish } from '../../examples/adding/hard-mish';
+import { hardMish as hardMishCheck } from '../../examples/adding/hard-mish-check';
 import { lamp } from '../../examples/adding/lamp';
 import { lowRank } from '../../examples/adding/low-rank';
 import { split } from '../../examples/adding/split';
+import { triangle } from '../../examples/adding/triangle';
 import { upsample } from '../../examples/adding/upsample';
 import { runAttack } from '../../src/attack/attack';
 import { attacks } from '../../src/attack/attacks/registry';
 import { hiddenBounds } from '../../src/bounds/linear';
+import { activations } from '../../src/check/activations';
+import { provenMargin } from '../../src/check/check';
 import { fromArrays } from '../../src/data/arrays';
 import { inputSet } from '../../src/domain/balls';
-import { logits } from '../../src/domain/classifier';
+import { logits, predict } from '../../src/domain/classifier';
 import { newPass, propagate } from '../../src/domain/domain';
 import { ball, interval } from '../../src/domain/interval';
 import { value } from '../../src/domain/value';
@@ -39,18 +44,22 @@ import { input, item, step, type Tensor } from '../../src/tensor/tensor';
 import { trainStep } from '../../src/train/loop';
 import { objectives } from '../../src/train/objectives/registry';
 import { createOptimizer, freeOptimizer } from '../../src/train/optimizers';
+import { branchingRules } from '../../src/verify/branching/registry';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { sampler } from '../helpers/random';
 import { inTemporaryFolder } from '../recipe/temporary';
 
 const added = [
   [layers, 'clipped-relu', clippedRelu],
+  [layers, 'hard-mish', hardMish],
+  [activations, 'hard-mish', () => hardMishCheck],
   [layers, 'upsample', upsample],
   [layers, 'low-rank', lowRank],
   [strategies, 'lamp', lamp],
   [objectives, 'cc-ibp', ccIbp],
   [attacks, 'corners', corners],
   [verifiers, 'split', split],
+  [branchingRules, 'triangle', triangle],
   [runners, 'any-order', anyOrder],
 ] as const;
 
@@ -151,6 +160,85 @@ describe('adding a layer', () => {
       return [item(sum(mul(up, g))), item(sum(mul(x, back)))];
     });
     expect(left).toBeCloseTo(right!, 4);
+  });
+});
+
+describe('adding an activation that falls and rises', () => {
+  const network = sequential(
+    'mish',
+    [3],
+    [
+      ['dense', { units: 8 }],
+      ['hard-mish'],
+      ['dense', { units: 8 }],
+      ['hard-mish'],
+      ['dense', { units: 3 }],
+    ],
+  );
+  const layer = hardMish.role === 'pointwise' ? hardMish : undefined;
+
+  it('has the values, the range and the lines of its function', () => {
+    const x = floats(200, -4, 2);
+    const y = step(engine, () => layer!.f(input(engine, x, [200]), {}).read());
+    x.forEach((at, i) => {
+      const want = layer!.scalar(at, {});
+      expect(Math.abs(y[i]! - want)).toBeLessThanOrEqual(4 * 2 ** -24 * Math.abs(want) + 1e-45);
+    });
+    for (let draw = 0; draw < 300; draw++) {
+      const [lo, hi] = [random.real(-4, 2), random.real(-4, 2)].sort((a, b) => a - b) as [
+        number,
+        number,
+      ];
+      const [a, b, c, d] = layer!.relax(lo, hi, {});
+      const ends = step(engine, () =>
+        layer!.range!(input(engine, [lo], [1]), input(engine, [hi], [1]), {}).map((t) => item(t)),
+      );
+      for (let i = 0; i <= 20; i++) {
+        const at = lo + ((hi - lo) * i) / 20;
+        const value = layer!.scalar(at, {});
+        expect(a * at + b).toBeLessThanOrEqual(value + 1e-9);
+        expect(c * at + d).toBeGreaterThanOrEqual(value - 1e-9);
+        expect(ends[0]!).toBeLessThanOrEqual(value + 1e-6);
+        expect(ends[1]!).toBeGreaterThanOrEqual(value - 1e-6);
+      }
+    }
+  });
+
+  it('is certified by every verifier by bounds and by the checker, and attacks break nothing of that', () => {
+    const model = createModel(engine, network, { seed: 4 });
+    const images = floats(60, 0, 1);
+    const z = step(engine, () => logits(model, input(engine, images, [20, 3])).read());
+    const labels = Int32Array.from({ length: 20 }, (_, i) => {
+      const own = [...z.subarray(3 * i, 3 * i + 3)];
+      return own.indexOf(Math.max(...own));
+    });
+    const job = { model, images, labels, eps: 0.02 };
+    const index = Int32Array.from(labels, (_, i) => i);
+    const { broken } = runAttack(attacks.pgd!, pgdOptions, { ...job, index, seed: 1 });
+    for (const name of ['interval', 'crown-ibp', 'crown', 'alpha-crown']) {
+      const entry = verifiers[name]!;
+      const found = entry.verify(job, parseOptions(entry.options, {}, name) as never);
+      const certified = found.map(({ verdict }) => verdict === 'certified');
+      expect(certified.filter(Boolean).length, name).toBeGreaterThan(2);
+      certified.forEach((yes, i) => void expect(yes && broken[i] === 1).toBe(false));
+      const method =
+        name === 'interval'
+          ? ({ name: 'interval' } as const)
+          : ({ name: 'linear', intermediate: 'linear' } as const);
+      const i = certified.indexOf(true);
+      const centre = [...images.subarray(3 * i, 3 * i + 3)];
+      const region = { kind: 'ball', centre, eps: 0.02, range: [0, 1] } as const;
+      const property = { kind: 'label', label: labels[i]! } as const;
+      const least = Math.min(
+        ...[0, 1, 2]
+          .filter((j) => j !== labels[i])
+          .map((j) => z[3 * i + labels[i]!]! - z[3 * i + j]!),
+      );
+      expect(provenMargin({ region, property, method } as never, model)).toBeLessThanOrEqual(
+        least + 1e-6,
+      );
+    }
+    freeModel(model);
   });
 });
 
@@ -395,6 +483,51 @@ describe('adding a verifier', () => {
     expect(Math.abs(x! - 0.4)).toBeLessThanOrEqual(0.25 + 1e-7);
     const z = step(engine, () => logits(model, input(engine, [x!], [1, 1])).read());
     expect(z[1]!).toBeGreaterThan(z[0]!);
+    freeModel(model);
+  });
+});
+
+describe('adding a branching rule', () => {
+  it('decides samples of many inputs that bounds leave open, by its name in an option', () => {
+    const chain = [5, 5, 5].flatMap((units) => [['dense', { units }], ['relu']] as const);
+    const network = sequential('n', [20], [...chain, ['dense', { units: 2 }]]);
+    const seen = { crown: 0, triangle: 0 };
+    for (let seed = 0; seed < 2; seed++) {
+      const model = createModel(engine, network, { seed });
+      const images = floats(300, 0, 1);
+      const labels = step(engine, () => predict(model, input(engine, images, [15, 20])));
+      const job = { model, images, labels, eps: 0.15 };
+      const verdicts = (name: string, options: object) => {
+        const entry = verifiers[name]!;
+        return entry.verify(job, parseOptions(entry.options, options, name) as never);
+      };
+      const before = verdicts('crown', {});
+      const after = verdicts('input-splitting', { branching: 'triangle', nodes: 100 });
+      const index = Int32Array.from(labels, (_, i) => i);
+      const { broken } = runAttack(attacks.pgd!, pgdOptions, { ...job, index, seed: 1 });
+      after.forEach(({ verdict }, i) => {
+        if (before[i]!.verdict === 'certified') seen.crown++;
+        if (verdict === 'certified') seen.triangle++;
+        expect(verdict === 'certified' && broken[i] === 1).toBe(false);
+      });
+      freeModel(model);
+    }
+    expect(seen.triangle).toBeGreaterThan(seen.crown);
+  });
+
+  it('is looked up by name, and a wrong one is said', () => {
+    const model = createModel(engine, toyNetwork, { seed: 1 });
+    const { images, labels } = toy(1);
+    const ask = () =>
+      verifiers['input-splitting']!.verify(
+        { model, images, labels, eps: 0.4 },
+        parseOptions(
+          verifiers['input-splitting']!.options,
+          { branching: 'triangel' },
+          'v',
+        ) as never,
+      );
+    expect(ask).toThrow(/branching: expected one of smear, triangle, got "triangel"/);
     freeModel(model);
   });
 });

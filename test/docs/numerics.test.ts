@@ -3,17 +3,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { project } from '../../src/attack/ascent';
 import { propagate } from '../../src/domain/domain';
 import { ball, interval } from '../../src/domain/interval';
-import { gamma, roundUp, tiny, U } from '../../src/domain/rounding';
+import { gamma, roundUp, U, underflowError } from '../../src/domain/rounding';
 import { INPUT, type Network } from '../../src/nn/graph';
 import { freeModel, type Model, modelFrom } from '../../src/nn/model';
 import { leastMargins } from '../../src/plan/margins';
 import { type Engine, load } from '../../src/runtime/engine';
-import { toCentre, toEnds } from '../../src/tensor/ops/interval';
+import { toInfSup, toMidRad } from '../../src/tensor/ops/interval';
 import { input, step } from '../../src/tensor/tensor';
 import { binaries } from '../helpers/engine';
 import { sampler } from '../helpers/random';
 
-const OUTWARD = { grow: 4 * U, tiny: 2 ** -148 };
+const OUTWARD = { relative: 4 * U, absolute: 2 ** -148 };
 
 describe.each(binaries())('rounding arguments in the %s binary', (binary) => {
   let engine: Engine;
@@ -35,12 +35,12 @@ describe.each(binaries())('rounding arguments in the %s binary', (binary) => {
     const lo = a.map((x, i) => Math.min(x, b[i]!));
     const hi = a.map((x, i) => Math.max(x, b[i]!));
     const [c, r, low, high] = step(engine, () => {
-      const [centre, radius] = toCentre(
+      const [centre, radius] = toMidRad(
         input(engine, lo, [count]),
         input(engine, hi, [count]),
         OUTWARD,
       );
-      const ends = toEnds(centre, radius, OUTWARD);
+      const ends = toInfSup(centre, radius, OUTWARD);
       return [centre, radius, ...ends].map((t) => t.read());
     });
     for (let i = 0; i < count; i++) {
@@ -185,8 +185,10 @@ describe('constants', () => {
     }
   });
 
-  it('tiny covers three errors of underflow a term', () => {
+  it('underflowError covers three errors of underflow a term', () => {
     for (const n of [0, 1, 10, 1000, 1e6])
-      expect(tiny(2 * n)).toBeGreaterThanOrEqual((3 * n + 2) * 2 ** -150 * (1 + 2 ** -10));
+      expect(underflowError(2 * n)).toBeGreaterThanOrEqual(
+        (3 * n + 2) * 2 ** -150 * (1 + 2 ** -10),
+      );
   });
 });

@@ -52,7 +52,7 @@ const WAYS: Readonly<Record<string, Way | undefined>> = {
     const units = Array.from({ length: 2 * size }, (_, r) => r % size);
     const values = { index: Int32Array.from(units), factor: new Float32Array(2 * size).fill(1) };
     const at = Int32Array.from(values.index, (_, r) => Math.floor(r / size));
-    return [lowerBounds(scene, { at, values })];
+    return [lowerBounds(scene, { sample: at, values })];
   },
   'sparse plan': undefined,
 };

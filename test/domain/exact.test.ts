@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { propagate } from '../../src/domain/domain';
-import { interval, intervalMargins } from '../../src/domain/interval';
+import { interval } from '../../src/domain/interval';
+import { intervalMargins } from '../../src/domain/rows';
 import { sequential } from '../../src/nn/graph';
 import { modelFrom } from '../../src/nn/model';
 import { compileIntervalPlan } from '../../src/plan/interval-plan';

@@ -1,7 +1,7 @@
 /** The constants of outward rounding. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { gamma, roundUp, tiny, U } from '../../src/domain/rounding';
+import { gamma, roundUp, U, underflowError } from '../../src/domain/rounding';
 
 describe('roundUp', () => {
   it('is the least float32 that is not below', () => {
@@ -31,15 +31,15 @@ describe('roundUp', () => {
   });
 });
 
-describe('gamma and tiny', () => {
+describe('gamma and underflowError', () => {
   it('are those of Higham, and cover underflow', () => {
     expect(U).toBe(2 ** -24);
     expect(gamma(0)).toBe(0);
     expect(gamma(1000)).toBeGreaterThan(1000 * U);
     expect(gamma(1000)).toBeCloseTo(1000 * U, 8);
     for (const n of [0, 1, 17, 100_000]) {
-      expect(tiny(n)).toBeGreaterThanOrEqual(n * 2 ** -150);
-      expect(Math.fround(tiny(n))).toBe(tiny(n));
+      expect(underflowError(n)).toBeGreaterThanOrEqual(n * 2 ** -150);
+      expect(Math.fround(underflowError(n))).toBe(underflowError(n));
     }
   });
 });

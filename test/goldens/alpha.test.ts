@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ALPHA, type AlphaOptions, optimisedBounds } from '../../src/bounds/alpha';
-import { hiddenBounds, marginRows } from '../../src/bounds/linear';
+import { hiddenBounds } from '../../src/bounds/linear';
+import { marginRows } from '../../src/bounds/margins';
 import { inputSet } from '../../src/domain/balls';
 import { freeModel } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';

@@ -1,16 +1,12 @@
 /** What the goldens record, computed by the engine: each function is one kind of number. */
 
-import {
-  hiddenBounds,
-  type LinearOptions,
-  linearMargins,
-  lowerBounds,
-  marginRows,
-} from '../../src/bounds/linear';
+import { hiddenBounds, type LinearOptions, lowerBounds } from '../../src/bounds/linear';
+import { linearMargins, marginRows } from '../../src/bounds/margins';
 import { inputSet } from '../../src/domain/balls';
 import { logits } from '../../src/domain/classifier';
 import { propagate } from '../../src/domain/domain';
-import { type Box, ball, interval, intervalMargins } from '../../src/domain/interval';
+import { type Box, ball, interval } from '../../src/domain/interval';
+import { intervalMargins } from '../../src/domain/rows';
 import { type Model, trainableNames } from '../../src/nn/model';
 import { add, affine, maximum, mean, minimum, sum } from '../../src/tensor/ops/core';
 import { clamp, sign } from '../../src/tensor/ops/elementwise';

@@ -6,7 +6,8 @@
  */
 import { logits } from '../../src/domain/classifier';
 import { propagate } from '../../src/domain/domain';
-import { type Box, ball, interval, lastAffine, marginsFrom } from '../../src/domain/interval';
+import { type Box, ball, interval } from '../../src/domain/interval';
+import { lastAffine, marginsFrom } from '../../src/domain/rows';
 import { type CompactModel, openModel } from '../../src/edge/index';
 import { compactFile } from '../../src/io/compact-write';
 import { freezeSparsity } from '../../src/nn/freeze';
@@ -47,7 +48,7 @@ interface Found {
 }
 
 const U = 2 ** -24;
-/** Units of rounding, as shares of what the sums would be without cancellation. */
+/** OneHotRows of rounding, as shares of what the sums would be without cancellation. */
 const ROUNDING = 2048;
 const EPS = 0.01;
 
@@ -212,7 +213,7 @@ function certificates(canonical: AnyModel, edge: CompactModel, image: Nd): strin
     const last = lastAffine(graph);
     const x = ball(given(engine, image), EPS, { sound: true });
     const at = propagate(graph, params, interval({ sound: true }), x, last ? { before: last } : {});
-    return marginsFrom(graph, params, at, [label], true).read();
+    return marginsFrom({ graph, params }, at, [label], true).read();
   });
   const weights = new Map([...params].map(([name, t]) => [name, nd(t.shape, readEntries(t))]));
   const box = boxAround(image);

@@ -2,7 +2,8 @@
 
 import { mnist } from '../../src/data/mnist';
 import { newPass, propagate } from '../../src/domain/domain';
-import { ball, intervalMargins } from '../../src/domain/interval';
+import { ball } from '../../src/domain/interval';
+import { intervalMargins } from '../../src/domain/rows';
 import { value } from '../../src/domain/value';
 import { type Model, trainableNames } from '../../src/nn/model';
 import { add, lincomb, mean, neg } from '../../src/tensor/ops/core';

@@ -40,6 +40,6 @@ describe('join', () => {
     const [low, high] = [run(x), run(y)];
     expect(low.findIndex((v, i) => !(v <= high[i]!))).toBe(-1);
     const { layer, inputs } = graph.nodes.at(-1)!;
-    if (layer.role === 'join') expect(layer.terms(inputs.length)).toBeLessThan(inputs.length);
+    if (layer.role === 'join') expect(layer.roundings(inputs.length)).toBeLessThan(inputs.length);
   });
 });

@@ -72,10 +72,29 @@ const MAKERS: Readonly<Record<string, (mask: Mask | null) => ParameterData>> = {
       tensors: { weights: draw(n), scores: draw(n) },
     };
   },
+  'scored in sign': (mask) => {
+    const { settings, ...scored } = MAKERS.scored!(mask);
+    return { ...scored, settings: { ...settings, signed: 1 } };
+  },
+  rated: (mask) => {
+    const { settings, tensors, ...scored } = MAKERS.scored!(mask);
+    const rate = Float32Array.of(0.3);
+    return {
+      ...scored,
+      kind: 'rated',
+      settings: { ...settings, least: 0.1 },
+      tensors: { ...tensors, rate },
+    };
+  },
+  spliced: (mask) => {
+    const n = count(mask);
+    const through = Float32Array.from({ length: n }, (_, i) => Number(i % 3 === 0));
+    return { kind: 'spliced', mask, settings: {}, tensors: { weights: draw(n), through } };
+  },
 };
 /** All entries, many (scattered), few (as non-zeros). */
 const DENSITIES = [null, 0.6, 0.15];
-const cases = Object.keys(parameterisations).flatMap((kind) =>
+const cases = Object.keys(MAKERS).flatMap((kind) =>
   DENSITIES.map((density) => ({
     name: `${kind}, ${density ?? 'all'} kept`,
     kind,
@@ -91,7 +110,9 @@ function reference({ kind, mask, settings, tensors }: ParameterData): number[] {
   const entries = ((): number[] => {
     if (kind === 'plain') return [...tensors.values!];
     if (kind === 'shared') return Array.from(tensors.clusters!, (c) => tensors.codebook![c]!);
-    const sizes = Array.from(tensors.scores!, Math.abs);
+    if (kind === 'spliced')
+      return Array.from(tensors.weights!, (w, i) => (tensors.through![i] === 1 ? w : 0));
+    const sizes = Array.from(tensors.scores!, settings.signed === 1 ? (s) => s : Math.abs);
     const least = sizes.toSorted((a, b) => b - a)[settings.kept! - 1]!;
     return Array.from(tensors.weights!, (w, i) => (sizes[i]! >= least ? w : 0));
   })();
@@ -99,8 +120,34 @@ function reference({ kind, mask, settings, tensors }: ParameterData): number[] {
   return Array.from({ length: SIZE }, (_, i) => (mask && !mask[i] ? 0 : entries[n++]!));
 }
 
-describe.each(cases)('$name', ({ kind, mask }) => {
-  const dataFor = (): ParameterData => MAKERS[kind]!(mask);
+it('data of every kind are tried', () => {
+  const kinds = Object.values(MAKERS).map((make) => make(null).kind);
+  expect(new Set(kinds)).toEqual(new Set(Object.keys(parameterisations)));
+});
+
+/**
+ * Gradients in float64 of the leaves whose choice has no derivative of use, by what the kinds say; `slopes`
+ * are those of the entries.
+ */
+function straightThrough(
+  { kind, settings, tensors }: ParameterData,
+  slopes: readonly number[],
+): Readonly<Record<string, number[]>> {
+  if (kind === 'spliced') return { weights: [...slopes] };
+  if (!tensors.scores) return {};
+  const through = slopes.map((slope, i) => slope * tensors.weights![i]!);
+  const signs = Array.from(tensors.scores, (s) => (settings.signed === 1 ? 1 : Math.sign(s)));
+  const share = 1 / (1 + Math.exp(-(tensors.rate?.[0] ?? 0)));
+  const slope = (1 - (settings.least ?? 0)) * share * (1 - share);
+  return {
+    scores: through.map((g, i) => g * signs[i]!),
+    rate: [slope * through.reduce((total, g) => total + g, 0)],
+  };
+}
+
+describe.each(cases)('$name', ({ kind: label, mask }) => {
+  const dataFor = (): ParameterData => MAKERS[label]!(mask);
+  const { kind } = dataFor();
 
   it('makes the weight that its data say, and gives them back', () => {
     const data = dataFor();
@@ -137,22 +184,16 @@ describe.each(cases)('$name', ({ kind, mask }) => {
       values[changed]! += delta;
       return { ...data, tensors: { ...data.tensors, [name]: values } };
     };
-    leaves.forEach(([name, { role }], l) => {
+    const slopes = Array.from(probe).filter((_, i) => !mask || mask[i]);
+    const through = straightThrough(data, slopes);
+    leaves.forEach(([name], l) => {
       const g = found[l]!;
       expect(g).toHaveLength(data.tensors[name]!.length);
       g.forEach((value, i) => {
-        if (role === 'weight') {
-          const difference = loss(at(i, name, 0.5)) - loss(at(i, name, -0.5));
-          // Shared values move by the mean of their entries' gradients.
-          const tied = data.tensors.clusters?.filter((c) => c === i).length ?? 1;
-          expect(value).toBeCloseTo(difference / tied, 3);
-        }
-      });
-      if (role !== 'score') return;
-      const places = Array.from({ length: SIZE }, (_, i) => i).filter((i) => !mask || mask[i]);
-      g.forEach((value, i) => {
-        const through = probe[places[i]!]! * data.tensors.weights![i]!;
-        expect(value).toBeCloseTo(through * Math.sign(data.tensors.scores![i]!), 4);
+        const difference = loss(at(i, name, 0.5)) - loss(at(i, name, -0.5));
+        // Shared values move by the mean of their entries' gradients.
+        const tied = data.tensors.clusters?.filter((c) => c === i).length ?? 1;
+        expect(value).toBeCloseTo(through[name]?.[i] ?? difference / tied, 3);
       });
     });
     freeParameterisation(p);
@@ -171,7 +212,7 @@ describe.each(cases)('$name', ({ kind, mask }) => {
         new RegExp(`${name} of \\d+ values, got \\d+`),
       ],
     ];
-    if (kind === 'scored')
+    if (kind === 'scored' || kind === 'rated')
       for (const kept of [0, SIZE + 1, 0.5, Number.NaN])
         wrong.push([{ ...data, settings: { kept } }, /kept: expected a whole number in \[1, /]);
     if (kind === 'shared')
@@ -183,6 +224,23 @@ describe.each(cases)('$name', ({ kind, mask }) => {
         ]);
       }
     const used = engine.memory.usedBytes;
+    const bad = (tensor: string, value: number): ParameterData => {
+      const values = data.tensors[tensor]!.map((v, i) => (i === 0 ? value : v));
+      return { ...data, tensors: { ...data.tensors, [tensor]: values } };
+    };
+    if (kind === 'spliced')
+      wrong.push([bad('through', 0.5), /through: expected numbers 0 and 1, got 0\.5/]);
+    if (kind === 'scored')
+      wrong.push([
+        { ...data, settings: { ...data.settings, signed: 2 } },
+        /signed: expected 0 or 1/,
+      ]);
+    if (kind === 'rated') {
+      const { least: _, ...settings } = data.settings;
+      wrong.push([{ ...data, settings }, /least: expected a density in \[0, 1\)/]);
+      const rate = Float32Array.of(1, 2);
+      wrong.push([{ ...data, tensors: { ...data.tensors, rate } }, /rate: expected one number/]);
+    }
     for (const [given, words] of wrong)
       expect(() => createParameterisation(engine, SHAPE, given, 'test')).toThrow(words);
     expect(engine.memory.usedBytes).toBe(used);

@@ -6,7 +6,8 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { propagate } from '../../src/domain/domain';
-import { type Box, ball, interval, intervalMargins, lastAffine } from '../../src/domain/interval';
+import { type Box, ball, interval } from '../../src/domain/interval';
+import { intervalMargins, lastAffine } from '../../src/domain/rows';
 import { freezeSparsity } from '../../src/nn/freeze';
 import { compile, sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';

@@ -1,7 +1,8 @@
 /** Margins: the differences of classes merged into the last layer, in value and in gradient. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { propagate } from '../../src/domain/domain';
-import { ball, interval, intervalMargins } from '../../src/domain/interval';
+import { ball, interval } from '../../src/domain/interval';
+import { intervalMargins } from '../../src/domain/rows';
 import { compile, type Network, sequential } from '../../src/nn/graph';
 import { leastMargins } from '../../src/plan/margins';
 import { type Engine, load } from '../../src/runtime/engine';

@@ -1,10 +1,11 @@
 /** Every strategy of the registry: counts, floors, determinism, earlier masks; then each by itself. */
+import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fromArrays } from '../../src/data/arrays';
 import type { Network } from '../../src/nn/graph';
 import { sequential } from '../../src/nn/graph';
 import { createModel, freeModel, type Model, prunableNames } from '../../src/nn/model';
 import { buildNetwork } from '../../src/nn/zoo';
-import { parseOptions } from '../../src/options';
 import { SCOPES } from '../../src/prune/allocate';
 import { channelsOf } from '../../src/prune/channels';
 import {
@@ -14,6 +15,7 @@ import {
   nonzeroMasks,
   sparsityOf,
 } from '../../src/prune/mask';
+import type { LossOracle } from '../../src/prune/oracle';
 import { decide, masksOf, prune } from '../../src/prune/prune';
 import { sparsityAfter } from '../../src/prune/schedule';
 import { selectMasks } from '../../src/prune/select';
@@ -21,38 +23,75 @@ import { strategies } from '../../src/prune/strategies/registry';
 import {
   type Masks,
   type PruneContext,
+  phasesOf,
   type Strategy,
   strategy,
-  trainsScores,
 } from '../../src/prune/strategy';
+import { lossOracle } from '../../src/recipe/oracle';
 import { type Engine, load } from '../../src/runtime/engine';
 import { abs } from '../../src/tensor/ops/elementwise';
+import { sizeOf } from '../../src/tensor/shape';
 import { expectMasked } from '../helpers/masked';
+import { sampler } from '../helpers/random';
 
 const networks: Readonly<Record<string, Network>> = {
   'cnn-small': buildNetwork('cnn-small', {}, [1, 28, 28], 10),
+  'cnn-tiny': buildNetwork('cnn-small', {}, [1, 12, 12], 4),
   'wrn-10-1': buildNetwork('wrn-10-1', {}, [3, 8, 8], 4),
 };
+/** Those that every strategy is tried on. */
+const TRIED = ['cnn-tiny', 'wrn-10-1'];
 const SPARSITIES = [0, 0.5, 0.9, 0.99];
+/** Small numbers for options that make a strategy slow. */
+const QUICK = { batches: 1, samples: 4, block: 300, rounds: 3, curvature: 'fisher' };
+
+/** Options of an entry of the registry: those given, as far as it has them, and small numbers. */
+function optionsOf(strategy: Strategy, given: object): object | undefined {
+  const known = Object.entries({ ...QUICK, ...given }).filter(
+    ([option]) => option in strategy.options.entries,
+  );
+  const result = v.safeParse(strategy.options, Object.fromEntries(known));
+  return result.success ? result.output : undefined;
+}
+
 const cases = Object.entries(strategies).flatMap(([name, strategy]) =>
-  Object.keys(networks).flatMap((network) =>
-    ('scope' in strategy.options.entries ? SCOPES : [undefined]).map((scope) => ({
-      name: [name, scope, network].filter(Boolean).join(' '),
-      strategy,
-      network,
-      options: parseOptions(strategy.options, scope ? { scope } : {}, name),
-    })),
+  TRIED.flatMap((network) =>
+    ('scope' in strategy.options.entries ? SCOPES : [undefined]).flatMap((scope) => {
+      const options = optionsOf(strategy, scope ? { scope } : {});
+      const title = [name, scope, network].filter(Boolean).join(' ');
+      return options ? [{ name: title, strategy, network, options }] : [];
+    }),
   ),
 );
 
+/** Strategies whose zeros all come between batches. */
+const LATER = new Set([strategies.movement]);
+
 let engine: Engine;
 const models = new Map<string, Model>();
+const oracles = new Map<string, LossOracle>();
 beforeAll(async () => {
   engine = await load({ threads: 1 });
-  for (const [name, network] of Object.entries(networks))
+  for (const [name, network] of Object.entries(networks)) {
     models.set(name, createModel(engine, network, { seed: 3 }));
+    oracles.set(name, await noiseOracle(network));
+  }
 });
 afterAll(() => engine.close());
+
+/** The loss of images of noise. */
+async function noiseOracle({ input: shape }: Network): Promise<LossOracle> {
+  const random = sampler(6);
+  const part = () => ({
+    images: Uint8Array.from({ length: 8 * sizeOf(shape) }, () => random.whole(256)),
+    labels: Uint8Array.from({ length: 8 }, (_, i) => i % 4),
+  });
+  const classes = ['a', 'b', 'c', 'd'];
+  const given = { name: 'noise', shape: shape as [number, number, number], classes };
+  const set = await fromArrays({ ...given, train: part(), test: part() });
+  const data = { set, train: set.train, held: set.test };
+  return lossOracle({ objective: { name: 'benign' }, data, seed: 1, batch: 4 });
+}
 
 /** What a strategy decides, as masks. */
 const maskValues = async (
@@ -62,9 +101,12 @@ const maskValues = async (
 ): Promise<Masks> => masksOf(await strategy.decide(context, options as never));
 
 describe.each(cases)('$name', ({ strategy, network, options }) => {
+  const later = LATER.has(strategy);
   it.each(SPARSITIES)('removes what is asked at %d', async (sparsity) => {
     const model = models.get(network)!;
-    const values = await maskValues(strategy, options, { model, sparsity, seed: 1 });
+    const oracle = oracles.get(network)!;
+    const values = await maskValues(strategy, options, { model, sparsity, seed: 1, oracle });
+    if (later) return expect([...values.values()].every((mask) => !mask.includes(0))).toBe(true);
     expect([...values.keys()]).toEqual(prunableNames(model.graph));
     const total = [...values.values()].reduce((n, mask) => n + mask.length, 0);
     const kept = [...values.values()].map(countKept);
@@ -83,8 +125,9 @@ describe.each(cases)('$name', ({ strategy, network, options }) => {
     // Scratch segments are the arena's to keep.
     engine.arena.trim();
     const used = engine.memory.usedBytes;
-    const a = await maskValues(strategy, options, { model, sparsity: 0.7, seed: 5 });
-    const b = await maskValues(strategy, options, { model, sparsity: 0.7, seed: 5 });
+    const context = { model, sparsity: 0.7, seed: 5, oracle: oracles.get(network)! };
+    const a = await maskValues(strategy, options, context);
+    const b = await maskValues(strategy, options, context);
     expect(b).toEqual(a);
     engine.arena.trim();
     expect(engine.memory.usedBytes).toBe(used);
@@ -96,7 +139,8 @@ describe.each(cases)('$name', ({ strategy, network, options }) => {
     for (let round = 1; round <= 4; round++) {
       const sparsity = sparsityAfter(round, 4, 0.9);
       // A new seed each round: earlier masks hold by themselves.
-      const context = { model, sparsity, seed: round, ...(previous ? { previous } : {}) };
+      const oracle = oracles.get(network)!;
+      const context = { model, sparsity, seed: round, oracle, ...(previous ? { previous } : {}) };
       const masks = await maskValues(strategy, options, context);
       for (const [name, mask] of masks) {
         const before = previous?.get(name);
@@ -106,23 +150,28 @@ describe.each(cases)('$name', ({ strategy, network, options }) => {
       const total = all.reduce((n, mask) => n + mask.length, 0);
       const zeros = total - all.reduce((n, mask) => n + countKept(mask), 0);
       if (strategy.structured) expect(zeros).toBeGreaterThanOrEqual(Math.round(sparsity * total));
-      else expect(zeros).toBe(Math.round(sparsity * total));
+      else if (!later) expect(zeros).toBe(Math.round(sparsity * total));
       previous = masks;
     }
   });
 
-  it('is carried out by prune(), or refused where scores have to be trained', async () => {
+  it('is carried out by prune(), or refused where it has to train', async () => {
     const model = createModel(engine, networks[network]!, { seed: 4 });
-    const carriedOut = prune(model, strategy, options, { sparsity: 0.8, seed: 1 });
-    if (trainsScores(strategy, options)) {
-      await expect(carriedOut).rejects.toThrow(/prune\.strategy: .*trains scores/);
+    // The one sparsity here that n:4 has.
+    const goal = { sparsity: 0.75, seed: 1, oracle: oracles.get(network)! };
+    const carriedOut = prune(model, strategy, options, goal);
+    const phases = phasesOf(strategy, options);
+    if (phases.some(({ name, every }) => name === 'prune' || every !== undefined)) {
+      await expect(carriedOut).rejects.toThrow(
+        /prune\.strategy: expected one that decides at once, got one that (trains scores|prunes while)/,
+      );
       freeModel(model);
       return;
     }
     const { model: pruned, masks } = await carriedOut;
     const { sparsity, layers } = sparsityOf(pruned, model.graph);
-    if (strategy.structured) expect(sparsity).toBeGreaterThanOrEqual(0.8 - 1e-3);
-    else expect(sparsity).toBeCloseTo(0.8, 4);
+    if (strategy.structured) expect(sparsity).toBeGreaterThanOrEqual(0.75 - 1e-3);
+    else expect(sparsity).toBeCloseTo(0.75, 4);
     expect(pruned === model).toBe(!strategy.structured);
     expect(Math.min(...layers.map((layer) => layer.nonzero))).toBeGreaterThan(0);
     expectMasked(pruned, masks);
@@ -132,7 +181,9 @@ describe.each(cases)('$name', ({ strategy, network, options }) => {
 
   it('says so where the floor forbids the sparsity', async () => {
     const model = models.get(network)!;
-    const context = { model, sparsity: 1 - 1e-7, seed: 1 };
+    const context = { model, sparsity: 1 - 1e-7, seed: 1, oracle: oracles.get(network)! };
+    // Runs check it before they train (recipe/stages.ts).
+    if (later) return;
     await expect(maskValues(strategy, options, context)).rejects.toThrow(
       /prune\.sparsity: expected at most 0\.\d/,
     );

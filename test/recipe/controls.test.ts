@@ -1,16 +1,14 @@
-/** Controls: what is trained in the place of the pruned network, how long, and from where. */
-import { readFile } from 'node:fs/promises';
+/** Controls: one more phase, whatever the strategy, from the weights and masks that they say. */
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Interrupted } from '../../src/events';
+import { readJournal } from '../../src/io/journal';
 import { loadModel } from '../../src/io/model';
-import { multiplyAdds } from '../../src/measure/inspect';
-import { type Model, prunableNames } from '../../src/nn/model';
-import { nonzeroMasks } from '../../src/prune/mask';
-import type { Config } from '../../src/recipe/config';
+import { freeModel, prunableNames } from '../../src/nn/model';
 import { phasesOfRun } from '../../src/recipe/run-phases';
+import type { EpochRecord } from '../../src/report/types';
 import { type Engine, load } from '../../src/runtime/engine';
 import { inTemporaryFolder } from './temporary';
-import { compressIn, resultOf, tinyConfig } from './tiny-run';
+import { compressIn, tinyConfig } from './tiny-run';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -19,139 +17,115 @@ beforeAll(async () => {
 afterAll(() => engine.close());
 
 const CONTROLS = ['scratch-e', 'scratch-b', 'random-mask', 'dense-longer'] as const;
-const withControl = (control: string | null, prune: object = {}): Config =>
-  tinyConfig({ prune: { sparsity: 0.75, ...prune, control } });
+const STRATEGIES = ['magnitude', 'filter', 'snip', 'hydra', 'surgery', 'lottery'];
 
-const zeros = (model: Model): number[] =>
-  prunableNames(model.graph).map(
-    (name) =>
-      model.params
-        .get(name)!
-        .read()
-        .filter((w) => w === 0).length,
-  );
-const shapes = ({ params }: Model) => Array.from(params, ([name, t]) => [name, ...t.shape]);
-
-/** The pruned network of a run. */
-const prunedIn = (dir: string): Promise<Model> => loadModel(engine, `${dir}/pruned.safetensors`);
-
-async function lengthsIn(dir: string): Promise<number[]> {
-  const text = await readFile(`${dir}/journal.jsonl`, 'utf8');
-  const epochs = text.trim().split('\n');
-  const counts = new Map<string, number>();
-  for (const line of epochs) {
-    const { phase, round } = JSON.parse(line);
-    counts.set(`${phase}${round}`, (counts.get(`${phase}${round}`) ?? 0) + 1);
-  }
-  return [...counts.values()];
-}
-
-describe('the phases of controls', () => {
-  it.each<[string, object, string[]]>([
-    ['scratch-e', {}, ['pretrain best 4', 'finetune best 2', 'finetune anew 6']],
-    ['scratch-b', {}, ['pretrain best 4', 'finetune best 2', 'finetune anew 4']],
-    ['random-mask', {}, ['pretrain best 4', 'finetune best 2', 'finetune dense 2']],
-    ['dense-longer', {}, ['pretrain best 4', 'finetune best 2']],
-    ['dense-longer', { rounds: 3 }, ['pretrain best 4', 'finetune best 6']],
-    [
-      'random-mask',
-      { strategy: { name: 'hydra', epochs: 3 } },
-      ['pretrain best 4', 'prune best 3', 'finetune best 2', 'finetune dense 5'],
-    ],
-  ])('%s of %j', (control, prune, wanted) => {
-    const phases = phasesOfRun(withControl(control, prune));
-    const found = phases.map(({ name, start, training }) =>
-      [name, start === 'initial' ? 'best' : start, training.epochs].join(' '),
-    );
-    expect(found).toEqual(wanted);
-    expect(new Set(phases.map(({ draws }) => draws)).size).toBe(phases.length);
-    const last = phases.at(-1)!;
-    expect([last.decides, last.between, last.trained]).toEqual([null, null, 'weights']);
+const configOf = (strategy: string, control: string, rounds = 1) =>
+  tinyConfig({
+    pretrain: { epochs: 2, batch: 20, learningRate: 0.01 },
+    finetune: { epochs: 1, batch: 20, learningRate: 0.005 },
+    prune: { strategy, control, sparsity: 0.75, rounds },
+    evaluate: { attack: { name: 'pgd', steps: 1 }, batch: 60 },
   });
-});
 
-describe.each(['magnitude', 'filter'])('%s', (strategy) => {
-  it('leaves shapes and zeros that its controls have too, with other weights', async () => {
+/** The prunable weights of what a run has left, by layer. */
+async function weightsIn(dir: string): Promise<Float32Array[]> {
+  const model = await loadModel(engine, join(dir, 'pruned.safetensors'));
+  const weights = prunableNames(model.graph).map((name) => model.params.get(name)!.read());
+  freeModel(model);
+  return weights;
+}
+const zeros = (weights: readonly Float32Array[]): boolean[][] =>
+  weights.map((own) => Array.from(own, (w) => w === 0));
+const counts = (places: readonly boolean[][]): number[] =>
+  places.map((own) => own.filter(Boolean).length);
+
+describe.each(STRATEGIES)('of %s', (strategy) => {
+  it('begin with what they say and train for as long', async () => {
     await inTemporaryFolder(async (file) => {
-      await compressIn(engine, file('own'), withControl(null, { strategy }));
-      const own = await prunedIn(file('own'));
-      const dense = await loadModel(engine, file('own/dense.safetensors'));
+      await compressIn(engine, file('none'), configOf(strategy, 'none'));
+      const pruned = await weightsIn(file('none'));
       for (const control of CONTROLS) {
-        const dir = file(control);
-        const summary = await compressIn(engine, dir, withControl(control, { strategy }));
-        const found = await prunedIn(dir);
-        const same = control === 'dense-longer' ? dense : own;
-        expect(shapes(found), control).toEqual(shapes(same));
-        expect(zeros(found), control).toEqual(zeros(same));
-        if (control === 'dense-longer') expect(summary.sparsity).toBe(0);
-        else expect(summary.sparsity).toBeGreaterThanOrEqual(0.75);
-        for (const name of prunableNames(found.graph))
-          expect(found.params.get(name)!.read()).not.toEqual(same.params.get(name)!.read());
-        const masks = [found, own].map((model) => [...nonzeroMasks(model).values()]);
-        const keeps = control === 'scratch-e' || control === 'scratch-b' || strategy === 'filter';
-        if (control !== 'dense-longer')
-          expect(JSON.stringify(masks[0]) === JSON.stringify(masks[1]), control).toBe(keeps);
+        const config = configOf(strategy, control);
+        await compressIn(engine, file(control), config);
+        const weights = await weightsIn(file(control));
+        const records = (await readJournal(file(`${control}/journal.jsonl`))) as EpochRecord[];
+        const own = records.filter(({ phase }) => phase === 'control');
+        const plain = phasesOfRun(configOf(strategy, 'none'));
+        const expected = {
+          'scratch-e': 2,
+          'scratch-b': 4,
+          'random-mask': plain.at(-1)!.training.epochs,
+          'dense-longer': plain.slice(1).reduce((sum, spec) => sum + spec.training.epochs, 0),
+        };
+        expect(own, control).toHaveLength(expected[control]);
+        if (control === 'dense-longer') {
+          expect(counts(zeros(weights)).every((count) => count === 0)).toBe(true);
+          expect(records).toHaveLength(2 + own.length);
+          continue;
+        }
+        expect(counts(zeros(weights)), control).toEqual(counts(zeros(pruned)));
+        expect(weights).not.toEqual(pruned);
+        const same = JSON.stringify(zeros(weights)) === JSON.stringify(zeros(pruned));
+        // Of filters that went there is no mask left to differ in.
+        expect(same, control).toBe(control !== 'random-mask' || strategy === 'filter');
       }
-      // As many multiply-adds as all phases of the pruned network had.
-      const share = (model: Model) => multiplyAdds(model.graph, nonzeroMasks(model));
-      const spent = 4 * share(dense) + 2 * share(own);
-      expect(await lengthsIn(file('scratch-b'))).toEqual([4, 2, Math.round(spent / share(own))]);
-      expect(await lengthsIn(file('scratch-e'))).toEqual([4, 2, 6]);
     });
   });
 });
 
-it('random filters are not the strategy’s', async () => {
+it('of filters is a lot over them, as many of each layer, also where sums tie layers', async () => {
   await inTemporaryFolder(async (file) => {
-    const network = { name: 'mlp', hidden: [12] };
-    const one = (control: string): Config =>
-      tinyConfig({
-        network,
-        finetune: { epochs: 0 },
-        prune: { sparsity: 0.5, control, strategy: 'filter' },
-      });
-    await compressIn(engine, file('random'), one('random-mask'));
-    const dense = await loadModel(engine, file('random/dense.safetensors'));
-    const found = await prunedIn(file('random'));
-    const [first] = prunableNames(dense.graph);
-    const rows = (model: Model): string[] => {
-      const { shape } = model.params.get(first!)!;
-      const values = model.params.get(first!)!.read();
-      const width = values.length / shape[0]!;
-      return Array.from({ length: shape[0]! }, (_, i) =>
-        values.subarray(i * width, (i + 1) * width).join(),
-      );
-    };
-    const kept = rows(found).map((row) => rows(dense).indexOf(row));
-    expect(kept).toHaveLength(6);
-    expect(kept.every((at) => at >= 0)).toBe(true);
-    expect(kept).not.toEqual([0, 1, 2, 3, 4, 5]);
+    for (const network of [
+      { name: 'mlp', hidden: [12, 8] },
+      { name: 'wrn', depth: 10, width: 1 },
+    ]) {
+      const one = (control: string) =>
+        tinyConfig({
+          network,
+          pretrain: { epochs: 1, batch: 55 },
+          finetune: { epochs: 0 },
+          prune: { strategy: 'filter', sparsity: 0.5, control },
+        });
+      const shapes = async (dir: string) => {
+        const model = await loadModel(engine, join(file(dir), 'pruned.safetensors'));
+        const found = Array.from(model.params, ([name, t]) => [name, ...t.shape]);
+        freeModel(model);
+        return found;
+      };
+      const dirs = ['none', 'random-mask'].map((control) => `${network.name}-${control}`);
+      await compressIn(engine, file(dirs[0]!), one('none'));
+      await compressIn(engine, file(dirs[1]!), one('random-mask'));
+      expect(await shapes(dirs[1]!)).toEqual(await shapes(dirs[0]!));
+      const [own, lot] = await Promise.all(dirs.map((dir) => weightsIn(file(dir))));
+      expect(lot).not.toEqual(own);
+    }
   });
 });
 
-it.each(CONTROLS)('%s ends with the same bits when stopped and taken up again', async (control) => {
-  await inTemporaryFolder(async (file) => {
-    const config = withControl(control, { rounds: 2 });
-    await compressIn(engine, file('whole'), config);
-    let stopped = 0;
-    for (let done = false; !done; ) {
-      const controller = new AbortController();
-      let events = 0;
-      try {
-        await compressIn(engine, file('parts'), config, {
-          signal: controller.signal,
-          onEvent: ({ type }) => {
-            if (type === 'phase' || type === 'progress') events++;
-            if (stopped < 14 && events > 1) controller.abort();
-          },
-        });
-        done = true;
-      } catch (error) {
-        expect(error).toBeInstanceOf(Interrupted);
-        stopped++;
-      }
+describe('a control', () => {
+  it('is one phase after those of the strategy, which are as they were', () => {
+    const phases = phasesOfRun(configOf('hydra', 'none', 3));
+    for (const control of ['scratch-e', 'scratch-b', 'random-mask']) {
+      const all = phasesOfRun(configOf('hydra', control, 3));
+      expect(all.slice(0, -1)).toEqual(phases);
+      expect(all.at(-1)).toMatchObject({ name: 'control', decides: null, between: null });
+      expect(new Set(all.map(({ draws }) => draws)).size).toBe(all.length);
     }
-    expect(stopped).toBeGreaterThan(5);
-    expect(await resultOf(file('parts'))).toEqual(await resultOf(file('whole')));
+  });
+
+  it('grows its difficulty where weights are new, and begins with the dense network elsewhere', () => {
+    const last = (strategy: string, control: string) =>
+      phasesOfRun(configOf(strategy, control)).at(-1)!;
+    expect(last('magnitude', 'scratch-e')).toMatchObject({ start: 'fresh', ramp: true });
+    expect(last('magnitude', 'random-mask')).toMatchObject({ start: 'dense', ramp: false });
+    expect(last('snip', 'random-mask')).toMatchObject({ start: 'initial', ramp: true });
+    expect(last('lottery', 'random-mask')).toMatchObject({ start: 1, ramp: true });
+    expect(last('lottery', 'dense-longer')).toMatchObject({ start: 'dense', ramp: false });
+  });
+
+  it('that there is none of is refused', () => {
+    expect(() => configOf('magnitude', 'scratch')).toThrow(
+      /prune\.control: expected one of none, scratch-e, scratch-b/,
+    );
   });
 });

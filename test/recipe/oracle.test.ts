@@ -78,7 +78,7 @@ describe('the loss oracle', () => {
     for (const batch of [-1, 10, 0.5])
       expect(() => ask.ask(model, batch)).toThrow(/loss oracle: expected a batch in \[0, 10\)/);
     expect(() => ask.ask(model, 0, { second: 'hessian' as never })).toThrow(
-      /loss oracle: expected second derivatives of kind fisher, got hessian/,
+      /loss oracle: expected second derivatives of kind fisher or gauss-newton, got hessian/,
     );
     freeModel(model);
   });

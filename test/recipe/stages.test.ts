@@ -27,11 +27,11 @@ let engine: Engine;
 const registry = strategies as Record<string, Strategy>;
 beforeAll(async () => {
   engine = await load({ threads: 1 });
-  Object.assign(registry, { popup, rigl, obd, prox, snip });
+  Object.assign(registry, MADE);
 });
 afterAll(() => {
   engine.close();
-  for (const name of ['popup', 'rigl', 'obd', 'prox', 'snip']) delete registry[name];
+  for (const name of Object.keys(MADE)) delete registry[name];
 });
 
 /** Indices of the `count` largest values among those that `among` accepts. */
@@ -164,6 +164,9 @@ async function inParts(dir: string, config: ReturnType<typeof tinyConfig>): Prom
   }
 }
 
+/** Strategies of this file, under names that the registry does not have. */
+const MADE = { popup, regrow: rigl, saliency: obd, prox, sensitivity: snip };
+
 describe('the phases of a run', () => {
   it('are data, read off the config', () => {
     const brief = (config: ReturnType<typeof tinyConfig>) =>
@@ -190,7 +193,7 @@ describe('the phases of a run', () => {
 
   it('that cannot follow each other are refused in words', () => {
     expect(() => phasesOfRun(tinyConfig({ finetune: { start: 5 } }))).toThrow(
-      /finetune\.start: expected at most 4, got 5/,
+      /finetune\.start: expected at most 4, the epochs of pre-training, got 5/,
     );
     expect(() =>
       phasesOfRun(tinyConfig({ prune: { strategy: 'filter' }, finetune: { start: 'initial' } })),
@@ -202,7 +205,7 @@ describe('the phases of a run', () => {
   });
 });
 
-describe.each(['hydra', 'popup', 'rigl', 'obd', 'prox', 'snip'])('%s', (name) => {
+describe.each(['hydra', ...Object.keys(MADE)])('%s', (name) => {
   it('runs, keeps what it should, and gives the same bits when stopped and taken up again', async () => {
     await inTemporaryFolder(async (file) => {
       engine.arena.trim();

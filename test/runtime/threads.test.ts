@@ -1,7 +1,8 @@
 /** A split never crosses a reduction, so nothing a training step computes depends on the threads. */
 import { describe, expect, it } from 'vitest';
 import { newPass, propagate } from '../../src/domain/domain';
-import { ball, intervalMargins } from '../../src/domain/interval';
+import { ball } from '../../src/domain/interval';
+import { intervalMargins } from '../../src/domain/rows';
 import { value } from '../../src/domain/value';
 import { type Network, sequential } from '../../src/nn/graph';
 import { createModel, trainableNames } from '../../src/nn/model';

@@ -4,7 +4,8 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { wrongSamples } from '../../src/attack/attack';
-import { hiddenBounds, type LinearOptions, lowerBounds, marginRows } from '../../src/bounds/linear';
+import { hiddenBounds, type LinearOptions, lowerBounds } from '../../src/bounds/linear';
+import { marginRows } from '../../src/bounds/margins';
 import { inputSet } from '../../src/domain/balls';
 import { freeModel, type Model } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';

@@ -2,7 +2,7 @@
 import { normalCdf } from '../../src/statistics';
 import * as core from '../../src/tensor/ops/core';
 import * as elementwise from '../../src/tensor/ops/elementwise';
-import { toCentre, toEnds } from '../../src/tensor/ops/interval';
+import { toInfSup, toMidRad } from '../../src/tensor/ops/interval';
 import type { Shape } from '../../src/tensor/shape';
 import type { Tensor } from '../../src/tensor/tensor';
 import { map, type Nd, nd } from '../helpers/nd';
@@ -254,7 +254,7 @@ const REDUCE: readonly OpCase[] = [
   ),
 ];
 
-const EXACT = { grow: 0, tiny: 0 };
+const EXACT = { relative: 0, absolute: 0 };
 const box = (shape: Shape): [Nd, Nd] => {
   const lo = random.array(shape);
   return [
@@ -279,17 +279,17 @@ const INTERVAL: readonly OpCase[] = [[0], [3], [2, 17]].flatMap((shape) =>
       const about = scale === undefined ? '' : `, radius x ${scale}`;
       return [
         {
-          op: 'toCentre',
+          op: 'toMidRad',
           about: `${show(shape)}, ${part ? 'radius' : 'centre'}${about}`,
           inputs: box(shape),
-          run: ([lo, hi]) => toCentre(lo!, hi!, EXACT, scale && [scale, 0])[part]!,
+          run: ([lo, hi]) => toMidRad(lo!, hi!, EXACT, scale && [scale, 0])[part]!,
           reference: ([lo, hi]) => map(half(part ? -times : 1), lo!, hi!),
         },
         {
-          op: 'toEnds',
+          op: 'toInfSup',
           about: `${show(shape)}, ${part ? 'upper' : 'lower'}${about}`,
           inputs: box(shape),
-          run: ([c, r]) => toEnds(c!, r!, EXACT, scale && [scale, shift])[part]!,
+          run: ([c, r]) => toInfSup(c!, r!, EXACT, scale && [scale, shift])[part]!,
           reference: ([c, r]) => map(both(part ? 1 : -1, times, shift), c!, r!),
         },
       ];
@@ -306,10 +306,10 @@ const SHARED: readonly OpCase[] = [
 ].flatMap((shape) =>
   [-1, 1].map(
     (sign): OpCase => ({
-      op: 'toEnds',
+      op: 'toInfSup',
       about: `${show(shape)}, one centre, ${sign > 0 ? 'upper' : 'lower'}`,
       inputs: [random.array([1, ...shape.slice(1)]), box(shape)[1]],
-      run: ([c, r]) => toEnds(c!, r!, EXACT)[sign > 0 ? 1 : 0]!,
+      run: ([c, r]) => toInfSup(c!, r!, EXACT)[sign > 0 ? 1 : 0]!,
       reference: ([c, r]) => map((p?: number, q?: number) => p! + sign * q!, c!, r!),
     }),
   ),

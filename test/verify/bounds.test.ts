@@ -1,4 +1,4 @@
-/** Row bounds and the float64 replay against references, on random graphs and nasty rows. */
+/** Bounding methods and the float64 replay against references, on random graphs and nasty rows. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compile, sequential } from '../../src/nn/graph';
@@ -6,22 +6,26 @@ import { lower } from '../../src/nn/lower';
 import { freeModel, type Model } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
 import { whole } from '../../src/tensor/parts';
-import { intervalRows, type RowBounds } from '../../src/verify/bounds';
 import { outputsAt } from '../../src/verify/descent';
+import {
+  alphaMethod,
+  type BoundMethod,
+  intervalMethod,
+  linearMethod,
+} from '../../src/verify/methods';
+import { outputRows } from '../../src/verify/problem';
 import { replay } from '../../src/verify/replay';
-import { lineRows, optimisedRows } from '../../src/verify/row-lines';
-import { outputRows } from '../../src/verify/specification';
 import { binaries } from '../helpers/engine';
 import { nd } from '../helpers/nd';
 import { graphs, modelOf, randomWeights } from '../helpers/networks';
 import { sampler } from '../helpers/random';
 import { evaluate } from '../helpers/reference-network';
 
-const METHODS: readonly RowBounds[] = [
-  intervalRows,
-  lineRows('crown', { hidden: 'unstable' }),
-  lineRows('crown-ibp', { hidden: 'interval' }),
-  optimisedRows('alpha-crown', { steps: 4 }),
+const METHODS: readonly BoundMethod[] = [
+  intervalMethod(),
+  linearMethod('crown', { hidden: 'unstable' }),
+  linearMethod('crown-ibp', { hidden: 'interval' }),
+  alphaMethod('alpha-crown', { steps: 4 }),
 ];
 
 describe.each(binaries())('%s', (binary) => {
@@ -110,7 +114,7 @@ describe.each(binaries())('%s', (binary) => {
           const ends = (sign: number) =>
             Float32Array.from(centres, (c, at) => c + sign * radii[Math.floor(at / size)]!);
           const boxes = { count: 3, lo: ends(-1), hi: ends(1) };
-          const lowers = whole(method.lower(canonical, boxes, rows));
+          const lowers = whole(method.bound({ networks: [canonical], region: boxes, rows })).lower;
           for (let sample = 0; sample < 12; sample++) {
             const x = boxes.lo.map((lo, at) =>
               Math.min(boxes.hi[at]!, lo + random.real() ** (sample % 3) * (boxes.hi[at]! - lo)),
@@ -146,7 +150,8 @@ describe.each(binaries())('%s', (binary) => {
       const model = badModel(engine);
       const rows = outputRows([{ rows: [Float64Array.of(1, -1)], rhs: [0] }], 2);
       const boxes = { count: 1, lo: new Float32Array(3), hi: new Float32Array(3).fill(1) };
-      expect(whole(method.lower(model, boxes, rows))[0]! > 0).toBe(false);
+      const { lower } = whole(method.bound({ networks: [model], region: boxes, rows }));
+      expect(lower[0]! > 0).toBe(false);
       freeModel(model);
     });
   });

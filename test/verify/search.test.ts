@@ -6,9 +6,9 @@ import { compile, type Network, sequential } from '../../src/nn/graph';
 import { freeModel, type Model, modelFrom } from '../../src/nn/model';
 import { parseOptions } from '../../src/options';
 import { type Engine, load } from '../../src/runtime/engine';
-import { intervalRows } from '../../src/verify/bounds';
 import { Budget, type BudgetLimits } from '../../src/verify/budget';
 import { outputsAt } from '../../src/verify/descent';
+import { intervalMethod } from '../../src/verify/methods';
 import type { Outcome, SearchProgress } from '../../src/verify/outcome';
 import { inOtherBinary, replay } from '../../src/verify/replay';
 import { finish, type SearchOptions, verifySpecification } from '../../src/verify/search';
@@ -23,6 +23,8 @@ import { verifiers } from '../../src/verify/verifiers/registry';
 import { binaries } from '../helpers/engine';
 import { modelOf, randomWeights } from '../helpers/networks';
 import { sampler } from '../helpers/random';
+
+const INTERVAL = intervalMethod();
 
 const tiny = (inputs: number, units: number, outputs: number): Network =>
   sequential(
@@ -107,7 +109,7 @@ describe.each(binaries())('%s', (binary) => {
 
   it('takes no point for a witness that one of its runs finds safe, and names that run', () => {
     const other = binaries().find((one) => one !== binary);
-    let disputes = 0;
+    let disagreements = 0;
     // A sum that cancels to what roundings left: of every run another number.
     const a = 1 + 2 ** -12;
     for (const terms of [
@@ -133,7 +135,7 @@ describe.each(binaries())('%s', (binary) => {
         if (safe.length === 0) checkWitness(model, specification, found);
         else expect(found.verdict).not.toBe('falsified');
         if (safe.length > 0 && safe[0] !== Object.keys(runs)[0]) {
-          disputes++;
+          disagreements++;
           expect(found).toMatchObject({
             verdict: 'unknown',
             reason: expect.stringContaining(
@@ -143,7 +145,7 @@ describe.each(binaries())('%s', (binary) => {
         }
         freeModel(model);
       }
-    expect(disputes).toBeGreaterThan(0);
+    expect(disagreements).toBeGreaterThan(0);
   });
 
   it('agrees with exact minima of one-input networks, just below and just above', () => {
@@ -219,7 +221,7 @@ describe.each(binaries())('%s', (binary) => {
 
   describe('budget', () => {
     const region = { lo: Float64Array.of(-1, -1), hi: Float64Array.of(1, 1) };
-    const LOOSE = { methods: { bounds: [intervalRows], dear: [], parts: intervalRows } };
+    const LOOSE = { methods: { bounds: [INTERVAL], expensive: [], parts: INTERVAL } };
     // Below all values, but not by enough for intervals of the whole.
     const hard = (): { model: Model; specification: Specification } => {
       const model = random(tiny(2, 16, 1), 7);
@@ -331,7 +333,7 @@ describe.each(binaries())('%s', (binary) => {
     freeModel(model);
   });
 
-  it('as the verifier complete decides two-input samples that linear bounds leave open', () => {
+  it('as the verifier input-splitting decides two-input samples that linear bounds leave open', () => {
     const [grid, eps] = [40, 0.2];
     const seen = { certified: 0, falsified: 0, unknown: 0, gained: 0 };
     for (let seed = 0; seed < 12; seed++) {
@@ -343,9 +345,9 @@ describe.each(binaries())('%s', (binary) => {
         return own.indexOf(Math.max(...own));
       });
       const job = { model, images, labels, eps };
-      const judge = (name: string) =>
+      const verdictsOf = (name: string) =>
         verifiers[name]!.verify(job, parseOptions(verifiers[name]!.options, {}, name));
-      const [verdicts, before] = [judge('complete'), judge('crown')];
+      const [verdicts, before] = [verdictsOf('input-splitting'), verdictsOf('crown')];
       verdicts.forEach(({ verdict }, i) => {
         seen[verdict]++;
         if (before[i]!.verdict === 'certified') expect(verdict).toBe('certified');
@@ -370,24 +372,24 @@ describe.each(binaries())('%s', (binary) => {
     const region = { lo: new Float64Array(30), hi: new Float64Array(30).fill(1) };
     const nan = search(model, below(region, 0, 2));
     expect(nan).toMatchObject({ verdict: 'unknown', bound: -Infinity });
-    const failing = { ...intervalRows, lower: () => fail() };
+    const failing = { ...INTERVAL, bound: () => fail() };
     const fine = random(tiny(30, 3, 2), 1);
     const out = search(
       fine,
       below(region, -1000, 2),
       { nodes: 9 },
-      { methods: { bounds: [failing], dear: [], parts: failing } },
+      { methods: { bounds: [failing], expensive: [], parts: failing } },
     );
     expect(out).toMatchObject({ verdict: 'unknown', reason: expect.stringMatching(/4 GiB/) });
     // JavaScript's own arrays end, too.
     const huge = {
-      ...intervalRows,
-      *lower() {
+      ...INTERVAL,
+      *bound() {
         yield;
-        return new Float64Array(2 ** 50);
+        return { lower: new Float64Array(2 ** 50) };
       },
     };
-    const methods = { bounds: [huge], dear: [], parts: huge };
+    const methods = { bounds: [huge], expensive: [], parts: huge };
     expect(search(fine, below(region, -1000, 2), { nodes: 9 }, { methods })).toMatchObject({
       verdict: 'unknown',
       reason: expect.stringMatching(/array length/),

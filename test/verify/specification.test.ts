@@ -1,6 +1,7 @@
 /** Regions and output properties: balls, rounding to float32 boxes, margins, what rows prove. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { outputRows, provenSlack } from '../../src/verify/problem';
 import {
   ballRegion,
   checkSpecification,
@@ -11,8 +12,6 @@ import {
   marginProperty,
   missesBall,
   outerBox,
-  outputRows,
-  provenSlack,
   type Region,
   slackOf,
 } from '../../src/verify/specification';

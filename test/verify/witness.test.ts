@@ -59,10 +59,14 @@ describe.each(binaries())('%s', (binary) => {
     rows.of.get = () => {
       throw new RangeError('Array buffer allocation failed');
     };
-    const disputes: string[] = [];
-    const subject = { ...model, rows, onDispute: (what: string) => void disputes.push(what) };
+    const disagreements: string[] = [];
+    const subject = {
+      ...model,
+      rows,
+      onDisagreement: (what: string) => void disagreements.push(what),
+    };
     expect(confirm(subject, about(1e9), new Float32Array(30))).toBeUndefined();
-    expect(disputes).toEqual([
+    expect(disagreements).toEqual([
       `unsafe in float32 (${binary}), but not run again: out of memory: Array buffer allocation failed`,
     ]);
     const search = verifySpecification(subject, about(1e9), { budget: new Budget({ nodes: 9 }) });
@@ -94,14 +98,18 @@ describe.each(binaries())('%s', (binary) => {
     const x = new Float32Array(30);
     expect(() => inOtherBinary(small, x)).toThrow(/memory/);
     expect(other.memory.usedBytes).toBe(used);
-    const disputes: string[] = [];
+    const disagreements: string[] = [];
     const rows = newRows();
     rows.of.get = () => {
       throw new Error('float64 before a cheaper run');
     };
-    const subject = { ...small, rows, onDispute: (what: string) => void disputes.push(what) };
+    const subject = {
+      ...small,
+      rows,
+      onDisagreement: (what: string) => void disagreements.push(what),
+    };
     expect(confirm(subject, about(1e9), x)).toBeUndefined();
-    expect(disputes.join()).toMatch(/not run again: out of memory: memory:/);
+    expect(disagreements.join()).toMatch(/not run again: out of memory: memory:/);
     for (const one of pieces) one.free();
     expect(inOtherBinary(small, x)).toMatchObject({ binary: other.binary });
     freeModel(small);

@@ -1,5 +1,5 @@
 /** `espalier check CERT MODEL`: an independent check of certificates. */
-import { whole } from '../../options';
+import { eps, whole } from '../../options';
 import { count, short } from '../../report/format';
 import { foreignArgs, modelArg, shared } from '../args';
 import { type Command, EXIT } from '../command';
@@ -15,6 +15,11 @@ export const command: Command = {
     },
     ...modelArg,
     ...foreignArgs,
+    eps: {
+      type: 'string',
+      valueHint: 'radius',
+      description: 'rejects certificates of a smaller radius, such as 2/255 (default: any will do)',
+    },
     work: {
       type: 'string',
       valueHint: 'n',
@@ -31,8 +36,13 @@ export const command: Command = {
     const [path, model] = [values.text('certificate')!, values.text('model')!];
     const as = readOptions(values);
     const limit = values.number('work', whole(1));
+    const radius = values.checked('eps', eps());
     const files = await withEngine(context, (job) =>
-      backend.check(job.engine, { ...job, model, as, path, ...(limit !== undefined && { limit }) }),
+      backend.check(job.engine, {
+        ...{ ...job, model, as, path },
+        ...(limit !== undefined && { limit }),
+        ...(radius !== undefined && { eps: radius }),
+      }),
     );
     const rejected = files.filter(({ accepted }) => !accepted).length;
     if (values.on('json'))

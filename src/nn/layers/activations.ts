@@ -33,14 +33,14 @@ export function rectified(lo: number, hi: number, below: number, above: number):
 
 export const relu = pointwiseLayer({
   role: 'pointwise',
-  rectifies: true,
+  isReLU: true,
   about: 'max(x, 0)',
   options: none,
   shape: same,
   f: (x) => rectify(x),
   scalar: (x) => Math.max(x, 0),
   relax: (lo, hi) => rectified(lo, hi, 0, 1),
-  kink: () => [0, 1],
+  breakpointSlopes: () => [0, 1],
   error: 0,
 });
 
@@ -52,7 +52,7 @@ export const leakyRelu = pointwiseLayer({
   f: (x, o) => leaky(x, o.slope),
   scalar: (x, o) => (x > 0 ? x : Math.fround(o.slope) * x),
   relax: (lo, hi, o) => rectified(lo, hi, Math.fround(o.slope), 1),
-  kink: (o) => [Math.fround(o.slope), 1],
+  breakpointSlopes: (o) => [Math.fround(o.slope), 1],
   error: 2,
 });
 

@@ -62,7 +62,7 @@ export const abs = pointwiseLayer({
   range: around(0, absolute),
   scalar: Math.abs,
   relax: (lo, hi) => rectified(lo, hi, -1, 1),
-  kink: () => [-1, 1],
+  breakpointSlopes: () => [-1, 1],
   error: 0,
 });
 

@@ -62,7 +62,7 @@ export const maxPool = joinLayer({
   window: (o) => inside(o, false),
   channelDependency: () => ({ kind: 'elementwise' }),
   combine: ([x], o) => maximum(x!, pooling(o)),
-  terms: () => 0,
+  roundings: () => 0,
   pick: (lo, hi, o) => pickOf(lo, hi, pooling(o)),
 });
 

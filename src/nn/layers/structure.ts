@@ -68,7 +68,7 @@ export const add = joinLayer({
   },
   channelDependency: () => ({ kind: 'elementwise' }),
   combine: (xs) => xs.slice(1).reduce((sum, x) => plus(sum, x), xs[0]!),
-  terms: (inputs) => inputs - 1,
+  roundings: (inputs) => inputs - 1,
   transpose: (g, inputs) => inputs.map(() => g),
 });
 
@@ -94,7 +94,7 @@ export const concat = joinLayer({
   },
   channelDependency: ({ axis }) => ({ kind: axis === 0 ? 'concat' : 'elementwise' }),
   combine: (xs, { axis }) => join(xs, axis + 1),
-  terms: () => 0,
+  roundings: () => 0,
   transpose(g, inputs, { axis }) {
     let at = 0;
     return inputs.map((input) => {

@@ -10,7 +10,7 @@ import {
 } from '../../tensor/ops/product';
 import { takeRows } from '../../tensor/ops/shape';
 import { input, type Tensor } from '../../tensor/tensor';
-import type { Units } from '../operator';
+import type { OneHotRows } from '../operator';
 
 /** W x (+ bias). */
 export const denseProduct = (
@@ -26,7 +26,7 @@ export const denseTranspose = (g: Tensor, w: Tensor, conv: ConvShape, sums: SumO
   conv.flat ? matmul(g, w) : convolutionInputGrad(g, w, conv, sums);
 
 /** Rows of W. */
-export function denseRows(units: Units, w: Tensor, conv: ConvShape): Tensor {
+export function denseRows(units: OneHotRows, w: Tensor, conv: ConvShape): Tensor {
   if (!conv.flat) return convolutionRows(units, w, conv);
   const { index, factor } = units;
   return mul(takeRows(w, index), input(w.engine, factor, [factor.length, 1]));

@@ -9,7 +9,14 @@ import { absolute, isSparse, toDense, type Weight } from '../../sparse/weight';
 import { type ConvShape, depthOf } from '../../tensor/convolution';
 import type { SumOptions } from '../../tensor/ops/product';
 import type { Tensor } from '../../tensor/tensor';
-import { FOLDED, type LinearOperator, memo, type Params, tensorOf, type Units } from '../operator';
+import {
+  FOLDED,
+  type LinearOperator,
+  memo,
+  type OneHotRows,
+  type Params,
+  tensorOf,
+} from '../operator';
 import { denseProduct, denseRows, denseTranspose } from './dense-product';
 
 export class ProductOperator implements LinearOperator {
@@ -55,10 +62,10 @@ export class ProductOperator implements LinearOperator {
   transpose(g: Tensor): Tensor {
     const w = representationOf(this.weight, this.conv, g.shape[0]!);
     if (isSparse(w)) return sparseTranspose(g, w, this.conv);
-    return denseTranspose(g, w, this.conv, this);
+    return denseTranspose(g, w, this.conv, { allowWinograd: this.allowWinograd });
   }
 
-  rows(units: Units): Tensor {
+  rows(units: OneHotRows): Tensor {
     return denseRows(units, toDense(this.weight), this.conv);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Filter pruning (Li et al. 2016, "Pruning filters for efficient convnets"): the filters and hidden
- * units with the smallest L1 norm go, physically, along with all that reads them.
+ * Filter pruning (Li et al. 2016, "Pruning filters for efficient convnets", arXiv 1608.08710): the filters
+ * and hidden units with the smallest L1 norm go, physically, along with all that reads them.
  *
  * Every layer loses the same share of its filters, smallest norms first, one filter at a time until
  * the wanted share of prunable weights is gone: own rows and consumers' columns both count. Residual
@@ -9,6 +9,7 @@
  *
  * Deviation from Li et al.: one share for all layers, where they pick each layer's by a sensitivity
  * scan. The result removes at least `sparsity`, over it by less than the last filter's weights.
+ * Cost: a pass over the weights, and a search over the number of filters.
  */
 import * as v from 'valibot';
 import { expect } from '../../errors';

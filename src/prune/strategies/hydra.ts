@@ -8,49 +8,23 @@
  * Cost: `epochs` of dense training and a few passes over the weights a step.
  */
 import * as v from 'valibot';
-import { paramSpecs } from '../../nn/graph';
-import { scoredData } from '../../nn/parameterisations/scored';
-import { choice, real, whole } from '../../options';
+import { choice } from '../../options';
 import { abs } from '../../tensor/ops/elementwise';
 import { SCOPES } from '../allocate';
-import { countKept } from '../mask';
+import { magnitudeScores, SCORE_TRAINING, scorePhases } from '../scored';
 import { selectMasks } from '../select';
 import { strategy } from '../strategy';
 
 export const hydra = strategy({
   name: 'hydra',
   about: 'smallest trained |score| go: scope, epochs, optimizer, learningRate',
-  options: v.strictObject({
-    scope: v.optional(choice(SCOPES), 'layer'),
-    /** That train the scores; null is as many as fine-tuning has. */
-    epochs: v.optional(v.nullable(whole(0)), null),
-    optimizer: v.optional(choice(['sgd', 'adam']), 'sgd'),
-    /** Falls to 0 by a cosine. HYDRA: 0.1 by SGD, 1e-5 by Adam for certified training. */
-    learningRate: v.optional(real(0), 0.1),
-  }),
+  options: v.strictObject({ scope: v.optional(choice(SCOPES), 'layer'), ...SCORE_TRAINING }),
   structured: false,
-  phases: ({ epochs, optimizer, learningRate }) => [
-    {
-      ...{ name: 'prune', decides: 'best', trained: 'scores' },
-      training: {
-        ...{ optimizer, learningRate, schedule: { name: 'cosine' } },
-        ...(epochs !== null && { epochs }),
-      },
-    },
-    { name: 'finetune', decides: null },
-  ],
-  decide(context, { scope }) {
-    const { model, previous } = context;
-    const specs = paramSpecs(model.graph);
-    const masks = selectMasks(context, scope, (weight) => abs(weight));
-    return new Map(
-      Array.from(masks, ([name, mask]) => {
-        const weights = model.params.get(name)!.read();
-        const largest = weights.reduce((most, w) => Math.max(most, Math.abs(w)), 0);
-        const scale = Math.sqrt(6 / specs.get(name)!.fanIn) / (largest || 1);
-        const scores = weights.map((w) => scale * w);
-        return [name, scoredData(weights, scores, countKept(mask), previous?.get(name))];
-      }),
-    );
-  },
+  phases: (o) => scorePhases(o),
+  decide: (context, { scope }) =>
+    magnitudeScores(
+      context.model,
+      selectMasks(context, scope, (weight) => abs(weight)),
+      context.previous,
+    ),
 });

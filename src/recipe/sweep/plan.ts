@@ -34,9 +34,9 @@ export async function planSweep({ name, rows }: SweepConfig): Promise<Plan> {
   const order = [...rows].sort((a, b) => Number(isControl(a)) - Number(isControl(b)));
   for (const { config, id, labels } of order) {
     if (!config || id === null) continue;
-    const base = { ...config, prune: { ...config.prune, control: null } };
+    const base = { ...config, prune: { ...config.prune, control: 'none' as const } };
     const own = await named(base, { ...labels, 'prune.control': 'none' });
-    const goesOn = config.prune.control !== null && config.prune.control !== 'dense-longer';
+    const goesOn = config.prune.control !== 'none' && config.prune.control !== 'dense-longer';
     const pruned = goesOn ? jobs.get(own.id) : undefined;
     const after = pruned ?? (await denseJob(config, early, dense));
     jobs.set(id, { kind: 'compress', dir: `runs/${id}`, config, after });
@@ -44,7 +44,7 @@ export async function planSweep({ name, rows }: SweepConfig): Promise<Plan> {
   return { name, rows, jobs };
 }
 
-const isControl = ({ config }: Row): boolean => (config?.prune.control ?? null) !== null;
+const isControl = ({ config }: Row): boolean => (config?.prune.control ?? 'none') !== 'none';
 
 /** The job that pre-trains for a config; null where its pre-training cannot be shared. */
 async function denseJob(

@@ -11,7 +11,8 @@ import { multiplyAdds } from '../../measure/inspect';
 import { compile, type Graph } from '../../nn/graph';
 import { buildNetwork } from '../../nn/zoo';
 import type { Config } from '../config';
-import { type PhaseSpec, phasesOfRun } from '../run-phases';
+import type { PhaseSpec } from '../phase-spec';
+import { phasesOfRun } from '../run-phases';
 import { sharedPhases } from '../take-over';
 import { TITLES } from '../training';
 import type { Job } from './plan';
@@ -77,14 +78,13 @@ function workOf({ kind, config, after }: Job, set: DataSet): Work {
   };
 }
 
-/** Phases with the sparsity they train at, and their epochs by it where operations decide them. */
+/** Phases with the sparsity they train at. */
 function densities(phases: readonly PhaseSpec[]) {
-  let [gone, spent] = [0, 0];
+  let gone = 0;
   return phases.map((spec) => {
     gone = spec.decides && spec.trained === 'weights' ? spec.decides.sparsity : gone;
-    const { epochs: given } = spec.training;
-    const epochs = spec.length === 'epochs' ? given : Math.max(1, Math.round(spent / (1 - gone)));
-    spent += epochs * (1 - gone);
+    const { epochs } = spec.training;
+    if (spec.masks === 'none') gone = 0;
     // Scores are trained over all weights.
     const sparsity = spec.trained === 'weights' ? gone : 0;
     if (spec.decides) gone = spec.decides.sparsity;

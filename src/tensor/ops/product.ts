@@ -160,9 +160,11 @@ export function convolutionInputGrad(
   dy: Tensor,
   w: Tensor,
   s: ConvShape,
-  sums: SumOptions = {},
+  { allowWinograd }: SumOptions = {},
 ): Tensor {
   check(dy, outputOf(s), w, s);
+  // Nothing else of what was given: a bias would join the pullback.
+  const sums = { allowWinograd };
   const batch = dy.shape[0]!;
   const dx = empty(dy.engine, [batch, ...inputOf(s)]);
   runInputGrad(dy.engine, s, batch, [dy.ptr, w.ptr, dx.ptr], sums);
@@ -178,10 +180,11 @@ export function convolutionWeightGrad(
   x: Tensor,
   dy: Tensor,
   s: ConvShape,
-  sums: SumOptions = {},
+  { allowWinograd }: SumOptions = {},
 ): Tensor {
   check(x, inputOf(s));
   check(dy, outputOf(s));
+  const sums = { allowWinograd };
   const dw = empty(x.engine, weightShapeOf(s));
   const g = geometryOf(s, x.shape[0]!);
   if (s.groups > 1)

@@ -1,7 +1,7 @@
 /**
- * Rows of coefficients against tables of lines: the two steps of backward linear bounds that are no
- * product, and the gather and scatter of columns that maxima need. Row r reads line `at[r]` of a
- * table; the sign of a coefficient says which of two tables counts.
+ * Rows of coefficients against tables: the two steps of a backward pass of linear bounds that are no
+ * product, and the gather and scatter of columns that maxima need. Row r of coefficients reads row `at[r]`
+ * of a table; the sign of a coefficient says which of two tables counts.
  */
 import { expect } from '../../errors';
 import { type Shape, sizeOf } from '../shape';
@@ -11,21 +11,21 @@ import { equal, expand, mul, neg, reshape } from './core';
 import { abs, relu } from './elementwise';
 import { addRows } from './shape';
 
-/** Which line of a table each row reads. */
-export type Lines = ArrayLike<number>;
+/** Index into the first axis of a table, by row. */
+export type RowIndices = ArrayLike<number>;
 
-/** A lower and an upper table, [lines, ...] each; each row names its line in both. */
+/** A lower and an upper table, [indices, ...] each, and each row's index into both. */
 export interface Pair {
   readonly low: Tensor;
-  readonly lowAt: Lines;
+  readonly lowAt: RowIndices;
   readonly up: Tensor;
-  readonly upAt: Lines;
+  readonly upAt: RowIndices;
 }
 
 const columns = (x: Tensor): number => sizeOf(x.shape.slice(1));
 const flat = (x: Tensor): Tensor => reshape(x, [x.shape[0]!, columns(x)]);
 
-function checkTable(table: Tensor, at: Lines, x: Tensor, who: string): void {
+function checkTable(table: Tensor, at: RowIndices, x: Tensor, who: string): void {
   const fits = columns(table) === columns(x) && at.length === x.shape[0];
   expect(
     fits,
@@ -35,8 +35,8 @@ function checkTable(table: Tensor, at: Lines, x: Tensor, who: string): void {
   );
 }
 
-/** w * (x > 0 ? low : up), each row by its own lines: [rows, ...]. */
-function byLines(w: Tensor, x: Tensor, { low, lowAt, up, upAt }: Pair, who: string): Tensor {
+/** w * (x > 0 ? low : up), each row by its own indices: [rows, ...]. */
+function byRows(w: Tensor, x: Tensor, { low, lowAt, up, upAt }: Pair, who: string): Tensor {
   checkTable(low, lowAt, x, who);
   checkTable(up, upAt, x, who);
   const { engine } = x;
@@ -53,21 +53,21 @@ function byLines(w: Tensor, x: Tensor, { low, lowAt, up, upAt }: Pair, who: stri
   return y;
 }
 
-/** g summed over the rows that read each line, of the coefficients above 0 or below. */
-const toTable = (g: Tensor, x: Tensor, at: Lines, shape: Shape): Tensor =>
+/** g summed over the rows of each index, of the coefficients above 0 or below. */
+const toTable = (g: Tensor, x: Tensor, at: RowIndices, shape: Shape): Tensor =>
   reshape(addRows(flat(mul(g, x)), at, shape[0]!), shape);
 
 const below = (x: Tensor): Tensor => neg(relu(neg(x)));
 
 /** x * (x > 0 ? low : up): coefficients of y become coefficients of x where low x <= y <= up x. */
 export function relaxRows(x: Tensor, pair: Pair): Tensor {
-  const y = byLines(x, x, pair, 'relaxRows');
+  const y = byRows(x, x, pair, 'relaxRows');
   const { low, lowAt, up, upAt } = pair;
   return record(
     y,
     [x, low, up],
     [
-      (g) => byLines(g, x, pair, 'relaxRows'),
+      (g) => byRows(g, x, pair, 'relaxRows'),
       (g) => toTable(g, relu(x), lowAt, low.shape),
       (g) => toTable(g, below(x), upAt, up.shape),
     ],
@@ -78,7 +78,7 @@ export function relaxRows(x: Tensor, pair: Pair): Tensor {
  * d[r] + the sum of x[r] * (x[r] > 0 ? low : up): [rows], a lower bound of d + x . t for all t in the
  * box [low, up]. Never above the exact number, as f32 arithmetic goes.
  */
-export function lowerDot(x: Tensor, low: Tensor, up: Tensor, at: Lines, d?: Tensor): Tensor {
+export function lowerDot(x: Tensor, low: Tensor, up: Tensor, at: RowIndices, d?: Tensor): Tensor {
   checkTable(low, at, x, 'lowerDot');
   checkTable(up, at, x, 'lowerDot');
   const { engine } = x;
@@ -91,7 +91,7 @@ export function lowerDot(x: Tensor, low: Tensor, up: Tensor, at: Lines, d?: Tens
     expand(reshape(g, [rows, ...x.shape.slice(1).map(() => 1)]), x.shape);
   const pair = { low, lowAt: at, up, upAt: at };
   return record(y, d ? [x, low, up, d] : [x, low, up], [
-    (g) => byLines(wide(g), x, pair, 'lowerDot'),
+    (g) => byRows(wide(g), x, pair, 'lowerDot'),
     (g) => toTable(wide(g), relu(x), at, low.shape),
     (g) => toTable(wide(g), below(x), at, up.shape),
     (g) => g,
@@ -103,7 +103,7 @@ export interface Places {
   /** Whole numbers in [0, width), `columns` a line. */
   readonly index: ArrayLike<number>;
   readonly columns: number;
-  readonly at: Lines;
+  readonly at: RowIndices;
   readonly width: number;
 }
 

@@ -8,10 +8,11 @@
  * Cost: while beta is above 0, about 3 + classes forward passes' worth a batch, forward and back.
  */
 import * as v from 'valibot';
-import { hiddenBounds, linearMargins } from '../../bounds/linear';
+import { hiddenBounds } from '../../bounds/linear';
+import { linearMargins } from '../../bounds/margins';
 import { inputSet } from '../../domain/balls';
 import { propagate } from '../../domain/domain';
-import { intervalMargins } from '../../domain/interval';
+import { intervalMargins } from '../../domain/rows';
 import { value } from '../../domain/value';
 import { eps, real } from '../../options';
 import { leastMargins } from '../../plan/margins';

@@ -9,7 +9,8 @@
  */
 import * as v from 'valibot';
 import { propagate } from '../../domain/domain';
-import { type Box, ball, intervalMargins } from '../../domain/interval';
+import { type Box, ball } from '../../domain/interval';
+import { intervalMargins } from '../../domain/rows';
 import { value } from '../../domain/value';
 import type { GraphNode } from '../../nn/graph';
 import { eps, real } from '../../options';

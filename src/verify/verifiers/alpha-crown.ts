@@ -4,36 +4,15 @@
  * stops where all of it is certified or gains no more.
  */
 import * as v from 'valibot';
-import { ALPHA, type AlphaOptions, optimisedBoundsInParts, SHARE } from '../../bounds/alpha';
-import { CHUNK, inFrontOfLines, marginRows, marginTable, rowBytes } from '../../bounds/linear';
-import type { Graph } from '../../nn/graph';
+import { ALPHA, SHARE } from '../../bounds/alpha';
 import { real, whole } from '../../options';
-import { sizeOf } from '../../tensor/shape';
-import { input } from '../../tensor/tensor';
-import { boundsByLines, byIntervals, byLines, proveByStages, type Stage, sceneOf } from '../linear';
-import { estimateMemory } from '../memory';
-import { verifier } from '../verifier';
-import { ballText, shared, soundness } from './linear';
+import { estimateMemory, extraBytes, MOST_IMAGES } from '../memory';
+import { alphaMethod } from '../methods';
+import { byBounds } from '../prove';
+import { cheapest } from './linear';
+import { ballText, shared, soundness } from './options';
 
-const byOptimisedLines = (sound: boolean, options: AlphaOptions): Stage =>
-  function* (batch) {
-    const { model, labels } = batch;
-    const scene = yield* sceneOf(batch, { sound, chunk: Math.min(CHUNK, options.memory) });
-    const rows = marginRows(scene, labels);
-    const best = yield* optimisedBoundsInParts({ ...scene, chunk: null }, rows, options);
-    return marginTable(scene, labels, input(model.engine, best, [best.length]));
-  };
-
-/** Rows of all hidden values, which stay in memory while their slopes are optimised too. */
-function extraBytes(graph: Graph, joint: boolean): number {
-  if (!joint) return 0;
-  const bytes = [...inFrontOfLines(graph)].map((v) =>
-    v < 0 ? 0 : 2 * sizeOf(graph.nodes[v]!.shape) * rowBytes(graph, v),
-  );
-  return SHARE * bytes.reduce((a, b) => a + b, 0);
-}
-
-export const alphaCrown = verifier({
+export const alphaCrown = byBounds({
   name: 'alpha-crown',
   about:
     'linear bounds with optimised lower slopes, after cheaper ones: sound, memory, norm, steps, rate, joint',
@@ -45,27 +24,12 @@ export const alphaCrown = verifier({
     /** Optimise the bounds of hidden values too; for small networks. */
     joint: v.optional(v.boolean(), false),
   }),
-  norm: (o) => o.norm,
-  memoryFor: ({ graph }, images, o) =>
-    estimateMemory(graph, images, {
-      memory: o.memory,
-      share: SHARE,
-      extra: extraBytes(graph, o.joint),
-    }),
+  memoryFor: ({ graph }, images, { memory, joint }) =>
+    estimateMemory(graph, images, { memory, share: SHARE, extra: extraBytes(graph, joint) }),
   describe: (o, eps) =>
     `alpha-CROWN, ${o.steps} steps${o.joint ? ', joint' : ''}, ${soundness(o.sound)}, ${ballText(o.norm, eps)}`,
-  parts(job, { sound, memory, norm, steps, rate, joint }) {
-    const options = { ...ALPHA, steps, rate, hidden: joint, memory };
-    const stages = [
-      byIntervals(sound),
-      byLines({ sound, hidden: 'interval', chunk: Math.min(CHUNK, memory) }),
-      byOptimisedLines(sound, options),
-    ];
-    const extra = extraBytes(job.model.graph, joint);
-    return proveByStages(job, stages, { sound, memory, norm, extra });
-  },
-  bounds(batch, { sound, memory, norm, steps, rate, joint }) {
-    const options = { ...ALPHA, steps, rate, hidden: joint, memory };
-    return boundsByLines({ ...batch, norm }, { sound }, byOptimisedLines(sound, options));
-  },
+  methods: ({ sound, memory, steps, rate, joint }) => [
+    ...cheapest({ sound, memory, slopes: 'adaptive' }),
+    alphaMethod('alpha-crown', { sound, memory, steps, rate, hidden: joint, most: MOST_IMAGES }),
+  ],
 });

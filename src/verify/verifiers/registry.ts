@@ -1,7 +1,7 @@
 /** All verifiers by name. */
 import type { Verifier } from '../verifier';
 import { alphaCrown } from './alpha-crown';
-import { complete } from './complete';
+import { inputSplitting } from './input-splitting';
 import { interval } from './interval';
 import { crown, crownIbp, fastLin } from './linear';
 
@@ -11,5 +11,5 @@ export const verifiers: Readonly<Record<string, Verifier>> = {
   crown,
   'fast-lin': fastLin,
   'alpha-crown': alphaCrown,
-  complete,
+  'input-splitting': inputSplitting,
 };

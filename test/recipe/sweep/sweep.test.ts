@@ -56,7 +56,7 @@ describe('the plan', () => {
   it('is a product, in which dense networks and pruned runs are shared', async () => {
     const plan = await planOf({
       strategies: ['magnitude', { name: 'magnitude', scope: 'global' }],
-      controls: [null, 'scratch-b', 'dense-longer'],
+      controls: ['none', 'scratch-b', 'dense-longer'],
       sparsities: [0.5, 0.8],
       seeds: [1, 2],
     });
@@ -116,7 +116,7 @@ describe('the plan', () => {
 describe('a sweep', () => {
   const lists = {
     strategies: ['magnitude', 'random'],
-    controls: [null, 'random-mask'],
+    controls: ['none', 'random-mask'],
     sparsities: [0.8],
     seeds: [1, 2],
   };
@@ -136,7 +136,11 @@ describe('a sweep', () => {
       const again = await sweepIn(file('s'), lists);
       expect(again.ran).toEqual([]);
       expect(again.result).toEqual(result);
-      const more = await sweepIn(file('s'), { ...lists, controls: [null], sparsities: [0.8, 0.5] });
+      const more = await sweepIn(file('s'), {
+        ...lists,
+        controls: ['none'],
+        sparsities: [0.8, 0.5],
+      });
       expect(more.ran).toHaveLength(4);
       expect(more.ran.every((dir) => dir.startsWith('runs/'))).toBe(true);
     });
@@ -187,7 +191,7 @@ describe('a sweep', () => {
     await inTemporaryFolder(async (file) => {
       const { result, ran } = await sweepIn(file('s'), {
         strategies: ['magnitude', 'magnitud'],
-        controls: [null, 'scratch-e'],
+        controls: ['none', 'scratch-e'],
         sparsities: [0.5, 0.999, 1.5],
         grid: { 'finetune.learningRate': [0.005, 1e20] },
       });
@@ -261,7 +265,7 @@ describe('a sweep', () => {
 
 describe('estimates', () => {
   it('count multiply-adds of passes, and measure times, without a trace on the disk', async () => {
-    const plan = await planOf({ sparsities: [0.5], controls: [null, 'scratch-b'] });
+    const plan = await planOf({ sparsities: [0.5], controls: ['none', 'scratch-b'] });
     const [dense, own, scratch] = jobsOf(plan);
     const count = workCounter();
     const { parts, graph, set } = await count(dense!);
@@ -277,9 +281,10 @@ describe('estimates', () => {
     const titles = (await count(own!)).parts.map(({ title }) => title);
     expect(titles).toEqual(['fine-tune 1', 'evaluate dense', 'evaluate pruned']);
     const last = (await count(scratch!)).parts[0]!;
-    expect(last.title).toBe('train anew');
-    // Three epochs of all weights and one of half of them are seven of half of them.
-    expect(last.images).toBe(7 * images);
+    expect(last.title).toBe('train the control');
+    // Twice the epochs of pre-training, at half of the weights.
+    expect(last.images).toBe(6 * images);
+    expect(last.operations).toBe(parts[0]!.operations);
     const found = await estimateSweep(engine, plan, {});
     expect(found).toHaveLength(3);
     for (const { seconds, operations, error } of found) {

@@ -1,28 +1,28 @@
 /**
- * The search for counter-examples: centre and corners of the region, then projected gradient descent
+ * Falsification, the search for counter-examples: centre and corners of the region, then projected gradient descent
  * on the slack of each disjunct from random starts (Madry et al. 2018; the step falls from a quarter
  * of each feature's width to a hundredth). Every other round follows all unsatisfied rows of a
  * disjunct and not just the worst, which gets out of their kinks. A point counts only as `confirm` says.
  */
 import { STREAMS, uniform } from '../tensor/philox';
 import { sizeOf } from '../tensor/shape';
-import { batchFor } from './bounds';
 import type { Budget } from './budget';
 import { descend, outputsAt } from './descent';
 import { outputsOf } from './head';
+import { batchFor } from './methods';
 import { confirm, type Subject, type Witness } from './outcome';
+import type { OutputRows } from './problem';
 import {
   distance,
   intoBox,
   isUnsafe,
-  type OutputRows,
   outerBox,
   type Region,
   type Specification,
   slackOf,
 } from './specification';
 
-export interface HuntOptions {
+export interface FalsifyOptions {
   readonly budget: Budget;
   readonly seed: number;
   /** Rounds [from, to) of random starts; round 0 begins with centre and corners. */
@@ -37,17 +37,17 @@ const LAST_STEP = 0.01;
 const CORNERS = 64;
 
 /** Yields after every step; returns the first witness. */
-export function* hunt(
+export function* falsify(
   model: Subject,
   specification: Specification,
   rows: OutputRows,
-  { budget, seed, rounds, steps = 40, points = 512 }: HuntOptions,
+  { budget, seed, rounds, steps = 40, points = 512 }: FalsifyOptions,
 ): Generator<void, Witness | undefined> {
   const { region } = specification;
   const size = region.lo.length;
   const largest = Math.max(size, ...model.graph.nodes.map(({ shape }) => sizeOf(shape)));
-  const judged = Math.floor(JUDGED / Math.max(1, rows.matrix.length));
-  const most = Math.max(1, Math.min(points, batchFor(8 * largest), judged));
+  const byRows = Math.floor(ROW_NUMBERS / Math.max(1, rows.matrix.length));
+  const most = Math.max(1, Math.min(points, batchFor(8 * largest), byRows));
   if (rounds[0] === 0) {
     const found = firstUnsafe(model, specification, corners(region));
     if (found) return found;
@@ -76,8 +76,8 @@ export function* hunt(
   return undefined;
 }
 
-/** Numbers of all rows that a batch of points is judged by. */
-const JUDGED = 1 << 24;
+/** Numbers of all rows that a batch of points is evaluated on. */
+const ROW_NUMBERS = 1 << 24;
 
 /** The disjuncts, those first that the region's centre is nearest to. */
 function nearest(model: Subject, region: Region, rows: OutputRows): number[] {
@@ -97,7 +97,7 @@ function nearest(model: Subject, region: Region, rows: OutputRows): number[] {
 }
 
 /** The first of the points [n, inputs] that is unsafe. */
-export function firstUnsafe(
+function firstUnsafe(
   model: Subject,
   specification: Specification,
   x: Float32Array,
@@ -120,7 +120,7 @@ export function firstConfirmed(
   for (let i = 0; i * size < x.length; i++) {
     const out = outputsOf(specification, y.subarray(i * outputs, (i + 1) * outputs));
     const slack = slackOf(unsafe, out);
-    if (Number.isNaN(slack)) model.onDispute?.('one whose outputs are no finite numbers');
+    if (Number.isNaN(slack)) model.onDisagreement?.('one whose outputs are no finite numbers');
     if ((slack < least || best < 0) && slack <= 0 && isUnsafe(unsafe, out))
       [best, least] = [i, slack];
   }

@@ -1,44 +1,50 @@
 /**
- * Bounds of the ball, then what they leave open a sample at a time (search.ts): counter-examples, and
- * for few inputs branch and bound over parts of it (ReluVal, Wang et al. 2018), which is complete. The
- * budget is of nodes, so that verdicts do not depend on the machine.
+ * Input splitting: bounds of the ball, then what they leave open a sample at a time (search.ts), with
+ * counter-examples, and for few inputs branch and bound over parts of the ball (ReluVal, Wang et al. 2018).
+ * It is complete for few inputs only. The budget is of nodes, so that verdicts do not depend on the
+ * machine.
  */
 import * as v from 'valibot';
+import { lookup } from '../../errors';
 import { whole } from '../../options';
 import type { Parts } from '../../tensor/parts';
 import { sizeOf } from '../../tensor/shape';
+import { branchingRules } from '../branching/registry';
 import { Budget } from '../budget';
-import { byIntervals, byLines, proveByStages } from '../linear';
-import { estimateMemory, MEMORY } from '../memory';
-import { METHODS } from '../methods';
+import { estimateMemory, MEMORY, MOST_IMAGES } from '../memory';
+import { intervalMethod, linearMethod } from '../methods';
+import { prove } from '../prove';
 import { newRows } from '../replay';
-import { verifySpecification } from '../search';
+import { METHODS, verifySpecification } from '../search';
 import { ballRegion, marginProperty } from '../specification';
 import { type Verdict, type VerifyJob, verifier } from '../verifier';
-import { ballText, shared } from './linear';
+import { ballText, shared } from './options';
 
 const options = v.strictObject({
   /** Parts of a sample's ball that are bounded, at most. */
   nodes: v.optional(whole(1), 2000),
-  /** Balls of more inputs than this are not split. */
+  /** The inputs of balls of more than this are not split. */
   inputs: v.optional(whole(0), 12),
-  /** Rounds of random starts for counter-examples, where the ball is not split. */
+  /** Rounds of random starts for counter-examples, where the ball is not divided. */
   rounds: v.optional(whole(0), 0),
+  /** Branching rule, by its name in the registry. */
+  branching: v.optional(v.string(), 'smear'),
   norm: shared.norm,
 });
 type Options = v.InferOutput<typeof options>;
 
-export const complete = verifier({
-  name: 'complete',
-  about: 'bounds, counter-examples, then splitting of few inputs: nodes, inputs, rounds, norm',
+export const inputSplitting = verifier({
+  name: 'input-splitting',
+  about:
+    'bounds, counter-examples, then splitting of few inputs: nodes, inputs, rounds, branching, norm',
   options,
   norm: (o) => o.norm,
   memoryFor: ({ graph }, images) => estimateMemory(graph, images, { memory: MEMORY }),
   describe: (o, eps) =>
-    `linear bounds, counter-examples and input splitting, ${o.nodes} nodes, ${ballText(o.norm, eps)}`,
+    `linear bounds, counter-examples and branch and bound by ${o.branching}, ${o.nodes} nodes, ${ballText(o.norm, eps)}`,
   *parts(job, o) {
-    const stages = [byIntervals(true), byLines({ sound: true, hidden: 'unstable' })];
-    const first = yield* proveByStages(job, stages, { sound: true, memory: MEMORY, norm: o.norm });
+    const crown = linearMethod('crown', { memory: MEMORY, most: MOST_IMAGES });
+    const first = yield* prove(job, [intervalMethod(), crown], o.norm);
     const all = { ...job, model: { ...job.model, rows: newRows() } };
     const verdicts: Verdict[] = [];
     for (const [i, one] of first.entries())
@@ -77,10 +83,11 @@ function* searched(job: VerifyJob, i: number, o: Options, first: Verdict): Parts
     { region, unsafe },
     {
       budget: new Budget({ nodes: o.nodes }),
+      branching: lookup(branchingRules, o.branching, 'branching'),
       splitUpTo: o.inputs,
       rounds: o.rounds,
-      // Of the whole ball they are known.
-      methods: { bounds: [], dear: [], parts: METHODS.parts },
+      // Bounds of the whole ball are known.
+      methods: { bounds: [], expensive: [], parts: METHODS.parts },
     },
   );
   const outcome = yield* silent(search);

@@ -1,0 +1,236 @@
+/**
+ * Branch and bound: the least proven nodes are divided in batches, as a branching rule says, and their
+ * parts bounded, until all are proven, a counter-example is met or the budget is used up. Complete where
+ * the rule's divisions are (input splitting: for few inputs; ReluVal, Wang et al. 2018).
+ *
+ * The network is run at the middle of every open node, where a counter-example may lie. Halves of an input
+ * share the float32 number in the middle, and phases of a neuron the value 0, so parts cover their node
+ * exactly. Deterministic for a budget of nodes.
+ */
+import type { Phases } from '../bounds/context';
+import { expect } from '../errors';
+import type { Options } from '../options';
+import type { Parts } from '../tensor/parts';
+import { type BranchingRule, middle, type NodeSplit } from './branching/rule';
+import type { Budget } from './budget';
+import { descend } from './descent';
+import { firstConfirmed } from './falsify';
+import type { BoundMethod, Bounds } from './methods';
+import type { Subject, Witness } from './outcome';
+import { type Boxes, type Problem, provenSlack } from './problem';
+import { BestFirst } from './queue';
+import { intoBox, missesBall, type Specification } from './specification';
+
+export interface BranchAndBoundOptions {
+  readonly method: BoundMethod;
+  readonly branching: BranchingRule;
+  /** Options of the rule; its defaults where left out. */
+  readonly branchingOptions?: Options;
+  readonly budget: Budget;
+}
+
+export interface BranchResult {
+  readonly witness?: Witness;
+  /** Proven of the whole region so far. */
+  readonly bound: number;
+  /** Why it ended, where nodes are left. */
+  readonly reason?: string;
+  readonly timeout?: boolean;
+}
+
+/** A part of the problem: a box of inputs and phases of neurons. */
+interface Node {
+  readonly lo: Float32Array;
+  readonly hi: Float32Array;
+  /** Phases of each network's neurons. */
+  readonly phases: readonly Phases[number][];
+  readonly depth: number;
+  /** Proven distance from unsafe, at least that of its parent. */
+  readonly key: number;
+  /** Its least proven disjunct. */
+  readonly disjunct: number;
+}
+
+interface Divisible extends Node {
+  readonly split: NodeSplit;
+}
+
+/** Numbers in the boxes that wait. */
+const MAX_WAITING = 1 << 26;
+
+/** Searches the region of a problem of one sample; `specification` tells unsafe points. Yields after every batch. */
+export function* branchAndBound(
+  model: Subject,
+  specification: Specification,
+  problem: Problem,
+  options: BranchAndBoundOptions,
+): Generator<{ readonly bound: number; readonly open: number }, BranchResult> {
+  const { method, branching, budget } = options;
+  const region = problem.region as Boxes;
+  const inputs = region.lo.length;
+  const most = Math.max(2, method.batch(problem));
+  const search = { model, specification, problem, ...options };
+  const queue = new BestFirst<Divisible>();
+  // Of nodes that are done: proven, or without a division.
+  let [done, stuck] = [Number.POSITIVE_INFINITY, 0];
+  let proven = Number.NEGATIVE_INFINITY;
+  let nodes: Node[] = [rootOf(problem)];
+  for (let size = 2; ; size = Math.min(most, 2 * size)) {
+    const work = budget.within(examine(search, nodes));
+    let step = work.next();
+    for (; !step.done; step = work.next()) yield { bound: proven, open: queue.size + stuck };
+    if (step.value === undefined)
+      return { bound: proven, ...reasonToStop(budget, queue.size, inputs) };
+    const { bounded, splits, witness } = step.value;
+    budget.spend(nodes.length);
+    let at = 0;
+    for (const node of bounded) {
+      const split = node.key > 0 ? undefined : splits[at++];
+      if (split) queue.push(node.key, { ...node, split });
+      else done = Math.min(done, node.key);
+      if (!split && !(node.key > 0)) stuck++;
+    }
+    proven = Math.min(done, queue.bound);
+    if (witness) return { witness, bound: proven };
+    if (queue.size === 0)
+      return { bound: proven, ...(stuck > 0 && { reason: STUCK[branching.splits] }) };
+    yield { bound: proven, open: queue.size + stuck };
+    const why = reasonToStop(budget, queue.size, inputs);
+    if (why) return { bound: proven, ...why };
+    const count = Math.max(1, Math.floor(Math.min(size, budget.nodesLeft) / 2));
+    nodes = queue
+      .take(count)
+      .flatMap(divide)
+      .filter(({ lo, hi }) => !missesBall(region.ball, lo, hi));
+  }
+}
+
+const STUCK = {
+  inputs: 'no float32 number is left between the ends of a box that is not proven',
+  activations: 'no neuron is left to split in a part that is not proven',
+};
+
+const rootOf = ({ region, phases, networks }: Problem): Node => {
+  const { lo, hi } = region as Boxes;
+  const first = networks.map((_, k) => phases?.[k]?.[0] ?? []);
+  return { lo, hi, phases: first, depth: 0, key: Number.NEGATIVE_INFINITY, disjunct: 0 };
+};
+
+function reasonToStop(
+  budget: Budget,
+  waiting: number,
+  inputs: number,
+): Pick<BranchResult, 'reason' | 'timeout'> | undefined {
+  const used = budget.used();
+  if (used) return { reason: used.why, timeout: used.what === 'seconds' };
+  if (waiting * inputs > MAX_WAITING)
+    return { reason: `${waiting} parts wait, which is all that memory is meant to hold` };
+  return undefined;
+}
+
+interface Search extends BranchAndBoundOptions {
+  readonly model: Subject;
+  readonly specification: Specification;
+  readonly problem: Problem;
+}
+
+interface Examined {
+  readonly bounded: readonly Node[];
+  /** Divisions of the nodes that are not proven, in order. */
+  readonly splits: readonly (NodeSplit | undefined)[];
+  readonly witness?: Witness | undefined;
+}
+
+/** Bounds nodes, runs the network in the middle of those that stay open, and chooses their divisions. */
+function* examine(search: Search, nodes: readonly Node[]): Parts<Examined> {
+  if (nodes.length === 0) return { bounded: [], splits: [] };
+  const { method, branching, problem, model, specification } = search;
+  const hidden = branching.splits === 'activations';
+  const found = yield* method.bound(problemOf(problem, nodes), { hidden });
+  const who = `branch and bound by ${method.name}`;
+  expect(!hidden || found.hidden, who, 'a method that bounds hidden values', 'none of them');
+  const bounded = nodes.map((node, i) => {
+    const { slack, disjunct } = provenSlack(problem.rows, found.lower, i);
+    return { ...node, key: Math.max(node.key, slack), disjunct };
+  });
+  const places = bounded.flatMap(({ key }, i) => (key > 0 ? [] : [i]));
+  if (places.length === 0) return { bounded, splits: [] };
+  const open = places.map((i) => bounded[i]!);
+  const centres = concat(
+    open.map(({ lo, hi }) =>
+      intoBox(
+        specification.region,
+        lo.map((low, i) => low / 2 + hi[i]! / 2),
+      ),
+    ),
+  );
+  const disjunct = Int32Array.from(open, (node) => node.disjunct);
+  const { y, gradient } = descend(model, { x: centres, disjunct }, problem.rows, 'worst');
+  const witness = firstConfirmed(model, specification, centres, y);
+  const { lo, hi } = problem.region as Boxes;
+  const splits = yield* branching.choose(
+    {
+      problem: problemOf(problem, open),
+      depth: open.map(({ depth }) => depth),
+      widths: hi.map((h, i) => h - lo[i]!),
+      gradient,
+      ...(found.hidden && { hidden: some(found.hidden, places, nodes.length) }),
+      bound: (other) => method.bound(other),
+    },
+    search.branchingOptions ?? {},
+  );
+  return { bounded, splits, witness };
+}
+
+/** Nodes as the samples of a problem. */
+function problemOf(problem: Problem, nodes: readonly Node[]): Problem {
+  const [lo, hi] = [concat(nodes.map((p) => p.lo)), concat(nodes.map((p) => p.hi))];
+  const constrained = nodes.some(({ phases }) => phases.some((all) => all.length > 0));
+  return {
+    ...problem,
+    region: { ...(problem.region as Boxes), count: nodes.length, lo, hi },
+    ...(constrained && {
+      phases: problem.networks.map((_, k) => nodes.map(({ phases }) => phases[k]!)),
+    }),
+  };
+}
+
+/** Rows of the given samples of every table. */
+function some(
+  hidden: Required<Bounds>['hidden'],
+  samples: readonly number[],
+  count: number,
+): Required<Bounds>['hidden'] {
+  const rows = (all: Float32Array): Float32Array => {
+    const size = all.length / count;
+    return concat(samples.map((i) => all.subarray(i * size, (i + 1) * size)));
+  };
+  return new Map([...hidden].map(([v, { lo, hi }]) => [v, { lo: rows(lo), hi: rows(hi) }]));
+}
+
+/** The two parts of a node. */
+function divide({ split, ...node }: Divisible): Node[] {
+  const { lo, hi, phases } = node;
+  const depth = node.depth + 1;
+  if ('input' in split) {
+    const mid = middle(lo[split.input]!, hi[split.input]!);
+    return [
+      { ...node, depth, hi: hi.with(split.input, mid) },
+      { ...node, depth, lo: lo.with(split.input, mid) },
+    ];
+  }
+  const { network, neuron } = split;
+  return [true, false].map((active) => {
+    const more = [...phases[network]!, { ...neuron, active }];
+    return { ...node, depth, phases: phases.with(network, more) };
+  });
+}
+
+function concat(parts: readonly Float32Array[]): Float32Array {
+  const size = parts[0]!.length;
+  const out = new Float32Array(parts.length * size);
+  parts.forEach((part, i) => {
+    out.set(part, i * size);
+  });
+  return out;
+}

@@ -1,0 +1,7 @@
+/** All branching rules by name. */
+import type { BranchingRule } from './rule';
+import { smear } from './smear';
+
+export const branchingRules: Readonly<Record<string, BranchingRule>> = {
+  smear,
+};
