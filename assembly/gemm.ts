@@ -5,12 +5,29 @@
  * panel, a block of rows in the second. The blocks of k are the same for every row range.
  * Cost: 2 m n k flops.
  */
-import { bytes, transpose4 } from './simd';
+import { bytes } from './simd';
 import { From, multiply, multiply_once } from './tile';
 
 const NR: i32 = 8;
 const KC: i32 = 256;
 const MC: i32 = 64;
+
+/** Four columns of 32 bytes from four rows `stride` bytes apart. */
+@inline
+function transpose4(p: usize, stride: usize, q: usize): void {
+  const a = v128.load(p);
+  const b = v128.load(p + stride);
+  const c = v128.load(p + stride * 2);
+  const d = v128.load(p + stride * 3);
+  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+  const ef = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
+  const gh = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  v128.store(q, v128.shuffle<i64>(ab, cd, 0, 2));
+  v128.store(q, v128.shuffle<i64>(ab, cd, 1, 3), 32);
+  v128.store(q, v128.shuffle<i64>(ef, gh, 0, 2), 64);
+  v128.store(q, v128.shuffle<i64>(ef, gh, 1, 3), 96);
+}
 
 /**
  * packed [ceil(n / 8)][k][8] = b [k, n] with element strides b_row and b_col, zero padded.
@@ -36,13 +53,9 @@ export function pack_b(
     let i0 = 0;
     if (width == NR && b_row == 1) {
       for (; i0 + 4 <= k; i0 += 4) {
-        for (let half: usize = 0; half < 2; half++) {
-          const p = source + bytes(i0) + right * (half * 4);
-          transpose4(
-            v128.load(p), v128.load(p + right), v128.load(p + right * 2), v128.load(p + right * 3),
-            panel + (<usize>i0 << 5) + (half << 4), 32,
-          );
-        }
+        const q = panel + (<usize>i0 << 5);
+        transpose4(source + bytes(i0), right, q);
+        transpose4(source + bytes(i0) + right * 4, right, q + 16);
       }
     }
     if (width < NR) memory.fill(panel, 0, bytes(k * NR));

@@ -25,6 +25,14 @@ export const backend: Backend = {
     const { pretrain } = await import('../recipe/compress');
     return pretrain(config, { ...job, engine: real(engine) });
   },
+  async sweep(plan, options) {
+    const { sweep } = await import('../recipe/sweep/sweep');
+    return sweep(plan, options);
+  },
+  async estimate(engine, plan, hooks) {
+    const { estimateSweep } = await import('../recipe/sweep/estimate');
+    return estimateSweep(real(engine), plan, hooks);
+  },
   async prune(engine, job) {
     const { pruneModel } = await import('../recipe/phases');
     const { inspect } = await import('../measure/inspect');

@@ -34,6 +34,10 @@ export interface LayerSummary {
   readonly macsNonzero: number;
 }
 
+/** The three accuracies by their short names. */
+export const ACCURACIES = ['benign', 'era', 'vra'] as const;
+export type Accuracy = (typeof ACCURACIES)[number];
+
 export interface Summary {
   readonly schema: 'espalier-summary/1';
   readonly name: string;

@@ -5,6 +5,8 @@ import { main } from '../../src/cli/main';
 import type { Evaluation } from '../../src/evaluate/records';
 import type { Inspection } from '../../src/measure/inspect';
 import type { Compacted } from '../../src/recipe/compact';
+import { jobsOf } from '../../src/recipe/sweep/plan';
+import type { SweepResult } from '../../src/report/sweep-types';
 import type { Proportion, Sensitivity, Summary } from '../../src/report/types';
 import { SHIPPED } from '../../src/runtime/costs';
 
@@ -121,7 +123,21 @@ export const evaluation: Evaluation = {
   contradictions: 0,
   attacks: [{ name: 'pgd', description: 'fifty steps', broken: 50, seconds: 1 }],
   verifiers: [{ name: 'interval', description: 'sound', certified: 50, seconds: 1 }],
+  outcomes: { benign: '10', era: '10', vra: '10' },
   samples: [],
+};
+
+export const sweepResult: SweepResult = {
+  schema: 'espalier-sweep/1',
+  name: 'sweep',
+  runs: [],
+  groups: [],
+  fronts: {
+    bytes: { benign: [], era: [], vra: [] },
+    multiplyAdds: { benign: [], era: [], vra: [] },
+  },
+  pairs: [],
+  provenance: { espalier: '0', node: 'v20' },
 };
 
 const idle: Backend = {
@@ -142,6 +158,9 @@ const idle: Backend = {
   }),
   compress: async () => summary(),
   pretrain: async () => undefined,
+  sweep: async () => sweepResult,
+  estimate: async (_, plan) =>
+    jobsOf(plan).map((job) => ({ job, operations: 2e9, seconds: 30, error: null })),
   prune: async () => inspection,
   finetune: async () => inspection,
   evaluate: async () => evaluation,
