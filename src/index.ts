@@ -21,8 +21,8 @@ export { pgd } from './attack/attacks/pgd';
 export { attacks } from './attack/attacks/registry';
 export { type AlphaOptions, optimisedBounds } from './bounds/alpha';
 export {
-  type Hidden,
-  type HiddenBounds,
+  type BoundedNetwork,
+  type HiddenMethod,
   hiddenBounds,
   type LinearOptions,
   lowerBounds,

@@ -25,11 +25,12 @@ import type { Compacted, CompactJob } from '../recipe/compact';
 import type { Config } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
 import type { RunDir } from '../recipe/run-dir';
+import type { SensitivityJob } from '../recipe/sensitivity';
 import type { JobEstimate } from '../recipe/sweep/estimate';
 import type { SweepOptions } from '../recipe/sweep/execute';
 import type { Plan } from '../recipe/sweep/plan';
 import type { SweepResult } from '../report/sweep-types';
-import type { Summary } from '../report/types';
+import type { Sensitivity, Summary } from '../report/types';
 import type { Engine, LoadOptions } from '../runtime/engine';
 
 export type EngineHandle = Pick<Engine, 'info' | 'close'>;
@@ -60,6 +61,8 @@ export interface Backend {
   verify(engine: EngineHandle, job: Hooks & VerifyFileJob): Promise<FileVerdict>;
   /** With `plan`, its plans too, measured. */
   inspect(engine: EngineHandle, model: string, as: ReadOptions, plan?: PlanJob): Promise<Inspected>;
+  /** Accuracies as each layer loses filters; with a page in the place `out`. */
+  sensitivity(engine: EngineHandle, job: Hooks & SensitivityFileJob): Promise<Sensitivity>;
   convert(engine: EngineHandle, from: string, to: OutFile, as: ReadOptions): Promise<Conversion>;
   compact(engine: EngineHandle, job: CompactJob): Promise<Compacted>;
   /** The config recorded in a model file, or undefined. */
@@ -96,6 +99,11 @@ export interface PlanJob {
   /** A file of fitted costs. */
   readonly costs?: string;
 }
+
+export interface SensitivityFileJob
+  extends ModelJob,
+    Partial<OutFile>,
+    Omit<SensitivityJob, keyof Hooks> {}
 
 export interface RunJob {
   readonly dir: RunDir;

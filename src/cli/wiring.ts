@@ -104,6 +104,18 @@ export const backend: Backend = {
     const plan = job && viewPlans(model, { ...job, costs: costs || undefined });
     return { ...inspect(model), format, notes, ...(plan && { plan }) };
   },
+  async sensitivity(engine, job) {
+    const { sensitivity } = await import('../recipe/sensitivity');
+    const { renderSensitivity } = await import('../report/sensitivity');
+    const { basename } = await import('node:path');
+    const { model } = await open(engine, job);
+    const found = await sensitivity(model, job);
+    const { out, replace } = job;
+    if (out === undefined) return found;
+    const put = await putOf({ out, ...(replace && { replace }) });
+    await put(out, await renderSensitivity(found, basename(job.model)));
+    return found;
+  },
   async convert(engine, from, to, as) {
     const { convert } = await import('../recipe/convert');
     return convert(real(engine), from, to.out, as, await putOf(to));
