@@ -18,18 +18,18 @@ export interface ProcessOptions {
   readonly signal: StopSignal;
 }
 
-/** Files that processes are asked to read first, so that no command line holds a config. */
-const configPath = ({ dir }: Place): string => `${dir}.json`;
-
 /** The executor that starts a process a job. */
 export const inProcesses = (given: ProcessOptions): Executor => ({
   async run(job, place, told) {
-    const fs = await import('node:fs/promises');
-    const { writeAtomic } = await import('../io/files');
+    const { join } = await import('node:path');
+    const { makeFolder, writeAtomic } = await import('../io/files');
+    await makeFolder(place.dir);
     await whenFree(place.dir);
-    await writeAtomic(configPath(place), `${JSON.stringify(job.config, null, 2)}\n`);
-    const { code, stdout, stderr } = await start(argvOf(job, place, given), given, told);
-    await fs.rm(configPath(place), { force: true });
+    // The run's own file, as the process would write it: no command line has to hold a config.
+    const config = join(place.dir, 'config.json');
+    await writeAtomic(config, `${JSON.stringify(job.config, null, 2)}\n`);
+    const argv = argvOf(job, place, config, given);
+    const { code, stdout, stderr } = await start(argv, given, told);
     if (given.signal.aborted) throw new Interrupted(`What is done stays in ${place.dir}.`);
     // Bad news of a run, and a report that could not be made, are results.
     if (code === EXIT.done || code === EXIT.badNews) return;
@@ -39,10 +39,15 @@ export const inProcesses = (given: ProcessOptions): Executor => ({
   },
 });
 
-function argvOf({ kind }: Job, place: Place, { options }: ProcessOptions): string[] {
+function argvOf(
+  { kind }: Job,
+  place: Place,
+  config: string,
+  { options }: ProcessOptions,
+): string[] {
   const command = kind === 'pretrain' ? 'train' : 'compress';
   const from = place.from === null ? [] : ['--from', place.from];
-  return [command, configPath(place), '--out', place.dir, ...from, ...options, '--json'];
+  return [command, config, '--out', place.dir, ...from, ...options, '--json'];
 }
 
 interface Ended {
@@ -134,10 +139,9 @@ function errorIn(stdout: string): string | undefined {
 /** Waits until a process that an earlier sweep has left behind is out of the folder of a run. */
 async function whenFree(dir: string): Promise<void> {
   const { join } = await import('node:path');
-  const { kindOf } = await import('../io/files');
   const { takeLock } = await import('../io/lock');
   const words = { where: 'in this run directory', instead: 'wait for it' };
-  for (let tries = 0; tries < 50 && (await kindOf(dir)) === 'folder'; tries++) {
+  for (let tries = 0; tries < 50; tries++) {
     const release = await takeLock(join(dir, 'lock'), words).catch(() => undefined);
     if (release) return release();
     await new Promise((resolve) => setTimeout(resolve, 200));

@@ -10,6 +10,8 @@ import { prunableNames } from '../../src/nn/model';
 import { strategies } from '../../src/prune/strategies/registry';
 import { compress, pretrain } from '../../src/recipe/compress';
 import { openRun } from '../../src/recipe/run-dir';
+import { phasesOfRun } from '../../src/recipe/run-phases';
+import { earlyEpochs } from '../../src/recipe/take-over';
 import type { Accuracies, EpochRecord, Proportion } from '../../src/report/types';
 import { type Engine, load } from '../../src/runtime/engine';
 import { clopperPearson } from '../../src/statistics';
@@ -44,7 +46,9 @@ describe.each(Object.keys(objectives))('%s', (objective) => {
   it.each(Object.keys(strategies))('with %s', async (strategy) => {
     await inTemporaryFolder(async (file) => {
       const before = used();
-      const config = tinyConfig({ objective, prune: { strategy, sparsity: 0.9 } });
+      // n:m has the sparsities 1 - n / m alone.
+      const sparsity = strategy === 'n-m' ? 0.75 : 0.9;
+      const config = tinyConfig({ objective, prune: { strategy, sparsity } });
       const summary = await compressIn(engine, file('run'), config);
       expect(used()).toBe(before);
       parse(SUMMARY, summary);
@@ -58,6 +62,7 @@ describe.each(Object.keys(objectives))('%s', (objective) => {
           'checkpoint.safetensors',
           'config.json',
           'dense.safetensors',
+          ...earlyEpochs(phasesOfRun(config)).map((epoch) => `epoch-${epoch}.safetensors`),
           'journal.jsonl',
           'outcomes.json',
           'pruned.safetensors',
@@ -77,7 +82,7 @@ describe.each(Object.keys(objectives))('%s', (objective) => {
             .filter((value) => value !== 0).length,
         0,
       );
-      const gone = Math.round(0.9 * total);
+      const gone = Math.round(sparsity * total);
       if (strategies[strategy]!.structured) expect(left).toBeLessThanOrEqual(total - gone);
       else expect(left).toBe(total - gone);
       expect(summary.sparsity).toBe(1 - left / total);
