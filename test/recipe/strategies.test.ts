@@ -97,6 +97,8 @@ const WAYS: readonly [name: string, options: object][] = [
   ['random', { start: 'initial', scope: 'erk' }],
   ['lottery', { rewind: 0 }],
   ['rigl', { grow: 'random' }],
+  ['hydra', { sharpness: 0.05, epochs: 2, optimizer: 'adam' }],
+  ['harp', { sharpness: 0.05, scope: 'layer' }],
 ];
 
 describe.each(WAYS)('%s with %j', (name, options) => {
