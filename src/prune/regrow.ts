@@ -4,8 +4,9 @@
  * the numbers (rigl, flyingbird).
  *
  * Every layer keeps its count. The share that moves falls by a cosine, share / 2 (1 + cos(pi t / T)), to 0
- * after T = `end` of the updates. New weights begin at 0, as do their moments; a weight that went and comes
- * back at once is as it was. Cost: a dense forward and backward pass at each change.
+ * after T = `end` of the updates; no more move than there are others with a gradient. New weights begin at 0,
+ * as do their moments; a weight that went and comes back at once is as it was. Cost: a dense forward and
+ * backward pass at each change.
  */
 import * as v from 'valibot';
 import { freeModel } from '../nn/model';
@@ -92,16 +93,12 @@ function regrow(
   for (const [name, data] of prunableData(model)) {
     const { mask } = data;
     if (!mask) continue;
-    const kept = countKept(mask);
-    const moving = Math.min(Math.floor(share * kept), mask.length - kept);
+    const values = worth(name, mask.length);
+    // What has no gradient would stay 0 and waste its place.
+    const others = values.filter((x, i) => x > 0 && mask[i] === 0).length;
+    const moving = Math.min(Math.floor(share * countKept(mask)), others);
     if (moving === 0) continue;
-    const next = swapped(
-      engine,
-      spreadTensor(data, 'values'),
-      mask,
-      moving,
-      worth(name, mask.length),
-    );
+    const next = swapped(engine, spreadTensor(data, 'values'), mask, moving, values);
     changes.set(name, remasked(data, next));
   }
   return changes;

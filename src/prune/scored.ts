@@ -16,6 +16,8 @@ export const SCORE_TRAINING = {
   optimizer: v.optional(choice(['sgd', 'adam']), 'sgd'),
   /** Falls to 0 by a cosine. HYDRA: 0.1 by SGD, 1e-5 by Adam for certified training. */
   learningRate: v.optional(real(0), 0.1),
+  /** S2AP (arXiv 2510.18381): scores are trained that share of their norm uphill, or null. */
+  sharpness: v.optional(v.nullable(real(0, 1)), null),
 } as const;
 
 /** The phase that trains scores, and the one that fine-tunes what they have chosen. */
@@ -23,12 +25,12 @@ export function scorePhases(
   training: { readonly epochs: number | null; readonly [option: string]: unknown },
   every?: number,
 ): StrategyPhase[] {
-  const { epochs, optimizer, learningRate } = training;
+  const { epochs, optimizer, learningRate, sharpness } = training;
   return [
     {
       ...{ name: 'prune', decides: 'best', trained: 'scores' },
       training: {
-        ...{ optimizer, learningRate, schedule: { name: 'cosine' } },
+        ...{ optimizer, learningRate, sharpness, schedule: { name: 'cosine' } },
         ...(epochs !== null && { epochs }),
       },
       ...(every !== undefined && { every }),

@@ -69,6 +69,8 @@ const training = (epochs: number, learningRate: number) =>
     schedule: v.optional(schedule, {}),
     /** Largest L2 norm of the gradient, or null. */
     gradientClip: v.optional(v.nullable(real(1e-6)), 10),
+    /** Gradients are taken that share of the weights' norm uphill (train/sharpness.ts), or null. */
+    sharpness: v.optional(v.nullable(real(0, 1)), null),
   });
 
 /** One phase's share of a config. */

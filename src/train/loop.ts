@@ -12,6 +12,7 @@ import { gradients } from '../tensor/tape';
 import { assign, input, item, step, Tensor } from '../tensor/tensor';
 import type { Objective } from './objective';
 import { type Optimizer, update } from './optimizers';
+import { atSharpest } from './sharpness';
 
 const ADVICE = 'Lower the learning rate or set gradientClip; the last checkpoint is intact.';
 
@@ -97,24 +98,23 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
   const key = { seed: seed + Math.floor(epoch), stream: STREAMS.dropout, index: batch.index };
   return step(engine, () => {
     const x = input(engine, batch.images, [batch.labels.length, ...graph.network.input]);
-    // Nothing in training is certified.
-    const pass = newPass({ key }, { allowWinograd: true });
     const { labels, index } = batch;
     const leaves = optimizer.leaves.map(({ tensor }) => tensor);
-    const { result, gradients: found } = gradients(engine, leaves, () => {
-      const context = {
-        model: modelInStep(model),
-        x,
-        labels,
-        index,
-        seed,
-        epoch,
-        epochs,
-        ramp,
-        pass,
-      };
-      return objective.loss(context, options);
-    });
+    const look = () => {
+      // Nothing in training is certified.
+      const pass = newPass({ key }, { allowWinograd: true });
+      const here = { x, labels, index, seed, epoch, epochs, ramp, pass };
+      const at = gradients(engine, leaves, () =>
+        objective.loss({ model: modelInStep(model), ...here }, options),
+      );
+      return { pass, ...at };
+    };
+    const { pass, result, gradients: own } = look();
+    const { sharpness = null } = optimizer.options;
+    const found =
+      sharpness === null
+        ? own
+        : atSharpest(optimizer.leaves, own, sharpness, () => look().gradients);
     const loss = item(result.loss);
     const moved = Number.isFinite(loss) && update(optimizer, found, job.rate(epoch));
     if (!moved) diverged(job, x, { loss, found }, epoch);

@@ -15,6 +15,8 @@ export interface OptimizerOptions {
   readonly momentum: number;
   /** Largest L2 norm of the whole gradient, or null. */
   readonly gradientClip: number | null;
+  /** How far leaves climb to where their gradients are taken, as a share of their norms, or null. */
+  readonly sharpness?: number | null;
 }
 
 export interface Optimizer {

@@ -56,9 +56,11 @@ function optionsOf(strategy: Strategy, given: object): object | undefined {
 
 const cases = Object.entries(strategies).flatMap(([name, strategy]) =>
   TRIED.flatMap((network) =>
-    ('scope' in strategy.options.entries ? SCOPES : [undefined]).flatMap((scope) => {
-      const options = optionsOf(strategy, scope ? { scope } : {});
-      const title = [name, scope, network].filter(Boolean).join(' ');
+    // Scopes are the same on any network.
+    (network === TRIED[0] ? ['by default', ...SCOPES] : ['by default']).flatMap((scope) => {
+      if (scope !== 'by default' && !('scope' in strategy.options.entries)) return [];
+      const options = optionsOf(strategy, scope === 'by default' ? {} : { scope });
+      const title = `${name} ${scope}, ${network}`;
       return options ? [{ name: title, strategy, network, options }] : [];
     }),
   ),

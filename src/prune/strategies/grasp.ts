@@ -4,13 +4,15 @@
  * changes g'g by about -2 w_i (H g)_i, so weights stay where w (H g) is largest, in sign.
  *
  * The product with the Hessian H is a central difference of gradients, as the tape has no second
- * derivatives: (g(w + h g) - g(w - h g)) / 2h, h such that the step is 1 % of the weights' norm.
- * Deviations: that difference; logits are not divided by a temperature, as only the objective knows
- * logits; batches are drawn, not ten of each class. Cost: three forward and backward passes a batch.
+ * derivatives: (g(w + h g) - g(w - h g)) / 2h, h such that the step is 1 % of the weights' norm. The
+ * network's outputs are divided by a temperature; without it the gradient grows by what harms the loss.
+ * Deviations: that difference; batches are drawn, not ten of each class. Cost: three forward and backward
+ * passes a batch.
  */
 import * as v from 'valibot';
 import { freeModel, type Model, modelFrom } from '../../nn/model';
-import { whole } from '../../options';
+import { temperedModel } from '../../nn/temper';
+import { real, whole } from '../../options';
 import { type LossOracle, meanGradients, oracleOf } from '../oracle';
 import { AT_INITIALISATION, scoring } from '../scoring';
 import { scoresFrom } from '../select';
@@ -25,28 +27,27 @@ export const grasp = scoring({
   about: 'initial weights whose removal costs the gradient least go, by w (Hessian gradient)',
   scope: 'global',
   needs: ['data'],
-  options: { batches: v.optional(whole(1), 1) },
+  options: {
+    batches: v.optional(whole(1), 4),
+    temperature: v.optional(real(1e-3), 200),
+  },
   phase: () => AT_INITIALISATION,
-  scores(context, { batches }) {
-    const { model } = context;
+  scores(context, { batches, temperature }) {
     const oracle = oracleOf(context, 'grasp');
-    const gradients = meanGradients(oracle, model, batches);
-    const product = hessianTimes(oracle, model, gradients, batches);
+    const model = temperedModel(context.model, temperature);
+    const product = hessianGradient(oracle, model, batches);
     const scores = Array.from(product, ([name, hg]) => {
       const weights = model.params.get(name)!.read();
       return [name, hg.map((x, i) => x * weights[i]!)] as const;
     });
+    freeModel(model);
     return scoresFrom(new Map(scores), 'grasp');
   },
 });
 
-/** H d of the prunable weights by a central difference along d, over the first batches. */
-function hessianTimes(
-  oracle: LossOracle,
-  model: Model,
-  direction: Arrays,
-  batches: number,
-): Map<string, Float32Array> {
+/** H g of the prunable weights by a central difference along g, over the first batches. */
+function hessianGradient(oracle: LossOracle, model: Model, batches: number): Arrays {
+  const direction = meanGradients(oracle, model, batches);
   const weights = new Map(
     Array.from(direction.keys(), (name) => [name, model.params.get(name)!.read()]),
   );
