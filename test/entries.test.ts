@@ -23,7 +23,9 @@ import {
   verifiers,
 } from '../src/index';
 import { type Chosen, type Entry, type OptionsSchema, parsePlugIn } from '../src/options';
-import { TOY_NETWORK } from './train/toy';
+import type { LossOracle } from '../src/prune/oracle';
+import { lossOracle } from '../src/recipe/oracle';
+import { TOY_NETWORK, toySet } from './train/toy';
 
 const REGISTRIES = { attacks, objectives, runners, strategies, verifiers };
 const ENTRIES = Object.entries(REGISTRIES).flatMap(([kind, registry]) =>
@@ -51,9 +53,13 @@ describe.each(ENTRIES)('$kind: $name', ({ name, entry, registry }) => {
 
 let engine: Engine;
 let model: Model;
+let oracle: LossOracle;
 beforeAll(async () => {
   engine = await load({ threads: 1 });
   model = lower(createModel(engine, TOY_NETWORK, { seed: 5 }));
+  const set = await toySet();
+  const data = { set, train: set.train, held: set.test };
+  oracle = lossOracle({ objective: { name: 'benign' }, data, seed: 1, batch: 8 });
 });
 afterAll(() => engine.close());
 
@@ -102,7 +108,7 @@ describe('options that are left out', () => {
 
   it.each(Object.entries(strategies))('strategy %s has its defaults', async (_, strategy) => {
     const decided = async (o: Record<string, unknown>) =>
-      strategy.decide({ model, sparsity: 0.5, seed: 1 }, o);
+      strategy.decide({ model, sparsity: 0.5, seed: 1, oracle }, o);
     expect(await decided({})).toEqual(await decided(strategy()));
     await expect(decided({ scop: 'layer' })).rejects.toThrow(/known option/);
     expect(strategy.phases?.({})).toEqual(strategy.phases?.(strategy()));
