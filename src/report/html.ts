@@ -78,7 +78,7 @@ interface Charts {
 }
 
 function drawCharts(data: ReportData): Promise<Charts> {
-  return withCharts(async () => {
+  return loadCharts(async () => {
     const [charts, curves] = await Promise.all([import('./charts'), import('./curves')]);
     return {
       accuracy: charts.accuracyChart(data.summary),
@@ -89,10 +89,10 @@ function drawCharts(data: ReportData): Promise<Charts> {
   });
 }
 
-/** What `work` draws; says which package to install where it is missing. */
-export async function withCharts<T>(work: () => Promise<T>): Promise<T> {
+/** What `draws` gives; an error that names the package where there is none to draw with. */
+export async function loadCharts<T>(draws: () => Promise<T>): Promise<T> {
   try {
-    return await work();
+    return await draws();
   } catch (error) {
     const code = (error as { code?: unknown }).code;
     if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') throw error;

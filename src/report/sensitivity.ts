@@ -3,7 +3,7 @@
  * share that a layer lost, all others being whole, as a table and as a page.
  */
 import { escapeHtml, pageOf, percent } from './format';
-import { withCharts } from './html';
+import { loadCharts } from './html';
 import { style } from './style';
 import { columnsOf, renderTable, type Table } from './table';
 import type { HeldOutAccuracies, Sensitivity, SensitivityPoint } from './types';
@@ -42,7 +42,7 @@ const nominal = ({ share }: SensitivityPoint): number => 10 * Math.max(1, Math.r
 
 /** The page: a chart a layer on the same axes, and the table. Needs the package echarts. */
 export async function renderSensitivity(found: Sensitivity, title: string): Promise<string> {
-  const charts = await withCharts(async () => {
+  const charts = await loadCharts(async () => {
     const { sensitivityChart } = await import('./curves');
     return found.layers.map((layer) => sensitivityChart(layer, found.whole, isRobust(found)));
   });

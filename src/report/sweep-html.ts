@@ -1,7 +1,7 @@
 /** The report of a sweep as one HTML file, in the style of that of a run. */
 import type { Chart } from './draw';
 import { escapeHtml, pageOf } from './format';
-import { grid, scroll, section, withCharts } from './html';
+import { grid, loadCharts, scroll, section } from './html';
 import { style } from './style';
 import { ABOUT_PAIRS, faultTable, groupTable, labelsOf, pairTable } from './sweep';
 import type { SweepResult } from './sweep-types';
@@ -9,7 +9,7 @@ import { renderTable, type Table } from './table';
 
 /** The whole of a sweep's `report.html`; sections without data are left out. */
 export async function renderSweep(result: SweepResult): Promise<string> {
-  const charts: readonly Chart[] = await withCharts(async () =>
+  const charts: readonly Chart[] = await loadCharts(async () =>
     (await import('./sweep-charts')).frontCharts(result),
   );
   const table = (one: Table): string | 0 => one.rows.length && scroll(renderTable(one, 'html'));
