@@ -16,9 +16,9 @@ export const frontCharts = (result: SweepResult): Chart[] =>
   );
 
 function frontChart({ groups, fronts }: SweepResult, cost: Cost, accuracy: Accuracy): Chart {
-  const point = (at: number) => ({
+  const point = (at: number, position: 'top' | 'right') => ({
     value: [groups[at]![cost], 100 * (groups[at]!.pruned[accuracy]?.mean ?? 0)],
-    label: { show: true, formatter: String(at + 1), position: 'top' as const, fontSize: FONT },
+    label: { show: true, formatter: String(at + 1), position, fontSize: FONT },
   });
   const front = fronts[cost][accuracy];
   const measured = groups.flatMap((group, at) => (group.pruned[accuracy] ? [at] : []));
@@ -26,17 +26,22 @@ function frontChart({ groups, fronts }: SweepResult, cost: Cost, accuracy: Accur
   const series = (name: string, list: readonly number[], joined: boolean): LineSeriesOption => ({
     type: 'line',
     name,
-    data: [...list].sort((a, b) => groups[a]![cost] - groups[b]![cost]).map(point),
+    data: [...list]
+      .sort((a, b) => groups[a]![cost] - groups[b]![cost])
+      .map((at) => point(at, joined ? 'top' : 'right')),
     color: colour(joined ? 'pruned' : 'dense'),
     lineStyle: { width: joined ? 2 : 0 },
     symbol: joined ? 'circle' : 'diamond',
     symbolSize: 7,
     emphasis: { disabled: true },
   });
+  // Compression is a matter of factors; a network without prunable weights has no logarithm.
+  const positive = measured.every((at) => groups[at]![cost] > 0);
+  const scale = positive ? { type: 'log' as const } : { scale: true };
   return draw(`${NAMES[accuracy]} accuracy against ${AXES[cost]}`, HALF, {
     legend: legend('on the front', 'behind it'),
     grid: { left: 62, right: 24, top: 48, bottom: 44 },
-    xAxis: { ...valueAxis(AXES[cost], 26, false), scale: true },
+    xAxis: { ...valueAxis(AXES[cost], 26, false), ...scale },
     yAxis: { ...valueAxis('accuracy, %', 44, true), scale: true },
     series: [series('on the front', front, true), series('behind it', rest, false)],
   });

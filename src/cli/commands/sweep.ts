@@ -133,7 +133,7 @@ async function estimate(context: Context, plan: Plan, jobs: number): Promise<num
     printJson(io, { name: plan.name, runs: plan.rows.length, jobs: list, faulty, seconds });
   } else {
     print(io, renderTable(estimateTable(found, plan)));
-    const about = `${jobs} at a time; training alone counts its passes as three forward ones`;
+    const about = `${jobs} at a time; a pass forwards and backwards counts as three forward ones`;
     print(io, `about ${duration(seconds)} on this machine: ${about}. Nothing was begun.`);
   }
   const bad = plan.rows.some(({ error }) => error) || found.some(({ error }) => error);

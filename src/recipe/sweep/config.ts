@@ -83,9 +83,18 @@ export async function parseSweep(
   const rows = await Promise.all(combinations.map((chosen) => rowOf(base, sets, chosen)));
   const [first] = rows;
   if (rows.every(({ config }) => !config)) throw new EspalierError(first!.error!);
-  // What is the same run is one row: of dense-longer at several sparsities, for example.
-  const unique = new Map(rows.map((row) => [row.id ?? canonicalJson([row.labels, row.seed]), row]));
+  // What is the same run is one row, the first.
+  const unique = new Map<string, Row>();
+  for (const row of rows) if (!unique.has(keyOf(row))) unique.set(keyOf(row), row);
   return { name, rows: [...unique.values()] };
+}
+
+/** All that a run's result depends on: of the dense network, trained longer, neither strategy nor sparsity. */
+function keyOf({ id, labels, seed, config }: Row): string {
+  if (!config) return canonicalJson([labels, seed]);
+  if (config.prune.control !== 'dense-longer') return id!;
+  const { name: _, prune: __, finetune: ___, ...rest } = config;
+  return canonicalJson([rest, phasesOfRun(config)]);
 }
 
 async function rowOf(

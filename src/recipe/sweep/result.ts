@@ -155,11 +155,14 @@ function pairsOf(
   );
 }
 
-/** Labels in which two groups differ. The dense network, trained longer, has no sparsity to differ in. */
+/** Labels that say nothing of a network that is not pruned. */
+const OF_PRUNING = ['prune.strategy', 'prune.sparsity'];
+
+/** Labels in which two groups differ: a dense network, trained longer, in its control alone. */
 function differences({ labels: a }: GroupResult, { labels: b }: GroupResult): string[] {
   const isDense = [a, b].some((labels) => labels['prune.control'] === 'dense-longer');
   return Object.keys(a).filter(
-    (key) => a[key] !== b[key] && !(isDense && key === 'prune.sparsity'),
+    (key) => a[key] !== b[key] && !(isDense && OF_PRUNING.includes(key)),
   );
 }
 
