@@ -71,8 +71,7 @@ function broadcast(
     else if ((a2 | b2) == 1) line(op, take, d2, pa, a2 == 1, pb, b2 == 1, py);
     else {
       for (let j = 0; j < d2; j++) {
-        const u = v128.load32_zero(pa + bytes(j * a2));
-        const v = v128.load32_zero(pb + bytes(j * b2));
+        const u = v128.load32_zero(pa + bytes(j * a2)), v = v128.load32_zero(pb + bytes(j * b2));
         v128.store32_lane(py + bytes(j), apply(op, take, u, v), 0);
       }
     }

@@ -74,8 +74,7 @@ function scatter(rows: i32, places: usize, plane: i32, to: usize, temp: usize): 
   for (let lane = 0; lane < 8; lane++) {
     const at = load<i32>(places + bytes(lane));
     if (at < 0) break;
-    let p = to + bytes(at);
-    let q = temp + bytes(lane);
+    let p = to + bytes(at), q = temp + bytes(lane);
     for (let i = 0; i < rows; i++, p += bytes(plane), q += 32) store<u32>(p, load<u32>(q));
   }
 }
@@ -198,8 +197,7 @@ function phase_taps(
     const i1 = min<i32>(c, i0 + STREAMS);
     for (let o = 0; o < oc; o++) {
       for (let i = i0; i < i1; i++) {
-        const p = wt + bytes((o * c + i) * area);
-        const q = packed + bytes((i * oc + o) * count);
+        const p = wt + bytes((o * c + i) * area), q = packed + bytes((i * oc + o) * count);
         if (count == area) {
           copy_run(p, count, q);
           continue;

@@ -13,7 +13,7 @@
  * Cost: 2 n oh ow oc c kh kw flops; 7 loads for each 8 multiply-adds.
  */
 import { pad_plane } from './padded';
-import { bytes, madd } from './simd';
+import { bytes, madd, transpose4 } from './simd';
 
 /** Positions of a block, about; also in kernels.ts. */
 const BLOCK: i32 = 384;
@@ -31,19 +31,12 @@ function tile(
   const a1: usize = rows > 1 ? load<u32>(bases, 4) : 0;
   const a2: usize = rows > 2 ? load<u32>(bases, 8) : 0;
   const a3: usize = rows > 3 ? load<u32>(bases, 12) : 0;
-  let s00 = f32x4.splat(0);
-  let s01 = s00;
-  let s10 = s00;
-  let s11 = s00;
-  let s20 = s00;
-  let s21 = s00;
-  let s30 = s00;
+  let s00 = f32x4.splat(0), s01 = s00, s10 = s00, s11 = s00, s20 = s00, s21 = s00, s30 = s00;
   let s31 = s00;
   const end = table + bytes(count);
   for (; table < end; table += 4, panel += 32) {
     const at: usize = load<u32>(table);
-    const b0 = v128.load(panel);
-    const b1 = v128.load(panel, 16);
+    const b0 = v128.load(panel), b1 = v128.load(panel, 16);
     let v = v128.load32_splat(a0 + at);
     s00 = madd(v, b0, s00);
     s01 = madd(v, b1, s01);
@@ -116,11 +109,8 @@ function pack_panel(dy: usize, apart: usize, width: i32, count: i32, panel: usiz
   }
   for (let half = 0; half < 2; half++) {
     let p0 = dy + apart * (half * 4);
-    let p1 = p0 + apart;
-    let p2 = p1 + apart;
-    let p3 = p2 + apart;
-    let q = panel + (<usize>half << 4);
-    let i = 0;
+    let p1 = p0 + apart, p2 = p1 + apart, p3 = p2 + apart;
+    let q = panel + (<usize>half << 4), i = 0;
     for (; i + 4 <= count; i += 4, q += 128) {
       transpose4(v128.load(p0), v128.load(p1), v128.load(p2), v128.load(p3), q, 32);
       p0 += 16;
@@ -139,19 +129,6 @@ function pack_panel(dy: usize, apart: usize, width: i32, count: i32, panel: usiz
       p3 += 4;
     }
   }
-}
-
-/** Stores the transpose of four vectors as lines `apart` bytes apart. */
-@inline
-function transpose4(a: v128, b: v128, c: v128, d: v128, q: usize, apart: usize): void {
-  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
-  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
-  const ab2 = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
-  const cd2 = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
-  v128.store(q, v128.shuffle<i64>(ab, cd, 0, 2));
-  v128.store(q + apart, v128.shuffle<i64>(ab, cd, 1, 3));
-  v128.store(q + apart * 2, v128.shuffle<i64>(ab2, cd2, 0, 2));
-  v128.store(q + apart * 3, v128.shuffle<i64>(ab2, cd2, 1, 3));
 }
 
 /** grad [oc][depth], columns [first, first + width), from totals [width][wide bytes]. */
@@ -195,9 +172,7 @@ function add_block(
         panel + (<usize>(image * count) << 5),
       );
     }
-    let t = totals + bytes(o);
-    let b = bases;
-    let j = columns;
+    let t = totals + bytes(o), b = bases, j = columns;
     for (; j >= 4; j -= 4, b += 16, t += wide << 2) tile4(b, table, panel, all, add, t, wide);
     if (j == 3) tile3(b, table, panel, all, add, t, wide);
     else if (j == 2) tile2(b, table, panel, all, add, t, wide);

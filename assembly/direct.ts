@@ -20,17 +20,10 @@ function tile(
   let s10 = bias && rows > 1 ? v128.load32_splat(bias, 4) : f32x4.splat(0);
   let s20 = bias && rows > 1 ? v128.load32_splat(bias, 8) : f32x4.splat(0);
   let s30 = bias && rows > 1 ? v128.load32_splat(bias, 12) : f32x4.splat(0);
-  let s01 = s00;
-  let s11 = s10;
-  let s21 = s20;
-  let s31 = s30;
-  let a1 = a + a_row;
-  let a2 = a1 + a_row;
-  let a3 = a2 + a_row;
+  let s01 = s00, s11 = s10, s21 = s20, s31 = s30, a1 = a + a_row, a2 = a1 + a_row, a3 = a2 + a_row;
   for (; table < end; table += 4) {
     const at: usize = load<u32>(table);
-    const b0 = v128.load(p0 + at);
-    const b1 = v128.load(p1 + at);
+    const b0 = v128.load(p0 + at), b1 = v128.load(p1 + at);
     let v = v128.load32_splat(a);
     a += 4;
     s00 = madd(v, b0, s00);
@@ -137,9 +130,7 @@ export function conv2d_direct(
       const row = bytes(depth);
       const plane = bytes(oh * ow);
       for (let i = quads; i < q; i += 16) {
-        const p0 = planes + load<u32>(i);
-        const p1 = planes + load<u32>(i, 8);
-        const y0 = to + load<u32>(i, 4);
+        const p0 = planes + load<u32>(i), p1 = planes + load<u32>(i, 8), y0 = to + load<u32>(i, 4);
         const y1 = to + load<u32>(i, 12);
         if (four) tile(4, a, row, table, end, p0, p1, b, relu, y0, y1, plane);
         else tile(1, a, row, table, end, p0, p1, b, relu, y0, y1, plane);

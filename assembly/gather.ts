@@ -70,8 +70,7 @@ function gather4(
     const in_rows = i32x4.lt_u(i32x4.add(rows, i32x4.splat(dy)), high);
     const mask = v128.and(i32x4.lt_u(i32x4.add(columns, i32x4.splat(dx)), wide), in_rows);
     const shift = dy * w + dx;
-    let q = out + (<usize>t << 5);
-    let i = 0;
+    let q = out + (<usize>t << 5), i = 0;
     if (even && step <= 2 && step >= 1 && start + shift >= 0 && start + shift <= limit) {
       let p = x + bytes(start + shift);
       if (step == 1) {
@@ -86,10 +85,8 @@ function gather4(
     }
     // Masked positions read element 0 of the channel and lose it to the mask.
     const at = v128.and(i32x4.add(base, i32x4.splat(shift)), mask);
-    const o0 = bytes(i32x4.extract_lane(at, 0));
-    const o1 = bytes(i32x4.extract_lane(at, 1));
-    const o2 = bytes(i32x4.extract_lane(at, 2));
-    const o3 = bytes(i32x4.extract_lane(at, 3));
+    const o0 = bytes(i32x4.extract_lane(at, 0)), o1 = bytes(i32x4.extract_lane(at, 1));
+    const o2 = bytes(i32x4.extract_lane(at, 2)), o3 = bytes(i32x4.extract_lane(at, 3));
     let p = x;
     for (; i < c; i++, p += down, q += jump) {
       let v = v128.load32_zero(p + o0);

@@ -4,21 +4,12 @@
  * rows stand beside it.
  * Cost: 2 m n k flops, bound by reading W once.
  */
-import { bytes } from './simd';
+import { bytes, lanes } from './simd';
 
 /** a b + c, rounded twice in both binaries: with six chains a fused one would wait for itself. */
 @inline
 function sum(a: v128, b: v128, c: v128): v128 {
   return f32x4.add(f32x4.mul(a, b), c);
-}
-
-/** The sum of the lanes, two by two. */
-@inline
-function lanes(s: v128): f32 {
-  return (
-    f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1) +
-    (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3))
-  );
 }
 
 /**
@@ -30,12 +21,7 @@ function lanes(s: v128): f32 {
 function dots(
   rows: i32, x: usize, w: usize, row: usize, k: i32, bias: usize, relu: i32, y: usize,
 ): void {
-  let a = f32x4.splat(0);
-  let b = a;
-  let c = a;
-  let d = a;
-  let e = a;
-  let f = a;
+  let a = f32x4.splat(0), b = a, c = a, d = a, e = a, f = a;
   const end = x + bytes(k & ~3);
   for (; x < end; x += 16, w += 16) {
     const v = v128.load(x);

@@ -10,7 +10,7 @@
  * Cost: 2 n oh ow oc c / groups kh kw flops each, for 1.25 loads a vector of products.
  */
 import { copy_run } from './padded';
-import { bytes, load_part, madd, store_part } from './simd';
+import { bytes, lanes, load_part, madd, store_part } from './simd';
 
 /** Elements of the phase of a line, and of what whole vectors read behind it. */
 @inline
@@ -87,10 +87,7 @@ function tile(
   vectors: i32, wt: usize, taps: usize, end: usize, p: usize, first: v128, relu: i32, q: usize,
   count: i32,
 ): void {
-  let a = first;
-  let b = first;
-  let c = first;
-  let d = first;
+  let a = first, b = first, c = first, d = first;
   for (; taps < end; taps += 4, wt += 4) {
     const at = p + load<u32>(taps);
     const k = v128.load32_splat(wt);
@@ -210,8 +207,7 @@ export function conv2d_grouped_input_grad(
 function dot_lines(
   p: usize, p_line: usize, q: usize, lines: i32, count: i32,
 ): f32 {
-  let a = f32x4.splat(0);
-  let b = f32x4.splat(0);
+  let a = f32x4.splat(0), b = f32x4.splat(0);
   for (let y = 0; y < lines; y++, p += p_line, q += bytes(count)) {
     const s = a;
     a = b;
@@ -220,11 +216,7 @@ function dot_lines(
       a = madd(v128.load(p + i), v128.load(q + i), a);
     }
   }
-  const s = f32x4.add(a, b);
-  return (
-    f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1) +
-    (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3))
-  );
+  return lanes(f32x4.add(a, b));
 }
 
 /** dwt of conv2d_grouped. Rows are the groups. work: planes of a group, lines of dy with zeros behind. */

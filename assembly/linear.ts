@@ -65,17 +65,14 @@ export function interval_to_centre(
   const end = bytes(r1);
   let i = bytes(r0);
   for (; i + 16 <= end; i += 16) {
-    const a = v128.load(lo + i);
-    const b = v128.load(hi + i);
+    const a = v128.load(lo + i), b = v128.load(hi + i);
     const m = centre_of(a, b);
     v128.store(c + i, m);
     v128.store(r + i, radius_of(a, b, m, grow, tiny, alpha, beta));
   }
   if (i < end) {
     const rest = <i32>((end - i) >> 2);
-    const a = load_part(lo + i, rest);
-    const b = load_part(hi + i, rest);
-    const m = centre_of(a, b);
+    const a = load_part(lo + i, rest), b = load_part(hi + i, rest), m = centre_of(a, b);
     store_part(c + i, m, rest);
     store_part(r + i, radius_of(a, b, m, grow, tiny, alpha, beta), rest);
   }
@@ -109,8 +106,7 @@ export function interval_to_ends(
   for (; i + 16 <= end; i += 16) {
     const m = v128.load(c + i);
     const d = lifted(v128.load(r + i), scale, shift);
-    const a = f32x4.sub(m, d);
-    const b = f32x4.add(m, d);
+    const a = f32x4.sub(m, d), b = f32x4.add(m, d);
     v128.store(lo + i, f32x4.sub(a, margin(a, grow, tiny)));
     v128.store(hi + i, f32x4.add(b, margin(b, grow, tiny)));
   }
@@ -118,8 +114,7 @@ export function interval_to_ends(
     const rest = <i32>((end - i) >> 2);
     const m = load_part(c + i, rest);
     const d = lifted(load_part(r + i, rest), scale, shift);
-    const a = f32x4.sub(m, d);
-    const b = f32x4.add(m, d);
+    const a = f32x4.sub(m, d), b = f32x4.add(m, d);
     store_part(lo + i, f32x4.sub(a, margin(a, grow, tiny)), rest);
     store_part(hi + i, f32x4.add(b, margin(b, grow, tiny)), rest);
   }

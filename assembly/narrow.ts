@@ -24,26 +24,12 @@ export function wide_enough(gw: i32): bool {
 function tile(
   rows: i32, a: usize, a_row: usize, table: usize, k: i32, p: usize, q: usize, temp: usize,
 ): void {
-  let s00 = f32x4.splat(0);
-  let s01 = s00;
-  let s10 = s00;
-  let s11 = s00;
-  let s20 = s00;
-  let s21 = s00;
-  let s30 = s00;
-  let s31 = s00;
-  let t00 = s00;
-  let t01 = s00;
-  let t10 = s00;
-  let t11 = s00;
-  let v = s00;
-  let d0 = s00;
-  let d1 = s00;
+  let s00 = f32x4.splat(0), s01 = s00, s10 = s00, s11 = s00, s20 = s00, s21 = s00, s30 = s00;
+  let s31 = s00, t00 = s00, t01 = s00, t10 = s00, t11 = s00, v = s00, d0 = s00, d1 = s00;
   const end = table + bytes(k);
   for (; table < end; table += 4, a += 4) {
     const at: usize = load<u32>(table);
-    const b0 = v128.load(p + at);
-    const b1 = v128.load(p + at, 16);
+    const b0 = v128.load(p + at), b1 = v128.load(p + at, 16);
     if (rows <= 2) {
       d0 = v128.load(q + at);
       d1 = v128.load(q + at, 16);
@@ -125,10 +111,7 @@ export function run_lines(
   x: usize, out: usize, plane: i32, origin: i32, down: i32, right: i32, work: usize,
   first: i32, last: i32,
 ): void {
-  let y0 = 0;
-  let y1 = 0;
-  let x0 = 0;
-  let x1 = 0;
+  let y0 = 0, y1 = 0, x0 = 0, x1 = 0;
   for (let t = 0; t < count; t++) {
     const ty = load<i32>(taps + (<usize>t << 3));
     const tx = load<i32>(taps + (<usize>t << 3), 4);

@@ -34,9 +34,7 @@ function sgd_lanes(
 export function sgd(
   n: i32, w: usize, g: usize, v: usize, lr: f32, momentum: f32, weight_decay: f32, r0: i32, r1: i32,
 ): void {
-  const a = f32x4.splat(lr);
-  const b = f32x4.splat(momentum);
-  const c = f32x4.splat(weight_decay);
+  const a = f32x4.splat(lr), b = f32x4.splat(momentum), c = f32x4.splat(weight_decay);
   const end = bytes(r1);
   let i = bytes(r0);
   for (; i + 16 <= end; i += 16) sgd_lanes(w, g, v, i, 0, a, b, c);

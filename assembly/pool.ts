@@ -11,8 +11,7 @@ import { bytes } from './simd';
 function window_max(x: usize, h: i32, w: i32, top: i32, left: i32, kh: i32, kw: i32): i32 {
   let at = -1;
   let best = f32.NEGATIVE_INFINITY;
-  const y1 = min<i32>(top + kh, h);
-  const x1 = min<i32>(left + kw, w);
+  const y1 = min<i32>(top + kh, h), x1 = min<i32>(left + kw, w);
   for (let iy = max<i32>(top, 0); iy < y1; iy++) {
     for (let ix = max<i32>(left, 0); ix < x1; ix++) {
       const v = load<f32>(x + bytes(iy * w + ix));
@@ -126,8 +125,7 @@ export function avg_pool_grad(
       const y1 = min<i32>(top + kh, h);
       for (let ox = 0; ox < ow; ox++, from += 4) {
         const left = ox * sw - pl;
-        const x1 = min<i32>(left + kw, w);
-        const g = load<f32>(from) / size;
+        const x1 = min<i32>(left + kw, w), g = load<f32>(from) / size;
         for (let iy = max<i32>(top, 0); iy < y1; iy++) {
           for (let ix = max<i32>(left, 0); ix < x1; ix++) {
             const p = into + bytes(iy * w + ix);

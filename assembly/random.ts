@@ -6,7 +6,7 @@
  * Cost: about 10 flops an element uniform, 40 normal.
  */
 import { bytes } from './simd';
-import { log_f64 } from './transcend';
+import { log_f64, narrow, step, steps, upper } from './transcend';
 
 const UNIT: f64 = 1.0 / 16777216.0;
 const HALF_PI: f64 = 1.5707963267948966;
@@ -16,13 +16,10 @@ const HALF_PI: f64 = 1.5707963267948966;
  * (k0, k1) its key. Word w of all four goes to y + 16 w.
  */
 function blocks(c0: v128, c1: v128, c2: v128, c3: v128, k0: v128, k1: v128, y: usize): void {
-  const m0 = i32x4.splat(0xd2511f53);
-  const m1 = i32x4.splat(0xcd9e8d57);
+  const m0 = i32x4.splat(0xd2511f53), m1 = i32x4.splat(0xcd9e8d57);
   for (let round = 0; round < 10; round++) {
-    const a = i64x2.extmul_low_i32x4_u(c0, m0);
-    const a2 = i64x2.extmul_high_i32x4_u(c0, m0);
-    const b = i64x2.extmul_low_i32x4_u(c2, m1);
-    const b2 = i64x2.extmul_high_i32x4_u(c2, m1);
+    const a = i64x2.extmul_low_i32x4_u(c0, m0), a2 = i64x2.extmul_high_i32x4_u(c0, m0);
+    const b = i64x2.extmul_low_i32x4_u(c2, m1), b2 = i64x2.extmul_high_i32x4_u(c2, m1);
     c0 = v128.xor(v128.xor(v128.shuffle<i32>(b, b2, 1, 3, 5, 7), c1), k0);
     c1 = v128.shuffle<i32>(b, b2, 0, 2, 4, 6);
     c2 = v128.xor(v128.xor(v128.shuffle<i32>(a, a2, 1, 3, 5, 7), c3), k1);
@@ -41,8 +38,7 @@ export function philox(
   n: i32, ctr: usize, key: usize, y: usize, work: usize, r0: i32, r1: i32,
 ): void {
   for (let r = r0; r < r1; r++) {
-    const c = ctr + <usize>r * 16;
-    const k = key + <usize>r * 8;
+    const c = ctr + <usize>r * 16, k = key + <usize>r * 8;
     blocks(
       v128.load32_splat(c), v128.load32_splat(c, 4), v128.load32_splat(c, 8),
       v128.load32_splat(c, 12), v128.load32_splat(k), v128.load32_splat(k, 4), work,
@@ -86,16 +82,6 @@ function low_bits(words: v128): v128 {
 }
 
 @inline
-function upper(words: v128): v128 {
-  return v128.shuffle<i64>(words, words, 1, 1);
-}
-
-@inline
-function to_f32(low: v128, high: v128): v128 {
-  return v128.shuffle<i64>(f32x4.demote_f64x2_zero(low), f32x4.demote_f64x2_zero(high), 0, 2);
-}
-
-@inline
 function row_index(index: usize, i: i32): u32 {
   return index ? load<u32>(index + bytes(i)) : <u32>i;
 }
@@ -108,7 +94,7 @@ function uniforms(words: v128, lo: f32, hi: f32): v128 {
   const unit = f64x2.splat(UNIT);
   const a = f64x2.add(base, f64x2.mul(range, f64x2.mul(low_bits(words), unit)));
   const b = f64x2.add(base, f64x2.mul(range, f64x2.mul(low_bits(upper(words)), unit)));
-  return f32x4.min(f32x4.max(to_f32(a, b), f32x4.splat(lo)), f32x4.splat(hi));
+  return f32x4.min(f32x4.max(narrow(a, b), f32x4.splat(lo)), f32x4.splat(hi));
 }
 
 /** y[i, j] uniform in [lo, hi]. `work` holds four blocks. */
@@ -130,29 +116,18 @@ export function random_uniform(
   }
 }
 
-@inline
-function step(p: v128, z: v128, c: f64): v128 {
-  return f64x2.add(f64x2.mul(p, z), f64x2.splat(c));
-}
-
 /** cos and sin of t in [-pi/4, pi/4] by their Taylor series; truncation below 1e-14. */
 @inline
 function cos_small(z: v128): v128 {
-  let p = step(f64x2.splat(1.0 / 479001600.0), z, -1.0 / 3628800.0);
-  p = step(p, z, 1.0 / 40320.0);
-  p = step(p, z, -1.0 / 720.0);
-  p = step(p, z, 1.0 / 24.0);
-  p = step(p, z, -0.5);
-  return step(p, z, 1.0);
+  const p = steps(f64x2.splat(1.0 / 479001600.0), z, -1.0 / 3628800.0, 1.0 / 40320.0, -1.0 / 720.0);
+  return steps(p, z, 1.0 / 24.0, -0.5, 1.0);
 }
 
 @inline
 function sin_small(t: v128, z: v128): v128 {
-  let p = step(f64x2.splat(1.0 / 6227020800.0), z, -1.0 / 39916800.0);
-  p = step(p, z, 1.0 / 362880.0);
-  p = step(p, z, -1.0 / 5040.0);
-  p = step(p, z, 1.0 / 120.0);
-  p = step(p, z, -1.0 / 6.0);
+  const first = f64x2.splat(1.0 / 6227020800.0);
+  const q = steps(first, z, -1.0 / 39916800.0, 1.0 / 362880.0, -1.0 / 5040.0);
+  const p = step(step(q, z, 1.0 / 120.0), z, -1.0 / 6.0);
   return f64x2.add(t, f64x2.mul(f64x2.mul(t, z), p));
 }
 
@@ -169,8 +144,7 @@ function normals(words: v128, turn_words: v128, mean: v128, std: v128, y: usize)
   const quarter = f64x2.nearest(turns);
   const t = f64x2.mul(f64x2.sub(turns, quarter), f64x2.splat(HALF_PI));
   const z = f64x2.mul(t, t);
-  const a = cos_small(z);
-  const b = sin_small(t, z);
+  const a = cos_small(z), b = sin_small(t, z);
   // Quarter turns swap the two when odd; the cosine is negative in the middle two, the sine in the last.
   const q = i64x2.extend_low_i32x4_s(i32x4.trunc_sat_f64x2_s_zero(quarter));
   const odd = i64x2.neg(v128.and(q, i64x2.splat(1)));
@@ -201,9 +175,7 @@ export function random_normal(
         normals(words, turn_words, centre, scale, work + 64 + (pair >> 1));
         normals(upper(words), upper(turn_words), centre, scale, work + 72 + (pair >> 1));
       }
-      const x0 = v128.load(work, 64);
-      const x1 = v128.load(work, 128);
-      const x2 = v128.load(work, 80);
+      const x0 = v128.load(work, 64), x1 = v128.load(work, 128), x2 = v128.load(work, 80);
       const x3 = v128.load(work, 144);
       store_blocks(x0, x1, x2, x3, row + bytes(j), cols - j, work);
     }

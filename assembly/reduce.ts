@@ -18,9 +18,7 @@ function lanes_sum(v: v128): f64 {
 /** Sum of a contiguous run: four chains, then the rest. */
 function sum_run(x: usize, count: i32): f64 {
   const end = x + bytes(count);
-  let a = f64x2.splat(0);
-  let b = f64x2.splat(0);
-  let p = x;
+  let a = f64x2.splat(0), b = f64x2.splat(0), p = x;
   for (; p + 16 <= end; p += 16) {
     a = f64x2.add(a, promote(p));
     b = f64x2.add(b, promote(p + 8));
@@ -48,8 +46,7 @@ export function sum(
     let p = x + bytes(o * reduce) * inner + bytes(i);
     // Four neighbours of a line at a time; each column keeps its own chain either way.
     if (i + 4 <= inner && r + 4 <= r1) {
-      let a = f64x2.splat(0);
-      let b = f64x2.splat(0);
+      let a = f64x2.splat(0), b = f64x2.splat(0);
       for (let k = 0; k < reduce; k++, p += stride) {
         a = f64x2.add(a, promote(p));
         b = f64x2.add(b, promote(p + 8));

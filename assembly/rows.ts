@@ -30,9 +30,7 @@ export function relax_rows(
   const wide = bytes(cols);
   for (let r = r0; r < r1; r++) {
     const row = wide * r;
-    let a = low + line_of(lowAt, r, cols);
-    let c = up + line_of(upAt, r, cols);
-    let i = row;
+    let a = low + line_of(lowAt, r, cols), c = up + line_of(upAt, r, cols), i = row;
     const end = row + wide;
     for (; i + 16 <= end; i += 16, a += 16, c += 16) {
       const slope = by_sign(v128.load(x + i), v128.load(a), v128.load(c));
@@ -77,8 +75,7 @@ export function lower_dot(
   const share = <f64>(cols + 8) * 2.220446049250313e-16;
   for (let r = r0; r < r1; r++) {
     const line = line_of(at, r, cols);
-    let a = p + line;
-    let b = q + line;
+    let a = p + line, b = q + line;
     let i = x + wide * r;
     const end = i + wide;
     let sum = f64x2.splat(0);

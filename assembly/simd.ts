@@ -36,9 +36,29 @@ export function store_part(p: usize, v: v128, count: i32): void {
   if (count == 3) v128.store32_lane(p, v, 2, 8);
 }
 
-
 /** 1 where the mask is set, +0 elsewhere. */
 @inline
 export function indicator(mask: v128): v128 {
   return v128.and(mask, f32x4.splat(1));
+}
+
+/** The sum of the lanes, two by two. */
+@inline
+export function lanes(s: v128): f32 {
+  return (
+    f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1) +
+    (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3))
+  );
+}
+
+/** Stores the transpose of four vectors as lines `apart` bytes apart. */
+@inline
+export function transpose4(a: v128, b: v128, c: v128, d: v128, q: usize, apart: usize): void {
+  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
+  const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+  const ef = v128.shuffle<i32>(a, b, 2, 6, 3, 7), gh = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  v128.store(q, v128.shuffle<i64>(ab, cd, 0, 2));
+  v128.store(q + apart, v128.shuffle<i64>(ab, cd, 1, 3));
+  v128.store(q + apart * 2, v128.shuffle<i64>(ef, gh, 0, 2));
+  v128.store(q + apart * 3, v128.shuffle<i64>(ef, gh, 1, 3));
 }

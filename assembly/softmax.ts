@@ -20,8 +20,7 @@ function exp_pair(v: v128, top: v128): v128 {
 /** Writes exp(x - top) as f32 to y and returns the sum before rounding. */
 function exp_row(x: usize, y: usize, cols: i32, top: f64): f64 {
   const t = f64x2.splat(top);
-  let s = f64x2.splat(0);
-  let j = 0;
+  let s = f64x2.splat(0), j = 0;
   for (; j + 2 <= cols; j += 2) {
     const e = exp_pair(v128.load64_zero(x + bytes(j)), t);
     s = f64x2.add(s, e);

@@ -19,7 +19,7 @@
  * with what is written. Images lie x_image and y_image bytes apart, rows of y y_row bytes.
  * Cost: 32 flops a non-zero and tile, for about 4.5 loads of vectors.
  */
-import { bytes, madd } from './simd';
+import { bytes, lanes, madd } from './simd';
 
 /** Bytes of a tile. */
 const TILE: usize = 64;
@@ -70,14 +70,8 @@ function rows_of(
   for (let r = r0; r < r1; r++, out += y_row) {
     const end = values + bytes(load<i32>(starts + bytes(r), 4));
     const start = bias ? v128.load32_splat(bias + bytes(r)) : f32x4.splat(0);
-    let a0 = start;
-    let a1 = start;
-    let a2 = start;
-    let a3 = start;
-    let b0 = v128.and(start, added);
-    let b1 = b0;
-    let b2 = b0;
-    let b3 = b0;
+    let a0 = start, a1 = start, a2 = start, a3 = start, b0 = v128.and(start, added), b1 = b0;
+    let b2 = b0, b3 = b0;
     for (; v < end; v += 8, o += 8) {
       const at: usize = load<u32>(o);
       const w = v128.load32_splat(v);
@@ -178,8 +172,7 @@ function bounds_of(
       const c = v128.load(p);
       const r = f32x4.add(f32x4.mul(v128.load(p, 64), scale), lift);
       fine = v128.and(fine, f32x4.lt(r, limit));
-      let a = f32x4.sub(c, r);
-      let b = f32x4.add(c, r);
+      let a = f32x4.sub(c, r), b = f32x4.add(c, r);
       if (!fed) {
         a = f32x4.sub(a, f32x4.add(f32x4.mul(v128.and(a, sizes), share), under));
         b = f32x4.add(b, f32x4.add(f32x4.mul(v128.and(b, sizes), share), under));
@@ -248,9 +241,7 @@ export function sparse_vector(
   for (let r = r0; r < r1; r++) {
     const end = values + bytes(load<i32>(starts + bytes(r), 4));
     let a: f32 = bias ? load<f32>(bias + bytes(r)) : 0;
-    let b: f32 = 0;
-    let c: f32 = 0;
-    let d: f32 = 0;
+    let b: f32 = 0, c: f32 = 0, d: f32 = 0;
     for (; v + 12 < end; v += 16) {
       a += load<f32>(v) * load<f32>(x + load<u32>(v + to_offset));
       b += load<f32>(v, 4) * load<f32>(x + load<u32>(v + to_offset, 4));
@@ -297,11 +288,7 @@ export function sparse_sampled(
   let to = dvalues + bytes(first);
   // Behind the sums, so that `touch` has a use.
   store<i32>(work + (<usize>count << 4), seen);
-  for (let i = 0; i < count; i++, from += 16, to += 4) {
-    const s = v128.load(from);
-    const a = f32x4.extract_lane(s, 0) + f32x4.extract_lane(s, 1);
-    store<f32>(to, a + (f32x4.extract_lane(s, 2) + f32x4.extract_lane(s, 3)));
-  }
+  for (let i = 0; i < count; i++, from += 16, to += 4) store<f32>(to, lanes(v128.load(from)));
 }
 
 /**
@@ -325,18 +312,12 @@ function sample(
   for (let r = r0; r < r1; r++, dy += y_row) {
     const end = offsets + bytes(load<i32>(starts + bytes(r), 4));
     if (v == end) continue;
-    const a0 = v128.load(dy + at_p);
-    const a1 = v128.load(dy + at_p, 16);
-    const a2 = v128.load(dy + at_p, 32);
-    const a3 = v128.load(dy + at_p, 48);
-    const b0 = v128.load(dy + at_q);
-    const b1 = v128.load(dy + at_q, 16);
-    const b2 = v128.load(dy + at_q, 32);
-    const b3 = v128.load(dy + at_q, 48);
+    const a0 = v128.load(dy + at_p), a1 = v128.load(dy + at_p, 16), a2 = v128.load(dy + at_p, 32);
+    const a3 = v128.load(dy + at_p, 48), b0 = v128.load(dy + at_q), b1 = v128.load(dy + at_q, 16);
+    const b2 = v128.load(dy + at_q, 32), b3 = v128.load(dy + at_q, 48);
     for (; v < end; v += 4, sums += 16) {
       const at: usize = load<u32>(v);
-      let s = v128.load(sums);
-      let t = f32x4.splat(0);
+      let s = v128.load(sums), t = f32x4.splat(0);
       if (p) {
         s = madd(a0, v128.load(p + at), s);
         t = madd(a1, v128.load(p + at, 16), t);

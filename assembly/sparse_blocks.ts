@@ -48,19 +48,12 @@ function blocks_of(
     const rows = m - (b << 2);
     const added = bias ? bias + bytes(b << 2) : 0;
     for (let half: usize = 0; half < 64; half += 32) {
-      let s00 = start(added, 0, rows);
-      let s10 = start(added, 1, rows);
-      let s20 = start(added, 2, rows);
-      let s30 = start(added, 3, rows);
-      let s01 = s00;
-      let s11 = s10;
-      let s21 = s20;
-      let s31 = s30;
+      let s00 = start(added, 0, rows), s10 = start(added, 1, rows), s20 = start(added, 2, rows);
+      let s30 = start(added, 3, rows), s01 = s00, s11 = s10, s21 = s20, s31 = s30;
       v = from;
       for (o = first; o < end; o += 4, v += 16) {
         const at = p + half + load<u32>(o);
-        const u0 = v128.load(at);
-        const u1 = v128.load(at, 16);
+        const u0 = v128.load(at), u1 = v128.load(at, 16);
         let w = v128.load32_splat(v);
         s00 = madd(w, u0, s00);
         s01 = madd(w, u1, s01);

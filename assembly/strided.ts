@@ -4,7 +4,7 @@
  * Cost: bound by memory; one element at a time where no inner stride is 1.
  */
 import { copy_run, copy_seconds } from './padded';
-import { bytes, load_part, store_part } from './simd';
+import { bytes, load_part, store_part, transpose4 } from './simd';
 
 @inline
 function add_line(x: usize, y: usize, count: i32): void {
@@ -24,8 +24,7 @@ function zip(a: usize, b: usize, y: usize, count: i32): void {
   const last = bytes(count - 4);
   for (let i: usize = 0; ; i += 16) {
     i = min(i, last);
-    const v = v128.load(a + i);
-    const w = v128.load(b + i);
+    const v = v128.load(a + i), w = v128.load(b + i);
     v128.store(y + (i << 1), v128.shuffle<i32>(v, w, 0, 4, 1, 5));
     v128.store(y + (i << 1), v128.shuffle<i32>(v, w, 2, 6, 3, 7), 16);
     if (i == last) return;
@@ -37,8 +36,7 @@ function unzip(x: usize, a: usize, b: usize, count: i32): void {
   const last = bytes(count - 4);
   for (let i: usize = 0; ; i += 16) {
     i = min(i, last);
-    const v = v128.load(x + (i << 1));
-    const w = v128.load(x + (i << 1), 16);
+    const v = v128.load(x + (i << 1)), w = v128.load(x + (i << 1), 16);
     v128.store(a + i, v128.shuffle<i32>(v, w, 0, 2, 4, 6));
     v128.store(b + i, v128.shuffle<i32>(v, w, 1, 3, 5, 7));
     if (i == last) return;
@@ -54,20 +52,11 @@ function transpose(d0: i32, d1: i32, x: usize, wide_x: usize, y: usize, wide_y: 
     i = min(i, d0 - 4);
     for (let j = 0; ; j += 4) {
       j = min(j, d1 - 4);
-      const p = x + wide_x * j + bytes(i);
-      const q = y + wide_y * i + bytes(j);
-      const a = v128.load(p);
-      const b = v128.load(p + wide_x);
-      const c = v128.load(p + wide_x * 2);
-      const d = v128.load(p + wide_x * 3);
-      const e = v128.shuffle<i32>(a, b, 0, 4, 1, 5);
-      const f = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
-      const g = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
-      const h = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
-      v128.store(q, v128.shuffle<i64>(e, f, 0, 2));
-      v128.store(q + wide_y, v128.shuffle<i64>(e, f, 1, 3));
-      v128.store(q + wide_y * 2, v128.shuffle<i64>(g, h, 0, 2));
-      v128.store(q + wide_y * 3, v128.shuffle<i64>(g, h, 1, 3));
+      const p = x + wide_x * j + bytes(i), q = y + wide_y * i + bytes(j);
+      transpose4(
+        v128.load(p), v128.load(p + wide_x), v128.load(p + wide_x * 2), v128.load(p + wide_x * 3),
+        q, wide_y,
+      );
       if (j == d1 - 4) break;
     }
     if (i == d0 - 4) return;

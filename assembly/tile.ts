@@ -36,17 +36,10 @@ function tile(
   rows: i32, a: usize, a_row: usize, a_col: usize, b: usize, k: i32,
   c: usize, c_row: usize, from: i32, bias: usize,
 ): void {
-  const c1 = c + c_row;
-  const c2 = c1 + c_row;
-  const c3 = c2 + c_row;
-  let s00 = start(from, bias, 0, 0, c);
-  let s01 = start(from, bias, 0, 16, c);
-  let s10 = f32x4.splat(0);
-  let s11 = f32x4.splat(0);
-  let s20 = f32x4.splat(0);
-  let s21 = f32x4.splat(0);
-  let s30 = f32x4.splat(0);
-  let s31 = f32x4.splat(0);
+  const c1 = c + c_row, c2 = c1 + c_row, c3 = c2 + c_row;
+  let s00 = start(from, bias, 0, 0, c), s01 = start(from, bias, 0, 16, c);
+  let s10 = f32x4.splat(0), s11 = f32x4.splat(0), s20 = f32x4.splat(0), s21 = f32x4.splat(0);
+  let s30 = f32x4.splat(0), s31 = f32x4.splat(0);
   if (rows > 1) {
     s10 = start(from, bias, 1, 0, c1);
     s11 = start(from, bias, 1, 16, c1);
@@ -59,14 +52,10 @@ function tile(
     s30 = start(from, bias, 3, 0, c3);
     s31 = start(from, bias, 3, 16, c3);
   }
-  let a0 = a;
-  let a1 = a0 + a_row;
-  let a2 = a1 + a_row;
-  let a3 = a2 + a_row;
+  let a0 = a, a1 = a0 + a_row, a2 = a1 + a_row, a3 = a2 + a_row;
   const end = b + (<usize>k << 5);
   for (; b < end; b += 32) {
-    const b0 = v128.load(b);
-    const b1 = v128.load(b, 16);
+    const b0 = v128.load(b), b1 = v128.load(b, 16);
     let v = v128.load32_splat(a0);
     a0 += a_col;
     s00 = madd(v, b0, s00);
@@ -157,11 +146,9 @@ function half6(
   c: usize, c_row: usize, from: i32, bias: usize,
 ): void {
   const c3 = c + c_row * 3;
-  let s0 = start(from, bias, 0, 0, c);
-  let s1 = start(from, bias, 1, 0, c + c_row);
+  let s0 = start(from, bias, 0, 0, c), s1 = start(from, bias, 1, 0, c + c_row);
   let s2 = start(from, bias, 2, 0, c + c_row * 2);
-  let s3 = start(from, bias, 3, 0, c3);
-  let s4 = start(from, bias, 4, 0, c3 + c_row);
+  let s3 = start(from, bias, 3, 0, c3), s4 = start(from, bias, 4, 0, c3 + c_row);
   let s5 = start(from, bias, 5, 0, c3 + c_row * 2);
   const end = b + (<usize>k << 5);
   let a3 = a + a_row * 3;

@@ -23,8 +23,14 @@ const LN2_LO: f64 = 1.90821492927058770002e-10;
 
 /** p * x + c. */
 @inline
-function step(p: v128, x: v128, c: f64): v128 {
+export function step(p: v128, x: v128, c: f64): v128 {
   return f64x2.add(f64x2.mul(p, x), f64x2.splat(c));
+}
+
+/** ((p x + a) x + b) x + c: three steps of a polynomial. */
+@inline
+export function steps(p: v128, x: v128, a: f64, b: f64, c: f64): v128 {
+  return step(step(step(p, x, a), x, b), x, c);
 }
 
 /** exp for arguments in [-700, 700] or NaN. */
@@ -34,18 +40,10 @@ export function exp_f64(x: v128): v128 {
   const k = f64x2.sub(shifted, f64x2.splat(MAGIC));
   let r = f64x2.sub(x, f64x2.mul(k, f64x2.splat(LN2_HI)));
   r = f64x2.sub(r, f64x2.mul(k, f64x2.splat(LN2_LO)));
-  let p = f64x2.splat(1.0 / 39916800.0);
-  p = step(p, r, 1.0 / 3628800.0);
-  p = step(p, r, 1.0 / 362880.0);
-  p = step(p, r, 1.0 / 40320.0);
-  p = step(p, r, 1.0 / 5040.0);
-  p = step(p, r, 1.0 / 720.0);
-  p = step(p, r, 1.0 / 120.0);
-  p = step(p, r, 1.0 / 24.0);
-  p = step(p, r, 1.0 / 6.0);
-  p = step(p, r, 0.5);
-  p = step(p, r, 1.0);
-  p = step(p, r, 1.0);
+  let p = steps(f64x2.splat(1.0 / 39916800.0), r, 1.0 / 3628800.0, 1.0 / 362880.0, 1.0 / 40320.0);
+  p = steps(p, r, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0);
+  p = steps(p, r, 1.0 / 24.0, 1.0 / 6.0, 0.5);
+  p = step(step(p, r, 1.0), r, 1.0);
   // 2^k: k's low bits, biased, moved into the exponent. A NaN stays one through the product.
   const scale = i64x2.shl(i64x2.add(shifted, i64x2.splat(1023)), 52);
   return f64x2.mul(p, scale);
@@ -62,15 +60,9 @@ export function log_f64(x: v128): v128 {
   const one = f64x2.splat(1);
   const s = f64x2.div(f64x2.sub(m, one), f64x2.add(m, one));
   const z = f64x2.mul(s, s);
-  let p = f64x2.splat(2.0 / 17.0);
-  p = step(p, z, 2.0 / 15.0);
-  p = step(p, z, 2.0 / 13.0);
-  p = step(p, z, 2.0 / 11.0);
-  p = step(p, z, 2.0 / 9.0);
-  p = step(p, z, 2.0 / 7.0);
-  p = step(p, z, 2.0 / 5.0);
-  p = step(p, z, 2.0 / 3.0);
-  p = step(p, z, 2.0);
+  let p = steps(f64x2.splat(2.0 / 17.0), z, 2.0 / 15.0, 2.0 / 13.0, 2.0 / 11.0);
+  p = steps(p, z, 2.0 / 9.0, 2.0 / 7.0, 2.0 / 5.0);
+  p = step(step(p, z, 2.0 / 3.0), z, 2.0);
   let y = f64x2.add(f64x2.mul(e, f64x2.splat(LN2_LO)), f64x2.mul(s, p));
   y = f64x2.add(f64x2.mul(e, f64x2.splat(LN2_HI)), y);
   y = v128.bitselect(x, y, f64x2.eq(x, f64x2.splat(f64.POSITIVE_INFINITY)));
@@ -117,20 +109,11 @@ function normal_f64(x: v128): v128 {
   const shifted = f64x2.add(t, f64x2.splat(3));
   const u = f64x2.div(f64x2.sub(t, f64x2.splat(3)), shifted);
   let p = f64x2.splat(2.477528791584228e-6);
-  p = step(p, u, 9.181576207155935e-7);
-  p = step(p, u, -1.8584982911717523e-5);
-  p = step(p, u, -1.8187767025335798e-5);
-  p = step(p, u, 7.711461790475081e-5);
-  p = step(p, u, 0.0001575970995959323);
-  p = step(p, u, -0.00025586529261647313);
-  p = step(p, u, -0.0010470157567140138);
-  p = step(p, u, 0.0010274416301017163);
-  p = step(p, u, 0.006972855945094409);
-  p = step(p, u, -0.01046285300755551);
-  p = step(p, u, -0.04726304613628108);
-  p = step(p, u, 0.23001771959837802);
-  p = step(p, u, -0.5093319813631503);
-  p = step(p, u, 0.7290836901333753);
+  p = steps(p, u, 9.181576207155935e-7, -1.8584982911717523e-5, -1.8187767025335798e-5);
+  p = steps(p, u, 7.711461790475081e-5, 0.0001575970995959323, -0.00025586529261647313);
+  p = steps(p, u, -0.0010470157567140138, 0.0010274416301017163, 0.006972855945094409);
+  p = steps(p, u, -0.01046285300755551, -0.04726304613628108, 0.23001771959837802);
+  p = step(step(p, u, -0.5093319813631503), u, 0.7290836901333753);
   const density = exp_f64(f64x2.mul(f64x2.mul(t, t), f64x2.splat(-0.5)));
   const tail = f64x2.div(f64x2.mul(density, p), shifted);
   return v128.bitselect(tail, f64x2.sub(one, tail), f64x2.lt(x, f64x2.splat(0)));
@@ -143,17 +126,17 @@ function low(x: v128): v128 {
 
 @inline
 function high(x: v128): v128 {
-  return f64x2.promote_low_f32x4(v128.shuffle<i64>(x, x, 1, 1));
+  return f64x2.promote_low_f32x4(upper(x));
 }
 
 @inline
-function narrow(lo: v128, hi: v128): v128 {
-  return v128.shuffle<i64>(
-    f32x4.demote_f64x2_zero(lo),
-    f32x4.demote_f64x2_zero(hi),
-    0,
-    2,
-  );
+export function upper(x: v128): v128 {
+  return v128.shuffle<i64>(x, x, 1, 1);
+}
+
+@inline
+export function narrow(lo: v128, hi: v128): v128 {
+  return v128.shuffle<i64>(f32x4.demote_f64x2_zero(lo), f32x4.demote_f64x2_zero(hi), 0, 2);
 }
 
 export function exp_f32(x: v128): v128 {

@@ -73,8 +73,7 @@ export function winograd_weights(
       }
       for (let i = 0; i < r; i++) {
         const at = step * (i * s * k);
-        const a = of_four(work, at);
-        const b = of_four(work, at + step * s);
+        const a = of_four(work, at), b = of_four(work, at + step * s);
         const e = r == 3 ? of_four(work, at + step * s * 2) : b;
         const to = lines + (<usize>i << 6);
         v128.store(to, weights_value(0, r, a, b, e));
@@ -85,8 +84,7 @@ export function winograd_weights(
       const left = depth - d;
       for (let j = 0; j < 4; j++) {
         const p = lines + (<usize>j << 4);
-        const a = v128.load(p);
-        const b = v128.load(p, 64);
+        const a = v128.load(p), b = v128.load(p, 64);
         const e = r == 3 ? v128.load(p, 128) : b;
         const to = u + bytes(o * depth + d) + matrix * j;
         put_four(to, weights_value(0, r, a, b, e), left);
@@ -164,10 +162,8 @@ function input_tiles(i: i32, planes: usize, places: usize, line: usize, out: usi
   const cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
   const ef = v128.shuffle<i32>(a, b, 2, 6, 3, 7);
   const gh = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
-  const c0 = v128.shuffle<i64>(ab, cd, 0, 2);
-  const c1 = v128.shuffle<i64>(ab, cd, 1, 3);
-  const c2 = v128.shuffle<i64>(ef, gh, 0, 2);
-  const c3 = v128.shuffle<i64>(ef, gh, 1, 3);
+  const c0 = v128.shuffle<i64>(ab, cd, 0, 2), c1 = v128.shuffle<i64>(ab, cd, 1, 3);
+  const c2 = v128.shuffle<i64>(ef, gh, 0, 2), c3 = v128.shuffle<i64>(ef, gh, 1, 3);
   const q = out + step * (4 * i);
   v128.store(q, f32x4.sub(c0, c2));
   v128.store(q + step, f32x4.add(c1, c2));
@@ -178,8 +174,7 @@ function input_tiles(i: i32, planes: usize, places: usize, line: usize, out: usi
 /** Column j of line i of A^T M for 4 tiles; M has 32 bytes a value. */
 @inline
 function output_line(m: i32, i: i32, p: usize): v128 {
-  const x = v128.load(p, 128);
-  const y = v128.load(p, 256);
+  const x = v128.load(p, 128), y = v128.load(p, 256);
   if (i == 0) return f32x4.add(f32x4.add(v128.load(p), x), y);
   const last = v128.load(p, 384);
   if (i == 1) return m == 2 ? f32x4.sub(f32x4.sub(x, y), last) : f32x4.sub(x, y);
@@ -208,9 +203,7 @@ function put(i: i32, places: usize, y: usize, v: v128): void {
 function output_tiles(
   m: i32, i: i32, p: usize, bias: v128, relu: i32, places: usize, y: usize,
 ): void {
-  const a = output_line(m, i, p);
-  const b = output_line(m, i, p + 32);
-  const c = output_line(m, i, p + 64);
+  const a = output_line(m, i, p), b = output_line(m, i, p + 32), c = output_line(m, i, p + 64);
   const d = output_line(m, i, p + 96);
   const y0 = finish(f32x4.add(f32x4.add(a, b), c), bias, relu);
   const e = f32x4.sub(b, c);

@@ -5,7 +5,15 @@
 import { execSync } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
 
-const SOURCES = ['src', 'assembly', 'scripts', 'asconfig.json', 'package.json', 'tsup.config.ts'];
+const SOURCES = [
+  'src',
+  'assembly',
+  'data',
+  'scripts',
+  'asconfig.json',
+  'package.json',
+  'tsup.config.ts',
+];
 const BUILT = [
   'dist/index.js',
   'dist/index.cjs',

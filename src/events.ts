@@ -15,6 +15,7 @@ export type Phase =
   | 'certify'
   | 'check'
   | 'smooth'
+  | 'sweep'
   | 'report';
 
 /** A phase begins, or goes on from `done` after a resume. OneHotRows are the phase's own, e.g. images. */

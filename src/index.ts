@@ -21,8 +21,8 @@ export { pgd } from './attack/attacks/pgd';
 export { attacks } from './attack/attacks/registry';
 export { type AlphaOptions, optimisedBounds } from './bounds/alpha';
 export {
-  type Hidden,
-  type HiddenBounds,
+  type BoundedNetwork,
+  type HiddenMethod,
   hiddenBounds,
   type LinearOptions,
   lowerBounds,
@@ -182,7 +182,14 @@ export {
 export { type Conversion, convert } from './recipe/convert';
 export { openRun, type RunDir, type RunPaths } from './recipe/run-dir';
 export type { CompressOptions } from './recipe/stages';
+export { parseSweep, type SweepConfig } from './recipe/sweep/config';
+export type { Executor, SweepOptions } from './recipe/sweep/execute';
+export { inThisProcess } from './recipe/sweep/in-process';
+export { type Job, type Plan as SweepPlan, planSweep } from './recipe/sweep/plan';
+export { sweep } from './recipe/sweep/sweep';
 export { renderReport } from './report/html';
+export { sweepText } from './report/sweep';
+export type { GroupResult, PairResult, RunResult, SweepResult } from './report/sweep-types';
 export { renderTable, summaryText } from './report/table';
 export type { Accuracies, LayerSummary, Proportion, ReportData, Summary } from './report/types';
 export type { Costs } from './runtime/costs';

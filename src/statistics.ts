@@ -91,7 +91,7 @@ function betaQuantile(probability: number, a: number, b: number): number {
   return lo;
 }
 
-/** The regularised incomplete beta function I_x(a, b), for a, b >= 1. */
+/** The regularised incomplete beta function I_x(a, b), for a, b > 0. */
 export function incompleteBeta(x: number, a: number, b: number): number {
   if (x <= 0) return 0;
   if (x >= 1) return 1;
@@ -210,4 +210,53 @@ export function normalCdf(x: number): number {
   const tail = (Math.exp((-x * x) / 2) / shifted) * MILLS.reduce((sum, c) => sum * u + c, 0);
   if (Number.isNaN(tail)) return x > 0 ? 1 : x < 0 ? 0 : Number.NaN;
   return x < 0 ? tail : 1 - tail;
+}
+
+/**
+ * The t > 0 that a variable of Student's distribution is below with probability p in (1/2, 1), to 1e-9 of
+ * itself: P(|T| > t) = I_x(df/2, 1/2) at x = df / (df + t^2), by bisection.
+ */
+export function studentQuantile(p: number, df: number): number {
+  expect(p > 0.5 && p < 1, 'studentQuantile', 'a number between 1/2 and 1', p);
+  expect(Number.isInteger(df) && df > 0, 'studentQuantile', 'degrees of freedom >= 1', df);
+  const beyond = (t: number): number => incompleteBeta(df / (df + t * t), df / 2, 0.5) / 2;
+  let [lo, hi] = [0, 1];
+  while (beyond(hi) > 1 - p) hi *= 2;
+  for (let i = 0; i < 200 && hi - lo > 1e-12 * hi; i++) {
+    const middle = (lo + hi) / 2;
+    if (beyond(middle) > 1 - p) lo = middle;
+    else hi = middle;
+  }
+  return (lo + hi) / 2;
+}
+
+/** A mean with its confidence interval, which fewer than two values do not have. */
+export interface Mean {
+  readonly mean: number;
+  readonly lo: number | null;
+  readonly hi: number | null;
+  readonly count: number;
+}
+
+/** The mean of at least one value with its 95 % interval by Student's distribution. */
+export function meanOf(values: readonly number[]): Mean {
+  const count = values.length;
+  expect(count > 0, 'meanOf', 'at least one value', 'none');
+  const mean = values.reduce((sum, x) => sum + x, 0) / count;
+  if (count < 2) return { mean, lo: null, hi: null, count };
+  const variance = values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / (count - 1);
+  const half = studentQuantile(0.975, count - 1) * Math.sqrt(variance / count);
+  return { mean, lo: mean - half, hi: mean + half, count };
+}
+
+/**
+ * McNemar's exact test (1947): two-sided probability, under no difference, of a split at least as uneven as
+ * `onlyA` to `onlyB` of the pairs in which the two differ: twice a tail of the binomial distribution of 1/2.
+ */
+export function mcnemar(onlyA: number, onlyB: number): number {
+  const total = onlyA + onlyB;
+  checkCounts('mcnemar', onlyA, total);
+  const few = Math.min(onlyA, onlyB);
+  if (2 * few >= total - 1) return 1;
+  return Math.min(1, 2 * incompleteBeta(0.5, total - few, few + 1));
 }

@@ -17,7 +17,14 @@ import { gradients } from '../tensor/tape';
 import { filled, step, type Tensor } from '../tensor/tensor';
 import type { LowerSlopes, Rows } from './backward';
 import { prepare, samplesOf, unstableNodes } from './context';
-import { type Hidden, hiddenBounds, lowerBounds, needsBoxes, rowBytes, tightNodes } from './linear';
+import {
+  type BoundedNetwork,
+  exactNodes,
+  hiddenBounds,
+  lowerBounds,
+  preActivations,
+  rowBytes,
+} from './linear';
 
 export interface AlphaOptions {
   readonly steps: number;
@@ -62,14 +69,14 @@ interface Slope {
  * at once (chunk null). Runs inside `step()`.
  */
 export const optimisedBounds = (
-  context: Hidden,
+  context: BoundedNetwork,
   rows: Rows,
   options: AlphaOptions = ALPHA,
 ): Float32Array => whole(optimisedBoundsInParts(context, rows, options));
 
 /** `optimisedBounds` in parts, a step of the optimiser each. */
 export function* optimisedBoundsInParts(
-  context: Hidden,
+  context: BoundedNetwork,
   rows: Rows,
   options: AlphaOptions = ALPHA,
 ): Parts<Float32Array> {
@@ -91,7 +98,11 @@ export function* optimisedBoundsInParts(
   return best;
 }
 
-function* optimise(context: Hidden, rows: Rows, options: AlphaOptions): Parts<Float32Array> {
+function* optimise(
+  context: BoundedNetwork,
+  rows: Rows,
+  options: AlphaOptions,
+): Parts<Float32Array> {
   const { engine } = context;
   const slopes = startingSlopes(context, rows, options.hidden);
   const all = [...slopes.values()].flatMap((nodes) => [...nodes.values()]);
@@ -131,12 +142,12 @@ function keepBest(best: Float32Array, bounds: Tensor): void {
 }
 
 /** The slopes of the context's own relaxations, for every row and every node behind it. */
-function startingSlopes(context: Hidden, rows: Rows, hidden: boolean): Slopes {
+function startingSlopes(context: BoundedNetwork, rows: Rows, hidden: boolean): Slopes {
   const { graph } = context;
   const targets = new Map([[graph.nodes.length - 1, rows.sample]]);
   if (hidden) {
-    const tight = tightNodes(context.graph);
-    for (const v of needsBoxes(graph)) {
+    const tight = exactNodes(context.graph);
+    for (const v of preActivations(graph)) {
       const count = samplesOf(context) * (v < 0 ? 0 : sizeOf(graph.nodes[v]!.shape));
       if (v >= 0 && !tight.has(v))
         targets.set(
@@ -164,10 +175,10 @@ function startingSlopes(context: Hidden, rows: Rows, hidden: boolean): Slopes {
 }
 
 /** Sample of row r of `count` low ends and then as many high ends. */
-const sampleOf = (r: number, count: number, context: Hidden): number =>
+const sampleOf = (r: number, count: number, context: BoundedNetwork): number =>
   Math.floor((r % count) / (count / samplesOf(context)));
 
-function bound(context: Hidden, rows: Rows, slopes: Slopes, hidden: boolean): Tensor {
+function bound(context: BoundedNetwork, rows: Rows, slopes: Slopes, hidden: boolean): Tensor {
   const of = (target: number): LowerSlopes =>
     new Map([...(slopes.get(target) ?? [])].map(([v, slope]) => [v, slope.at]));
   const target = context.graph.nodes.length - 1;

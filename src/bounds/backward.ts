@@ -1,10 +1,12 @@
 /**
- * Backward pass of CROWN (linear.ts says what it proves): what each role does to rows of coefficients, and
- * the pass itself. The nodes' relaxations and constants are those of the bounding context (context.ts).
+ * Backward pass of CROWN (linear.ts has the theory): propagates rows of linear coefficients from a target
+ * node back to the input, one rule per role, and concretises them over the set of inputs. `values` are
+ * coefficients and `d` is the constant term (the bias of the linear bound) of every row. Relaxations and
+ * constants of the nodes are those of the bounding context (context.ts).
  */
 
-import { leastOver } from '../domain/balls';
-import type { With } from '../domain/domain';
+import { concretise } from '../domain/balls';
+import type { NodeWith } from '../domain/domain';
 import { F64_MANY, F64_U, roundDown, roundUp } from '../domain/rounding';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer } from '../nn/layer';
@@ -14,7 +16,7 @@ import { addColumns, lowerDot, type RowIndices, relaxRows } from '../tensor/ops/
 import { takeRows } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { filled, input, type Tensor } from '../tensor/tensor';
-import { type BoundContext, behind, operatorAt, prepare, samplesOf } from './context';
+import { ancestors, type BoundContext, operatorAt, prepare, samplesOf } from './context';
 import {
   type Patch,
   type Patches,
@@ -31,18 +33,18 @@ import type { Relaxation } from './relaxations';
 /** Coefficients [rows, ...shape], or rows that are multiples of unit vectors. */
 export type Coefficients = Tensor | OneHotRows;
 
-/** Rows of a specification matrix: linear functions of one node's values, row r of sample `sample[r]`. */
+/** Rows of a specification matrix: row r is a linear function of one node's values for sample `sample[r]`. */
 export interface Rows {
   readonly sample: Int32Array;
   readonly values: Coefficients;
 }
 
-/** Lower slopes [rows, ...shape] of unstable neurons, by position of the pointwise node. */
+/** Lower slopes (the alpha of alpha-CROWN) of unstable neurons, [rows, ...shape], by position of the pointwise node. */
 export type LowerSlopes = ReadonlyMap<number, Tensor>;
 
 const isOneHot = (c: Coefficients): c is OneHotRows => 'factor' in c;
 
-/** Rows of a pass: the sample of each, and how they see the nodes. */
+/** What is fixed during one pass: the sample of each row, and which nodes keep coefficients as patches. */
 interface View {
   readonly context: BoundContext;
   readonly sample: Int32Array;
@@ -52,8 +54,8 @@ interface View {
 }
 
 /**
- * Lower bound of every row over the set of inputs, [rows]. Rows are of the output of `target`. With
- * `patches` one-hot rows are kept as patches where that is less; no gradients flow then.
+ * Lower bounds of rows of the output of `target` over the set of inputs: [rows]. With `patches` the
+ * coefficients of one-hot rows are kept as patches where these are smaller; no gradients flow then.
  */
 export function backwardPass(
   context: BoundContext,
@@ -61,7 +63,7 @@ export function backwardPass(
   { sample, values: rows }: Rows,
   {
     slopes,
-    patches = WHOLE,
+    patches = NO_PATCHES,
   }: { slopes?: LowerSlopes | undefined; patches?: Patches | undefined } = {},
 ): Tensor {
   prepare(context, target);
@@ -69,7 +71,7 @@ export function backwardPass(
     isOneHot(rows) && patches.size > 0
       ? positionsOf(sample, rows, context.graph.nodes[target]!.shape)
       : undefined;
-  const view: View = { context, sample, patches: positions ? patches : WHOLE, positions };
+  const view: View = { context, sample, patches: positions ? patches : NO_PATCHES, positions };
   const pending = new Map<number, Coefficients>([[target, rows]]);
   let d = underflowStart(context, target, sample);
   for (let v = target; v >= 0; v--) {
@@ -80,7 +82,7 @@ export function backwardPass(
     const through = throughNode(view, v, values, d, slopes?.get(v));
     d = through.d;
     for (const [k, i] of node.inputs.entries()) {
-      const [mine, other] = [fitted(view, i, through.values[k]!, through.patch), pending.get(i)];
+      const [mine, other] = [asSeenAt(view, i, through.values[k]!, through.patch), pending.get(i)];
       const total = other ? add(dense(view, i, other), dense(view, i, mine)) : mine;
       const error = other && context.mergeErrors.get(i);
       if (error) d = lowerDotAt(view, i, total as Tensor, error.lo, error.hi, d);
@@ -88,39 +90,40 @@ export function backwardPass(
     }
   }
   const last = dense(view, -1, pending.get(-1)!);
-  if (context.set.ball) return leastOver(context.set, last, { sample, d, sound: context.sound });
+  if (context.set.ball) return concretise(context.set, last, { sample, d, sound: context.sound });
   const { lo, hi } = context.set.box;
   return lowerDotAt(view, -1, last, lo, hi, d);
 }
 
-const WHOLE: Patches = new Map();
+const NO_PATCHES: Patches = new Map();
 
-/** Coefficients as the pass sees a node. */
-function fitted(view: View, v: number, values: Coefficients, patch?: Patch): Coefficients {
+/** Coefficients in the form that the pass keeps at node v: the patch there, or all values of the node. */
+function asSeenAt(view: View, v: number, values: Coefficients, patch?: Patch): Coefficients {
   if (isOneHot(values) || !patch) return values;
   return widen(values, patch, view.patches.get(v), view.positions!, shapeOf(view, v));
 }
 
-/** A table over a node's values, [samples or 1, ...shape], as its rows read it. */
+/** A table over the values of node v, [samples or 1, ...shape], in the form that coefficients have there. */
 const tableAt = ({ patches, positions }: View, v: number, table: Tensor): Tensor =>
   patches.has(v) ? tableThrough(patches.get(v)!, positions!, table) : table;
 
-/** Index into such a table for each row. */
+/** Index of each row into such a table. */
 function indicesAt({ patches, positions, sample }: View, v: number, { shape }: Tensor): RowIndices {
   if (patches.has(v)) return positions!.index;
   return shape[0] === 1 ? sample.map(() => 0) : sample;
 }
 
+/** d + the minimum of a . x over the box [low, up] of node v: max(a, 0) . low + min(a, 0) . up. */
 function lowerDotAt(view: View, v: number, a: Tensor, low: Tensor, up: Tensor, d: Tensor): Tensor {
   return lowerDot(a, tableAt(view, v, low), tableAt(view, v, up), indicesAt(view, v, low), d);
 }
 
-/** First constants of the rows: less than all products on their way lose by underflow. */
+/** Initial constants d, [rows]: minus an upper bound of what underflow can lose in all products of the pass, so that the bound stays sound. */
 function underflowStart(context: BoundContext, target: number, sample: RowIndices): Tensor {
   const rows = sample.length;
   if (!context.sound) return filled(context.engine, [rows], 0);
   const lost = new Float64Array(samplesOf(context));
-  for (const v of behind(context.graph, target))
+  for (const v of ancestors(context.graph, target))
     context.cache.get(v)!.underflow.forEach((value, i) => {
       lost[i]! += value;
     });
@@ -130,15 +133,16 @@ function underflowStart(context: BoundContext, target: number, sample: RowIndice
   return input(context.engine, d, [rows]);
 }
 
+/** Result of taking rows through one node. */
 interface Through {
   /** Coefficients by input of the node. */
   readonly values: readonly Coefficients[];
   readonly d: Tensor;
-  /** Patch that the coefficients are of, where they are of one. */
+  /** The patch that the coefficients cover, if they do not cover all values. */
   readonly patch?: Patch | undefined;
 }
 
-/** Takes rows of a node's output to its inputs. */
+/** Propagates rows from a node's output back to its inputs. */
 function throughNode(
   view: View,
   v: number,
@@ -148,16 +152,17 @@ function throughNode(
 ): Through {
   const node = view.context.graph.nodes[v]!;
   const { layer } = node;
-  if (layer.role === 'affine') return throughAffine(view, v, node as With<AffineLayer>, values, d);
+  if (layer.role === 'affine')
+    return throughAffine(view, v, node as NodeWith<AffineLayer>, values, d);
   if (layer.role === 'pointwise') return throughPointwise(view, v, values, d, slopes);
   if (layer.pick) return throughMaximum(view, v, node, values, d);
-  return throughSum(view, v, node as With<JoinLayer>, values, d);
+  return throughSum(view, v, node as NodeWith<JoinLayer>, values, d);
 }
 
 function throughAffine(
   view: View,
   v: number,
-  node: With<AffineLayer>,
+  node: NodeWith<AffineLayer>,
   values: Coefficients,
   d: Tensor,
 ): Through {
@@ -194,11 +199,11 @@ function throughPointwise(
   };
 }
 
-/** The given lower slopes of unstable neurons, and the relaxation's own elsewhere: [rows, ...]. */
+/** Lower slopes by row, [rows, ...shape]: the given ones for unstable neurons, the relaxation's own for the others. */
 function whereUnstable({ low, unstable }: Relaxation, slopes: Tensor, sample: RowIndices): Tensor {
   const { engine, shape } = low;
   const rows = (t: Tensor): Tensor => takeRows(reshape(t, [shape[0]!, t.size / shape[0]!]), sample);
-  const open = input(engine, unstable!, shape);
+  const isUnstable = input(engine, unstable!, shape);
   const fixed = mul(
     low,
     input(
@@ -207,7 +212,7 @@ function whereUnstable({ low, unstable }: Relaxation, slopes: Tensor, sample: Ro
       shape,
     ),
   );
-  const chosen = add(rows(fixed), mul(reshape(slopes, rows(open).shape), rows(open)));
+  const chosen = add(rows(fixed), mul(reshape(slopes, rows(isUnstable).shape), rows(isUnstable)));
   return reshape(chosen, [sample.length, ...shape.slice(1)]);
 }
 
@@ -235,20 +240,20 @@ function throughMaximum(
 function throughSum(
   view: View,
   v: number,
-  node: With<JoinLayer>,
+  node: NodeWith<JoinLayer>,
   values: Coefficients,
   d: Tensor,
 ): Through {
   const { layer, inputShapes, options } = node;
   const after = withConstants(view, v, values, d);
   const patch = view.patches.get(v);
-  // Only a sum rounds, and all its inputs have the coefficients of the output.
+  // A join that rounds is a sum: every input gets the coefficients of the output, unchanged.
   if (layer.roundings(inputShapes.length) > 0 && (patch || isOneHot(values)))
     return { values: inputShapes.map(() => values), d: after, patch };
   return { values: layer.transpose!(dense(view, v, values), inputShapes, options), d: after };
 }
 
-/** d + the least that rows of a node can make of its constants. */
+/** d + the minimum of the rows over the box of the node's constants (its bias and, where sound, rounding errors). */
 function withConstants(view: View, v: number, values: Coefficients, d: Tensor): Tensor {
   const { context, sample } = view;
   const box = context.cache.get(v)!.constants;
@@ -269,11 +274,12 @@ function withConstants(view: View, v: number, values: Coefficients, d: Tensor): 
 const shapeOf = ({ context: { graph } }: View, v: number): Shape =>
   v < 0 ? graph.network.input : graph.nodes[v]!.shape;
 
-/** Coefficients as a tensor, whatever they are. */
+/** Coefficients as a tensor: one-hot rows are written out. */
 function dense(view: View, v: number, values: Coefficients): Tensor {
   if (!isOneHot(values)) return values;
   const { engine } = view.context;
   const shape = shapeOf(view, v);
-  if (view.patches.has(v)) return fitted(view, v, pointsOf(values, engine, shape), POINT) as Tensor;
+  if (view.patches.has(v))
+    return asSeenAt(view, v, pointsOf(values, engine, shape), POINT) as Tensor;
   return oneHotRows(values, engine, shape);
 }

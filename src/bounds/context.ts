@@ -6,7 +6,7 @@
  */
 
 import type { InputSet } from '../domain/balls';
-import { operatorIn, type Pass, type With } from '../domain/domain';
+import { type NodeWith, operatorIn, type Pass } from '../domain/domain';
 import { type Box, overflowGuard } from '../domain/interval';
 import {
   affineShare,
@@ -17,7 +17,7 @@ import {
   UNDERFLOW,
   underflowError,
 } from '../domain/rounding';
-import { column } from '../domain/rows';
+import { biasColumn } from '../domain/rows';
 import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer, PointwiseLayer } from '../nn/layer';
 import type { LinearOperator } from '../nn/operator';
@@ -31,8 +31,9 @@ import { type MaxRelaxation, relaxMaximum } from './maxima';
 import { type Relaxation, relax, type Slopes } from './relaxations';
 
 /**
- * Phase of an unstable neuron of one sample: the value of node `node` (by position) at `neuron` (by position
- * in the sample) is at least 0 where the phase is active, and at most 0 where it is not.
+ * Phase of an unstable ReLU neuron of one sample, the split constraint of branch and bound: the pre-activation
+ * at `neuron` (by position in the sample) of node `node` (by position) is at least 0 where the phase is active,
+ * and at most 0 where it is not.
  */
 export interface Phase {
   readonly node: number;
@@ -59,18 +60,18 @@ export interface BoundContext {
   readonly cache: Map<number, NodeCache>;
   /** Targets of backward passes that are prepared. */
   readonly prepared: Set<number>;
-  /** Merge errors by position of a node that several read: what adding up two coefficients there can be off. */
+  /** Rounding error of adding up the coefficients that several readers of a node send back, by its position. */
   readonly mergeErrors: Map<number, Box>;
 }
 
 interface NodeCache {
   /** The box of the node's constants: [n, ...shape], or [1, ...shape] where samples share it. */
   readonly constants?: Box | undefined;
-  /** Size of an affine node's output, at least, to a rounding; [n, ...shape]. */
+  /** |W| |x| + |b| of an affine node, at least the size of its output but for a rounding; [n, ...shape]. */
   readonly size?: Tensor | undefined;
   readonly relaxation?: Relaxation;
   readonly maxima?: MaxRelaxation;
-  /** Underflow error by sample: what products can lose in all, whatever the coefficients. */
+  /** Upper bound by sample of what all products of a row lose at the node by underflow, whatever the coefficients. */
   readonly underflow: Float64Array;
 }
 
@@ -78,7 +79,7 @@ export const boxOf = ({ boxes, set }: BoundContext, at: number): Box =>
   at < 0 ? set.box : boxes[at]!;
 export const samplesOf = ({ set }: BoundContext): number => set.box.lo.shape[0]!;
 
-/** A function of graphs, which do not change, worked out once for each. */
+/** Memoises a function of graphs, which are immutable. */
 export function ofGraph<T>(make: (graph: Graph) => T): (graph: Graph) => T {
   const known = new WeakMap<Graph, T>();
   return (graph) => {
@@ -88,26 +89,26 @@ export function ofGraph<T>(make: (graph: Graph) => T): (graph: Graph) => T {
   };
 }
 
-const behindTargets = ofGraph(() => new Map<number, readonly number[]>());
+const ancestorsByTarget = ofGraph(() => new Map<number, readonly number[]>());
 
-/** Positions of the nodes behind a target, itself included: all that a backward pass meets. */
-export function behind(graph: Graph, target: number): readonly number[] {
-  const known = behindTargets(graph).get(target);
+/** Positions of a target's ancestors, itself included, in ascending order: the nodes that a backward pass visits. */
+export function ancestors(graph: Graph, target: number): readonly number[] {
+  const known = ancestorsByTarget(graph).get(target);
   if (known) return known;
   const seen = new Set([target]);
   for (let v = target; v >= 0; v--)
     if (seen.has(v)) for (const i of graph.nodes[v]!.inputs) if (i >= 0) seen.add(i);
   const found = [...seen].sort((a, b) => a - b);
-  behindTargets(graph).set(target, found);
+  ancestorsByTarget(graph).set(target, found);
   return found;
 }
 
-/** Works out what passes from a target need: before the step() of a chunk, which would free it. */
+/** Computes what backward passes from a target read, before the step() of a chunk, which would free it. */
 export function prepare(context: BoundContext, target: number): void {
   if (context.prepared.has(target)) return;
   context.prepared.add(target);
   const seen = new Set<number>();
-  for (const v of behind(context.graph, target)) {
+  for (const v of ancestors(context.graph, target)) {
     if (!context.cache.has(v)) context.cache.set(v, cacheOf(context, v));
     for (const i of context.graph.nodes[v]!.inputs) {
       if (context.sound && seen.has(i) && !context.mergeErrors.has(i))
@@ -136,7 +137,7 @@ export function cutByPhases({ phases, engine }: BoundContext, v: number, box: Bo
   return { lo: maximum(box.lo, low), hi: minimum(box.hi, high) };
 }
 
-/** A sum of two coefficients is off by u of its size: [-u X, u X]. */
+/** Error of a sum of two coefficients, a share u of it, as a box of constants: [-u X, u X] with X >= |x|. */
 function mergeError(context: BoundContext, at: number): Box {
   const hi = affine(magnitudeOf(context, at), U, UNDERFLOW);
   return { lo: affine(hi, -1, 0), hi };
@@ -149,11 +150,11 @@ function cacheOf(context: BoundContext, v: number): NodeCache {
   const from = node.inputs[0]!;
   const box = boxOf(context, from);
   if (layer.role === 'pointwise') {
-    const relaxation = relax(node as With<PointwiseLayer>, box, { sound, slopes });
+    const relaxation = relax(node as NodeWith<PointwiseLayer>, box, { sound, slopes });
     return { relaxation, underflow: underflowOf(context, node, 1, cache.get(from)?.size) };
   }
   if (layer.role === 'affine') {
-    const w = operatorAt(context, node as With<AffineLayer>);
+    const w = operatorAt(context, node as NodeWith<AffineLayer>);
     const magnitude = sound ? magnitudeOf(context, from) : box.hi;
     const found = affineConstants(context, node, w, magnitude);
     const underflow = underflowOf(context, node, w.transposeAccumulationLength, magnitude);
@@ -170,7 +171,7 @@ function cacheOf(context: BoundContext, v: number): NodeCache {
 
 export const operatorAt = (
   { pass, params }: BoundContext,
-  node: With<AffineLayer>,
+  node: NodeWith<AffineLayer>,
 ): LinearOperator => operatorIn(pass, node, params);
 
 /** At least |x| for every x of a node's box. */
@@ -216,7 +217,7 @@ function affineConstants(
   magnitude: Tensor,
 ): Pick<NodeCache, 'constants' | 'size'> | undefined {
   const { bias, accumulationLength: length, transposeAccumulationLength: transposeLength } = w;
-  const flat = bias && reshape(column(bias, node.shape), [1, ...node.shape]);
+  const flat = bias && reshape(biasColumn(bias, node.shape), [1, ...node.shape]);
   if (!context.sound) return flat && { constants: { lo: flat, hi: flat } };
   if (length === 0 && transposeLength === 0) return undefined;
   const size = w.applyAbs(magnitude, bias && abs(bias));
@@ -238,10 +239,10 @@ function sumConstants(context: BoundContext, node: GraphNode, layer: JoinLayer):
   return { lo: affine(hi, -1, 0), hi };
 }
 
-/** The pointwise nodes behind a target that have unstable neurons, whose lower slopes are free. */
+/** The pointwise ancestors of a target that have unstable neurons, whose lower slopes may be optimised. */
 export function unstableNodes(context: BoundContext, target: number): [number, Relaxation][] {
   prepare(context, target);
-  return behind(context.graph, target).flatMap((v): [number, Relaxation][] => {
+  return ancestors(context.graph, target).flatMap((v): [number, Relaxation][] => {
     const { relaxation } = context.cache.get(v)!;
     return relaxation?.unstable?.some((f) => f > 0) ? [[v, relaxation]] : [];
   });

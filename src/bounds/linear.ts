@@ -3,24 +3,25 @@
  * Kolter 2018), for every role and any graph, differentiable.
  *
  * A list of *rows* is bounded: row r is a linear function of one node's values for the sample
- * `sample[r]`. A backward pass keeps, for the nodes reached, coefficients A and a number d with
+ * `sample[r]`. A backward pass keeps, for the nodes reached, coefficients A and a constant term d with
  *
  *     row . (values at the target) >= sum over nodes of A . (values there) + d
  *
- * A node turns its coefficients into those of its inputs, and adds to d the least its constants can
- * come to: of an affine node A <- W^T A and its bias; of a pointwise node the lower line where A > 0 and
- * the upper where A < 0; of a sum A to each input; of a maximum the two lines of its best entry. All
- * constants are boxes [p, q], so one kernel, `lowerDot`, adds every one of them, and the last step over a
- * box of inputs is the same again. An upper bound is the lower bound of the negated row.
+ * A node turns its coefficients into those of its inputs, and adds to d the minimum of what its constants
+ * contribute: of an affine node A <- W^T A and its bias; of a pointwise node the lower line where A > 0 and
+ * the upper where A < 0; of a sum A to each input; of a maximum the two lines in its best entry (maxima.ts). All
+ * constants are boxes [p, q], so one kernel, `lowerDot`, adds every one of them, and also does the last step,
+ * concretisation over the box of inputs. An upper bound is the lower bound of the negated row.
  *
- * With `sound` the box of constants of a node also holds what rounding can do there, to the pass's own
- * product and to the network's run (docs/numerics.md, "Linear bounds"): one `applyAbs` a node.
+ * With `sound` the box of constants of a node also covers the rounding errors there, of the pass's own
+ * product and of the network's execution (docs/numerics.md, "Linear bounds"): one `applyAbs` per node.
  *
- * Cost: one transposed layer a row; hidden bounds make a row or two of every neuron that is not stable.
+ * Cost: one transposed layer per row. Hidden bounds take two rows, a lower and an upper bound, for every neuron
+ * that is bounded.
  */
 
 import type { InputSet } from '../domain/balls';
-import { interpret, newPass, type Pass, type With } from '../domain/domain';
+import { interpret, type NodeWith, newPass, type Pass } from '../domain/domain';
 import { type Box, interval } from '../domain/interval';
 import type { Graph, GraphNode } from '../nn/graph';
 import type { PointwiseLayer } from '../nn/layer';
@@ -33,8 +34,8 @@ import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
 import { backwardPass, type Coefficients, type LowerSlopes, type Rows } from './backward';
 import {
+  ancestors,
   type BoundContext,
-  behind,
   boxOf,
   cutByPhases,
   ofGraph,
@@ -46,48 +47,54 @@ import { type Patches, patchesOf } from './patches';
 import { isLoose, type Slopes } from './relaxations';
 
 /**
- * Source of the boxes that relaxations need. interval: interval bounds (CROWN-IBP, Zhang et al. 2020).
- * unstable: linear bounds of the values that intervals leave unstable, the better of both. all: linear
- * bounds of every value and nothing else, CROWN of the textbook.
+ * How the intermediate bounds (boxes of hidden values) that relaxations need are computed. interval: by IBP
+ * (CROWN-IBP, Zhang et al. 2020). unstable: by linear bounds too for the neurons that IBP leaves unstable, and
+ * intersected. all: by linear bounds alone, for every neuron, as in CROWN's paper.
  */
-export type HiddenBounds = 'interval' | 'unstable' | 'all';
+export type HiddenMethod = 'interval' | 'unstable' | 'all';
 
 export interface LinearOptions {
-  /** Count all roundings. Bounds without it are for training and for comparison with other tools. */
+  /** Cover all rounding errors. Bounds without it are for training and for comparison with other tools. */
   readonly sound: boolean;
   /** Default adaptive. */
   readonly slopes?: Slopes;
   /** Default unstable. */
-  readonly hidden?: HiddenBounds;
-  /** Forward context of a training step; sets the parameters that layers really use. */
+  readonly hidden?: HiddenMethod;
+  /** Forward pass of the training step, whose batch statistics and dropout masks the bounds then use. */
   readonly pass?: Pass;
   /**
-   * Bytes of scratch memory that rows may take at once; more rows go in chunks. null: all at once, and
-   * only so do gradients flow. Default 4 MiB, which stays in a core's cache.
+   * Bytes of scratch memory for one backward pass; more rows are bounded in chunks. null: all rows at once,
+   * which gradients need. Default 4 MiB, which stays in a core's cache.
    */
   readonly chunk?: number | null;
-  /** Phases that values are limited to, by sample; bounds then hold for executions that keep to them. */
+  /** Split constraints on neurons (their ReLU phases), by sample; bounds then hold for executions that satisfy them. */
   readonly phases?: Phases | undefined;
-  /** Lower slopes for the bounds of a hidden node's values (of all, low ends first); needs chunk null. */
+  /**
+   * Lower slopes (alpha) for the backward pass that bounds the values of a hidden node: rows of all lower bounds,
+   * then of all upper ones. Needs chunk null.
+   */
   readonly hiddenSlopes?: (target: number) => LowerSlopes | undefined;
 }
 
 export const CHUNK = 4 * 2 ** 20;
 
-/** A network over a set of inputs with boxes of all hidden values: what `lowerBounds` reads. */
-export interface Hidden extends BoundContext {
+/** A network over a set of inputs, with bounds of all hidden values: made by `hiddenBounds`, read by `lowerBounds`. */
+export interface BoundedNetwork extends BoundContext {
   readonly chunk: number | null;
   readonly hiddenSlopes?: LinearOptions['hiddenSlopes'];
 }
 
 /**
- * Boxes of every hidden value: an interval pass, in which linear bounds take the place of intervals
- * (or sharpen them) in front of every layer that is not affine. Runs inside `step()`.
+ * Bounds every hidden value: an interval pass, in which linear bounds replace (or tighten) the boxes in front
+ * of every pointwise layer and maximum, as `hidden` says. Runs inside `step()`.
  */
-export const hiddenBounds = (model: AnyModel, set: InputSet, options: LinearOptions): Hidden =>
-  whole(hiddenBoundsInParts(model, set, options));
+export const hiddenBounds = (
+  model: AnyModel,
+  set: InputSet,
+  options: LinearOptions,
+): BoundedNetwork => whole(hiddenBoundsInParts(model, set, options));
 
-/** `hiddenBounds` in parts: of a chunk of rows at most. */
+/** `hiddenBounds` as a generator that yields after each chunk of rows, so that other work can run in between. */
 export function* hiddenBoundsInParts(
   { engine, graph, params }: AnyModel,
   set: InputSet,
@@ -100,23 +107,23 @@ export function* hiddenBoundsInParts(
     phases,
     hiddenSlopes,
   }: LinearOptions,
-): Parts<Hidden> {
-  const context: Hidden = {
+): Parts<BoundedNetwork> {
+  const context: BoundedNetwork = {
     ...{ engine, graph, params, pass, set, phases, sound, slopes, chunk },
     ...{ boxes: [], cache: new Map(), prepared: new Set(), mergeErrors: new Map() },
     ...(hiddenSlopes && { hiddenSlopes }),
   };
   const domain = interval({ sound });
-  const [wanted, tight] = [needsBoxes(graph), tightNodes(graph)];
+  const [wanted, exact] = [preActivations(graph), exactNodes(graph)];
   for (const [v, node] of graph.nodes.entries()) {
     const inputs = node.inputs.map((i) => boxOf(context, i));
     const cut = (box: Box): Box => cutByPhases(context, v, box);
     context.boxes.push(cut(interpret(node, params, domain, inputs, pass)));
     if (!wanted.has(v)) continue;
-    // Intervals know nothing of a ball's norm; linear bounds of a first layer are exact in it.
-    if (tight.has(v) && set.ball) context.boxes[v] = cut(yield* sharpened(context, v, 'all'));
-    else if (!tight.has(v) && hidden !== 'interval')
-      context.boxes[v] = cut(yield* sharpened(context, v, hidden));
+    // An L2 or L1 ball is only a box to intervals; linear bounds of a first layer are exact for its norm.
+    if (exact.has(v) && set.ball) context.boxes[v] = cut(yield* tightened(context, v, 'all'));
+    else if (!exact.has(v) && hidden !== 'interval')
+      context.boxes[v] = cut(yield* tightened(context, v, hidden));
   }
   return context;
 }
@@ -125,8 +132,11 @@ export function* hiddenBoundsInParts(
  * Lower bounds of rows, [rows]: each a linear function of the network's output (or of an earlier node,
  * by position) of sample `sample[r]`. In chunks, unless gradients flow.
  */
-export const lowerBounds = (context: Hidden, rows: Rows, options: RowOptions = {}): Tensor =>
-  whole(lowerBoundsInParts(context, rows, options));
+export const lowerBounds = (
+  context: BoundedNetwork,
+  rows: Rows,
+  options: RowOptions = {},
+): Tensor => whole(lowerBoundsInParts(context, rows, options));
 
 export interface RowOptions {
   /** Position of the node that rows are of; default the last. */
@@ -134,17 +144,17 @@ export interface RowOptions {
   readonly slopes?: LowerSlopes;
 }
 
-/** `lowerBounds` in parts, a chunk each. */
+/** `lowerBounds` as a generator that yields after each chunk. */
 export function* lowerBoundsInParts(
-  context: Hidden,
+  context: BoundedNetwork,
   rows: Rows,
   { target = context.graph.nodes.length - 1, slopes }: RowOptions = {},
 ): Parts<Tensor> {
   const { engine, chunk } = context;
   if (chunk === null) return backwardPass(context, target, rows, { slopes });
   prepare(context, target);
-  const isWhole = !('factor' in rows.values);
-  const patches = isWhole ? undefined : patchesOf(context.graph, target, context.set);
+  const isDense = !('factor' in rows.values);
+  const patches = isDense ? undefined : patchesOf(context.graph, target, context.set);
   const size = Math.max(1, Math.floor(chunk / rowBytes(context.graph, target, patches)));
   const found = new Float32Array(rows.sample.length);
   for (let from = 0; from < found.length; from += size) {
@@ -158,14 +168,14 @@ export function* lowerBoundsInParts(
   return input(engine, found, [found.length]);
 }
 
-/** Bytes of scratch that a backward pass takes for one row. */
+/** Bytes of scratch memory that a backward pass takes per row. */
 export function rowBytes(graph: Graph, target: number, patches?: Patches): number {
   /** Where there are patches, two rows of a table come to every row at most. */
   const sizeAt = (v: number, shape: Shape): number => {
     const patch = patches?.get(v);
     return patch ? 3 * shape[0]! * sizeOf(patch.size) : sizeOf(shape);
   };
-  const floats = behind(graph, target).map((v) => {
+  const floats = ancestors(graph, target).map((v) => {
     const { layer, inputs, inputShapes } = graph.nodes[v]!;
     const before = inputShapes.reduce((sum, shape, k) => sum + sizeAt(inputs[k]!, shape), 0);
     return layer.role === 'join' ? 3 * before : before;
@@ -181,34 +191,35 @@ function partOf({ sample, values }: Rows, from: number, to: number): Rows {
   return { sample: sample.subarray(from, to), values: part(values) };
 }
 
-/** Positions of the nodes in front of a layer with a relaxation, which needs their boxes. */
-export const needsBoxes = ofGraph(({ nodes }): ReadonlySet<number> => {
+/** Positions of the nodes whose values are pre-activations: inputs of a layer with a relaxation, which needs their boxes. */
+export const preActivations = ofGraph(({ nodes }): ReadonlySet<number> => {
   const needs = ({ layer }: GraphNode): boolean =>
     layer.role === 'pointwise' || (layer.role === 'join' && layer.pick !== undefined);
   return new Set(nodes.filter(needs).flatMap(({ inputs }) => inputs));
 });
 
 /**
- * Nodes behind at most one layer that mixes values: over a box of inputs their intervals are exact.
- * (Layers that mix none have sums of one product behind every coefficient.)
+ * Positions of the nodes whose interval bounds are exact over a box of inputs: at most one layer between them
+ * and the input sums over several values, so intervals lose no dependency.
  */
-export const tightNodes = ofGraph((graph): ReadonlySet<number> => {
-  const tight = new Set<number>();
-  const unstable = new Set([-1]);
+export const exactNodes = ofGraph((graph): ReadonlySet<number> => {
+  const exact = new Set<number>();
+  // Nodes each of whose values is still a function of one input.
+  const unmixed = new Set([-1]);
   graph.nodes.forEach(({ layer, structure, inputs }, v) => {
     const from = inputs[0]!;
     if (layer.role === 'join') return;
     const mixes = structure !== undefined && structure.transposeAccumulationLength > 1;
-    if (unstable.has(from)) tight.add(v);
-    if (unstable.has(from) && !mixes) unstable.add(v);
-    if (tight.has(from) && !mixes) tight.add(v);
+    if (unmixed.has(from)) exact.add(v);
+    if (unmixed.has(from) && !mixes) unmixed.add(v);
+    if (exact.has(from) && !mixes) exact.add(v);
   });
-  return tight;
+  return exact;
 });
 
-/** The box of a node by linear bounds of its values, each by itself. */
-function* sharpened(context: Hidden, v: number, hidden: HiddenBounds): Parts<Box> {
-  if (context.chunk === null) return sharpenedAll(context, v, hidden);
+/** The box of a node by linear bounds of those of its values that `hidden` asks for, in chunks. */
+function* tightened(context: BoundedNetwork, v: number, hidden: HiddenMethod): Parts<Box> {
+  if (context.chunk === null) return tightenedAll(context, v, hidden);
   const { engine } = context;
   const { shape } = context.boxes[v]!.lo;
   const [lo, hi] = [context.boxes[v]!.lo.read(), context.boxes[v]!.hi.read()];
@@ -233,7 +244,7 @@ function* sharpened(context: Hidden, v: number, hidden: HiddenBounds): Parts<Box
   return { lo: input(engine, lo, shape), hi: input(engine, hi, shape) };
 }
 
-/** Positions of `count` values; those of one place of the planes of a sample follow each other. */
+/** Positions of `count` values, pixel by pixel: all channels of one pixel of a sample, then those of the next. */
 function inOrder(shape: Shape, count: number): Int32Array {
   const size = sizeOf(shape);
   const channels = shape.length === 3 ? shape[0]! : 1;
@@ -244,7 +255,7 @@ function inOrder(shape: Shape, count: number): Int32Array {
   });
 }
 
-/** Predicate of values, by position, whose box leaves the two lines of a layer behind them apart. */
+/** Returns whether a value, by position, is unstable: over its box a later layer's relaxation is not exact. */
 function unstable(
   { graph }: BoundContext,
   v: number,
@@ -258,7 +269,7 @@ function unstable(
       high > low &&
       after.some((node) => {
         const { layer } = node;
-        if (layer.role === 'pointwise') return isLoose(node as With<PointwiseLayer>, low, high);
+        if (layer.role === 'pointwise') return isLoose(node as NodeWith<PointwiseLayer>, low, high);
         return layer.role === 'join' && layer.pick !== undefined;
       })
     );
@@ -266,7 +277,7 @@ function unstable(
 }
 
 /** The box of a node by linear bounds of all its values at once, in operations through which gradients flow. */
-function sharpenedAll(context: Hidden, v: number, hidden: HiddenBounds): Box {
+function tightenedAll(context: BoundedNetwork, v: number, hidden: HiddenMethod): Box {
   const { engine } = context;
   const { lo, hi } = context.boxes[v]!;
   const n = samplesOf(context);

@@ -5,10 +5,10 @@ import { sizeOf } from '../tensor/shape';
 import { input, type Tensor } from '../tensor/tensor';
 import type { Rows } from './backward';
 import type { BoundContext } from './context';
-import { type Hidden, lowerBounds } from './linear';
+import { type BoundedNetwork, lowerBounds } from './linear';
 
 /** Lower bounds of z_y - z_j for every class j, [n, classes] with 0 at j = y. */
-export function linearMargins(context: Hidden, labels: ArrayLike<number>): Tensor {
+export function linearMargins(context: BoundedNetwork, labels: ArrayLike<number>): Tensor {
   return marginTable(context, labels, lowerBounds(context, marginRows(context, labels)));
 }
 

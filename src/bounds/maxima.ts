@@ -9,7 +9,7 @@
 
 import type { Box } from '../domain/interval';
 import { F64_SHARE, gamma, roundDown, roundUp, SLOPE_PRODUCT } from '../domain/rounding';
-import type { Picked } from '../nn/layer';
+import type { MaxSelection } from '../nn/layer';
 import { sizeOf } from '../tensor/shape';
 import { input, type Tensor } from '../tensor/tensor';
 
@@ -25,7 +25,7 @@ export interface MaxRelaxation {
 }
 
 export function relaxMaximum(
-  { index, others }: Picked,
+  { index, others }: MaxSelection,
   { lo, hi }: Box,
   sound: boolean,
 ): MaxRelaxation {

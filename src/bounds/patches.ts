@@ -9,7 +9,7 @@
  */
 
 import type { InputSet } from '../domain/balls';
-import type { With } from '../domain/domain';
+import type { NodeWith } from '../domain/domain';
 import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer } from '../nn/layer';
 import type { LinearOperator, OneHotRows } from '../nn/operator';
@@ -208,7 +208,7 @@ export function pointsOf({ index, factor }: OneHotRows, engine: Engine, shape: S
 
 /** Coefficients of a node's output as those of its input, and their patch. */
 export function throughPatch(
-  node: With<AffineLayer>,
+  node: NodeWith<AffineLayer>,
   w: LinearOperator,
   g: Tensor | OneHotRows,
   patch: Patch,

@@ -11,7 +11,7 @@
  * activation's author writes none. Cost: about 100 ns a value, 10 ns of max(x, 0).
  */
 
-import type { With } from '../domain/domain';
+import type { NodeWith } from '../domain/domain';
 import type { Box } from '../domain/interval';
 import {
   F32_UP,
@@ -50,7 +50,7 @@ export interface RelaxOptions {
 }
 
 type Four = [low: number, lowOffset: number, up: number, upOffset: number];
-type Node = With<PointwiseLayer>;
+type Node = NodeWith<PointwiseLayer>;
 const UNKNOWN: Four = [Number.NaN, Number.NaN, Number.NaN, Number.NaN];
 
 const isUnstable = (lo: number, hi: number): boolean => lo < 0 && hi > 0;

@@ -25,7 +25,12 @@ import type { Compacted, CompactJob } from '../recipe/compact';
 import type { Config } from '../recipe/config';
 import type { Conversion } from '../recipe/convert';
 import type { RunDir } from '../recipe/run-dir';
-import type { Summary } from '../report/types';
+import type { SensitivityJob } from '../recipe/sensitivity';
+import type { JobEstimate } from '../recipe/sweep/estimate';
+import type { SweepOptions } from '../recipe/sweep/execute';
+import type { Plan } from '../recipe/sweep/plan';
+import type { SweepResult } from '../report/sweep-types';
+import type { Sensitivity, Summary } from '../report/types';
 import type { Engine, LoadOptions } from '../runtime/engine';
 
 export type EngineHandle = Pick<Engine, 'info' | 'close'>;
@@ -41,6 +46,10 @@ export interface Backend {
   compress(config: Config, job: Hooks & RunJob): Promise<Summary>;
   /** The first phase of a run. */
   pretrain(config: Config, job: Hooks & RunJob): Promise<void>;
+  /** Does the jobs of a sweep that are not done, by an executor, and sums up. */
+  sweep(plan: Plan, options: SweepOptions): Promise<SweepResult>;
+  /** Work and time of a sweep on this machine, before it runs. */
+  estimate(engine: EngineHandle, plan: Plan, hooks: Hooks): Promise<readonly JobEstimate[]>;
   prune(engine: EngineHandle, job: Hooks & PruneJob): Promise<Inspection>;
   finetune(engine: EngineHandle, job: Hooks & FinetuneJob): Promise<Inspection>;
   /** Evaluates; of a runner that does only a share, what is known so far. */
@@ -52,6 +61,8 @@ export interface Backend {
   verify(engine: EngineHandle, job: Hooks & VerifyFileJob): Promise<FileVerdict>;
   /** With `plan`, its plans too, measured. */
   inspect(engine: EngineHandle, model: string, as: ReadOptions, plan?: PlanJob): Promise<Inspected>;
+  /** Accuracies as each layer loses filters; with a page in the place `out`. */
+  sensitivity(engine: EngineHandle, job: Hooks & SensitivityFileJob): Promise<Sensitivity>;
   convert(engine: EngineHandle, from: string, to: OutFile, as: ReadOptions): Promise<Conversion>;
   compact(engine: EngineHandle, job: CompactJob): Promise<Compacted>;
   /** The config recorded in a model file, or undefined. */
@@ -89,9 +100,16 @@ export interface PlanJob {
   readonly costs?: string;
 }
 
+export interface SensitivityFileJob
+  extends ModelJob,
+    Partial<OutFile>,
+    Omit<SensitivityJob, keyof Hooks> {}
+
 export interface RunJob {
   readonly dir: RunDir;
   readonly engine: EngineHandle;
+  /** Run with whose phases a new one begins. */
+  readonly from?: string | undefined;
 }
 
 export interface PruneJob extends ModelJob, OutFile {

@@ -53,7 +53,8 @@ export async function evaluationFile(
       const { model, config } = job;
       const { eps, attack } = config.evaluate;
       const about = { model, data: config.data.name, eps, norm: normOf(attack), settings };
-      await put(json, `${JSON.stringify({ ...about, ...found }, null, 1)}\n`);
+      const { outcomes: _, ...kept } = found;
+      await put(json, `${JSON.stringify({ ...about, ...kept }, null, 1)}\n`);
       if (!found.radii) return;
       const verifiers = found.verifiers.map(({ name }) => name);
       try {

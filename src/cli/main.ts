@@ -24,6 +24,11 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'pre-train, prune, fine-tune, evaluate: the main job',
     load: () => import('./commands/compress'),
   },
+  sweep: {
+    args: 'CONFIG',
+    about: 'many runs: networks, objectives, strategies, sparsities and seeds, compared',
+    load: () => import('./commands/sweep'),
+  },
   train: {
     args: 'CONFIG',
     about: 'only the pre-training of a config',

@@ -25,6 +25,14 @@ export const backend: Backend = {
     const { pretrain } = await import('../recipe/compress');
     return pretrain(config, { ...job, engine: real(engine) });
   },
+  async sweep(plan, options) {
+    const { sweep } = await import('../recipe/sweep/sweep');
+    return sweep(plan, options);
+  },
+  async estimate(engine, plan, hooks) {
+    const { estimateSweep } = await import('../recipe/sweep/estimate');
+    return estimateSweep(real(engine), plan, hooks);
+  },
   async prune(engine, job) {
     const { pruneModel } = await import('../recipe/phases');
     const { inspect } = await import('../measure/inspect');
@@ -95,6 +103,18 @@ export const backend: Backend = {
     const { model, format, notes } = await readModelFile(real(engine), path, as);
     const plan = job && viewPlans(model, { ...job, costs: costs || undefined });
     return { ...inspect(model), format, notes, ...(plan && { plan }) };
+  },
+  async sensitivity(engine, job) {
+    const { sensitivity } = await import('../recipe/sensitivity');
+    const { renderSensitivity } = await import('../report/sensitivity');
+    const { basename } = await import('node:path');
+    const { model } = await open(engine, job);
+    const found = await sensitivity(model, job);
+    const { out, replace } = job;
+    if (out === undefined) return found;
+    const put = await putOf({ out, ...(replace && { replace }) });
+    await put(out, await renderSensitivity(found, basename(job.model)));
+    return found;
   },
   async convert(engine, from, to, as) {
     const { convert } = await import('../recipe/convert');

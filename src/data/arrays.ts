@@ -33,24 +33,12 @@ export interface ArraysInput {
  */
 export async function fromArrays(input: ArraysInput): Promise<DataSet> {
   const { name, shape, classes, unit = 255 } = input;
-  expect(
-    shape.length === 3 && shape.every((size) => Number.isInteger(size) && size >= 1),
-    `${name}.shape`,
-    'three integers [C, H, W] >= 1',
-    shape,
-  );
-  expect(
-    classes.length >= 1 && classes.length <= 256,
-    `${name}.classes`,
-    '1 to 256 names',
-    classes.length,
-  );
-  expect(
-    Number.isInteger(unit) && unit >= 1 && unit <= 255,
-    `${name}.unit`,
-    'an integer in [1, 255]',
-    unit,
-  );
+  const fits = shape.length === 3 && shape.every((size) => Number.isInteger(size) && size >= 1);
+  expect(fits, `${name}.shape`, 'three integers [C, H, W] >= 1', shape);
+  const sound = classes.length >= 1 && classes.length <= 256;
+  expect(sound, `${name}.classes`, '1 to 256 names', classes.length);
+  const right = Number.isInteger(unit) && unit >= 1 && unit <= 255;
+  expect(right, `${name}.unit`, 'an integer in [1, 255]', unit);
   const limits = { size: shape[0] * shape[1] * shape[2], classes: classes.length, unit };
   return {
     name,

@@ -19,7 +19,7 @@ export const digits: DataSource = {
   title: 'UCI digits',
   about: '8 x 8 handwritten digits, 1437 + 360 images, embedded: nothing to get.',
   async load(): Promise<DataSet> {
-    const { DIGITS_BASE64 } = await import('./digits-data');
+    const { DIGITS_BASE64 } = await import('./digits.gen');
     const { images, labels } = unpack(await inflate(DIGITS_BASE64));
     const all = { images, labels, count: COUNT };
     const { train, held } = holdout(all, [1, 8, 8], TEST, COUNT);
@@ -39,7 +39,7 @@ export const digits: DataSource = {
   },
 };
 
-/** Base64 of a zlib stream (white space allowed) to bytes. */
+/** Base64 of a zlib stream to bytes. */
 async function inflate(base64: string): Promise<Uint8Array> {
   const packed = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate'));

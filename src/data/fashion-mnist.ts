@@ -12,6 +12,9 @@ import type { DataOptions, DataSet, DataSource } from './types';
 
 /** The folder of Debian's package, the same on every Debian system. */
 const DEBIAN = '/usr/share/datasets/fashion-mnist';
+const CLASSES = 'T-shirt/top,trouser,pullover,dress,coat,sandal,shirt,sneaker,bag,ankle boot'.split(
+  ',',
+);
 const HINT =
   'On Debian run `apt-get install dataset-fashion-mnist`, or give the folder of the four IDX ' +
   'files as path.';
@@ -25,18 +28,7 @@ export const fashionMnist: DataSource = {
       name: 'fashion-mnist',
       title: fashionMnist.title,
       shape: [1, 28, 28],
-      classes: [
-        'T-shirt/top',
-        'trouser',
-        'pullover',
-        'dress',
-        'coat',
-        'sandal',
-        'shirt',
-        'sneaker',
-        'bag',
-        'ankle boot',
-      ],
+      classes: CLASSES,
       source: 'Fashion-MNIST, H. Xiao, K. Rasul, R. Vollgraf, MIT licence',
       hint: HINT,
     } as const;

@@ -20,12 +20,8 @@ export function holdout(
   count: number,
   seed: number,
 ): { train: Split; held: Split } {
-  expect(
-    Number.isInteger(count) && count >= 0 && count < train.count,
-    'held-out samples',
-    `an integer in [0, ${train.count})`,
-    count,
-  );
+  const fits = Number.isInteger(count) && count >= 0 && count < train.count;
+  expect(fits, 'held-out samples', `an integer in [0, ${train.count})`, count);
   const left = shares(train.labels, count);
   const out = new Uint8Array(train.count);
   for (const sample of permutation(seed, STREAMS.split, 0, train.count)) {

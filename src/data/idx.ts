@@ -72,19 +72,9 @@ export async function loadIdx(family: IdxFamily, folder: string, where: string):
   const parts: Uint8Array[] = [];
   const train = await loadSplit(family, folder, 'train', parts);
   const test = await loadSplit(family, folder, 't10k', parts);
-  const { name, title, shape, classes } = family;
+  const { hint, ...facts } = family;
   const source = `${family.source}; ${where}`;
-  return {
-    name,
-    title,
-    shape,
-    classes,
-    unit: 255,
-    train,
-    test,
-    source,
-    sha256: await sha256(parts),
-  };
+  return { ...facts, unit: 255, train, test, source, sha256: await sha256(parts) };
 }
 
 async function loadSplit(
@@ -104,12 +94,8 @@ async function loadSplit(
   const labels = parseIdx(labelBytes, labelFile, 1);
   const [, height, width] = family.shape;
   const [count, rows, columns] = images.dims;
-  expect(
-    rows === height && columns === width,
-    imageFile,
-    `images of ${height} x ${width}`,
-    `${rows} x ${columns}`,
-  );
+  const fits = rows === height && columns === width;
+  expect(fits, imageFile, `images of ${height} x ${width}`, `${rows} x ${columns}`);
   expect(labels.data.length === count, labelFile, `${count} labels`, labels.data.length);
   checkBelow(labels.data, family.classes.length, labelFile, 'labels');
   return { images: images.data, labels: labels.data, count };

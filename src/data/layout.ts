@@ -65,12 +65,8 @@ export function fitted(
   const { input, name } = model.graph.network;
   const set = arranged(given, input, name);
   const classes = sizeOf(model.graph.output);
-  expect(
-    classes === set.classes.length,
-    name,
-    `${classes} classes`,
-    `${set.name} with ${set.classes.length}`,
-  );
+  const fits = classes === set.classes.length;
+  expect(fits, name, `${classes} classes`, `${set.name} with ${set.classes.length}`);
   const text = given.layout === set.layout ? undefined : layoutNote(set);
   if (text !== undefined) onEvent?.({ type: 'note', text });
   return set;

@@ -139,12 +139,8 @@ function labelsOf({ shape, values }: NpyArray, count: number, who: string): Labe
     'labels of shape [n] or [n, 1], or one-hot rows [n, classes]',
     `shape [${shape.join(', ')}]`,
   );
-  expect(
-    length === count,
-    who,
-    `${count} labels, one image a label`,
-    `shape [${shape.join(', ')}]`,
-  );
+  const fits = length === count;
+  expect(fits, who, `${count} labels, one image a label`, `shape [${shape.join(', ')}]`);
   return width === 1 ? wholeLabels(values, who) : oneHot(values, width, who);
 }
 

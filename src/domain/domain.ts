@@ -1,6 +1,7 @@
 /**
- * A domain says what the three roles do to its kind of element; `propagate` walks the graph. Layers
- * and domains know nothing of each other, so each new one works with all of the other kind.
+ * Abstract domains: a domain says how its elements (values, boxes, ...) go through a layer of each of the three
+ * roles; `propagate` takes an element forward through the graph. Layers and domains know only the roles, so
+ * every new layer works in all domains, and every new domain with all layers.
  */
 import { expect } from '../errors';
 import type { Graph, GraphNode } from '../nn/graph';
@@ -12,25 +13,27 @@ import type { SumOptions } from '../tensor/ops/product';
 import type { RandomKey } from '../tensor/ops/random';
 import { Tensor } from '../tensor/tensor';
 
-/** A node whose layer is known to be of one role. */
-export type With<L> = GraphNode & { readonly layer: L };
+/** A graph node whose layer is known to be of type L, that is of one role. */
+export type NodeWith<L> = GraphNode & { readonly layer: L };
 
+/** An abstract domain with elements E: one transformer per role. */
 export interface Domain<E> {
-  affine(node: With<AffineLayer>, w: LinearOperator, x: E): E;
-  pointwise(node: With<PointwiseLayer>, x: E): E;
-  join(node: With<JoinLayer>, xs: readonly E[]): E;
+  affine(node: NodeWith<AffineLayer>, w: LinearOperator, x: E): E;
+  pointwise(node: NodeWith<PointwiseLayer>, x: E): E;
+  join(node: NodeWith<JoinLayer>, xs: readonly E[]): E;
 }
 
 /**
- * One forward computation. While training, layers that depend on the batch (batch norm, dropout)
- * take what they need from the value pass, which must come first; other domains then see the same
- * operators.
+ * State of one forward computation, which all domains share. In training the value domain goes first: layers
+ * that depend on the batch (batch norm, dropout) make their operators from its values, and the other domains
+ * then use the same statistics and masks, so that bounds are of the network that is trained.
  */
 export interface Pass {
   /** Set while training: keys the random draws of this batch. */
   readonly training?: { readonly key: RandomKey };
-  /** Whether convolutions may be Winograd's: true in training alone. Sound bounds refuse it. */
+  /** Whether convolutions may use Winograd's algorithm: in training alone. Sound bounds refuse it. */
   readonly allowWinograd: boolean;
+  /** Operators of the affine nodes that were met so far. */
   readonly operators: Map<GraphNode, LinearOperator>;
   /** New running statistics by full parameter name, to be stored after the step. */
   readonly updates: Map<string, Tensor>;
@@ -44,8 +47,8 @@ export function newPass(
   return training ? { ...context, training } : context;
 }
 
-/** Throws where an operator's sums may be others than its own products, which sound bounds count. */
-export function checkDirect(w: LinearOperator): void {
+/** Throws for an operator that may use Winograd's algorithm: sound bounds count the roundings of direct sums. */
+export function refuseWinograd(w: LinearOperator): void {
   expect(!w.allowWinograd, 'sound bounds', 'direct sums', "convolutions that may be Winograd's");
 }
 
@@ -53,11 +56,11 @@ export interface PropagateOptions<E> {
   readonly pass?: Pass;
   /** Stop in front of this node and return its first input. */
   readonly before?: GraphNode;
-  /** Sees the first input of every node. */
+  /** Called with the first input of every node before the node is interpreted. */
   readonly observe?: (node: GraphNode, x: E) => void;
 }
 
-/** The element at the output (or in front of `before`) for an element at the input. */
+/** Propagates an element from the input to the output (or to the first input of `before`). */
 export function propagate<E>(
   graph: Graph,
   params: ReadonlyMap<string, Weight>,
@@ -75,14 +78,14 @@ export function propagate<E>(
   return values.at(-1)!;
 }
 
-/** Each node draws from its own rows of the stream. */
+/** Derives a node's own random key from its name, so that nodes draw independently. */
 function keyOf(key: RandomKey, node: GraphNode): RandomKey {
   let hash = 0;
   for (const char of node.name) hash = (Math.imul(hash, 31) + char.charCodeAt(0)) >>> 0;
   return { ...key, seed: key.seed + hash };
 }
 
-/** The element that the domain makes of one node. */
+/** Applies the domain to one node: its output element from its input elements. */
 export function interpret<E>(
   node: GraphNode,
   params: ReadonlyMap<string, Weight>,
@@ -91,19 +94,19 @@ export function interpret<E>(
   pass: Pass,
 ): E {
   const { layer } = node;
-  if (layer.role === 'pointwise') return domain.pointwise(node as With<PointwiseLayer>, xs[0]!);
-  if (layer.role === 'join') return domain.join(node as With<JoinLayer>, xs);
-  const affine = node as With<AffineLayer>;
+  if (layer.role === 'pointwise') return domain.pointwise(node as NodeWith<PointwiseLayer>, xs[0]!);
+  if (layer.role === 'join') return domain.join(node as NodeWith<JoinLayer>, xs);
+  const affine = node as NodeWith<AffineLayer>;
   return domain.affine(affine, operatorIn(pass, affine, params, xs[0]), xs[0]!);
 }
 
 /**
- * The operator of an affine node in a forward computation. While training `x` is the value in front of
- * layers that depend on the batch.
+ * The operator of an affine node, made once per pass. In training `x` is the layer's input value, which layers
+ * that depend on the batch need.
  */
 export function operatorIn(
   pass: Pass,
-  node: With<AffineLayer>,
+  node: NodeWith<AffineLayer>,
   params: ReadonlyMap<string, Weight>,
   x?: unknown,
 ): LinearOperator {
@@ -117,7 +120,7 @@ export function operatorIn(
   return made;
 }
 
-function derived(pass: Pass, node: With<AffineLayer>, own: Params, x: unknown): Params {
+function derived(pass: Pass, node: NodeWith<AffineLayer>, own: Params, x: unknown): Params {
   const { layer, options, name } = node;
   const tensors = Object.entries(own).map(([local, t]) => [local, tensorOf(t)] as const);
   const given = Object.fromEntries(tensors);

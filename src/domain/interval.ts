@@ -1,17 +1,17 @@
 /**
- * Boxes: an upper and a lower bound for every value (interval bound propagation, Gowal et al. 2018).
+ * Interval bound propagation (IBP, Gowal et al. 2018): boxes, a lower and an upper bound for every value.
  *
  * Affine layers go through centre and radius: c' = W c + b, r' = |W| r. With `sound` the radius also
- * carries two roundings of that layer: that of c' itself, and that of the network's own float32
+ * covers two rounding errors of that layer: that of c' itself, and that of the network's own float32
  * execution from any point of the box; so the box contains what the network computes, in any
  * summation order, fused or not, and what exact arithmetic would (docs/numerics.md). It costs no
- * extra product: |W| is applied to r (1 + g) + 2 g |c| instead of r.
+ * extra product: |W| is applied to r (1 + g) + 2 g |c| instead of r, with g = gamma(terms of a sum).
  */
 import { add, affine, lincomb, maximum } from '../tensor/ops/core';
 import { abs, clamp } from '../tensor/ops/elementwise';
 import { type Outward, toInfSup, toMidRad } from '../tensor/ops/interval';
 import { filled, type Tensor } from '../tensor/tensor';
-import { checkDirect, type Domain } from './domain';
+import { type Domain, refuseWinograd } from './domain';
 import {
   EXACT,
   joinShare,
@@ -24,6 +24,7 @@ import {
   widening,
 } from './rounding';
 
+/** Elementwise bounds lo <= x <= hi, [n, ...shape] each. */
 export interface Box {
   readonly lo: Tensor;
   readonly hi: Tensor;
@@ -35,31 +36,32 @@ export interface IntervalOptions {
 }
 
 export interface BallOptions extends IntervalOptions {
-  /** Range of inputs that the ball is cut to, or null for none. Default [0, 1]. */
+  /** Valid range of inputs, with which the ball is intersected, or null for none. Default [0, 1]. */
   readonly range?: readonly [lo: number, hi: number] | null;
 }
 
-/** The L-infinity ball of radius eps around x, cut to the range of inputs. */
+/** The L-infinity ball of radius eps around x, intersected with the valid range of inputs. */
 export function ball(x: Tensor, eps: number, { sound, range = [0, 1] }: BallOptions): Box {
   const radius = filled(x.engine, x.shape, sound ? roundUp(eps) : eps);
   const [lo, hi] = toInfSup(x, radius, sound ? OUTWARD : EXACT);
   return range ? { lo: clamp(lo, ...range), hi: clamp(hi, ...range) } : { lo, hi };
 }
 
+/** The interval domain (IBP). */
 export function interval({ sound }: IntervalOptions): Domain<Box> {
-  const way = sound ? OUTWARD : EXACT;
+  const rounding = sound ? OUTWARD : EXACT;
   return {
     affine(_, w, { lo, hi }) {
-      if (sound) checkDirect(w);
+      if (sound) refuseWinograd(w);
       if (w.accumulationLength === 0) return { lo: w.apply(lo), hi: w.apply(hi) };
       const { radiusIn, radiusOut, biasFactor } = sound
         ? layerError(w.accumulationLength)
         : NO_ERROR;
-      const [c, r] = toMidRad(lo, hi, way, radiusIn);
+      const [c, r] = toMidRad(lo, hi, rounding, radiusIn);
       const bias = sound ? w.bias : undefined;
       const centre = w.apply(c);
       const radius = w.applyAbs(r, bias && affine(abs(bias), biasFactor, 0));
-      const [l, h] = toInfSup(centre, radius, way, radiusOut);
+      const [l, h] = toInfSup(centre, radius, rounding, radiusOut);
       return { lo: l, hi: h };
     },
     pointwise({ layer, options }, { lo, hi }) {
@@ -69,13 +71,13 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
       ];
       const box = { lo: low, hi: high };
       if (!sound || layer.error === 0) return box;
-      // A range is computed as an execution is, and either may be off.
-      const twice = layer.range ? 2 : 1;
-      const far = layer.inputError
-        ? affine(maximum(abs(lo), abs(hi)), roundUp(twice * layer.inputError * U), UNDERFLOW)
+      // The range is computed in float32, as an execution is: both can be off by `error`.
+      const times = layer.range ? 2 : 1;
+      const inputError = layer.inputError
+        ? affine(maximum(abs(lo), abs(hi)), roundUp(times * layer.inputError * U), UNDERFLOW)
         : undefined;
-      const way = widening(twice * layer.error * U, twice * (layer.absolute ?? 0) * U);
-      return moveOut(box, far ?? filled(lo.engine, lo.shape, 0), way);
+      const widths = widening(times * layer.error * U, times * (layer.absolute ?? 0) * U);
+      return widenBox(box, inputError ?? filled(lo.engine, lo.shape, 0), widths);
     },
     join({ layer, options }, boxes) {
       const lo = layer.combine(
@@ -92,21 +94,21 @@ export function interval({ sound }: IntervalOptions): Domain<Box> {
       const sizes = boxes.map((b) => maximum(abs(b.lo), abs(b.hi)));
       const size = layer.combine(sizes, options);
       const error = affine(size, joinShare(roundings), UNDERFLOW);
-      return moveOut({ lo, hi }, add(error, overflowGuard(size)), OUTWARD);
+      return widenBox({ lo, hi }, add(error, overflowGuard(size)), OUTWARD);
     },
   };
 }
 
 /**
- * 0 where a size is below 2^80, NaN beyond: added to a radius it proves nothing where a sum could
- * overflow in some order of execution (docs/numerics.md, "Overflow").
+ * Is 0 where a size is below 2^80 and NaN from there on. Added to a radius it voids the bound (NaN proves
+ * nothing) where a sum could overflow in some order of execution (docs/numerics.md, "Overflow").
  */
 export function overflowGuard(size: Tensor): Tensor {
   const large = affine(size, 2 ** 48, 0);
   return lincomb(1, large, -1, large);
 }
 
-/** Both ends moved outwards by `far`, and as `way` says. */
-function moveOut({ lo, hi }: Box, far: Tensor, way: Outward): Box {
-  return { lo: toInfSup(lo, far, way)[0], hi: toInfSup(hi, far, way)[1] };
+/** Moves both ends outwards by `radius`, and by the relative and absolute widening of `outward`. */
+function widenBox({ lo, hi }: Box, radius: Tensor, outward: Outward): Box {
+  return { lo: toInfSup(lo, radius, outward)[0], hi: toInfSup(hi, radius, outward)[1] };
 }

@@ -93,17 +93,17 @@ export const joinShare = (roundings: number): number => roundUp(2 * gamma(roundi
 export interface MergedRows {
   /** Longest sum behind an output of the layer, 0 where there is no layer. */
   readonly length: number;
-  /** Most non-zeros of a row. */
-  readonly nonzeros: number;
+  /** Most non-zeros of any row (nnz per row). */
+  readonly nnz: number;
   /** Inputs of the layer. */
   readonly inputs: number;
 }
 
 /** Scale and shift of the sizes of its terms that a merged row may be off (lemma 7). */
-export function mergedError({ length, nonzeros, inputs }: MergedRows): readonly [number, number] {
-  const products = Math.min(inputs, Math.max(1, length) * nonzeros);
-  const g = gamma(length + nonzeros + products + 16);
-  return [roundUp(g * (1 + 2 * g)), underflowError(4 * Math.max(1, length) * nonzeros)];
+export function mergedError({ length, nnz, inputs }: MergedRows): readonly [number, number] {
+  const products = Math.min(inputs, Math.max(1, length) * nnz);
+  const g = gamma(length + nnz + products + 16);
+  return [roundUp(g * (1 + 2 * g)), underflowError(4 * Math.max(1, length) * nnz)];
 }
 
 /** Share of the sizes of all inputs that covers what underflows in the merged row itself (lemma 7). */

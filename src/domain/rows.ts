@@ -2,9 +2,9 @@
  * Lower bounds of linear functions of the outputs over boxes: rows of a specification matrix C (margins
  * z_y - z_j, or what a property names).
  *
- * Where the last layer is affine its rows are merged with those of C and the product is bounded over
- * the box in front of it, as one step of a backward pass, which is tighter than bounds of the outputs put
- * into C (Gowal et al. 2018). Where it is not, the same is done with the identity in its place.
+ * Where the last layer is affine it is elided: C W is formed first and bounded over the box of the layer's
+ * inputs, as one step of a backward pass, which is tighter than C applied to bounds of the outputs (Gowal et
+ * al. 2018). Where the last layer is not affine, C itself is bounded over the box of the outputs.
  *
  * Rounding: docs/numerics.md, lemma 7. Cost: the transposed layer once for every row of C, two small
  * products, and with `sound` one `applyAbs` more.
@@ -20,22 +20,22 @@ import { matmul } from '../tensor/ops/product';
 import { takeRows } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, type Tensor } from '../tensor/tensor';
-import { type Pass, propagate, type With } from './domain';
+import { type NodeWith, type Pass, propagate } from './domain';
 import { type Box, type IntervalOptions, interval, overflowGuard } from './interval';
 import { EXACT, mergedError, mergedUnderflow, OUTWARD, UNDERFLOW } from './rounding';
 
-/** Specification matrices, one after the other; every sample has the rows of one of them. */
+/** Stacked specification matrices; each sample is bounded on the rows of one of them (of its label, say). */
 export interface SpecificationRows {
   /** [matrices * count, outputs]. */
   readonly matrix: Tensor;
   /** Rows of one matrix. */
   readonly count: number;
-  /** The matrix of each sample; the first where left out. */
-  readonly of?: ArrayLike<number> | undefined;
-  /** Most non-zeros of a row. */
-  readonly nonzeros: number;
-  /** True if all numbers are 0, 1 or -1, so that no product with them rounds. */
-  readonly signs: boolean;
+  /** Index of the matrix of each sample; left out: the first for all. */
+  readonly matrixOf?: ArrayLike<number> | undefined;
+  /** Most non-zeros of any row (nnz per row). */
+  readonly nnz: number;
+  /** True if all entries are -1, 0 or 1, so that no product with them rounds. */
+  readonly ternary: boolean;
 }
 
 export interface MarginOptions extends IntervalOptions {
@@ -45,11 +45,11 @@ export interface MarginOptions extends IntervalOptions {
 
 type Network = { readonly graph: Graph; readonly params: ReadonlyMap<string, Weight> };
 
-/** The last node, where it is affine: its rows are bounded together with those of C. */
-export function lastAffine(graph: Graph): With<AffineLayer> | undefined {
+/** The last node, if it is affine: the layer that is elided into C. */
+export function lastAffine(graph: Graph): NodeWith<AffineLayer> | undefined {
   const last = graph.nodes.at(-1)!;
   return last.layer.role === 'affine' && !last.layer.derive && !last.layer.onlyInTraining
-    ? (last as With<AffineLayer>)
+    ? (last as NodeWith<AffineLayer>)
     : undefined;
 }
 
@@ -60,7 +60,7 @@ export function lastAffine(graph: Graph): With<AffineLayer> | undefined {
 export function rowBounds(
   { graph, params }: Network,
   box: Box,
-  { matrix, count, of, nonzeros, signs }: SpecificationRows,
+  { matrix, count, matrixOf, nnz, ternary }: SpecificationRows,
   sound: boolean,
 ): Tensor {
   const last = lastAffine(graph);
@@ -71,14 +71,16 @@ export function rowBounds(
     ? reshape(w.transpose(reshape(matrix, [total, ...graph.output])), [total, inputs])
     : matrix;
   const bias = w?.bias;
-  const offsets = bias && reshape(matmul(matrix, column(bias, graph.output)), [total]);
+  const offsets = bias && reshape(matmul(matrix, biasColumn(bias, graph.output)), [total]);
   const [c, r] = toMidRad(box.lo, box.hi, sound ? OUTWARD : EXACT).map((t) =>
     reshape(t, [n, inputs]),
   ) as [Tensor, Tensor];
   const centre = matmul(c, merged, { tb: true, bias: offsets });
   const lower = sub(centre, matmul(r, abs(merged), { tb: true }));
   const own = (all: Tensor): Tensor =>
-    of ? takeRows(reshape(all, [(n * total) / count, count]), ownRows(of, total / count)) : all;
+    matrixOf
+      ? takeRows(reshape(all, [(n * total) / count, count]), ownRows(matrixOf, total / count))
+      : all;
   if (!sound) return own(lower);
   const magnitude = add(abs(c), r);
   const sizes = w
@@ -87,14 +89,14 @@ export function rowBounds(
         matrix.shape[1]!,
       ])
     : magnitude;
-  // Numbers other than 1 make products underflow, by a share of themselves and of the inputs, and can hide
-  // sums that overflow.
-  const padded = signs ? sizes : add(affine(sizes, 1, UNDERFLOW), overflowGuard(sizes));
+  // Entries other than -1, 0 and 1 can make products underflow, which costs a share of the entries and of the
+  // inputs, and small ones can hide that a sum of the layer overflows.
+  const padded = ternary ? sizes : add(affine(sizes, 1, UNDERFLOW), overflowGuard(sizes));
   const behind = matmul(padded, abs(matrix), { tb: true });
-  const lost = signs
+  const lost = ternary
     ? behind
     : add(behind, affine(sumTo(magnitude, [n, 1]), mergedUnderflow(inputs), 0));
-  const error = mergedError({ length: w?.accumulationLength ?? 0, nonzeros, inputs });
+  const error = mergedError({ length: w?.accumulationLength ?? 0, nnz, inputs });
   return own(toInfSup(lower, lost, OUTWARD, error)[0]);
 }
 
@@ -127,11 +129,11 @@ export function marginsFrom(
   const { engine } = at.lo;
   const own = [...new Set(Array.from(labels))];
   const matrix = input(engine, differences(own, k), [own.length * k, k]);
-  const of = Array.from(labels, (label) => own.indexOf(label));
-  const rows = { matrix, count: k, of, nonzeros: 2, signs: true };
+  const matrixOf = Array.from(labels, (label) => own.indexOf(label));
+  const rows = { matrix, count: k, matrixOf, nnz: 2, ternary: true };
   const margins = rowBounds(network, at, rows, sound);
   if (!sound) return margins;
-  // The error of z_y - z_y is none.
+  // z_y - z_y is 0 exactly: without its rounding error.
   const others = new Float32Array(n * k).fill(1);
   for (let i = 0; i < n; i++) others[i * k + labels[i]!] = 0;
   return mul(margins, input(engine, others, [n, k]));
@@ -149,13 +151,13 @@ function differences(labels: readonly number[], k: number): Float32Array {
   return rows;
 }
 
-/** A bias of one number a channel (or a value) as a column with one for each output. */
-export function column(bias: Tensor, output: Shape): Tensor {
+/** A bias with one number per channel (or per value) as a column [outputs, 1]. */
+export function biasColumn(bias: Tensor, output: Shape): Tensor {
   if (bias.size === sizeOf(output)) return reshape(bias, [bias.size, 1]);
   const channels = reshape(bias, [bias.size, ...output.slice(1).map(() => 1)]);
   return reshape(expand(channels, output), [sizeOf(output), 1]);
 }
 
-/** Positions of each sample's own among the bounds of every sample on every matrix. */
-const ownRows = (of: ArrayLike<number>, matrices: number): Int32Array =>
-  Int32Array.from(of, (matrix, i) => i * matrices + matrix);
+/** Positions of each sample's own matrix in [samples * matrices], where every sample was bounded on every matrix. */
+const ownRows = (matrixOf: ArrayLike<number>, matrices: number): Int32Array =>
+  Int32Array.from(matrixOf, (matrix, i) => i * matrices + matrix);

@@ -2,8 +2,9 @@
  * Evaluation of a block of images: clean, under attacks and by verifiers. `evaluateBlock` is a pure
  * function of the model and the block, so a block may be evaluated anywhere; only seconds differ.
  *
- * Attacks and verifiers are cascades. An attack sees what the ones before it left unbroken, a verifier what
- * the ones before it left unknown; so a sample has the worst of all attacks and the best of all verifiers.
+ * Attacks and verifiers are cascades. An attack gets the images that those before it did not break, a
+ * verifier those that the ones before it left unknown; so an image counts as broken where any attack breaks it,
+ * and as certified where any verifier proves it.
  * The first verifier sees misclassified images too, as a check: it must not certify them.
  */
 import { attackInParts, outside, pick, predictions } from '../attack/attack';
@@ -31,7 +32,7 @@ export interface Task {
   readonly radius: boolean;
 }
 
-/** Images with the task that is done with them. */
+/** Images, and how they are evaluated. */
 export interface Block extends Task {
   /** [n, ...input] in [0, 1], row-major. */
   readonly images: Float32Array;
@@ -43,16 +44,16 @@ export interface Block extends Task {
 export interface AttackRecord {
   readonly name: string;
   readonly broken: boolean;
-  /** Norms in whose balls of radius eps the image that breaks it lies. */
+  /** Norms whose ball of radius eps holds the adversarial image; empty where none was found. */
   readonly inside: readonly Norm[];
 }
 
 export interface VerdictRecord {
   readonly name: string;
-  /** Norm of the ball it speaks of. */
+  /** Norm of the ball that the verdict is about. */
   readonly norm: Norm;
   readonly verdict: Verdict['verdict'];
-  /** Proven lower bound of the least margin; null where there is none. */
+  /** Proven lower bound of the least margin z_y - z_j over the ball, in logits; null where there is none. */
   readonly margin: number | null;
   /** Why it is unknown. */
   readonly reason?: string;
@@ -62,11 +63,11 @@ export interface VerdictRecord {
 export interface SampleRecord {
   readonly index: number;
   readonly label: number;
-  /** Class of the clean image; -1 where the outputs are no numbers. */
+  /** Predicted class of the clean image; -1, which is none, where the margin of its label is NaN. */
   readonly predicted: number;
-  /** One an attack that was tried; absent where the image was not attacked. */
+  /** One record per attack that was tried; absent where the image was not attacked. */
   readonly attacks?: readonly AttackRecord[];
-  /** One a verifier that was asked; absent where the image was not verified. */
+  /** One record per verifier that was asked; absent where the image was not verified. */
   readonly verdicts?: readonly VerdictRecord[];
   /** Largest certified radius found, in input space; 0 where none is. */
   readonly radius?: number;
@@ -74,7 +75,7 @@ export interface SampleRecord {
   readonly seconds: Readonly<Record<string, number>>;
 }
 
-/** One record an image, in the order of the block. Raises EspalierError for methods that are unknown. */
+/** One record per image, in the order of the block. Raises EspalierError for methods that are unknown. */
 export const evaluateBlock = (model: AnyModel, block: Block): SampleRecord[] =>
   whole(evaluateInParts(model, block));
 
@@ -83,20 +84,20 @@ export function* evaluateInParts(model: AnyModel, block: Block): Parts<SampleRec
   const { images, labels, index } = block;
   const predicted = predictions(model, images, labels);
   yield;
-  const right = [...labels.keys()].filter((i) => predicted[i] === labels[i]);
+  const correct = [...labels.keys()].filter((i) => predicted[i] === labels[i]);
   const clocks = Array.from(labels, (): Clock => new Map());
-  const job = { model, block, right, clocks };
+  const job = { model, block, correct, clocks };
   const attacked = block.attacks.length > 0 ? yield* attackRows(job) : undefined;
   const isVerified = block.verifiers.length > 0;
   const verdicts = isVerified ? yield* verifyRows(job, [...labels.keys()], block.eps) : undefined;
   const isCertified = (i: number): boolean => certified(verdicts?.get(i));
-  const ask = function* (rows: readonly number[], eps: number): Parts<boolean[]> {
+  const certifyAt = function* (rows: readonly number[], eps: number): Parts<boolean[]> {
     const found = yield* verifyRows(job, rows, eps);
     return rows.map((i) => certified(found.get(i)));
   };
   const radii =
     isVerified && block.radius
-      ? yield* largestRadii(right, block.eps, right.map(isCertified), ask)
+      ? yield* largestRadii(correct, block.eps, correct.map(isCertified), certifyAt)
       : undefined;
   return Array.from(index, (at, i) => ({
     index: at,
@@ -115,28 +116,33 @@ type Clock = Map<string, number>;
 interface Job {
   readonly model: AnyModel;
   readonly block: Block;
-  /** Rows of the block that are classified correctly. */
-  readonly right: readonly number[];
+  /** Rows of the block whose clean images are classified correctly. */
+  readonly correct: readonly number[];
   readonly clocks: readonly Clock[];
 }
 
 const certified = (verdicts: readonly VerdictRecord[] = []): boolean =>
   verdicts.some(({ verdict }) => verdict === 'certified');
 
-/** Shares the seconds since `started` among the rows. */
-function share({ clocks }: Job, name: string, rows: readonly number[], started: number): void {
+/** Divides the seconds since `started` equally among the rows of a batch. */
+function shareSeconds(
+  { clocks }: Job,
+  name: string,
+  rows: readonly number[],
+  started: number,
+): void {
   const each = (performance.now() - started) / 1000 / rows.length;
   // Microseconds: what is below is the clock's own noise.
   for (const i of rows)
     clocks[i]!.set(name, Math.round(1e6 * ((clocks[i]!.get(name) ?? 0) + each)) / 1e6);
 }
 
-/** Attacks the rows that are right; one list of records a row of the block. */
+/** Attacks the rows that are classified correctly; one list of records per row of the block. */
 function* attackRows(job: Job): Parts<AttackRecord[][]> {
-  const { model, block, right } = job;
+  const { model, block, correct } = job;
   const size = block.images.length / block.labels.length;
   const records = Array.from(block.labels, (): AttackRecord[] => []);
-  let open = right;
+  let open = correct;
   for (const { name, ...options } of block.attacks) {
     if (open.length === 0) break;
     const started = performance.now();
@@ -151,7 +157,7 @@ function* attackRows(job: Job): Parts<AttackRecord[][]> {
       });
       records[i]!.push({ name, broken: broken[r] === 1, inside });
     });
-    share(job, name, open, started);
+    shareSeconds(job, name, open, started);
     open = open.filter((_, r) => broken[r] !== 1);
   }
   return records;
@@ -164,7 +170,7 @@ function* verifyRows(
   eps: number,
 ): Parts<Map<number, VerdictRecord[]>> {
   const { model, block } = job;
-  const right = new Set(job.right);
+  const correct = new Set(job.correct);
   const records = new Map(rows.map((i): [number, VerdictRecord[]] => [i, []]));
   let open = rows;
   for (const { name, ...options } of block.verifiers) {
@@ -177,8 +183,8 @@ function* verifyRows(
     open.forEach((i, r) => {
       records.get(i)!.push(recordOf(name, norm, verdicts[r]!));
     });
-    share(job, name, open, started);
-    open = open.filter((i, r) => verdicts[r]!.verdict === 'unknown' && right.has(i));
+    shareSeconds(job, name, open, started);
+    open = open.filter((i, r) => verdicts[r]!.verdict === 'unknown' && correct.has(i));
   }
   return records;
 }

@@ -34,6 +34,13 @@ export interface MethodShare {
   readonly seconds: number;
 }
 
+/** What each image contributes to the three accuracies, by index: 1, 0, or - where it was not asked. */
+export interface Outcomes {
+  readonly benign: string;
+  readonly era: string;
+  readonly vra: string;
+}
+
 export interface Evaluation {
   readonly accuracies: Accuracies;
   /** Samples both certified and broken: 0, or there is a bug. */
@@ -42,6 +49,7 @@ export interface Evaluation {
   readonly attacks: readonly (MethodShare & { readonly broken: number })[];
   /** In the order they were tried, with the samples each certified that those before it did not. */
   readonly verifiers: readonly (MethodShare & { readonly certified: number })[];
+  readonly outcomes: Outcomes;
   /** By index; those that were verified. */
   readonly samples: readonly SampleVerdict[];
   /** Curve of certified radii, where they were searched. */
@@ -80,9 +88,24 @@ export function evaluationOf(records: readonly SampleRecord[], task: Task): Eval
       ...share(verifiers, verifier),
       certified: count(verdicts, (one) => isCertified(one) && one.by === verifier.name),
     })),
+    outcomes: {
+      benign: marks(records, isRight),
+      era: marks(attacked, (record) => !isBroken(record)),
+      vra: marks(verdicts, isCertified),
+    },
     samples: verdicts,
     ...(task.radius && { radii: certifiedCurve(verdicts.map(({ radius = 0 }) => radius)) }),
   };
+}
+
+/** `1` or `0` at the index of each, `-` between them. */
+function marks<T extends { readonly index: number }>(
+  list: readonly T[],
+  holds: (one: T) => boolean,
+): string {
+  const found: string[] = [];
+  for (const one of list) found[one.index] = holds(one) ? '1' : '0';
+  return Array.from(found, (mark) => mark ?? '-').join('');
 }
 
 type Describes = Readonly<

@@ -169,12 +169,8 @@ function parseHeader(
     .map((axis) => axis.trim());
   if (axes.at(-1) === '') axes.pop();
   expect(axes.length <= MAX_AXES, who, `at most ${MAX_AXES} axes`, axes.length);
-  expect(
-    axes.every((axis) => /^\d{1,16}L?$/.test(axis)),
-    who,
-    'whole numbers as shape',
-    'others',
-  );
+  const fits = axes.every((axis) => /^\d{1,16}L?$/.test(axis));
+  expect(fits, who, 'whole numbers as shape', 'others');
   return { descr, fortran: order === 'True', shape: axes.map((axis) => Number.parseInt(axis, 10)) };
 }
 
@@ -225,14 +221,8 @@ function decode(data: Uint8Array, dtype: Dtype, who: string): NumericArray {
 
 /** The arrays that hold a dtype as it is. */
 const ARRAYS: { readonly [D in Dtype]?: new (buffer: ArrayBufferLike) => NumericArray } = {
-  U8: Uint8Array,
-  I8: Int8Array,
-  I16: Int16Array,
-  U16: Uint16Array,
-  I32: Int32Array,
-  U32: Uint32Array,
-  F32: Float32Array,
-  F64: Float64Array,
+  ...{ U8: Uint8Array, I8: Int8Array, I16: Int16Array, U16: Uint16Array },
+  ...{ I32: Int32Array, U32: Uint32Array, F32: Float32Array, F64: Float64Array },
 };
 
 function exact(integers: BigInt64Array | BigUint64Array, who: string): Float64Array {

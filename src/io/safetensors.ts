@@ -22,19 +22,10 @@ import { parseJson } from '../json';
 
 /** The dtypes, in the reference implementation's order of alignment; the values are item bytes. */
 export const ITEM_BYTES = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  I16: 2,
-  U16: 2,
-  F16: 2,
-  BF16: 2,
-  I32: 4,
-  U32: 4,
-  F32: 4,
-  F64: 8,
-  I64: 8,
-  U64: 8,
+  ...{ BOOL: 1, U8: 1, I8: 1 },
+  ...{ I16: 2, U16: 2, F16: 2, BF16: 2 },
+  ...{ I32: 4, U32: 4, F32: 4 },
+  ...{ F64: 8, I64: 8, U64: 8 },
 } as const;
 
 export type Dtype = keyof typeof ITEM_BYTES;
@@ -84,19 +75,10 @@ export interface Decoded {
 type ArrayConstructor = { readonly name: string };
 
 const ARRAYS: Readonly<Record<Dtype, ArrayConstructor>> = {
-  BOOL: Uint8Array,
-  U8: Uint8Array,
-  I8: Int8Array,
-  I16: Int16Array,
-  U16: Uint16Array,
-  F16: Uint16Array,
-  BF16: Uint16Array,
-  I32: Int32Array,
-  U32: Uint32Array,
-  F32: Float32Array,
-  F64: Float64Array,
-  I64: BigInt64Array,
-  U64: BigUint64Array,
+  ...{ BOOL: Uint8Array, U8: Uint8Array, I8: Int8Array },
+  ...{ I16: Int16Array, U16: Uint16Array, F16: Uint16Array, BF16: Uint16Array },
+  ...{ I32: Int32Array, U32: Uint32Array, F32: Float32Array },
+  ...{ F64: Float64Array, I64: BigInt64Array, U64: BigUint64Array },
 };
 
 /**
@@ -159,12 +141,8 @@ function checkInput(name: string, { dtype, shape, data }: TensorInput): number {
   expect(isDtype(dtype), `${who}.dtype`, `one of ${DTYPES.join(', ')}`, dtype);
   const bytes = byteLength(shape, dtype, `${who}.shape`);
   const type = Object.prototype.toString.call(data).slice(8, -1);
-  expect(
-    type === ARRAYS[dtype].name || type === 'Uint8Array',
-    `${who}.data`,
-    `${ARRAYS[dtype].name} or raw bytes in a Uint8Array`,
-    type,
-  );
+  const fits = type === ARRAYS[dtype].name || type === 'Uint8Array';
+  expect(fits, `${who}.data`, `${ARRAYS[dtype].name} or raw bytes in a Uint8Array`, type);
   expect(
     data.byteLength === bytes,
     `${who}.data`,
@@ -255,12 +233,8 @@ function readTensor(
   expect(isDtype(dtype), `${field}.dtype`, `one of ${DTYPES.join(', ')}`, describe(dtype));
   const bytes = byteLength(shape, dtype, `${field}.shape`);
   const where = `${field}.data_offsets`;
-  expect(
-    Array.isArray(offsets) && offsets.length === 2 && offsets.every(isSize),
-    where,
-    'two non-negative integers',
-    describe(offsets),
-  );
+  const fits = Array.isArray(offsets) && offsets.length === 2 && offsets.every(isSize);
+  expect(fits, where, 'two non-negative integers', describe(offsets));
   const [begin, end] = offsets as [number, number];
   expect(begin <= end, where, 'begin <= end', `${begin}, ${end}`);
   expect(end <= data.length, where, `an end within the ${data.length} data bytes`, end);
@@ -271,12 +245,8 @@ function readTensor(
 
 /** Item size times the product of `shape`, checked against overflow. */
 function byteLength(shape: unknown, dtype: Dtype, who: string): number {
-  expect(
-    Array.isArray(shape) && shape.every(isSize),
-    who,
-    'a list of non-negative integers',
-    describe(shape),
-  );
+  const fits = Array.isArray(shape) && shape.every(isSize);
+  expect(fits, who, 'a list of non-negative integers', describe(shape));
   let bytes: number = ITEM_BYTES[dtype];
   for (const size of shape as number[]) {
     bytes *= size;

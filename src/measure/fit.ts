@@ -77,18 +77,9 @@ const dense = (inputs: number, units: number): Layer => ({
 
 const GRID: Readonly<Record<'full' | 'tiny', readonly Layer[]>> = {
   full: [
-    conv(1, 28, 32, 3),
-    conv(3, 32, 64, 3),
-    conv(16, 14, 32, 4, 2),
-    conv(32, 28, 32, 4, 2),
-    conv(32, 14, 64, 3),
-    conv(64, 32, 64, 3),
-    conv(128, 8, 128, 3),
-    conv(64, 8, 128, 1),
-    dense(784, 100),
-    dense(1568, 100),
-    dense(512, 512),
-    dense(3136, 512),
+    ...[conv(1, 28, 32, 3), conv(3, 32, 64, 3), conv(16, 14, 32, 4, 2), conv(32, 28, 32, 4, 2)],
+    ...[conv(32, 14, 64, 3), conv(64, 32, 64, 3), conv(128, 8, 128, 3), conv(64, 8, 128, 1)],
+    ...[dense(784, 100), dense(1568, 100), dense(512, 512), dense(3136, 512)],
   ],
   tiny: [conv(2, 6, 5, 3), conv(3, 6, 4, 4, 2), dense(40, 20), dense(30, 50)],
 };

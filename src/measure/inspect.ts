@@ -1,5 +1,8 @@
 /** Parts of a model: layers, shapes, density, bytes, multiply-adds. */
+import type { Graph } from '../nn/graph';
 import type { Model } from '../nn/model';
+import { countKept } from '../prune/mask';
+import type { Masks } from '../prune/strategy';
 import type { LayerSummary } from '../report/types';
 import { type Shape, sizeOf } from '../tensor/shape';
 
@@ -48,6 +51,19 @@ export function inspect({ graph, params }: Model): Inspection {
   const { name, input } = graph.network;
   const edge = edgeBytes(layers, parameters, [input, ...graph.nodes.map(({ shape }) => shape)]);
   return { network: name, input, layers, parameters, bytes: 4 * parameters, edge };
+}
+
+/** Multiply-adds of an image over the weights that masks keep. */
+export function multiplyAdds({ nodes }: Graph, masks: Masks = new Map()): number {
+  const macs = nodes.flatMap((node) =>
+    Object.entries(node.params).map(([local, { shape, prunable }]) => {
+      const mask = masks.get(`${node.name}.${local}`);
+      const share = mask ? countKept(mask) / sizeOf(shape) : 1;
+      const own = prunable && node.layer.macs?.(node.inputShapes[0]!, node.shape, node.options);
+      return (own || 0) * share;
+    }),
+  );
+  return macs.reduce((sum, one) => sum + one, 0);
 }
 
 function edgeBytes(

@@ -8,7 +8,7 @@
 
 import { worthSparse } from '../sparse/choice';
 import { patternOf } from '../sparse/pattern';
-import { sparseWeight, takeEntries, type Weight } from '../sparse/weight';
+import { gatherEntries, sparseWeight, type Weight } from '../sparse/weight';
 import { keep, step, type Tensor } from '../tensor/tensor';
 import { lower } from './lower';
 import { type AnyModel, freeModel, type Made, type Model, prunableNames } from './model';
@@ -52,7 +52,7 @@ function represented(tensor: Tensor): Weight {
   const pattern = patternOf(tensor);
   if (!worthSparse(pattern.density)) return tensor;
   const { engine } = tensor;
-  const values = step(engine, () => takeEntries(tensor, pattern).read());
+  const values = step(engine, () => gatherEntries(tensor, pattern).read());
   const kept = keep(engine, [pattern.nnz], values);
   kept.freeze();
   return sparseWeight(pattern, kept, tensor);

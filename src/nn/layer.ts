@@ -1,6 +1,7 @@
 /**
- * What a layer is. A layer declares a role and writes the few facts of that role; every domain
- * (values, intervals, ...) interprets roles, so no domain and no layer know of each other.
+ * Layers. A layer declares its role (affine, pointwise or join) and implements that role's interface. Every
+ * abstract domain (values, intervals, ...) is written against roles alone, so a new layer works in all domains
+ * and a new domain with all layers.
  *
  * Tensors carry the batch as their first axis; shapes in `shape()` and `params()` are those of one
  * sample. `p` holds the layer's own tensors by local name (`weight`, `bias`, ...), `o` its options.
@@ -13,20 +14,22 @@ import type { Shape } from '../tensor/shape';
 import type { Tensor } from '../tensor/tensor';
 import type { LinearOperator, Params } from './operator';
 
-/** Parameters that are tensors all of them. */
+/** Parameters that are all dense tensors. */
 export type TensorParams = Readonly<Record<string, Tensor>>;
 
-/** One tensor of a layer: how it begins and how it is treated. */
+/** One parameter tensor of a layer: its shape, how it is initialised, and whether it is trained and pruned. */
 export interface ParamSpec {
   readonly shape: Shape;
-  /** A weight matrix (drawn by the initialiser), or a constant. */
+  /** Initial value: `weight` is drawn by the initialiser; a number fills the tensor; a list gives every element. */
   readonly init: 'weight' | number | readonly number[];
-  /** Inputs that one output sums over; scales the initialiser. */
+  /** Fan-in: how many inputs one output sums over; scales the initialiser. */
   readonly fanIn: number;
-  /** Convolution and dense kernels: what pruning ratios count. */
+  /** True for kernels of convolutions and dense layers: the weights that pruning may remove and sparsities count. */
   readonly prunable: boolean;
   /** False for statistics, which no optimiser touches. */
   readonly trainable: boolean;
+  /** True where it multiplies channels, one number each: small ones say that a channel matters little. */
+  readonly gain?: boolean;
 }
 
 /**
@@ -54,9 +57,9 @@ interface Base<S extends OptionsSchema> {
   params?(inputs: readonly Shape[], o: InferOutput<S>): Readonly<Record<string, ParamSpec>>;
   /** Left out: `elementwise` for pointwise layers, `fixed`, which is always right, for the others. */
   channelDependency?(o: InferOutput<S>): ChannelDependency;
-  /** Where the layer is the maximum or the mean of windows that lie inside of the planes. */
+  /** The window of a max or average pooling without padding; undefined for any other layer. */
   window?(o: InferOutput<S>): PoolWindow | undefined;
-  /** Multiply-adds a sample. */
+  /** Multiply-adds per sample. */
   macs?(input: Shape, output: Shape, o: InferOutput<S>): number;
 }
 
@@ -86,7 +89,7 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   readonly onlyInTraining?: boolean;
 }
 
-/** y_i = f(x_i), with f non-decreasing, as computed too, or with a `range`. */
+/** y_i = f(x_i). f is non-decreasing, in float32 as computed too, unless the layer has a `range`. */
 export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {
   readonly role: 'pointwise';
   f(x: Tensor, o: InferOutput<S>): Tensor;
@@ -96,13 +99,13 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    */
   range?(lo: Tensor, hi: Tensor, o: InferOutput<S>): readonly [lo: Tensor, hi: Tensor];
   /**
-   * Two lines that bound f on [lo, hi]: slope and offset of the lower, then of the upper one. Scalars
-   * in f64; linear bounds vectorise it.
+   * Linear relaxation of f on [lo, hi]: slope and offset of the lower line, then of the upper one. Scalars
+   * in f64; linear bounds call it for every neuron (those of max(x, 0) are written out).
    */
   relax(lo: number, hi: number, o: InferOutput<S>): readonly [number, number, number, number];
   /**
-   * Slopes at the breakpoint of functions s x below 0 and t x above it, s <= t: [s, t]. For unstable neurons,
-   * whose box holds 0 inside, every slope between them gives a lower line through 0.
+   * Of functions s x below 0 and t x above it with s <= t (ReLU, leaky ReLU): [s, t]. For unstable neurons,
+   * lo < 0 < hi, a line through 0 of any slope in [s, t] is a lower bound; alpha-CROWN optimises that slope.
    */
   breakpointSlopes?(o: InferOutput<S>): readonly [below: number, above: number];
   /** f in f64 on options rounded to float32, as the kernels take them: the reference. */
@@ -113,34 +116,34 @@ export interface PointwiseLayer<S extends OptionsSchema = OptionsSchema> extends
    */
   readonly error: number;
   /**
-   * Error of executions besides that, whatever the size of f, in units of 2^-24: runtimes
-   * that cut f off have no relative error to speak of. Default: 0.
+   * Absolute error of an execution in addition to `error`, in units of 2^-24: for functions that runtimes
+   * clamp far out, where no relative error holds. Default: 0.
    */
   readonly absolute?: number;
-  /** Error besides in units of 2^-24 |x|: where f is x times a number in [0, 1]. Default: 0. */
+  /** Further error in units of 2^-24 |x|: where f is x times a number in [0, 1]. Default: 0. */
   readonly inputError?: number;
-  /** True for f = max(0, x), which products write along with their sums (plan/plan.ts). */
+  /** True for f = max(0, x), which plans fuse into the product before it (plan/plan.ts). */
   readonly isReLU?: boolean;
 }
 
-/** For every output of every sample of a maximum, sample after sample. */
-export interface Picked {
-  /** Position in the input sample of the entry with the greatest lower end. */
+/** For every output of a maximum, sample after sample: the input that its linear relaxation is in. */
+export interface MaxSelection {
+  /** Position in the input sample of the entry with the greatest lower bound. */
   readonly index: Int32Array;
-  /** Greatest upper end among the other entries; -infinity where there are none. */
+  /** Greatest upper bound among the other entries; -infinity where there are none. */
   readonly others: Float32Array;
 }
 
-/** Several tensors (or windows of one) to one, non-decreasing in every input. */
+/** A sum, concatenation or maximum of several tensors (or of windows of one): non-decreasing in every input. */
 export interface JoinLayer<S extends OptionsSchema = OptionsSchema> extends Base<S> {
   readonly role: 'join';
   combine(xs: readonly Tensor[], o: InferOutput<S>): Tensor;
   /** Roundings behind one output: 0 for maxima and concatenation, inputs - 1 for a sum. */
   roundings(inputs: number): number;
-  /** Of linear joins: the gradient of each input, whose sample has the given shape. */
+  /** Of linear joins: the vector-Jacobian product for each input, whose sample has the given shape. */
   transpose?(g: Tensor, inputs: readonly Shape[], o: InferOutput<S>): Tensor[];
-  /** Of maxima of one input, for boxes [n, ...]. A join has this or `transpose`. */
-  pick?(lo: Tensor, hi: Tensor, o: InferOutput<S>): Picked;
+  /** Of maxima of one input: which entry bounds relax in, for boxes [n, ...]. A join has this or `transpose`. */
+  pick?(lo: Tensor, hi: Tensor, o: InferOutput<S>): MaxSelection;
 }
 
 export type Layer = AffineLayer | PointwiseLayer | JoinLayer;

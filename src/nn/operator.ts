@@ -1,8 +1,8 @@
 /**
- * What an affine layer y = W x + b is for everyone else. Values, intervals, linear bounds, plans and the
- * canonical form ask operators; which layer made one they do not know. An operator is a cheap object,
- * made for one forward computation or plan. Its structure is known without parameters; its methods read
- * them.
+ * Linear operators: an affine layer y = W x + b as the rest of the library sees it. Values, intervals, linear
+ * bounds, plans and the canonical form work with operators and do not know which layer made one. An operator
+ * is a cheap object, made for one forward computation or plan. Its structure is known without parameters; its
+ * methods read them.
  */
 import type { Engine } from '../runtime/engine';
 import type { SparseWeight, Weight } from '../sparse/weight';
@@ -11,16 +11,16 @@ import { type Shape, sizeOf } from '../tensor/shape';
 import { openTape } from '../tensor/tape';
 import { input, Tensor } from '../tensor/tensor';
 
-/** Tensors of one layer by local name; those that pruning may thin out can be sparse. */
+/** Parameters of one layer by local name; prunable ones may be sparse. */
 export type Params = Readonly<Record<string, Weight>>;
 
-/** Multiples of unit vectors over the outputs of one sample. */
+/** Rows that are multiples of unit vectors over the outputs of one sample: row r is factor[r] e_{index[r]}. */
 export interface OneHotRows {
   readonly index: Int32Array;
   readonly factor: Float32Array;
 }
 
-/** All that is known of an operator without its parameters. */
+/** What is known of an operator without its parameters. */
 export interface LinearStructure {
   /** Of a product with a weight, dense layers among them: the shape of its convolution. */
   readonly conv?: ConvShape | undefined;
@@ -29,49 +29,50 @@ export interface LinearStructure {
   /** Whether the output is the input under another shape. */
   readonly reshapes?: boolean;
   /**
-   * Longest sum behind one output, the bias included, and of products `FOLDED`; 0 where values are only
-   * moved (or scaled by numbers >= 0 in training), so that bounds go through end by end.
+   * Most terms that are summed into one output, the bias included and, for products, `FOLDED_TERMS`: n of the
+   * rounding error gamma(n). 0 where values are only moved (or scaled by numbers >= 0 in training), so that
+   * lower and upper bounds pass through one by one.
    */
   readonly accumulationLength: number;
-  /** Longest sum behind one element of `transpose`, 0 where values only move. */
+  /** Most terms that are summed into one element of `transpose`; 0 where values only move. */
   readonly transposeAccumulationLength: number;
 }
 
 export interface LinearOperator extends LinearStructure {
-  /** Whether its convolutions may be Winograd's, of which no sound bound speaks. Default: false. */
+  /** Whether convolutions may use Winograd's algorithm, whose rounding sound bounds do not cover. Default: false. */
   readonly allowWinograd?: boolean;
-  /** W of a product. */
+  /** W of a product (a dense layer or convolution). */
   readonly weight?: Weight | undefined;
-  /** b, one number a channel (or unit) or a value, if there is one. */
+  /** b, if there is one: one number per channel (or unit), or one per value. */
   readonly bias?: Tensor | undefined;
   /** W x + b. */
   apply(x: Tensor): Tensor;
-  /** |W| r (+ extra, shaped like `bias`). */
+  /** |W| r (+ extra, shaped like `bias`), |W| by element: propagates radii of intervals and sizes of errors. */
   applyAbs(r: Tensor, extra?: Tensor): Tensor;
   /**
-   * W^T g for g shaped like the output. Of a training batch g has the same number of rows for every
-   * sample, those of a sample together.
+   * W^T g for g shaped like the output. For layers that depend on the training batch, g
+   * has equally many rows for every sample, those of one sample next to each other.
    */
   transpose(g: Tensor): Tensor;
   /**
-   * Rows of W, which are the transposes of unit vectors: row r is `factor[r]` times that of output
-   * `index[r]`, shaped like the input. Left out: by `transpose`. Not differentiated.
+   * W^T of multiples of unit vectors, cheaper than `transpose`: row r is `factor[r]` times the row of W of
+   * output `index[r]`, shaped like the input. Left out: computed by `transpose`. No gradients flow.
    */
   rows?(units: OneHotRows): Tensor;
 }
 
-/** What the accumulation length of a product counts for a scale and a shift that `lower` folds in (docs/numerics.md, lemma 6). */
-export const FOLDED = 3;
+/** Terms that the accumulation length of a product counts for a batch norm that `lower` may fold into it (docs/numerics.md, lemma 6). */
+export const FOLDED_TERMS = 3;
 
-/** A parameter that is always a tensor. */
+/** Narrows a parameter that is never sparse, as pruning does not apply to it; throws for a sparse one. */
 export function tensorOf(weight: Weight): Tensor {
   if (weight instanceof Tensor) return weight;
   throw new TypeError('a parameter that no pattern thins out');
 }
 
 /**
- * `make()`, made once as long as it may be used again: in the step it was made in, and under the tape
- * that saw it made, as gradients flow through it.
+ * Memoises `make()` while its result is valid: in the step() whose memory holds it, and under the autograd
+ * tape that recorded it, so that gradients still flow through it.
  */
 export function memo<T extends Tensor | SparseWeight>(make: () => T): () => T {
   let made: { readonly value: T; readonly tape: object | undefined } | undefined;
@@ -90,7 +91,7 @@ const isAlive = (weight: Weight): boolean => {
   return engine.arena.isLive(epoch);
 };
 
-/** Rows of unit vectors as a tensor [rows, ...shape]. */
+/** One-hot rows as a dense tensor [rows, ...shape]. */
 export function oneHotRows({ index, factor }: OneHotRows, engine: Engine, shape: Shape): Tensor {
   const columns = sizeOf(shape);
   const rows = new Float32Array(index.length * columns);

@@ -1,4 +1,4 @@
-/** Parameterisations at work: kept tensors in an engine, from which a weight is made in every step. */
+/** Instantiated parameterisations: tensors in an engine, from which the weight is computed in every step. */
 import { expect, lookup } from '../errors';
 import type { Engine } from '../runtime/engine';
 import { worthSparse } from '../sparse/choice';
@@ -10,19 +10,19 @@ import { keep, type Tensor } from '../tensor/tensor';
 import { type Mask, type ParameterData, spreadKept, takeKept } from './parameterisation';
 import { parameterisations } from './parameterisations/registry';
 
-/** A parameterisation at work. */
+/** A parameterisation whose tensors live in an engine until it is freed. */
 export interface Parameterisation {
   readonly kind: string;
   readonly settings: ParameterData['settings'];
-  /** Of the weight. */
+  /** Shape of the weight. */
   readonly shape: Shape;
-  /** The entries that stay; undefined where all do. */
+  /** The kept entries; undefined where all are kept. */
   readonly pattern: SparsityPattern | undefined;
-  /** Kept tensors; those an entry are [nnz], or shaped like the weight where all entries stay. */
+  /** Tensors that outlive a step; those with one element per entry are [nnz], or shaped like the weight if nothing is pruned. */
   readonly tensors: Readonly<Record<string, Tensor>>;
 }
 
-/** Puts data to work for a weight of the given shape; raises an error where they do not fit. */
+/** Instantiates data for a weight of the given shape; raises an error where the two do not fit. */
 export function createParameterisation(
   engine: Engine,
   shape: Shape,
@@ -43,7 +43,7 @@ export function createParameterisation(
     expect(fits, who, `${name} of ${perEntry ? count : 'some'} values`, found ?? 'none');
   }
   check?.(data, count, who);
-  // A mask of ones says nothing, and dense products need no copies.
+  // A mask that keeps everything is dropped: the weight then is dense without a scatter.
   const pattern = places && count < size ? patternAt(engine, shape, places) : undefined;
   const tensors = Object.entries(roles).map(([name, { perEntry }]): [string, Tensor] => {
     const values = data.tensors[name]!;
@@ -52,7 +52,7 @@ export function createParameterisation(
   return { kind, settings, shape, pattern, tensors: Object.fromEntries(tensors) };
 }
 
-/** The weight in the current step, differentiable in the leaves. */
+/** Computes the weight in the current step, differentiably in the leaves; sparse where that is cheaper. */
 export function weightOf({ kind, settings, pattern, tensors }: Parameterisation): Weight {
   const entries = parameterisations[kind]!.entries(tensors, settings);
   if (!pattern) return entries;
@@ -60,7 +60,7 @@ export function weightOf({ kind, settings, pattern, tensors }: Parameterisation)
   return worthSparse(pattern.density) ? weight : toDense(weight);
 }
 
-/** A copy as data. */
+/** Copies an instantiated parameterisation back to data. */
 export function dataOf({
   kind,
   settings,
@@ -79,7 +79,7 @@ export function freeParameterisation({ pattern, tensors }: Parameterisation): vo
   for (const tensor of Object.values(tensors)) tensor.free();
 }
 
-/** Which entries of the weight are other than 0: what a phase that follows begins with. */
+/** The mask of the entries that are non-zero, its kind's own choice included: what the next phase starts with. */
 export function maskOf({ kind, mask, settings, tensors }: ParameterData): Mask | null {
   const { kept: keptBy } = lookup(parameterisations, kind, 'parameterisation');
   const kept = keptBy?.(tensors, settings);
@@ -88,7 +88,7 @@ export function maskOf({ kind, mask, settings, tensors }: ParameterData): Mask |
 }
 
 /**
- * The same parameterisation under another mask: entries that stay are as they were, new ones begin at 0 in
+ * Puts a parameterisation under another mask: entries that both keep are unchanged, regrown ones start at 0 in
  * all tensors.
  */
 export function remasked(data: ParameterData, mask: Mask): ParameterData {
@@ -99,7 +99,7 @@ export function remasked(data: ParameterData, mask: Mask): ParameterData {
   return { ...data, mask, tensors: Object.fromEntries(moved) };
 }
 
-/** Values that go with a tensor of `data`, such as an optimiser's moments, moved to another mask. */
+/** Moves values that belong to a tensor of the data, such as an optimiser's moments, from its mask to another. */
 export function moveKept(
   { kind, mask }: Pick<ParameterData, 'kind' | 'mask'>,
   tensor: string,

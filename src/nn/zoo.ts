@@ -1,6 +1,6 @@
 /**
- * Networks by name, with the layer lists of the papers they are compared in (Sehwag et al. 2019 and
- * the code published with its successor HYDRA, 2020).
+ * Networks by name, with the layer lists of the papers they are compared in: those of Sehwag et al. 2019 and
+ * the code published with its successor HYDRA (2020); the LeNets of Han et al. 2015, and All-CNN-C.
  */
 import * as v from 'valibot';
 import { fail, lookup } from '../errors';
@@ -30,6 +30,57 @@ const mlp = entry({
     const start: Chain = input.length > 1 ? [['flatten']] : [];
     const chain = [...start, ...hidden.flatMap(fc), ['dense', { units: classes }] as const];
     return sequential('mlp', input, chain);
+  },
+});
+
+const lenet300 = entry({
+  about: 'LeNet-300-100: fully connected, 300 and 100 hidden units (266 k weights on MNIST)',
+  options: v.strictObject({}),
+  build(input, classes) {
+    const chain: Chain = [['flatten'], ...fc(300), ...fc(100), ['dense', { units: classes }]];
+    return sequential('lenet-300-100', input, input.length > 1 ? chain : chain.slice(1));
+  },
+});
+
+/** As Caffe ships it, with one ReLU: its convolutions are followed by max pools alone. */
+const lenet5 = entry({
+  about:
+    'LeNet-5 as Caffe has it: conv20 5x5, pool, conv50 5x5, pool, fc500 (431 k weights on MNIST)',
+  options: v.strictObject({}),
+  build: (input, classes) =>
+    sequential('lenet-5', input, [
+      ['conv2d', { channels: 20, kernel: 5 }],
+      ['max-pool', { kernel: 2 }],
+      ['conv2d', { channels: 50, kernel: 5 }],
+      ['max-pool', { kernel: 2 }],
+      ['flatten'],
+      ...fc(500),
+      ['dense', { units: classes }],
+    ]),
+});
+
+/** All-CNN-C (Springenberg et al. 2014, "Striving for simplicity", table 1), without its dropout. */
+const allCnn = entry({
+  about: 'All-CNN-C: convolutions only, nine of them; width multiplies the channels',
+  options: v.strictObject({ width: v.optional(real(1 / 64, 4), 1) }),
+  build(input, classes, { width }) {
+    const [, height = 1, across = 1] = input;
+    const at = (n: number): number => Math.max(1, Math.round(n * width));
+    const convolve = (channels: number, kernel: number, stride = 1, padding = 1): Chain => [
+      ['conv2d', { channels, kernel, stride, padding }],
+      ['relu'],
+    ];
+    // Both strides, and the one convolution that is not padded.
+    const side = (size: number): number => Math.ceil(Math.ceil(size / 2) / 2) - 2;
+    return sequential('all-cnn', input, [
+      ...[...convolve(at(96), 3), ...convolve(at(96), 3), ...convolve(at(96), 3, 2)],
+      ...[...convolve(at(192), 3), ...convolve(at(192), 3), ...convolve(at(192), 3, 2)],
+      ...convolve(at(192), 3, 1, 0),
+      ...convolve(at(192), 1, 1, 0),
+      ...convolve(classes, 1, 1, 0),
+      ['avg-pool', { kernel: [side(height), side(across)] }],
+      ['flatten'],
+    ]);
   },
 });
 
@@ -140,6 +191,9 @@ function wideResNet(input: Shape, classes: number, blocks: number, width: number
 
 export const zoo: Readonly<Record<string, ZooEntry>> = {
   mlp,
+  'lenet-300-100': lenet300,
+  'lenet-5': lenet5,
+  'all-cnn': allCnn,
   'cnn-small': cnnSmall,
   'cnn-large': cnnLarge,
   vgg16,

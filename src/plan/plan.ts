@@ -1,10 +1,10 @@
 /**
- * Compiled plans: a model in canonical form and a batch size become a list of prepared kernel calls
- * over static buffers, each product in its cheapest algorithm (plan/dense-product.ts) with bias and
- * ReLU in its last write. A run allocates nothing and decides nothing.
+ * Compiled plans: inference of a model in canonical form at a fixed batch size, as a list of prepared kernel
+ * calls over static buffers. Each product uses its cheapest algorithm (plan/dense-product.ts), with bias and
+ * ReLU fused into its last write. A run neither allocates nor chooses anything.
  *
- * Layers that are no product run as in the value domain. Buffers are shared by values that are not alive
- * at the same time.
+ * Layers that are no product run as in the value domain. Values that are not alive at the same time share
+ * buffers.
  */
 import { expect, fail } from '../errors';
 import type { AnyModel } from '../nn/model';
@@ -24,29 +24,30 @@ import {
 } from './steps';
 
 export interface PlanOptions extends SumOptions {
-  /** Samples of a run. */
+  /** Samples per run. */
   readonly batch: number;
-  /** What forms cost on this machine, as `fitCosts` finds it. Default: as shipped. */
+  /** Cost model by which algorithms are chosen, measured on this machine by `fitCosts`. Default: as shipped. */
   readonly costs?: Costs | undefined;
 }
 
+/** A compiled model, whose memory is held until `free`. */
 export interface Plan {
   readonly model: AnyModel;
   readonly batch: number;
   readonly steps: readonly PlanStep[];
-  /** What else a run does: images to where the first step reads them, outputs back. */
+  /** Copies of images into the layout that the first step reads, and of outputs back: the rest of a run. */
   readonly copies: readonly PlanStep[];
-  /** How often a run goes through them: once, or for every block of images. */
+  /** How often a run executes the steps: once, or once for every block of images. */
   readonly passes: number;
   /** Bytes of buffers, workspace and prepared weights. */
   readonly bytes: number;
-  /** images [batch, ...input], row-major -> the outputs, [batch, ...output]. */
+  /** Computes the outputs [batch, ...output] of images [batch, ...input], row-major. */
   run(images: Float32Array): Float32Array;
-  /** Gives its memory back. The model is not touched. */
+  /** Frees the plan's memory; the model stays. */
   free(): void;
 }
 
-/** Compiles a model that `lower` made, whose tensors refuse writes until the plan is freed. */
+/** Compiles a model in canonical form (made by `lower`), whose tensors refuse writes until the plan is freed. */
 export function compilePlan(model: AnyModel, options: PlanOptions): Plan {
   const { batch } = options;
   expect(Number.isInteger(batch) && batch > 0, 'compilePlan: batch', 'a whole number > 0', batch);

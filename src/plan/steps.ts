@@ -32,7 +32,10 @@ export const productOf = ({ structure }: GraphNode): ConvShape | undefined => st
 export const weightOf = ({ params }: AnyModel, node: GraphNode): Weight =>
   operatorOf(node, params).weight!;
 
-/** Finds for each node the one whose buffer holds its value: its own, or that of its only input (-1: images). */
+/**
+ * The root of each node: the node whose buffer holds its value. Its own, or for a reshape and a fused ReLU the root of
+ * its input (-1: the images).
+ */
 export function rootsOf(graph: Graph): number[] {
   const reads = readers(graph);
   const roots: number[] = [];
@@ -46,7 +49,7 @@ export function rootsOf(graph: Graph): number[] {
   return roots;
 }
 
-/** The roots into which a ReLU is written. */
+/** The roots that a ReLU is fused into. */
 export const rectifiedRoots = ({ nodes }: Graph, roots: readonly number[]): ReadonlySet<number> =>
   new Set(roots.filter((_, j) => isRelu(nodes[j]!)));
 

@@ -4,7 +4,6 @@
  * without the strategy. A control is one more phase after those of the strategy, whose result takes the place
  * of the pruned model; it names no strategy, so it goes with any.
  */
-import { expect } from '../errors';
 import type { Config, TrainingConfig } from './config';
 import type { AnyStart, KeptMasks, PhaseSpec } from './phase-spec';
 
@@ -34,7 +33,7 @@ const CONTROLS: Readonly<Record<Exclude<Config['prune']['control'], 'none'>, Con
     }),
   },
   'random-mask': {
-    about: 'as many zeros in each layer, drawn by lot, trained as the strategy trains',
+    about: 'as many zeros (filters) in each layer, drawn by lot, trained as the strategy trains',
     masks: 'shuffled',
     // What followed from earlier phases of the strategy follows from the dense network here.
     start: ({ start }) => (start === 'best' || start === 'last' ? 'dense' : start),
@@ -52,16 +51,10 @@ const CONTROLS: Readonly<Record<Exclude<Config['prune']['control'], 'none'>, Con
 };
 
 /** The phases of a run under the control that its config names; those of the strategy itself under none. */
-export function controlled(
-  config: Config,
-  phases: readonly PhaseSpec[],
-  structured: boolean,
-): readonly PhaseSpec[] {
-  const { control: name, rounds, strategy } = config.prune;
+export function controlled(config: Config, phases: readonly PhaseSpec[]): readonly PhaseSpec[] {
+  const { control: name, rounds } = config.prune;
   if (name === 'none') return phases;
   const { masks, start, training } = CONTROLS[name];
-  const who = `prune.control with ${strategy.name}`;
-  expect(!structured || masks !== 'shuffled', who, 'another, as filters go physically', name);
   const last = phases.at(-1)!;
   const from = start(last);
   const control: PhaseSpec = {

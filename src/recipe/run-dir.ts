@@ -30,6 +30,8 @@ export interface RunPaths {
   readonly pruned: string;
   /** Weights after so many epochs of pre-training, where a later phase begins with them. */
   early(epochs: number): string;
+  /** Of the pruned network, image by image. */
+  readonly outcomes: string;
   readonly summary: string;
   readonly report: string;
 }
@@ -98,7 +100,7 @@ async function removeEmpty(folder: string, first: string): Promise<void> {
   }
 }
 
-function pathsOf(dir: string, join: (...parts: string[]) => string): RunPaths {
+export function pathsOf(dir: string, join: (...parts: string[]) => string): RunPaths {
   return {
     config: join(dir, 'config.json'),
     journal: join(dir, 'journal.jsonl'),
@@ -106,6 +108,7 @@ function pathsOf(dir: string, join: (...parts: string[]) => string): RunPaths {
     dense: join(dir, 'dense.safetensors'),
     pruned: join(dir, 'pruned.safetensors'),
     early: (epochs) => join(dir, `epoch-${epochs}.safetensors`),
+    outcomes: join(dir, 'outcomes.json'),
     summary: join(dir, 'summary.json'),
     report: join(dir, 'report.html'),
   };

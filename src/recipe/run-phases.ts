@@ -31,7 +31,7 @@ export function phasesOfRun(config: Config): readonly PhaseSpec[] {
       own.map((given, at) => roundPhase(config, entry, given, i + 1, at - own.length + 1)),
     ).flat(),
   ];
-  return controlled(config, phases, entry.structured);
+  return controlled(config, phases);
 }
 
 /** Fine-tuning of the masks that a model has, outside of a run. */

@@ -8,7 +8,7 @@ import { expect, lookup } from '../errors';
 import { Interrupted, type Listener, type StopSignal } from '../events';
 import type { Journal, JournalRecord } from '../io/journal';
 import { loadModel, saveModel } from '../io/model';
-import type { Network } from '../nn/graph';
+import type { Graph, Network } from '../nn/graph';
 import { createModel, freeModel, type Model, prunableNames } from '../nn/model';
 import {
   denseModel,
@@ -25,6 +25,7 @@ import type { LossOracle } from '../prune/oracle';
 import { decide, parameterMap } from '../prune/prune';
 import { relativeSparsity } from '../prune/schedule';
 import { prunableParts } from '../prune/select';
+import { shuffledShape } from '../prune/shuffle';
 import { strategies } from '../prune/strategies/registry';
 import type { Masks, Strategy } from '../prune/strategy';
 import type { EpochRecord } from '../report/types';
@@ -36,6 +37,7 @@ import type { Config } from './config';
 import { lossOracle } from './oracle';
 import type { AnyStart, PhaseSpec } from './phase-spec';
 import type { RunDir } from './run-dir';
+import { takeOver } from './take-over';
 import { freePhase, type Phase, type PhaseHooks, runPhase, startPhase } from './training';
 import type { TrainingData } from './training-data';
 
@@ -43,6 +45,8 @@ export interface CompressOptions {
   /** Opened by `openRun` and released by the caller. */
   readonly dir: RunDir;
   readonly engine: Engine;
+  /** Directory of a run whose phases so far are the first ones of this run too: a new one begins with them. */
+  readonly from?: string | undefined;
   readonly onEvent?: Listener;
   readonly signal?: StopSignal;
 }
@@ -61,7 +65,8 @@ export async function trainStages(run: Run, end = Number.POSITIVE_INFINITY): Pro
   const { dir, engine, journal, phases } = run;
   const loaded = await loadCheckpoint(engine, dir.paths.checkpoint, dir.hash, phases);
   if (loaded) run.onEvent?.({ type: 'note', text: 'Going on from the checkpoint.' });
-  let at: Checkpoint | undefined = loaded ?? (await begin(run));
+  const taken = loaded ?? (run.from === undefined ? undefined : await takeOver(run, run.from));
+  let at: Checkpoint | undefined = taken ?? (await begin(run));
   try {
     fitted(at.phase.model, run.data.set);
     const last = at.run.overall;
@@ -174,20 +179,38 @@ async function savedAs(path: string, { config }: Run, model: Model): Promise<voi
 }
 
 /** The weights of `start`, as a model of its own. */
-async function weightsAt(run: Run, ended: Phase, start: AnyStart): Promise<Model> {
-  const { model, best } = ended;
+async function weightsAt(
+  run: Run,
+  { model, best }: Phase,
+  start: AnyStart,
+  { draws, masks }: PhaseSpec,
+): Promise<Model> {
+  const seed = drawSeed(run, draws);
   if (start === 'best') return modelFromParameters(run.engine, model.graph.network, best);
   if (start === 'last') return denseModel(model);
   if (start === 'initial' || start === 0) return initialModel(run);
-  if (start === 'dense') return loadModel(run.engine, run.dir.paths.dense);
-  if (start === 'fresh') return freshModel(run, model.graph.network);
+  if (start === 'fresh') return freshModel(run, model.graph.network, seed);
+  if (start === 'dense') {
+    const dense = await loadModel(run.engine, run.dir.paths.dense);
+    return masks === 'shuffled' ? inShape(dense, model.graph, seed) : dense;
+  }
   return loadModel(run.engine, run.dir.paths.early(start));
 }
 
-/** A network of the given shape with other weights than those that the run began with. */
-function freshModel({ config, engine }: Run, network: Network): Model {
+/** The seed of what a phase draws, which none of another phase or run is near. */
+const drawSeed = ({ config }: Run, draws: number): number => config.seed + 1_000_003 * draws;
+
+/** The dense network, which it frees, without filters drawn by lot, as many as the given shape lacks. */
+function inShape(dense: Model, shape: Graph, seed: number): Model {
+  const smaller = shuffledShape(dense, shape, seed);
+  if (smaller) freeModel(dense);
+  return smaller ?? dense;
+}
+
+/** A network of the given shape with other weights than those that a run began with. */
+function freshModel({ config, engine }: Run, network: Network, seed: number): Model {
   const { init } = lookup(objectives, config.objective.name, 'objective');
-  return createModel(engine, network, { seed: config.seed + 1, init });
+  return createModel(engine, network, { seed, init });
 }
 
 /** The masks that a phase begins with; shuffled ones keep the count of each layer. */
@@ -210,12 +233,13 @@ async function nextPhase(run: Run, ended: Checkpoint, spec: PhaseSpec): Promise<
   const { decides, start } = spec;
   const { model: before, best } = ended.phase;
   const masks = keptMasks(run, spec, masksIn(start === 'last' ? snapshot(before) : best));
-  const weights = await weightsAt(run, ended.phase, start);
+  const weights = await weightsAt(run, ended.phase, start, spec);
   if (!decides) return startPhase(spec, parameterise(weights, parameterMap(weights, masks)));
   const { entry, name, options } = strategyOf(run.config);
   const title = `prune ${name} to ${(100 * decides.sparsity).toFixed(1)} % zeros`;
   run.onEvent?.({ type: 'phase', phase: 'prune', title, total: 1, done: 0 });
-  const judged = decides.by === start ? weights : await weightsAt(run, ended.phase, decides.by);
+  const judged =
+    decides.by === start ? weights : await weightsAt(run, ended.phase, decides.by, spec);
   const { model, decision } = await decide(judged, entry, options, {
     sparsity: relativeSparsity(decides.sparsity, ended.run.weights, prunableWeights(judged)),
     seed: run.config.seed,

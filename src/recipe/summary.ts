@@ -6,8 +6,9 @@ import { batchOf } from '../data/batches';
 import type { DataSet } from '../data/types';
 import { lookup } from '../errors';
 import { evaluate } from '../evaluate/evaluate';
-import type { MethodShare } from '../evaluate/records';
+import type { MethodShare, Outcomes } from '../evaluate/records';
 import type { Listener, StopSignal } from '../events';
+import { writeAtomic } from '../io/files';
 import { inspect, sparseBytes } from '../measure/inspect';
 import { imagesPerSecond } from '../measure/speed';
 import { withCanonical } from '../nn/freeze';
@@ -43,6 +44,7 @@ export async function summarise(
     evaluate(model, set, set.test, config.evaluate, { ...hooks, seed: config.seed, title });
   const before = await evaluated(dense, 'evaluate dense');
   const after = await evaluated(pruned, 'evaluate pruned');
+  await writeAtomic(paths.outcomes, outcomesText(after.outcomes));
   const shape = inspect(pruned);
   const { binary, threads } = engine.info();
   return {
@@ -87,6 +89,10 @@ export async function summarise(
     },
   };
 }
+
+/** `outcomes.json`: what each test image contributes to the accuracies of the pruned network. */
+export const outcomesText = (outcomes: Outcomes): string =>
+  `${JSON.stringify({ schema: 'espalier-outcomes/1', ...outcomes }, null, 2)}\n`;
 
 /** The method of an evaluation with one, as its name and settings. */
 const methodOf = ([method]: readonly MethodShare[]): Summary['attack'] => {

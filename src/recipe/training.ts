@@ -167,7 +167,8 @@ export async function runPhase(
   return true;
 }
 
-const TITLES: Readonly<Record<PhaseSpec['name'], (spec: PhaseSpec) => string>> = {
+/** Titles of phases in events. */
+export const TITLES: Readonly<Record<PhaseSpec['name'], (spec: PhaseSpec) => string>> = {
   pretrain: () => 'pre-train',
   prune: ({ round }) => `prune by training ${round}`,
   finetune: ({ round }) => `fine-tune ${round}`,

@@ -10,12 +10,9 @@ export function bitmap(
   pixels: readonly number[],
   [channels, height, width]: readonly [number, number, number],
 ): string {
-  expect(
-    channels > 0 && height > 0 && width > 0 && pixels.length === channels * height * width,
-    'bitmap: pixels',
-    `${channels} x ${height} x ${width} numbers`,
-    pixels.length,
-  );
+  const fits =
+    channels > 0 && height > 0 && width > 0 && pixels.length === channels * height * width;
+  expect(fits, 'bitmap: pixels', `${channels} x ${height} x ${width} numbers`, pixels.length);
   const stride = Math.ceil((3 * width) / 4) * 4;
   const size = 54 + stride * height;
   const file = new Uint8Array(size);

@@ -4,6 +4,8 @@
  * A point of epoch k stands at x = k, the state after k epochs; pruning after epoch k is the line at
  * x = k, and curves break there, as the network before and after is not the same.
  */
+
+import { printable } from '../text';
 import {
   type Chart,
   draw,
@@ -15,7 +17,7 @@ import {
   valueAxis,
 } from './draw';
 import { colour } from './theme';
-import type { EpochRecord } from './types';
+import type { EpochRecord, LayerSensitivity, Sensitivity } from './types';
 
 /** Consecutive epochs of one phase and round; `from` is the epoch before its first. */
 interface Segment {
@@ -158,4 +160,35 @@ function segments(epochs: readonly EpochRecord[]): Segment[] {
     last = epoch;
   }
   return result;
+}
+
+/** Accuracies against the share of a layer's filters removed, from the whole network's on. */
+export function sensitivityChart(
+  { layers, points }: LayerSensitivity,
+  whole: Sensitivity['whole'],
+  robust: boolean,
+): Chart {
+  const all = [{ ...whole, share: 0 }, ...points];
+  const series = (name: 'benign' | 'robust', stroke: string): LineSeriesOption => ({
+    type: 'line',
+    name,
+    data: all.map((point) => [100 * point.share, 100 * point[name]]),
+    color: stroke,
+    lineStyle: { width: 2, type: name === 'benign' ? 'solid' : [6, 3] },
+    symbol: name === 'benign' ? 'circle' : 'diamond',
+    symbolSize: name === 'benign' ? 4 : 6,
+    emphasis: { disabled: true },
+  });
+  const [benign, second] = [series('benign', colour('dense')), series('robust', colour('pruned'))];
+  return draw(
+    `Accuracy against the share of filters removed of ${printable(layers.join(' + '))}`,
+    { width: 320, height: 190 },
+    {
+      ...(robust && { legend: legend('benign', 'robust') }),
+      grid: { left: 52, right: 14, top: robust ? 26 : 10, bottom: 42 },
+      xAxis: { ...valueAxis('filters removed, %', 24, false), ...PERCENT },
+      yAxis: { ...valueAxis('accuracy, %', 36, true), ...PERCENT },
+      series: robust ? [benign, second] : [benign],
+    },
+  );
 }

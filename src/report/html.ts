@@ -77,8 +77,8 @@ interface Charts {
   readonly histograms: readonly Chart[];
 }
 
-async function drawCharts(data: ReportData): Promise<Charts> {
-  try {
+function drawCharts(data: ReportData): Promise<Charts> {
+  return loadCharts(async () => {
     const [charts, curves] = await Promise.all([import('./charts'), import('./curves')]);
     return {
       accuracy: charts.accuracyChart(data.summary),
@@ -86,6 +86,13 @@ async function drawCharts(data: ReportData): Promise<Charts> {
       training: curves.trainingCharts(data.epochs),
       histograms: data.histograms.map(charts.histogramChart),
     };
+  });
+}
+
+/** What `draws` gives; an error that names the package where there is none to draw with. */
+export async function loadCharts<T>(draws: () => Promise<T>): Promise<T> {
+  try {
+    return await draws();
   } catch (error) {
     const code = (error as { code?: unknown }).code;
     if (code !== 'ERR_MODULE_NOT_FOUND' && code !== 'MODULE_NOT_FOUND') throw error;
@@ -160,7 +167,8 @@ function methods(summary: Summary): string {
   return `<dl class="facts">${row('Attack (ERA)', named(attack))}${row('Verifier (VRA)', named(verifier))}${row('Contradictions', contradictionsText(summary))}</dl>`;
 }
 
-function section(title: string, intro: string, body: string | 0): string {
+/** A titled part of the page; nothing where it has no body. */
+export function section(title: string, intro: string, body: string | 0): string {
   if (!body) return '';
   return `<section><h2>${title}</h2>${intro && `<p class="intro">${intro}</p>`}${body}</section>`;
 }
@@ -169,11 +177,11 @@ function figure(chart: Chart, caption = chart.alt): string {
   return `<figure><figcaption>${escapeHtml(caption)}</figcaption>${paint(chart.svg)}</figure>`;
 }
 
-function grid(charts: readonly Chart[], kind: string): string {
+export function grid(charts: readonly Chart[], kind: string): string {
   return `<div class="${kind}">${charts.map((chart) => figure(chart)).join('')}</div>`;
 }
 
-function scroll(table: string): string {
+export function scroll(table: string): string {
   return `<div class="scroll" tabindex="0">${keepUnits(table)}</div>`;
 }
 

@@ -34,6 +34,10 @@ export interface LayerSummary {
   readonly macsNonzero: number;
 }
 
+/** The three accuracies by their short names. */
+export const ACCURACIES = ['benign', 'era', 'vra'] as const;
+export type Accuracy = (typeof ACCURACIES)[number];
+
 export interface Summary {
   readonly schema: 'espalier-summary/1';
   readonly name: string;
@@ -135,4 +139,40 @@ export interface ReportData {
   readonly epochs: readonly EpochRecord[];
   readonly histograms: readonly HistogramPair[];
   readonly exhibits: readonly Exhibit[];
+}
+
+/** Accuracies on the held-out images, in [0, 1]. */
+export interface HeldOutAccuracies {
+  readonly benign: number;
+  /** In the objective's own sense. */
+  readonly robust: number;
+}
+
+/** A layer that lost its filters of the smallest scores. */
+export interface SensitivityPoint extends HeldOutAccuracies {
+  /** Filters removed, and their share in (0, 1). */
+  readonly removed: number;
+  readonly share: number;
+  /** Share of the network's prunable weights that went with them. */
+  readonly weights: number;
+}
+
+export interface LayerSensitivity {
+  /** Layers whose filters go together: one, or residual partners. */
+  readonly layers: readonly string[];
+  readonly filters: number;
+  /** By rising share. */
+  readonly points: readonly SensitivityPoint[];
+}
+
+/** Of layers to the loss of their filters (sensitivity.ts). */
+export interface Sensitivity {
+  readonly objective: string;
+  /** By which filters were chosen. */
+  readonly score: string;
+  /** Held-out images that the accuracies are of. */
+  readonly images: number;
+  /** Of the whole network. */
+  readonly whole: HeldOutAccuracies;
+  readonly layers: readonly LayerSensitivity[];
 }

@@ -1,6 +1,6 @@
 /**
- * Weights and their representations: all entries, or the values of a sparsity pattern, which are an
- * ordinary tensor, so that gradients, optimisers and files see the non-zeros alone.
+ * Weights, dense or sparse. A sparse weight is a sparsity pattern with the values of its entries. The values are
+ * an ordinary tensor, so gradients, optimisers and files deal with the non-zeros alone.
  */
 import type { Engine } from '../runtime/engine';
 import { abs } from '../tensor/ops/elementwise';
@@ -16,7 +16,7 @@ export interface SparseWeight {
   readonly pattern: SparsityPattern;
   /** [nnz], in the order of the pattern. */
   readonly values: Tensor;
-  /** All entries, where they are at hand; `never`: no product may form them. */
+  /** The dense weight, where it exists already; `never`: it must not be formed (the edge saves the memory). */
   readonly dense?: Tensor | 'never' | undefined;
 }
 
@@ -30,7 +30,7 @@ export const sparseWeight = (
   dense?: SparseWeight['dense'],
 ): SparseWeight => ({ engine: values.engine, shape: pattern.shape, pattern, values, dense });
 
-/** |W|. */
+/** |W|, by element. */
 export const absolute = (weight: Weight): Weight =>
   isSparse(weight)
     ? sparseWeight(
@@ -40,8 +40,8 @@ export const absolute = (weight: Weight): Weight =>
       )
     : abs(weight);
 
-/** The entries of a pattern: [nnz]. */
-export function takeEntries(dense: Tensor, pattern: SparsityPattern): Tensor {
+/** Gathers the entries of a pattern from a dense tensor: [nnz]. */
+export function gatherEntries(dense: Tensor, pattern: SparsityPattern): Tensor {
   const { engine } = dense;
   const values = empty(engine, [pattern.nnz]);
   engine.run('take_rows', pattern.nnz, 1, dense.ptr, pattern.at, values.ptr);
@@ -52,17 +52,17 @@ function scatterEntries(values: Tensor, pattern: SparsityPattern): Tensor {
   const { engine } = values;
   const dense = filled(engine, pattern.shape, 0);
   engine.run('add_rows', pattern.nnz, 1, values.ptr, pattern.at, dense.ptr);
-  return record(dense, [values], [(g) => takeEntries(g, pattern)]);
+  return record(dense, [values], [(g) => gatherEntries(g, pattern)]);
 }
 
-/** All entries of a weight. */
+/** The weight as a dense tensor. */
 export function toDense(weight: Weight): Tensor {
   if (!isSparse(weight)) return weight;
   if (weight.dense instanceof Tensor) return weight.dense;
   return scatterEntries(weight.values, weight.pattern);
 }
 
-/** A copy of all entries. */
+/** Copies all entries, zeros included, row-major. */
 export function readEntries(weight: Weight): Float32Array {
   if (!isSparse(weight)) return weight.read();
   if (weight.dense instanceof Tensor) return weight.dense.read();
@@ -74,7 +74,7 @@ export function readEntries(weight: Weight): Float32Array {
   return all;
 }
 
-/** The ascending places of what is not 0 in a weight as it is now. */
+/** Flat positions, ascending, of the stored entries of a sparse weight or the current non-zeros of a dense one. */
 export const placesOf = (weight: Weight): ArrayLike<number> =>
   isSparse(weight)
     ? weight.pattern.places()

@@ -1,11 +1,12 @@
 /**
- * Branch and bound: the least proven nodes are divided in batches, as a branching rule says, and their
- * parts bounded, until all are proven, a counter-example is met or the budget is used up. Complete where
- * the rule's divisions are (input splitting: for few inputs; ReluVal, Wang et al. 2018).
+ * Branch and bound: a best-first search that splits the subproblems (nodes of the search tree, which the
+ * budget counts) with the lowest bounds, a batch at a time, as a branching rule says, and bounds their
+ * children, until all are proven, a counter-example is found or the budget is used up. Complete where the
+ * rule's splits are (input splitting: for few inputs; ReluVal, Wang et al. 2018).
  *
- * The network is run at the middle of every open node, where a counter-example may lie. Halves of an input
- * share the float32 number in the middle, and phases of a neuron the value 0, so parts cover their node
- * exactly. Deterministic for a budget of nodes.
+ * The network is run at the middle of every subproblem that is not proven, where a counter-example may lie.
+ * The two halves of an input range share the float32 number in the middle, and the two phases of a neuron
+ * the value 0, so children cover their parent exactly. Deterministic for a budget of nodes.
  */
 import type { Phases } from '../bounds/context';
 import { expect } from '../errors';
@@ -31,31 +32,31 @@ export interface BranchAndBoundOptions {
 
 export interface BranchResult {
   readonly witness?: Witness;
-  /** Proven of the whole region so far. */
+  /** Proven lower bound over the whole region so far. */
   readonly bound: number;
   /** Why it ended, where nodes are left. */
   readonly reason?: string;
   readonly timeout?: boolean;
 }
 
-/** A part of the problem: a box of inputs and phases of neurons. */
-interface Node {
+/** A part of the problem, a node of the search tree: a box of inputs and the phases of the neurons split so far. */
+interface Subproblem {
   readonly lo: Float32Array;
   readonly hi: Float32Array;
-  /** Phases of each network's neurons. */
+  /** Split constraints, by network: the phase of every neuron that was split. */
   readonly phases: readonly Phases[number][];
   readonly depth: number;
-  /** Proven distance from unsafe, at least that of its parent. */
-  readonly key: number;
-  /** Its least proven disjunct. */
+  /** Proven lower bound of the distance from unsafe, at least that of its parent: proven safe above 0. */
+  readonly slack: number;
+  /** The disjunct with the lowest bound. */
   readonly disjunct: number;
 }
 
-interface Divisible extends Node {
+interface SplitSubproblem extends Subproblem {
   readonly split: NodeSplit;
 }
 
-/** Numbers in the boxes that wait. */
+/** Most inputs of all boxes in the queue together: 512 MiB of lower and upper ends. */
 const MAX_WAITING = 1 << 26;
 
 /** Searches the region of a problem of one sample; `specification` tells unsafe points. Yields after every batch. */
@@ -68,14 +69,14 @@ export function* branchAndBound(
   const { method, branching, budget } = options;
   const region = problem.region as Boxes;
   const inputs = region.lo.length;
-  const most = Math.max(2, method.batch(problem));
+  const maxBatch = Math.max(2, method.batch(problem));
   const search = { model, specification, problem, ...options };
-  const queue = new BestFirst<Divisible>();
-  // Of nodes that are done: proven, or without a division.
+  const queue = new BestFirst<SplitSubproblem>();
+  // `done`: least slack of leaves, proven or without a split left; `stuck`: how many of these are not proven.
   let [done, stuck] = [Number.POSITIVE_INFINITY, 0];
   let proven = Number.NEGATIVE_INFINITY;
-  let nodes: Node[] = [rootOf(problem)];
-  for (let size = 2; ; size = Math.min(most, 2 * size)) {
+  let nodes: Subproblem[] = [rootOf(problem)];
+  for (let size = 2; ; size = Math.min(maxBatch, 2 * size)) {
     const work = budget.within(examine(search, nodes));
     let step = work.next();
     for (; !step.done; step = work.next()) yield { bound: proven, open: queue.size + stuck };
@@ -85,10 +86,10 @@ export function* branchAndBound(
     budget.spend(nodes.length);
     let at = 0;
     for (const node of bounded) {
-      const split = node.key > 0 ? undefined : splits[at++];
-      if (split) queue.push(node.key, { ...node, split });
-      else done = Math.min(done, node.key);
-      if (!split && !(node.key > 0)) stuck++;
+      const split = node.slack > 0 ? undefined : splits[at++];
+      if (split) queue.push(node.slack, { ...node, split });
+      else done = Math.min(done, node.slack);
+      if (!split && !(node.slack > 0)) stuck++;
     }
     proven = Math.min(done, queue.bound);
     if (witness) return { witness, bound: proven };
@@ -100,7 +101,7 @@ export function* branchAndBound(
     const count = Math.max(1, Math.floor(Math.min(size, budget.nodesLeft) / 2));
     nodes = queue
       .take(count)
-      .flatMap(divide)
+      .flatMap(branch)
       .filter(({ lo, hi }) => !missesBall(region.ball, lo, hi));
   }
 }
@@ -110,10 +111,10 @@ const STUCK = {
   activations: 'no neuron is left to split in a part that is not proven',
 };
 
-const rootOf = ({ region, phases, networks }: Problem): Node => {
+const rootOf = ({ region, phases, networks }: Problem): Subproblem => {
   const { lo, hi } = region as Boxes;
   const first = networks.map((_, k) => phases?.[k]?.[0] ?? []);
-  return { lo, hi, phases: first, depth: 0, key: Number.NEGATIVE_INFINITY, disjunct: 0 };
+  return { lo, hi, phases: first, depth: 0, slack: Number.NEGATIVE_INFINITY, disjunct: 0 };
 };
 
 function reasonToStop(
@@ -135,14 +136,14 @@ interface Search extends BranchAndBoundOptions {
 }
 
 interface Examined {
-  readonly bounded: readonly Node[];
-  /** Divisions of the nodes that are not proven, in order. */
+  readonly bounded: readonly Subproblem[];
+  /** Splits of the subproblems that are not proven, in order; undefined where nothing is left to split. */
   readonly splits: readonly (NodeSplit | undefined)[];
   readonly witness?: Witness | undefined;
 }
 
-/** Bounds nodes, runs the network in the middle of those that stay open, and chooses their divisions. */
-function* examine(search: Search, nodes: readonly Node[]): Parts<Examined> {
+/** Bounds subproblems, runs the network in the middle of those that are not proven, and chooses their splits. */
+function* examine(search: Search, nodes: readonly Subproblem[]): Parts<Examined> {
   if (nodes.length === 0) return { bounded: [], splits: [] };
   const { method, branching, problem, model, specification } = search;
   const hidden = branching.splits === 'activations';
@@ -151,9 +152,9 @@ function* examine(search: Search, nodes: readonly Node[]): Parts<Examined> {
   expect(!hidden || found.hidden, who, 'a method that bounds hidden values', 'none of them');
   const bounded = nodes.map((node, i) => {
     const { slack, disjunct } = provenSlack(problem.rows, found.lower, i);
-    return { ...node, key: Math.max(node.key, slack), disjunct };
+    return { ...node, slack: Math.max(node.slack, slack), disjunct };
   });
-  const places = bounded.flatMap(({ key }, i) => (key > 0 ? [] : [i]));
+  const places = bounded.flatMap(({ slack }, i) => (slack > 0 ? [] : [i]));
   if (places.length === 0) return { bounded, splits: [] };
   const open = places.map((i) => bounded[i]!);
   const centres = concat(
@@ -182,8 +183,8 @@ function* examine(search: Search, nodes: readonly Node[]): Parts<Examined> {
   return { bounded, splits, witness };
 }
 
-/** Nodes as the samples of a problem. */
-function problemOf(problem: Problem, nodes: readonly Node[]): Problem {
+/** Subproblems as the samples of one problem, so that they are bounded as a batch. */
+function problemOf(problem: Problem, nodes: readonly Subproblem[]): Problem {
   const [lo, hi] = [concat(nodes.map((p) => p.lo)), concat(nodes.map((p) => p.hi))];
   const constrained = nodes.some(({ phases }) => phases.some((all) => all.length > 0));
   return {
@@ -195,7 +196,7 @@ function problemOf(problem: Problem, nodes: readonly Node[]): Problem {
   };
 }
 
-/** Rows of the given samples of every table. */
+/** Hidden bounds of the given samples alone, of `count` in all. */
 function some(
   hidden: Required<Bounds>['hidden'],
   samples: readonly number[],
@@ -208,8 +209,8 @@ function some(
   return new Map([...hidden].map(([v, { lo, hi }]) => [v, { lo: rows(lo), hi: rows(hi) }]));
 }
 
-/** The two parts of a node. */
-function divide({ split, ...node }: Divisible): Node[] {
+/** The two children of a subproblem. */
+function branch({ split, ...node }: SplitSubproblem): Subproblem[] {
   const { lo, hi, phases } = node;
   const depth = node.depth + 1;
   if ('input' in split) {

@@ -3,7 +3,7 @@
  * is an answer (`unknown`) and no error.
  */
 import { SHARE } from '../bounds/alpha';
-import { CHUNK, needsBoxes, rowBytes } from '../bounds/linear';
+import { CHUNK, preActivations, rowBytes } from '../bounds/linear';
 import type { Graph } from '../nn/graph';
 import { sizeOf } from '../tensor/shape';
 
@@ -43,7 +43,7 @@ export function batchSize(
 /** Bytes of a sample's rows of all hidden values, which stay in memory while their slopes are optimised too. */
 export function extraBytes(graph: Graph, joint: boolean): number {
   if (!joint) return 0;
-  const bytes = [...needsBoxes(graph)].map((v) =>
+  const bytes = [...preActivations(graph)].map((v) =>
     v < 0 ? 0 : 2 * sizeOf(graph.nodes[v]!.shape) * rowBytes(graph, v),
   );
   return SHARE * bytes.reduce((a, b) => a + b, 0);

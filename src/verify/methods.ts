@@ -6,8 +6,8 @@
 import { ALPHA, type AlphaOptions, optimisedBoundsInParts, SHARE } from '../bounds/alpha';
 import type { Rows } from '../bounds/backward';
 import {
+  type BoundedNetwork,
   CHUNK,
-  type Hidden,
   hiddenBoundsInParts,
   type LinearOptions,
   lowerBoundsInParts,
@@ -23,7 +23,7 @@ import { type Parts, stepInParts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
 import { input, step } from '../tensor/tensor';
 import { batchSize, estimateMemory, extraBytes, type MemoryEstimate, sampleBytes } from './memory';
-import { inputsOf, lessRest, type OutputRows, onlyNetwork, type Problem } from './problem';
+import { inputsOf, type OutputRows, onlyNetwork, type Problem, subtractResidual } from './problem';
 
 /** Bounds by a method. */
 export interface Bounds {
@@ -176,7 +176,11 @@ export function alphaMethod(
   };
 }
 
-const contextOf = (problem: Problem, model: AnyModel, options: LinearOptions): Parts<Hidden> =>
+const contextOf = (
+  problem: Problem,
+  model: AnyModel,
+  options: LinearOptions,
+): Parts<BoundedNetwork> =>
   hiddenBoundsInParts(model, inputsOf(problem, options.sound), {
     ...options,
     phases: problem.phases?.[0],
@@ -195,11 +199,11 @@ function linearBatch(
 
 /** The rows of every sample, one after the other. */
 function rowsOf({ region, rows }: Problem, { engine, graph }: AnyModel): Rows {
-  const { count, outputs, matrix, of } = rows;
+  const { count, outputs, matrix, matrixOf } = rows;
   const size = count * outputs;
   const values = new Float32Array(region.count * size);
   for (let i = 0; i < region.count; i++) {
-    const from = (of?.[i] ?? 0) * size;
+    const from = (matrixOf?.[i] ?? 0) * size;
     values.set(matrix.subarray(from, from + size), i * size);
   }
   const sample = new Int32Array(region.count * count).map((_, r) => Math.floor(r / count));
@@ -207,7 +211,7 @@ function rowsOf({ region, rows }: Problem, { engine, graph }: AnyModel): Rows {
 }
 
 function boundsOf(
-  { graph, boxes }: Hidden,
+  { graph, boxes }: BoundedNetwork,
   found: Float32Array,
   rows: OutputRows,
   hidden = false,
@@ -229,7 +233,7 @@ const hiddenOf = ({ nodes }: Graph, boxes: readonly Box[]): ReadonlyMap<number, 
 /** Lower bounds of the rows as they are meant, from those of the rows in float32. */
 function finished(found: Float32Array, rows: OutputRows, outputs: () => Box): Float64Array {
   const lower = Float64Array.from(found);
-  if (!rows.rest) return lower;
+  if (!rows.residual) return lower;
   const { lo, hi } = outputs();
-  return lessRest(lower, lo.read(), hi.read(), rows);
+  return subtractResidual(lower, lo.read(), hi.read(), rows);
 }

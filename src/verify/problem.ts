@@ -1,10 +1,11 @@
 /**
- * Problems, which ask something of networks that share an input. A problem is plain data, and a batch: samples
- * of the same networks, each with a region of inputs, rows of a specification matrix C with thresholds,
- * and phases of unstable neurons. It holds where every disjunct of rows has one above its threshold.
+ * Verification problems: whether the outputs of networks are safe for all inputs of a region. A problem is plain
+ * data and a batch of samples, each with a region of inputs, rows of a specification matrix C with thresholds,
+ * and phases of split neurons. The unsafe set is a disjunction of conjunctions of c . y <= rhs, as in VNN-LIB;
+ * a sample is safe where every disjunct has a row above its threshold.
  *
- * Robustness of images and properties of outputs (VNN-LIB) are problems; a method (methods.ts) gives
- * lower bounds of their rows, branch and bound (branch-and-bound.ts) divides them.
+ * Robustness of images and properties of outputs (VNN-LIB) are both problems; a method (methods.ts) computes
+ * lower bounds of their rows, branch and bound (branch-and-bound.ts) splits them.
  */
 import type { Phases } from '../bounds/context';
 import { type InputSet, inputSet, type Norm } from '../domain/balls';
@@ -24,7 +25,7 @@ import {
   type Specification,
 } from './specification';
 
-/** Boxes of inputs, [count, inputs] each; only points of the ball count where there is one. */
+/** Boxes of inputs, [count, inputs] each; with a `ball` the region is its intersection with the box. */
 export interface Boxes {
   readonly count: number;
   readonly lo: Float32Array;
@@ -32,7 +33,7 @@ export interface Boxes {
   readonly ball?: CutBall;
 }
 
-/** Balls of radius eps around images [count, inputs], cut to [0, 1]. */
+/** Balls of radius eps around images [count, inputs], intersected with [0, 1]. */
 export interface Balls {
   readonly count: number;
   readonly centre: Float32Array;
@@ -41,30 +42,31 @@ export interface Balls {
 }
 
 /**
- * Rows of specification matrices, as bounds take them. The outputs are those of all networks, one after
- * the other.
+ * Rows of specification matrices in the form that bounds take. Their columns are the outputs of all networks,
+ * concatenated.
  */
 export interface OutputRows {
-  /** Rows of a sample. */
+  /** Rows per sample. */
   readonly count: number;
   readonly outputs: number;
   /** [matrices * count, outputs], rounded to float32. */
   readonly matrix: Float32Array;
-  /** The matrix of each sample; the first where left out. */
-  readonly of?: Int32Array;
+  /** Index of the matrix of each sample; left out: the first for all. */
+  readonly matrixOf?: Int32Array;
   /**
-   * Rests that rounding took off the matrix, shaped like it, or undefined where all are float32 numbers: not less
-   * in size where float64 does not hold it, and then within 2^-51 of the weight (or 2^-1073).
+   * Residual of rounding the matrix to float32: exact entry - `matrix`, shaped like it; undefined where all
+   * entries are float32 numbers. Where float64 does not hold it, it is rounded away from 0, by at most 2^-51 of
+   * the entry (or 2^-1073).
    */
-  readonly rest?: Float64Array;
-  /** Thresholds of a sample's rows: row k is unsafe where it is at most rhs[k]. */
+  readonly residual?: Float64Array;
+  /** Thresholds of a sample's rows (right-hand sides): row k is unsafe where it is at most rhs[k]. */
   readonly rhs: Float64Array;
   /** Rows [start[d], start[d + 1]) are those of disjunct d. */
   readonly start: readonly number[];
-  /** Most non-zeros of a row. */
-  readonly nonzeros: number;
-  /** True if the matrix holds 0, 1 and -1 alone. */
-  readonly signs: boolean;
+  /** Most non-zeros of any row (nnz per row). */
+  readonly nnz: number;
+  /** True if all entries of the matrix are -1, 0 or 1. */
+  readonly ternary: boolean;
 }
 
 export interface Problem {
@@ -73,19 +75,19 @@ export interface Problem {
   readonly region: Boxes | Balls;
   readonly rows: OutputRows;
   /**
-   * Phases of neurons by network and sample. Bounds are then of executions that keep to them; a method that
-   * cannot use them ignores them, as a bound of all executions is one of those, too.
+   * Split constraints: phases of neurons by network and sample. Bounds then need to hold only for executions
+   * that satisfy them; a method that cannot use them may ignore them, as a bound of all executions still holds.
    */
   readonly phases?: readonly Phases[];
 }
 
-/** The network of a problem of one; `who` begins the error where there are several. */
+/** The only network of a problem; raises an error that begins with `who` where there are several. */
 export function onlyNetwork({ networks }: Problem, who: string): AnyModel {
   expect(networks.length === 1, who, 'a problem of one network', `${networks.length} networks`);
   return networks[0]!;
 }
 
-/** The problem whether every label is the network's answer all over the ball around its image. */
+/** Makes the problem of local robustness: is every point of the ball around an image classified as its label? */
 export function robustness(
   model: AnyModel,
   images: Float32Array,
@@ -94,7 +96,7 @@ export function robustness(
 ): Problem {
   const k = sizeOf(model.graph.output);
   const places = new Map<number, number>();
-  const of = Int32Array.from(labels, (label) => {
+  const matrixOf = Int32Array.from(labels, (label) => {
     if (!places.has(label)) places.set(label, places.size);
     return places.get(label)!;
   });
@@ -110,11 +112,11 @@ export function robustness(
   return {
     networks: [model],
     region: { count: labels.length, centre: images, eps, norm },
-    rows: { count: k - 1, outputs: k, matrix, of, rhs, start, nonzeros: 2, signs: true },
+    rows: { count: k - 1, outputs: k, matrix, matrixOf, rhs, start, nnz: 2, ternary: true },
   };
 }
 
-/** The problem whether no point of a region has unsafe outputs. */
+/** Makes the problem of a property: does no point of the region have unsafe outputs? */
 export const property = (model: AnyModel, { region, unsafe, head }: Specification): Problem => {
   const outputs = sizeOf(model.graph.output);
   const rows = outputRows(logitRows(unsafe, head, outputs), outputs);
@@ -128,7 +130,7 @@ const wholeRegion = (region: Region): Boxes => ({
   ...(region.ball && { ball: region.ball }),
 });
 
-/** The problem of some of the samples. */
+/** The problem of the given samples alone. */
 export function select(problem: Problem, samples: readonly number[]): Problem {
   const { region, rows, phases } = problem;
   const count = samples.length;
@@ -140,14 +142,14 @@ export function select(problem: Problem, samples: readonly number[]): Problem {
     });
     return found;
   };
-  const { of } = rows;
+  const { matrixOf } = rows;
   return {
     ...problem,
     region:
       'centre' in region
         ? { ...region, count, centre: some(region.centre) }
         : { ...region, count, lo: some(region.lo), hi: some(region.hi) },
-    rows: of ? { ...rows, of: Int32Array.from(samples, (i) => of[i]!) } : rows,
+    rows: matrixOf ? { ...rows, matrixOf: Int32Array.from(samples, (i) => matrixOf[i]!) } : rows,
     ...(phases && { phases: phases.map((all) => samples.map((i) => all[i]!)) }),
   };
 }
@@ -164,14 +166,14 @@ export function inputsOf(problem: Problem, sound: boolean): InputSet {
   const box = { lo: tensor(lo), hi: tensor(hi) };
   if (!ball) return { box };
   const nearest = Float32Array.from(ball.centre);
-  // The ball around the rounded centre that holds the real one.
+  // A ball around the centre in float32, enlarged so that it contains the ball around the exact centre.
   const eps = (ball.eps + distance(ball, nearest)) * F64_UP;
   const centres = new Float32Array(count * nearest.length);
   for (let i = 0; i < count; i++) centres.set(nearest, i * nearest.length);
   return { box, ball: { norm: ball.norm, centre: tensor(centres), eps } };
 }
 
-/** The rows of all disjuncts in one matrix. */
+/** Stacks the rows of all disjuncts into one matrix. */
 export function outputRows(unsafe: readonly Conjunction[], outputs: number): OutputRows {
   const rows = unsafe.flatMap((one) => one.rows);
   const exact = unsafe.flatMap(({ exact, rows }): (ExactRow | undefined)[] =>
@@ -180,44 +182,44 @@ export function outputRows(unsafe: readonly Conjunction[], outputs: number): Out
   const start = [0];
   for (const one of unsafe) start.push(start.at(-1)! + one.rows.length);
   const matrix = new Float32Array(rows.length * outputs);
-  const rest = new Float64Array(matrix.length);
-  let nonzeros = 0;
+  const residual = new Float64Array(matrix.length);
+  let nnz = 0;
   rows.forEach((row, r) => {
     matrix.set(row, r * outputs);
-    nonzeros = Math.max(nonzeros, row.filter((w) => w !== 0).length);
+    nnz = Math.max(nnz, row.filter((w) => w !== 0).length);
     row.forEach((w, j) => {
-      rest[r * outputs + j] = w - matrix[r * outputs + j]!;
+      residual[r * outputs + j] = w - matrix[r * outputs + j]!;
     });
     for (const [j, weight] of exact[r]?.weights ?? []) {
       if (compare(weight, rationalOf(row[j]!)) === 0) continue;
-      const off = rest[r * outputs + j]!;
+      const off = residual[r * outputs + j]!;
       const more = Math.abs(row[j]!) * F64_U + Number.MIN_VALUE;
-      rest[r * outputs + j] = off < 0 ? off - more : off + more;
+      residual[r * outputs + j] = off < 0 ? off - more : off + more;
     }
   });
   return {
     count: rows.length,
-    ...{ outputs, matrix, start, nonzeros },
-    ...(rest.some((w) => w !== 0) && { rest }),
+    ...{ outputs, matrix, start, nnz },
+    ...(residual.some((w) => w !== 0) && { residual }),
     rhs: Float64Array.from(unsafe.flatMap((one) => one.rhs)),
-    signs: matrix.every((w) => w === 0 || Math.abs(w) === 1),
+    ternary: matrix.every((w) => w === 0 || Math.abs(w) === 1),
   };
 }
 
-/** Lower bounds of the rounded rows, less what their rest can come to over the boxes of the outputs. */
-export function lessRest(
+/** Turns lower bounds of the float32 rows into ones of the exact rows: minus |residual| times the largest |output| over its box. */
+export function subtractResidual(
   lower: Float64Array,
   lo: ArrayLike<number>,
   hi: ArrayLike<number>,
-  { count, outputs, rest, of }: OutputRows,
+  { count, outputs, residual, matrixOf }: OutputRows,
 ): Float64Array {
   return lower.map((value, at) => {
     const i = Math.floor(at / count);
-    const row = ((of?.[i] ?? 0) * count + (at % count)) * outputs;
+    const row = ((matrixOf?.[i] ?? 0) * count + (at % count)) * outputs;
     let size = 0;
     for (let j = 0; j < outputs; j++) {
       const largest = Math.max(Math.abs(lo[i * outputs + j]!), Math.abs(hi[i * outputs + j]!));
-      const w = Math.abs(rest?.[row + j] ?? 0);
+      const w = Math.abs(residual?.[row + j] ?? 0);
       if (w !== 0) size += w * largest;
     }
     return value - size * F64_UP - Math.abs(value) * F64_U - F64_UNDERFLOW;
@@ -225,8 +227,8 @@ export function lessRest(
 }
 
 /**
- * Proven distance of sample `i` from unsafe, by lower bounds of its rows: above 0, it is safe. It is the least
- * over disjuncts of the best row's distance; `disjunct` is the one it is of. A bound that is no number
+ * Proven slack of sample `i`, from lower bounds of its rows: min over disjuncts of max over their rows of bound
+ * - rhs. Above 0 the sample is proven safe. `disjunct` is where the minimum is. A bound that is NaN or infinite
  * proves nothing.
  */
 export function provenSlack(
@@ -239,7 +241,6 @@ export function provenSlack(
     let best = Number.NEGATIVE_INFINITY;
     for (let r = start[d]!; r < start[d + 1]!; r++) {
       const bound = lower[i * count + r]!;
-      // A bound that overflowed, or is no number, says nothing.
       const slack = Number.isFinite(bound) ? bound - rhs[r]! : Number.NEGATIVE_INFINITY;
       if (slack > best) best = slack;
     }

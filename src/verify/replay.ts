@@ -9,7 +9,7 @@
  * thousand forward passes; with `Rows` kept from a point before, about ten. Rows go block by block;
  * kept ones take 8 bytes a multiply-add.
  */
-import { type Domain, propagate, type With } from '../domain/domain';
+import { type Domain, type NodeWith, propagate } from '../domain/domain';
 import type { GraphNode } from '../nn/graph';
 import type { AffineLayer } from '../nn/layer';
 import { type AnyModel, freeModel } from '../nn/model';
@@ -81,7 +81,7 @@ export function inOtherBinary(
 
 function affine(
   engine: Engine,
-  node: With<AffineLayer>,
+  node: NodeWith<AffineLayer>,
   w: LinearOperator,
   x: Float64Array,
   rows: Rows,
@@ -106,13 +106,13 @@ function affine(
 
 const biasOf = (
   engine: Engine,
-  { inputShapes }: With<AffineLayer>,
+  { inputShapes }: NodeWith<AffineLayer>,
   w: LinearOperator,
 ): Float32Array => step(engine, () => w.apply(filled(engine, [1, ...inputShapes[0]!], 0)).read());
 
 function* blocksOf(
   engine: Engine,
-  node: With<AffineLayer>,
+  node: NodeWith<AffineLayer>,
   w: LinearOperator,
 ): Generator<RowBlock> {
   const inputShape = node.inputShapes[0]!;

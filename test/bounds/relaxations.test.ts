@@ -5,7 +5,7 @@
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { relax, SLOPES, type Slopes } from '../../src/bounds/relaxations';
-import type { With } from '../../src/domain/domain';
+import type { NodeWith } from '../../src/domain/domain';
 import { U } from '../../src/domain/rounding';
 import { compile } from '../../src/nn/graph';
 import type { PointwiseLayer } from '../../src/nn/layer';
@@ -13,7 +13,7 @@ import { type Engine, load } from '../../src/runtime/engine';
 import { input, step } from '../../src/tensor/tensor';
 
 const [node] = compile({ name: 'relu', input: [1], nodes: [{ name: 'it', layer: 'relu' }] })
-  .nodes as [With<PointwiseLayer>];
+  .nodes as [NodeWith<PointwiseLayer>];
 
 /** Sizes over many magnitudes, the smallest denormal ones among them. */
 const sizes = fc

@@ -8,7 +8,7 @@ import type { Fit } from '../../src/measure/fit';
 import type { PlanView } from '../../src/measure/plan-view';
 import type { Config } from '../../src/recipe/config';
 import { inTemporaryFolder } from '../recipe/temporary';
-import { evaluation, inspection, run, summary } from './fake';
+import { evaluation, inspection, run, scan, summary } from './fake';
 
 describe('compress', () => {
   it('runs the config with what was set, in the directory given', async () => {
@@ -303,6 +303,34 @@ describe('commands on a model', () => {
     });
     expect((await run('bench')).stdout).toMatch(/GFLOP\/s(.*\n)*.*product.*12\.3.*\n.*step.*1,234/);
     expect(JSON.parse((await run('bench --json')).stdout).rows).toHaveLength(2);
+  });
+
+  it('inspect --sensitivity prints the scan, and refuses its options alone', async () => {
+    const jobs: unknown[] = [];
+    const line = 'inspect m --sensitivity geometric-median --data mnist --set data.heldOut=100';
+    const { code, stdout } = await run(line, {
+      sensitivity: async (_, job) => {
+        jobs.push(job);
+        return scan;
+      },
+    });
+    expect(code).toBe(0);
+    expect(jobs).toMatchObject([
+      { model: 'm', score: 'geometric-median', config: { data: { name: 'mnist', heldOut: 100 } } },
+    ]);
+    expect(stdout).toMatch(/of 100 held-out images/);
+    expect(stdout).toMatch(/conv2d1 │ +4 │ +70\.00 % \/ 50\.00 %/);
+    const json = JSON.parse((await run('inspect m --sensitivity l1 --data mnist --json')).stdout);
+    expect(json).toEqual({ model: 'm', ...scan });
+    for (const [line, error] of [
+      ['inspect m --page p.html', '--page: expected --sensitivity with it'],
+      ['inspect m --data mnist', '--data: expected --sensitivity with it'],
+      ['inspect m --sensitivity l3 --data mnist', '--sensitivity: expected'],
+      ['inspect m --sensitivity l1 --plan --data mnist', '--sensitivity: expected no --plan'],
+    ] as const) {
+      const refused = await run(line);
+      expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining(error)]);
+    }
   });
 
   it('inspect --plan shows both plans, and tells only what was measured', async () => {

@@ -31,6 +31,18 @@ describe('compact', () => {
         epochs: 2,
         config: { evaluate: { eps: 0.25, attackLimit: 9, verifyLimit: 9 } },
       });
+      const tuned = [...line.slice(0, 2), '--finetune', '--force'];
+      await run([...tuned, '--set', 'finetune.epochs=5'], { compact });
+      expect(jobs[1]).toMatchObject({ epochs: 5, config: { finetune: { epochs: 5 } } });
+      for (const [more, error] of [
+        ['--epochs=2', '--finetune: expected no --epochs with it, got both'],
+        ['--unmeasured', '--finetune: expected a data set to train shared values on, got none'],
+      ] as const)
+        expect(await run([...tuned, more], { compact })).toMatchObject({
+          code: 2,
+          stderr: expect.stringContaining(error),
+        });
+      expect(jobs).toHaveLength(2);
       expect(out.stdout).toMatch(/m\.compact: toy, 52 B \(gzipped 50 B\)/);
       expect(out.stdout).toMatch(/fc\.weight +│ 2x5 +│ +4 │ +3 │ +40 │ +30 │ +20 │ +2\.0x/);
       expect(out.stdout).toMatch(/all, with the header .*2,600 │ +1,300 │ +52 │ +50\.0x/);

@@ -37,7 +37,7 @@ describe('a run', () => {
       expect(stdout).toMatch(/benign[\s\S]*ERA[\s\S]*VRA/i);
       expect((await readdir(file('run'))).sort()).toEqual([
         ...['checkpoint.safetensors', 'config.json', 'dense.safetensors', 'journal.jsonl'],
-        ...['pruned.safetensors', 'report.html', 'summary.json'],
+        ...['outcomes.json', 'pruned.safetensors', 'report.html', 'summary.json'],
       ]);
       const summary: Summary = JSON.parse(await readFile(at('summary.json'), 'utf8'));
       expect(summary.contradictions).toBe(0);

@@ -5,7 +5,9 @@ import { main } from '../../src/cli/main';
 import type { Evaluation } from '../../src/evaluate/records';
 import type { Inspection } from '../../src/measure/inspect';
 import type { Compacted } from '../../src/recipe/compact';
-import type { Proportion, Summary } from '../../src/report/types';
+import { jobsOf } from '../../src/recipe/sweep/plan';
+import type { SweepResult } from '../../src/report/sweep-types';
+import type { Proportion, Sensitivity, Summary } from '../../src/report/types';
 import { SHIPPED } from '../../src/runtime/costs';
 
 export interface Outcome {
@@ -34,6 +36,16 @@ export async function run(
 
 const half: Proportion = { value: 0.5, correct: 50, total: 100, lo: 0.4, hi: 0.6 };
 const accuracies = { benign: half, era: half, vra: half };
+
+export const scan: Sensitivity = {
+  ...{ objective: 'ibp', score: 'l1', images: 100, whole: { benign: 0.9, robust: 0.8 } },
+  layers: [
+    {
+      ...{ layers: ['conv2d1'], filters: 4 },
+      points: [{ removed: 1, share: 0.25, weights: 0.1, benign: 0.7, robust: 0.5 }],
+    },
+  ],
+};
 
 export const inspection: Inspection = {
   network: 'mlp',
@@ -111,7 +123,21 @@ export const evaluation: Evaluation = {
   contradictions: 0,
   attacks: [{ name: 'pgd', description: 'fifty steps', broken: 50, seconds: 1 }],
   verifiers: [{ name: 'interval', description: 'sound', certified: 50, seconds: 1 }],
+  outcomes: { benign: '10', era: '10', vra: '10' },
   samples: [],
+};
+
+export const sweepResult: SweepResult = {
+  schema: 'espalier-sweep/1',
+  name: 'sweep',
+  runs: [],
+  groups: [],
+  fronts: {
+    bytes: { benign: [], era: [], vra: [] },
+    multiplyAdds: { benign: [], era: [], vra: [] },
+  },
+  pairs: [],
+  provenance: { espalier: '0', node: 'v20' },
 };
 
 const idle: Backend = {
@@ -132,6 +158,9 @@ const idle: Backend = {
   }),
   compress: async () => summary(),
   pretrain: async () => undefined,
+  sweep: async () => sweepResult,
+  estimate: async (_, plan) =>
+    jobsOf(plan).map((job) => ({ job, operations: 2e9, seconds: 30, error: null })),
   prune: async () => inspection,
   finetune: async () => inspection,
   evaluate: async () => evaluation,
@@ -164,6 +193,7 @@ const idle: Backend = {
   ],
   verify: async () => ({ answer: 'unsat', bound: 0.5, by: 'interval', seconds: 1, nodes: 1 }),
   inspect: async () => inspection,
+  sensitivity: async () => scan,
   convert: async () => ({ from: 'onnx', to: 'espalier', notes: [], bytes: 2600, inspection }),
   compact: async () => compacted,
   recordedConfig: async () => ({ data: 'digits', objective: { name: 'ibp', eps: 0.05 } }),

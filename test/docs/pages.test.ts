@@ -10,6 +10,7 @@ import { zoo } from '../../src/nn/zoo';
 import { parseOptions } from '../../src/options';
 import { strategies } from '../../src/prune/strategies/registry';
 import { applySet, DEFAULT_CONFIG, parseConfig } from '../../src/recipe/config';
+import { parseSweep } from '../../src/recipe/sweep/config';
 import { objectives } from '../../src/train/objectives/registry';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { VERSION } from '../../src/version';
@@ -84,7 +85,9 @@ async function checkLine(line: string): Promise<void> {
     if (config) expect(existsSync(join(ROOT, config)), line).toBe(true);
     const sets = argv.filter((_, i) => argv[i - 1] === '--set');
     if (sets.some((set) => EXAMPLES.some((name) => set.includes(name)))) continue;
-    applySet(config ? JSON.parse(read(config)) : DEFAULT_CONFIG, sets, line);
+    const json = config ? JSON.parse(read(config)) : DEFAULT_CONFIG;
+    if (argv[0] === 'sweep') await parseSweep(json, line, sets);
+    else applySet(json, sets, line);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Rows of a specification merged into the last layer (docs/numerics.md, lemma 7) against exact arithmetic:
  * no bound is above the least value of the row over the box, nor above what any order of summation makes
- * of a point; for dense layers, convolutions, other last layers and none; for rows of signs, of all sizes, of
+ * of a point; for dense layers, convolutions, other last layers and none; for ternary rows, of all sizes, of
  * numbers that cancel and that underflow. The same without error terms are.
  */
 import * as fc from 'fast-check';
@@ -30,10 +30,10 @@ const LAST: Readonly<Record<string, Omit<NodeSpec, 'name'>[]>> = {
 const SHAPE = [2, 3, 3];
 const SIZE = 18;
 
-const FAMILIES = ['signs', 'ordinary', 'spread', 'cancelling', 'tiny', 'single'] as const;
+const FAMILIES = ['ternary', 'ordinary', 'spread', 'cancelling', 'tiny', 'single'] as const;
 
 function rowOf(family: (typeof FAMILIES)[number], outputs: number, random: Sampler): number[] {
-  if (family === 'signs') {
+  if (family === 'ternary') {
     const [y, j] = [random.whole(outputs), random.whole(outputs)];
     return Array.from({ length: outputs }, (_, k) => Number(k === y) - Number(k === j));
   }
@@ -111,11 +111,11 @@ describe.each(binaries())('%s', (binary) => {
     // Two matrices of two rows; the samples take them crosswise.
     const found = step(engine, () => {
       const matrix = input(engine, rows.flat(), [4, k]);
-      const nonzeros = Math.max(...rows.map((row) => row.filter((w) => w !== 0).length));
-      const signs = rows.flat().every((w) => w === 0 || Math.abs(w) === 1);
+      const nnz = Math.max(...rows.map((row) => row.filter((w) => w !== 0).length));
+      const ternary = rows.flat().every((w) => w === 0 || Math.abs(w) === 1);
       const shape = [2, ...(nodes.length > 1 ? [SIZE] : SHAPE)];
       const box = { lo: input(engine, lo, shape), hi: input(engine, hi, shape) };
-      const spec = { matrix, count: 2, of: [1, 0], nonzeros, signs };
+      const spec = { matrix, count: 2, matrixOf: [1, 0], nnz, ternary };
       return rowBounds(model, box, spec, sound).read();
     });
     const { weight, bias } = isLinear
@@ -173,11 +173,11 @@ describe.each(binaries())('%s', (binary) => {
     const weights = randomWeights(compile(network), sampler(1));
     weights.get('d.weight')!.data.set([2 ** 110, -(2 ** 110), 1, 1]);
     const model = modelOf(engine, network, weights);
-    const bounds = (row: readonly number[], signs: boolean): number[] =>
+    const bounds = (row: readonly number[], ternary: boolean): number[] =>
       step(engine, () => {
         const matrix = input(engine, row, [1, 2]);
         const box = { lo: input(engine, [1, 1], [1, 2]), hi: input(engine, [1, 1], [1, 2]) };
-        const spec = { matrix, count: 1, nonzeros: 2, signs };
+        const spec = { matrix, count: 1, nnz: 2, ternary };
         return [...rowBounds(model, box, spec, true).read()];
       });
     for (const small of [2 ** -100, 2 ** -140, 1e-3])

@@ -34,6 +34,11 @@ describe('weights', () => {
     ['cnn-small', CIFAR, 214_760, 214_918],
     ['cnn-large', MNIST, 1_973_536, 1_973_536 + 32 + 32 + 64 + 64 + 512 + 512 + 10],
     ['cnn-large', CIFAR, 2_465_632, 2_465_632 + 32 + 32 + 64 + 64 + 512 + 512 + 10],
+    // Han et al. 2015, tables 3 and 4: 267 K and 431 K.
+    ['lenet-300-100', MNIST, 266_200, 266_610],
+    ['lenet-5', MNIST, 430_500, 431_080],
+    // Springenberg et al. 2014, table 4: about 1.4 M.
+    ['all-cnn', CIFAR, 1_368_480, 1_369_738],
   ])('%s on [%j]', (name, input, weights, trainable) => {
     expect(counts(name, {}, input)).toEqual({ weights, trainable });
   });
@@ -42,6 +47,36 @@ describe('weights', () => {
     expect(counts('mlp', {}, MNIST).weights).toBe(784 * 100 + 100 * 100 + 100 * 10);
     expect(counts('mlp', { hidden: [] }, [64]).trainable).toBe(650);
     expect(counts('mlp', { hidden: [5] }, [64]).trainable).toBe(65 * 5 + 60);
+  });
+
+  it('lenet-5 has no ReLU behind its convolutions, as in Caffe', () => {
+    const kinds = compile(buildNetwork('lenet-5', {}, MNIST, 10)).nodes.map((n) => n.kind);
+    const front = ['conv2d', 'max-pool', 'conv2d', 'max-pool', 'flatten'];
+    expect(kinds).toEqual([...front, 'dense', 'relu', 'dense']);
+  });
+
+  it('all-cnn averages planes of 6 x 6, one a class, for any width and classes', () => {
+    for (const [width, classes] of [
+      [1, 10],
+      [0.25, 7],
+    ]) {
+      const { nodes, output } = compile(buildNetwork('all-cnn', { width }, CIFAR, classes!));
+      expect(nodes.at(-2)!.inputShapes[0]).toEqual([classes, 6, 6]);
+      expect(nodes.at(-2)!.shape).toEqual([classes, 1, 1]);
+      expect(output).toEqual([classes]);
+      const channels = nodes.filter((n) => n.kind === 'conv2d').map((n) => n.shape[0]!);
+      const paper = [96, 96, 96, 192, 192, 192, 192, 192].map((n) => n * width!);
+      expect(channels).toEqual([...paper, classes]);
+    }
+  });
+
+  it.each(['lenet-5', 'all-cnn'])('%s says in words that an image is too small', (name) => {
+    expect(() => compile(buildNetwork(name, {}, [1, 8, 8], 10))).toThrow(
+      /expected an input at least as large as the kernel/,
+    );
+    expect(() => compile(buildNetwork(name, {}, [784], 10))).toThrow(
+      /expected an input \[channels, height, width\]/,
+    );
   });
 
   it('vgg16: 13 convolutions, four pools, 2 x 2 x 512 before the dense layers', () => {
@@ -87,6 +122,7 @@ describe('every network of the zoo', () => {
   /** Options that make the large ones small. */
   const SMALL: Readonly<Record<string, object>> = {
     vgg16: { width: 1 / 16 },
+    'all-cnn': { width: 1 / 16 },
     wrn: { depth: 10, width: 1 },
   };
   it.each(Object.keys(zoo))('%s runs', (name) => {

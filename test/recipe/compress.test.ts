@@ -59,6 +59,7 @@ describe.each(Object.keys(objectives))('%s', (objective) => {
           'config.json',
           'dense.safetensors',
           'journal.jsonl',
+          'outcomes.json',
           'pruned.safetensors',
           'report.html',
           'summary.json',

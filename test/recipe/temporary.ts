@@ -15,6 +15,7 @@ export async function inTemporaryFolder(
       (name, content) => writeFile(join(folder, name), content),
     );
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    // Processes of a job that was killed may still be on their way out.
+    await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }

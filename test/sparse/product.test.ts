@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { load } from '../../src/runtime/engine';
 import { patternOf } from '../../src/sparse/pattern';
 import { sparseProduct } from '../../src/sparse/product';
-import { sparseWeight, takeEntries } from '../../src/sparse/weight';
+import { gatherEntries, sparseWeight } from '../../src/sparse/weight';
 import { type ConvOptions, convShape, denseShape } from '../../src/tensor/convolution';
 import { mul, sum } from '../../src/tensor/ops/core';
 import { conv2d, matmul } from '../../src/tensor/ops/product';
@@ -74,7 +74,7 @@ describe.each(SAMPLES)('product over non-zeros, $shape, $kernel by $stride', (sa
         const wt = input(engine, weights, dense ? [oc, c] : [oc, c, ...kernel]);
         const b = input(engine, biases, [oc]);
         const pattern = patternOf(wt);
-        const values = takeEntries(wt, pattern);
+        const values = gatherEntries(wt, pattern);
         const apply = (): Tensor => {
           if (sparse) return sparseProduct(x, sparseWeight(pattern, values), conv, b);
           return dense ? matmul(x, wt, { tb: true, bias: b }) : conv2d(x, wt, options, b);
@@ -98,7 +98,7 @@ it('gradients of values that two products of different batches share add up', ()
   const found = step(engine, () => {
     const weight = input(engine, [0, 2, 0, 3, 0, -1], [2, 3]);
     const pattern = patternOf(weight);
-    const values = takeEntries(weight, pattern);
+    const values = gatherEntries(weight, pattern);
     const ones = (n: number) => input(engine, new Float32Array(3 * n).fill(1), [n, 3]);
     const product = (n: number): Tensor =>
       sparseProduct(ones(n), sparseWeight(pattern, values), conv);

@@ -126,7 +126,7 @@ describe.each(binaries())('%s', (binary) => {
                 const dot = (out: (j: number) => number): number =>
                   [0, 1, 2, 3].reduce(
                     (sum, j) =>
-                      sum + (rows.matrix[r * 4 + j]! + (rows.rest?.[r * 4 + j] ?? 0)) * out(j),
+                      sum + (rows.matrix[r * 4 + j]! + (rows.residual?.[r * 4 + j] ?? 0)) * out(j),
                     0,
                   );
                 const values = [dot((j) => y[i * 4 + j]!), dot((j) => exact[j]!)];

@@ -116,7 +116,7 @@ describe('output properties', () => {
       2,
     );
     expect(rows.start).toEqual([0, 2, 3]);
-    expect(rows.rest).toBeUndefined();
+    expect(rows.residual).toBeUndefined();
     const proven = (...lower: number[]) => provenSlack(rows, f64(...lower));
     expect(proven(5, 0, 3)).toEqual({ slack: 3, disjunct: 1 });
     expect(proven(0, 2.5, 9)).toEqual({ slack: 0.5, disjunct: 0 });
@@ -128,9 +128,9 @@ describe('output properties', () => {
   });
 
   it('keep what rounding their rows to float32 takes off', () => {
-    const { matrix, rest } = outputRows([{ rows: [f64(0.1, 1)], rhs: [0] }], 2);
-    expect(matrix[0]! + rest![0]!).toBe(0.1);
-    expect(rest![1]).toBe(0);
+    const { matrix, residual } = outputRows([{ rows: [f64(0.1, 1)], rhs: [0] }], 2);
+    expect(matrix[0]! + residual![0]!).toBe(0.1);
+    expect(residual![1]).toBe(0);
   });
 });
 

@@ -5,7 +5,7 @@ import type { Compacted } from '../../recipe/compact';
 import type { Config } from '../../recipe/config';
 import { bytes, count, ratio } from '../../report/format';
 import { columnsOf, renderTable } from '../../report/table';
-import { engineArgs, foreignArgs, modelArg, outFile, shared } from '../args';
+import { engineArgs, foreignArgs, modelArg, outFile, shared, type Values } from '../args';
 import { type Command, type Context, EXIT } from '../command';
 import { print, printJson } from '../io';
 import { freeOutput, readOptions, stem, withEngine } from '../job';
@@ -25,8 +25,11 @@ export const command: Command = {
     epochs: {
       type: 'string',
       valueHint: 'n',
-      default: '0',
-      description: 'epochs that train the shared values on the data set',
+      description: 'epochs that train the shared values on the data set (default: none)',
+    },
+    finetune: {
+      type: 'boolean',
+      description: 'the same for the epochs that the config has for fine-tuning',
     },
     ...outFile,
     unmeasured: { type: 'boolean', description: 'write only; measure no accuracy' },
@@ -38,6 +41,7 @@ export const command: Command = {
     ['espalier compact runs/mnist/pruned.safetensors', 'as runs/mnist/pruned.compact, measured'],
     ['espalier compact net.onnx --out net.compact', 'without data nothing is measured'],
     ['espalier compact m.safetensors --bits conv=6,dense=4 --epochs 1', 'smaller, then trained'],
+    ['espalier compact runs/mnist/pruned.safetensors --finetune', 'trained as long as the run did'],
     ['espalier convert m.compact m.onnx', 'and back to other formats'],
   ],
   sections: () => Promise.all([dataSection(), attackSection(), verifierSection()]),
@@ -45,10 +49,10 @@ export const command: Command = {
     const { io, values, backend } = context;
     const { parseBits } = await import('../../recipe/compact');
     const bits = parseBits(values.text('bits')!);
-    const epochs = values.number('epochs', whole(0))!;
     const model = values.text('model')!;
     const as = readOptions(values);
     const config = await configOf(context);
+    const epochs = epochsOf(values, config);
     const named = values.text('out') ?? `${stem(model)}.compact`;
     const { formatOf } = await import('../../recipe/convert');
     const format = formatOf(named) ?? 'compact';
@@ -62,6 +66,16 @@ export const command: Command = {
     return (done.evaluation?.contradictions ?? 0) > 0 ? EXIT.badNews : EXIT.done;
   },
 };
+
+/** Epochs that train the shared values: `--epochs`, or with `--finetune` the config's. */
+function epochsOf(values: Values, config: Config | undefined): number {
+  const epochs = values.number('epochs', whole(0));
+  if (!values.on('finetune')) return epochs ?? 0;
+  expect(epochs === undefined, '--finetune', 'no --epochs with it', 'both');
+  const hint = 'Name one by --data, and leave --unmeasured out.';
+  expect(config, '--finetune', 'a data set to train shared values on', 'none', hint);
+  return config.finetune.epochs;
+}
 
 /** Config to measure by, or undefined where no data set is recorded or named. */
 async function configOf(context: Context): Promise<Config | undefined> {

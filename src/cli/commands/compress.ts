@@ -14,6 +14,12 @@ export const command: Command = {
       valueHint: 'dir',
       description: 'run directory (default: runs/<name of the config>)',
     },
+    from: {
+      type: 'string',
+      valueHint: 'dir',
+      description:
+        'a run with the same first phases, such as pre-training: they are not done again',
+    },
     ...configArgs,
     ...shared,
     ...engineArgs,
@@ -23,6 +29,10 @@ export const command: Command = {
     ['espalier compress examples/mnist-ibp.json', 'a config; run it again and it resumes'],
     ['espalier compress --set prune.sparsity=0.95 --out runs/twenty', 'one key changed'],
     ['espalier compress --set objective=adversarial --out runs/adversarial', 'another plug-in'],
+    [
+      'espalier compress --set prune.sparsity=0.95 --from runs/dense --out runs/twenty',
+      'pre-training that `espalier train` has done',
+    ],
     ['espalier compress --json > summary.json', 'the summary as JSON'],
   ],
   sections: recipeSections,
@@ -30,7 +40,9 @@ export const command: Command = {
     const { io, values, backend } = context;
     const { config, dir } = await openRunOf(context);
     try {
-      const summary = await withEngine(context, (job) => backend.compress(config, { ...job, dir }));
+      const summary = await withEngine(context, (job) =>
+        backend.compress(config, { ...job, dir, from: values.text('from') }),
+      );
       if (values.on('json')) printJson(io, summary);
       else {
         const { summaryText } = await import('../../report/table');

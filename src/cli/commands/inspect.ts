@@ -2,14 +2,15 @@
 
 import { expect } from '../../errors';
 import type { PlanView } from '../../measure/plan-view';
-import { real, whole } from '../../options';
+import { choice, parseOptions, real, whole } from '../../options';
 import { bytes, count, percent, rate, ratio } from '../../report/format';
+import { sensitivityTable, sensitivityText } from '../../report/sensitivity';
 import { columnsOf, renderTable } from '../../report/table';
-import { foreignArgs, modelArg, shared, type Values } from '../args';
+import { configArgs, dataArgs, foreignArgs, modelArg, shared, type Values } from '../args';
 import type { Inspected, PlanJob } from '../backend';
 import { type Command, type Context, EXIT } from '../command';
 import { print, printJson } from '../io';
-import { readOptions, withEngine } from '../job';
+import { freeOutput, modelConfig, readOptions, withEngine } from '../job';
 
 export const command: Command = {
   args: {
@@ -35,6 +36,16 @@ export const command: Command = {
       valueHint: 'file',
       description: 'what forms cost here, from bench --fit (--plan; default: as shipped)',
     },
+    sensitivity: {
+      type: 'string',
+      valueHint: 'score',
+      description:
+        'held-out accuracy as each layer loses the filters of the smallest score: l1, geometric-median or batch-norm',
+    },
+    page: { type: 'string', valueHint: 'file', description: 'of --sensitivity: charts as HTML' },
+    force: { type: 'boolean', description: 'of --page: replace the file if it exists' },
+    ...dataArgs,
+    ...configArgs,
     ...foreignArgs,
     ...shared,
   },
@@ -42,6 +53,10 @@ export const command: Command = {
     ['espalier inspect runs/digits/pruned.safetensors', 'a table'],
     ['espalier inspect m.safetensors --json', 'the same as JSON'],
     ['espalier inspect m.safetensors --plan --batch 64 --threads 1', 'what its zeros are worth'],
+    [
+      'espalier inspect runs/digits/dense.safetensors --sensitivity l1 --page scan.html',
+      'which layers can do without filters',
+    ],
     ['espalier inspect net.onnx', 'a network of another tool'],
     ['espalier inspect w.pth --network cnn-small --input 1,28,28', 'weights of a known network'],
   ],
@@ -49,6 +64,9 @@ export const command: Command = {
     const { values, backend } = context;
     const model = values.text('model')!;
     const as = readOptions(values);
+    if (values.text('sensitivity') !== undefined) return scan(context);
+    for (const name of ['page', 'data', 'path', 'set'])
+      expect(values.all(name).length === 0, `--${name}`, '--sensitivity with it', 'none');
     const plan = planJob(values);
     const found = await withEngine(context, ({ engine }) =>
       backend.inspect(engine, model, as, plan),
@@ -57,6 +75,33 @@ export const command: Command = {
     return EXIT.done;
   },
 };
+
+/** `--sensitivity`: the scan alone. */
+async function scan(context: Context): Promise<number> {
+  const { io, values, backend } = context;
+  const { CHANNEL_SCORES } = await import('../../prune/channel-scores');
+  const score = parseOptions(choice(CHANNEL_SCORES), values.text('sensitivity'), '--sensitivity');
+  expect(!values.on('plan'), '--sensitivity', 'no --plan with it', 'both');
+  const model = values.text('model')!;
+  const page = values.text('page');
+  const file = page === undefined ? {} : await freeOutput(page, values, [model]);
+  const config = await modelConfig(context, []);
+  const as = readOptions(values);
+  const found = await withEngine(context, (job) =>
+    backend.sensitivity(job.engine, { ...job, ...file, model, as, config, score }),
+  );
+  if (values.on('json')) printJson(io, { model, ...(page !== undefined && { page }), ...found });
+  else
+    print(
+      io,
+      [
+        `${model}: ${sensitivityText(found)}`,
+        renderTable(sensitivityTable(found)),
+        ...(page === undefined ? [] : [`charts: ${page}`]),
+      ].join('\n'),
+    );
+  return EXIT.done;
+}
 
 /** Job of `--plan`; its options alone are an error. */
 function planJob(values: Values): PlanJob | undefined {

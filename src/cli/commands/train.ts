@@ -23,7 +23,9 @@ export const command: Command = {
     const { io, values, backend } = context;
     const { config, dir } = await openRunOf(context);
     try {
-      await withEngine(context, (job) => backend.pretrain(config, { ...job, dir }));
+      await withEngine(context, (job) =>
+        backend.pretrain(config, { ...job, dir, from: values.text('from') }),
+      );
       const records = await readJournal(dir.paths.journal);
       const epochs = records.filter(isPretraining);
       const last = epochs.at(-1) ?? fail(dir.paths.journal, 'epochs of pre-training', 'none');

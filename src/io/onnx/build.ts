@@ -104,13 +104,8 @@ export class Builder {
   /** Accounts for `count` multiply-adds over constants. */
   toil(count: number): void {
     this.#work -= count;
-    expect(
-      this.#work >= 0,
-      this.who,
-      'work in proportion to the file',
-      `${count} operations`,
-      FOLD,
-    );
+    const fits = this.#work >= 0;
+    expect(fits, this.who, 'work in proportion to the file', `${count} operations`, FOLD);
   }
 
   /** Accounts for a sparse tensor with its zeros; all of a file have a limit of their own. */

@@ -97,28 +97,23 @@ function mod([a, b]: readonly number[], call: Call): number {
 
 const softplus = (x: number): number => (x > 30 ? x : Math.log1p(Math.exp(x)));
 
+/** What ONNX names as Math does, but for the capital. */
+const OF_MATH = [
+  ...(['acos', 'acosh', 'asin', 'asinh', 'atan', 'atanh', 'ceil', 'cos', 'cosh'] as const),
+  ...(['exp', 'floor', 'log', 'sign', 'sin', 'sinh', 'sqrt', 'tan'] as const),
+];
+
 const FUNCTIONS: Readonly<Record<string, Operator>> = {
-  Acos: one(Math.acos),
-  Acosh: one(Math.acosh),
+  ...Object.fromEntries(OF_MATH.map((f) => [f[0]!.toUpperCase() + f.slice(1), one(Math[f])])),
   And: truth((a, b) => a !== 0 && b !== 0),
-  Asin: one(Math.asin),
-  Asinh: one(Math.asinh),
-  Atan: one(Math.atan),
-  Atanh: one(Math.atanh),
-  Ceil: one(Math.ceil),
-  Cos: one(Math.cos),
-  Cosh: one(Math.cosh),
   Elu: of(([x], call) => (x! >= 0 ? x! : (call.float('alpha') ?? 1) * Math.expm1(x!))),
   Equal: truth((a, b) => a === b),
   Erf: one(erf),
-  Exp: one(Math.exp),
-  Floor: one(Math.floor),
   Greater: truth((a, b) => a > b),
   GreaterOrEqual: truth((a, b) => a >= b),
   IsNaN: of(([x]) => Number(Number.isNaN(x)), BOOL),
   Less: truth((a, b) => a < b),
   LessOrEqual: truth((a, b) => a <= b),
-  Log: one(Math.log),
   Mish: one((x) => x * Math.tanh(softplus(x))),
   Mod: of(mod),
   Not: of(([x]) => Number(x === 0), BOOL),
@@ -130,13 +125,8 @@ const FUNCTIONS: Readonly<Record<string, Operator>> = {
     const [alpha, gamma] = [call.float('alpha') ?? 1.6732632, call.float('gamma') ?? 1.050701];
     return gamma * (x! > 0 ? x! : alpha * Math.expm1(x!));
   }),
-  Sign: one(Math.sign),
-  Sin: one(Math.sin),
-  Sinh: one(Math.sinh),
   Softplus: one(softplus),
   Softsign: one((x) => x / (1 + Math.abs(x))),
-  Sqrt: one(Math.sqrt),
-  Tan: one(Math.tan),
   Xor: truth((a, b) => (a !== 0) !== (b !== 0)),
 };
 
@@ -210,20 +200,14 @@ function perPlace(call: Call, shape: Shape, c: Constant): (i: number) => number 
   const axis = call.axis(call.int('axis', 1), shape.length);
   const block = call.int('block_size', 0);
   if (block === 0) {
-    call.expect(
-      c.shape.length === 1 && c.shape[0] === shape[axis],
-      `${shape[axis]} scales`,
-      c.shape,
-    );
+    const fits = c.shape.length === 1 && c.shape[0] === shape[axis];
+    call.expect(fits, `${shape[axis]} scales`, c.shape);
     const inner = sizeOf(shape.slice(axis + 1));
     return (i) => c.values[Math.floor(i / inner) % shape[axis]!]!;
   }
   const blocks = shape.map((size, i) => (i === axis ? Math.ceil(size / block) : size));
-  call.expect(
-    block > 0 && blocks.join() === c.shape.join(),
-    `scales of shape [${blocks}]`,
-    c.shape,
-  );
+  const sound = block > 0 && blocks.join() === c.shape.join();
+  call.expect(sound, `scales of shape [${blocks}]`, c.shape);
   const [own, strides] = [stridesOf(c.shape), stridesOf(shape)];
   return (i) => {
     let at = 0;

@@ -120,20 +120,15 @@ function resize(call: Call): Value {
   const way = text('coordinate_transformation_mode', older ? 'asymmetric' : 'half_pixel');
   const round = text('nearest_mode', older ? 'floor' : 'round_prefer_floor');
   const [place, nearest] = [COORDINATES[way], ROUNDED[round]];
-  call.expect(place && nearest && Object.hasOwn(COORDINATES, way), 'known ways to resize', [
-    way,
-    round,
-  ]);
+  const fits = place && nearest && Object.hasOwn(COORDINATES, way);
+  call.expect(fits, 'known ways to resize', [way, round]);
   const given = older ? scalesOf(call, 1) : scalesOf(call, 2);
   const sizes = older ? undefined : call.wholes(3);
   const axes = call.axes(call.ints('axes') ?? shape.map((_, axis) => axis), shape.length);
   const list = sizes && sizes.length > 0 ? sizes : given;
   call.expect(list?.length === axes.length, `scales or sizes of ${axes.length} axes`, list?.length);
-  call.expect(
-    call.text('keep_aspect_ratio_policy', 'stretch') === 'stretch',
-    'sizes as they are',
-    'others',
-  );
+  const sound = call.text('keep_aspect_ratio_policy', 'stretch') === 'stretch';
+  call.expect(sound, 'sizes as they are', 'others');
   return axes.reduce((value, axis, i) => {
     const from = shape[axis]!;
     const to = list === sizes ? list![i]! : Math.floor(from * list![i]!);

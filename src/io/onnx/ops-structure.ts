@@ -116,11 +116,8 @@ function squeeze(call: Call): Value {
   const given = call.wholesOrInts(1, 'axes');
   const ones = from.flatMap((size, axis) => (size === 1 ? [axis] : []));
   const axes = given ? call.axes(given, from.length) : ones;
-  call.expect(
-    axes.every((axis) => from[axis] === 1),
-    `axes of size 1 of [${from}]`,
-    axes,
-  );
+  const fits = axes.every((axis) => from[axis] === 1);
+  call.expect(fits, `axes of size 1 of [${from}]`, axes);
   return call.build.view(
     value,
     from.filter((_, axis) => !axes.includes(axis)),
@@ -221,11 +218,8 @@ function tile(call: Call): Value {
   const value = call.value(0);
   const shape = shapeOf(value);
   const counts = call.wholes(1) ?? [];
-  call.expect(
-    counts.length === shape.length && counts.every((n) => n > 0),
-    'repeats of each axis',
-    counts,
-  );
+  const fits = counts.length === shape.length && counts.every((n) => n > 0);
+  call.expect(fits, 'repeats of each axis', counts);
   checkShape(
     shape.map((length, axis) => length * counts[axis]!),
     call.who,

@@ -35,11 +35,8 @@ function windows(call: Call, sizes: Shape, kernel: readonly number[]): Side[] {
   const auto = call.text('auto_pad', 'NOTSET');
   const up = call.int('ceil_mode', 0) !== 0;
   const lengths = [kernel.length, strides.length, dilations.length, pads.length / 2];
-  call.expect(
-    lengths.every((n) => n === rank),
-    `attributes for ${rank} axes`,
-    lengths,
-  );
+  const fits = lengths.every((n) => n === rank);
+  call.expect(fits, `attributes for ${rank} axes`, lengths);
   const positive = [...kernel, ...strides, ...dilations].every((v) => v > 0);
   call.expect(positive && pads.every((v) => v >= 0), 'sizes above 0', [kernel, strides, pads]);
   const known = ['NOTSET', 'VALID', 'SAME_UPPER', 'SAME_LOWER'].includes(auto);

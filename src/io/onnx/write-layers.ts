@@ -89,11 +89,7 @@ export const WRITERS: Readonly<Record<string, Writer>> = {
   dense: (node) => [{ op: 'Gemm', constants: weights(node), attributes: { transB: 1 } }],
   conv2d: (node) => {
     const { options: o } = node;
-    const attributes = {
-      ...windows(o),
-      dilations: pair(o.dilation),
-      group: number(o.groups),
-    };
+    const attributes = { ...windows(o), dilations: pair(o.dilation), group: number(o.groups) };
     return [{ op: 'Conv', constants: weights(node), attributes }];
   },
   relu: one('Relu'),

@@ -123,13 +123,8 @@ function itemBytes({ dtype }: Storage): number {
 
 function checkSize(storage: Storage, found: number, who: string): void {
   const bytes = storage.count * itemBytes(storage);
-  expect(
-    bytes === found,
-    `${who}, storage ${quote(storage.key)}`,
-    `${bytes} bytes`,
-    found,
-    DAMAGED,
-  );
+  const fits = bytes === found;
+  expect(fits, `${who}, storage ${quote(storage.key)}`, `${bytes} bytes`, found, DAMAGED);
 }
 
 /** Runs `read`; refused globals, if any, are the error, whatever went wrong because of them. */

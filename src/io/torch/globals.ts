@@ -55,34 +55,17 @@ const MAKERS: Readonly<Record<string, Maker>> = {
 };
 
 const STORAGES: Readonly<Record<string, Dtype | undefined>> = {
-  FloatStorage: 'F32',
-  DoubleStorage: 'F64',
-  HalfStorage: 'F16',
-  BFloat16Storage: 'BF16',
-  LongStorage: 'I64',
-  IntStorage: 'I32',
-  ShortStorage: 'I16',
-  CharStorage: 'I8',
-  ByteStorage: 'U8',
-  BoolStorage: 'BOOL',
+  ...{ FloatStorage: 'F32', DoubleStorage: 'F64', HalfStorage: 'F16', BFloat16Storage: 'BF16' },
+  ...{ LongStorage: 'I64', IntStorage: 'I32', ShortStorage: 'I16', CharStorage: 'I8' },
+  ...{ ByteStorage: 'U8', BoolStorage: 'BOOL' },
 };
 const UNTYPED = /^torch\.(storage\.)?_?UntypedStorage$/;
 const STORAGE = /^torch\.(?:cuda\.)?(\w+Storage)$/;
 
 const DTYPES: Readonly<Record<string, Dtype>> = {
-  float32: 'F32',
-  float64: 'F64',
-  float16: 'F16',
-  bfloat16: 'BF16',
-  int64: 'I64',
-  int32: 'I32',
-  int16: 'I16',
-  int8: 'I8',
-  uint64: 'U64',
-  uint32: 'U32',
-  uint16: 'U16',
-  uint8: 'U8',
-  bool: 'BOOL',
+  ...{ float32: 'F32', float64: 'F64', float16: 'F16', bfloat16: 'BF16', bool: 'BOOL' },
+  ...{ int64: 'I64', int32: 'I32', int16: 'I16', int8: 'I8' },
+  ...{ uint64: 'U64', uint32: 'U32', uint16: 'U16', uint8: 'U8' },
 };
 
 /** Names that mean something as an argument only. */

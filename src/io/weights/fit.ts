@@ -119,10 +119,7 @@ function byNumber(entries: readonly Entry[]): Entry[] {
 /** The orders to try. */
 const ORDERS: Readonly<
   Record<TensorOrder, readonly ((all: readonly Entry[]) => readonly Entry[])[]>
-> = {
-  file: [(all) => all, byNumber],
-  name: [byNumber],
-};
+> = { file: [(all) => all, byNumber], name: [byNumber] };
 
 /** Parameter -> tensor, layer for layer of each kind; undefined unless all fit and none is left over. */
 export function fitByOrder(

@@ -46,7 +46,7 @@ export const scale = affineLayer({
   about: 'one scale and shift a channel (canonical form of the two below)',
   options: v.strictObject({}),
   params: ([input]) => ({
-    scale: vector(input![0]!, 1, true),
+    scale: { ...vector(input![0]!, 1, true), gain: true },
     shift: vector(input![0]!, 0, true),
   }),
 });
@@ -70,7 +70,7 @@ export const batchNorm = affineLayer({
   params([input]) {
     const c = input![0]!;
     return {
-      weight: vector(c, 1, true),
+      weight: { ...vector(c, 1, true), gain: true },
       bias: vector(c, 0, true),
       mean: vector(c, 0, false),
       variance: vector(c, 1, false),

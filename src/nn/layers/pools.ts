@@ -17,7 +17,7 @@ import {
 } from '../../tensor/ops/pool';
 import type { Shape } from '../../tensor/shape';
 import { input as constant, type Tensor } from '../../tensor/tensor';
-import { affineLayer, joinLayer, type Picked, type PoolWindow } from '../layer';
+import { affineLayer, joinLayer, type MaxSelection, type PoolWindow } from '../layer';
 import { gather } from '../operators/gather';
 import { both, fourSides, pair, sides } from './window';
 
@@ -67,7 +67,7 @@ export const maxPool = joinLayer({
 });
 
 /** The best entry of each window and the greatest upper end of the rest. */
-function pickOf(lo: Tensor, hi: Tensor, o: PoolOptions): Picked {
+function pickOf(lo: Tensor, hi: Tensor, o: PoolOptions): MaxSelection {
   const [n, c, h, w] = lo.shape as [number, number, number, number];
   const [, , oh, ow] = poolShape(lo.shape, o) as [number, number, number, number];
   const [low, high] = [lo.read(), hi.read()];

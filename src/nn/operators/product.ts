@@ -10,7 +10,7 @@ import { type ConvShape, depthOf } from '../../tensor/convolution';
 import type { SumOptions } from '../../tensor/ops/product';
 import type { Tensor } from '../../tensor/tensor';
 import {
-  FOLDED,
+  FOLDED_TERMS,
   type LinearOperator,
   memo,
   type OneHotRows,
@@ -33,7 +33,7 @@ export class ProductOperator implements LinearOperator {
     { allowWinograd = false }: SumOptions = {},
   ) {
     this.allowWinograd = allowWinograd;
-    this.accumulationLength = depthOf(conv) + Number(hasBias) + FOLDED;
+    this.accumulationLength = depthOf(conv) + Number(hasBias) + FOLDED_TERMS;
     this.transposeAccumulationLength =
       (conv.outChannels / conv.groups) * conv.kernelHeight * conv.kernelWidth;
   }

@@ -6,6 +6,7 @@ import { filter } from './filter';
 import { fisher } from './fisher';
 import { flyingbird } from './flyingbird';
 import { grasp } from './grasp';
+import { groupLasso } from './group-lasso';
 import { harp } from './harp';
 import { hydra } from './hydra';
 import { lottery } from './lottery';
@@ -23,6 +24,7 @@ export const strategies: Readonly<Record<string, Strategy>> = {
   magnitude,
   random,
   filter,
+  'group-lasso': groupLasso,
   block,
   'n-m': nM,
   obd,
