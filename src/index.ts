@@ -139,6 +139,8 @@ export { removeDead, type WithoutDead } from './prune/dead';
 export { type Sparsity, sparsityOf } from './prune/mask';
 export { type LossAnswer, type LossOracle, type LossQuestion, oracleOf } from './prune/oracle';
 export { type Pruned, prune } from './prune/prune';
+export { type Scoring, scoring } from './prune/scoring';
+export type { Score } from './prune/select';
 export { admm } from './prune/strategies/admm';
 export { block } from './prune/strategies/block';
 export { filter } from './prune/strategies/filter';

@@ -35,7 +35,7 @@ type Schema<E extends v.ObjectEntries> = v.StrictObjectSchema<
 type Own<E extends v.ObjectEntries> = v.InferOutput<v.StrictObjectSchema<E, undefined>>;
 
 /** What is a strategy's own. */
-interface Scoring<E extends v.ObjectEntries> {
+export interface Scoring<E extends v.ObjectEntries> {
   readonly name: string;
   readonly about: string;
   /** By default. */

@@ -77,7 +77,7 @@ describe('wrong use', () => {
     ['prune m --sparsity 1', /--sparsity: expected a fraction in \[0, 1\)/],
     ['prune m --sparsity ninety', /--sparsity: expected a fraction in \[0, 1\)/],
     ['prune m --strategy magnitud', /--strategy: expected one of .*"magnitude"/],
-    ['prune m --strategy filter --scope layer', /--strategy: scope: expected a known option/],
+    ['prune m --strategy filter --scope erk', /--strategy: scope: expected one of layer, global/],
     ['evaluate m --eps -0.1', /--eps: expected a radius/],
     ['evaluate m --eps 0', /--eps: expected a radius/],
     ['evaluate m --eps 8/', /--eps: expected a radius/],
