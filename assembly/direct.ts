@@ -66,7 +66,10 @@ function tile(
   }
 }
 
-/** As conv2d. Rows are the n * oh lines of y. work: tables of taps and quads, padded planes. */
+/**
+ * Convolution as conv2d, without a matrix of patches. Rows are the n * oh lines of y; work holds the tables of
+ * taps and quads and the padded planes.
+ */
 export function conv2d_direct(
   n: i32, c: i32, h: i32, w: i32, oc: i32, kh: i32, kw: i32, sh: i32, sw: i32, pt: i32, pl: i32,
   dh: i32, dw: i32, oh: i32, ow: i32, x: usize, wt: usize, bias: usize, y: usize,

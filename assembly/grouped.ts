@@ -24,7 +24,7 @@ function lines_of(kh: i32, sh: i32, dh: i32, oh: i32): i32 {
   return (oh - 1) * sh + (kh - 1) * dh + 1;
 }
 
-/** Where tap kx of output 0 lies in a line. */
+/** Byte offset of tap kx of output 0 in a line. */
 @inline
 function tap_at(kx: i32, sw: i32, dw: i32, run: i32): usize {
   return bytes(((kx * dw) % sw) * run + (kx * dw) / sw);

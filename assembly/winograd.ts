@@ -102,7 +102,7 @@ function put_four(p: usize, v: v128, left: i32): void {
   else store_part(p, v, left);
 }
 
-/** Of a panel's 8 tiles: four lists of 8 i32. */
+/** Byte offsets of the lists that a panel has, of one i32 for each of its 8 tiles. */
 const enum Place {
   /** Byte offset among the padded planes. */
   FROM = 0,

@@ -65,7 +65,7 @@ export function randomStart(ball: Ball, key: RandomKey): Tensor {
 /**
  * One step of the given length up the cross entropy of the model, projected; and the logits before.
  *
- * Where the network is surer than float32 can tell, probabilities round to 0 and 1 and gradients of
+ * Probabilities of a network that is surer than float32 can tell round to 0 and 1, and gradients of
  * the cross entropy vanish or lose the label's part; logits with a margin above `SURE` are scaled
  * down to it, which changes no decision (Carlini and Wagner 2017 on why this matters).
  */

@@ -170,7 +170,7 @@ export function* lowerBoundsInParts(
 
 /** Bytes of scratch memory that a backward pass takes per row. */
 export function rowBytes(graph: Graph, target: number, patches?: Patches): number {
-  /** Where there are patches, two rows of a table come to every row at most. */
+  /** Values that a row takes at a node: those of its patch, with at most two rows of a table, or all. */
   const sizeAt = (v: number, shape: Shape): number => {
     const patch = patches?.get(v);
     return patch ? 3 * shape[0]! * sizeOf(patch.size) : sizeOf(shape);

@@ -40,7 +40,10 @@ export interface Relaxation {
   readonly lowOffset: Tensor;
   readonly up: Tensor;
   readonly upOffset: Tensor;
-  /** Of layers with a breakpoint: 1 for unstable neurons, whose lower slope may be any between the two there. */
+  /**
+   * 1 for unstable neurons of layers with a breakpoint, whose lower slope may be any between the two there, else
+   * 0; undefined for other layers.
+   */
   readonly unstable: Float32Array | undefined;
 }
 
@@ -245,8 +248,8 @@ function ratesOf(node: Node, low: Float32Array, high: Float32Array, slopes: Slop
 }
 
 /**
- * Of the chord's slope (t hi - s lo) / (hi - lo) and of its offset hi (t - slope); a lower slope that
- * moves is the chord's.
+ * Derivatives of the chord's slope (t hi - s lo) / (hi - lo) and of its offset hi (t - slope) by the ends; a
+ * lower slope that moves is the chord's.
  */
 function breakpointRates(
   [s, t]: readonly [number, number],

@@ -2,7 +2,7 @@
  * Lower bounds of linear functions of the outputs over boxes: rows of a specification matrix C (margins
  * z_y - z_j, or what a property names).
  *
- * Where the last layer is affine it is elided: C W is formed first and bounded over the box of the layer's
+ * A last layer that is affine is elided: C W is formed first and bounded over the box of the layer's
  * inputs, as one step of a backward pass, which is tighter than C applied to bounds of the outputs (Gowal et
  * al. 2018). Where the last layer is not affine, C itself is bounded over the box of the outputs.
  *

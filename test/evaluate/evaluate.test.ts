@@ -14,17 +14,14 @@ import { type Verifier, verifier } from '../../src/verify/verifier';
 import { interval } from '../../src/verify/verifiers/interval';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { tinyConfig } from '../recipe/tiny-run';
-import { batchFrom, range, toySet, trainedToy } from '../train/toy';
+import { batchFrom, range, toySetWithWrongLabels, trainedToy } from '../train/toy';
 
 let engine: Engine;
 let set: DataSet;
 let model: Model;
 beforeAll(async () => {
   engine = await load({ threads: 1 });
-  const toy = await toySet();
-  // Four labels of the test split are wrong, so that some samples are.
-  const labels = toy.test.labels.map((label, i) => (i % 16 === 3 ? (label + 1) % 4 : label));
-  set = { ...toy, test: { ...toy.test, labels } };
+  set = await toySetWithWrongLabels();
   // Some samples wrong, some broken, some certified.
   model = trainedToy(engine, set, { objective: objectives.ibp!, options: { eps: 0.2 } }, 60);
 });

@@ -16,7 +16,7 @@ import type { PlugIn } from '../../src/options';
 import { type Engine, load } from '../../src/runtime/engine';
 import { objectives } from '../../src/train/objectives/registry';
 import { inTemporaryFolder } from '../recipe/temporary';
-import { batchFrom, range, toySet, trainedToy } from '../train/toy';
+import { batchFrom, range, toySetWithWrongLabels, trainedToy } from '../train/toy';
 
 const COUNT = 60;
 const BLOCK = 50;
@@ -25,9 +25,7 @@ let set: DataSet;
 let model: Model;
 beforeAll(async () => {
   engine = await load({ threads: 1 });
-  const toy = await toySet();
-  const labels = toy.test.labels.map((label, i) => (i % 16 === 3 ? (label + 1) % 4 : label));
-  set = { ...toy, test: { ...toy.test, labels } };
+  set = await toySetWithWrongLabels();
   model = trainedToy(engine, set, { objective: objectives.benign! }, 60);
 });
 afterAll(() => engine.close());

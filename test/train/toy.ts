@@ -39,6 +39,15 @@ export const toySet = (): Promise<DataSet> =>
     test: corners(60, 2),
   });
 
+/** The same with four wrong labels in the test split, so that even a good network errs on some. */
+export async function toySetWithWrongLabels(): Promise<DataSet> {
+  const { test, ...set } = await toySet();
+  const labels = test.labels.map((label, i) =>
+    i % 16 === 3 ? (label + 1) % CLASSES.length : label,
+  );
+  return { ...set, test: { ...test, labels } };
+}
+
 export const toySource: DataSource = { title: 'toy', about: 'corners', load: toySet };
 
 /** Every kind of thing training handles: convolution, batch norm, dropout, a join. */
