@@ -19,7 +19,7 @@ import { objectives } from '../../src/train/objectives/registry';
 import { toySet } from '../train/toy';
 import { SUMMARY } from './summary-schema';
 import { inTemporaryFolder } from './temporary';
-import { compressIn, register, timeless, tinyConfig } from './tiny-run';
+import { compressIn, register, sparsityFor, timeless, tinyConfig } from './tiny-run';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -46,8 +46,7 @@ describe.each(Object.keys(objectives))('%s', (objective) => {
   it.each(Object.keys(strategies))('with %s', async (strategy) => {
     await inTemporaryFolder(async (file) => {
       const before = used();
-      // n:m has the sparsities 1 - n / m alone.
-      const sparsity = strategy === 'n-m' ? 0.75 : 0.9;
+      const sparsity = sparsityFor(strategy);
       const config = tinyConfig({ objective, prune: { strategy, sparsity } });
       const summary = await compressIn(engine, file('run'), config);
       expect(used()).toBe(before);

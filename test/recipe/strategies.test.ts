@@ -8,7 +8,7 @@ import { strategies } from '../../src/prune/strategies/registry';
 import type { Config } from '../../src/recipe/config';
 import { type Engine, load } from '../../src/runtime/engine';
 import { inTemporaryFolder } from './temporary';
-import { compressIn, expectTidy, resultOf, tinyConfig } from './tiny-run';
+import { compressIn, expectTidy, resultOf, sparsityFor, tinyConfig } from './tiny-run';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -25,14 +25,12 @@ const quick = (name: string): object => {
   const own = Object.entries(QUICK).filter(([option]) => known.includes(option));
   return { name, ...Object.fromEntries(own) };
 };
-/** n:m has the sparsities 1 - n / m alone. */
-const sparsityFor = (name: string): number => (name === 'n-m' ? 0.75 : 0.8);
 
 const configOf = (name: string, changes: object = {}) =>
   tinyConfig({
     pretrain: { epochs: 1, batch: 20, learningRate: 0.01 },
     finetune: { epochs: 1, batch: 20, learningRate: 0.005 },
-    prune: { strategy: quick(name), sparsity: sparsityFor(name) },
+    prune: { strategy: quick(name), sparsity: sparsityFor(name, 0.8) },
     evaluate: { attack: { name: 'pgd', steps: 1 }, batch: 60 },
     ...changes,
   });
@@ -41,7 +39,7 @@ const configOf = (name: string, changes: object = {}) =>
 async function expectPruned(
   dir: string,
   name: string,
-  { sparsity = sparsityFor(name), atLeast = false } = {},
+  { sparsity = sparsityFor(name, 0.8), atLeast = false } = {},
 ): Promise<void> {
   const [dense, pruned] = await Promise.all(
     ['dense', 'pruned'].map((file) => loadModel(engine, `${dir}/${file}.safetensors`)),
@@ -162,7 +160,7 @@ describe.each(Object.keys(strategies))('%s', (name) => {
     await inTemporaryFolder(async (file) => {
       const config = configOf(name, {
         prune: {
-          ...{ strategy: quick(name), sparsity: sparsityFor(name), rounds: 2 },
+          ...{ strategy: quick(name), sparsity: sparsityFor(name, 0.8), rounds: 2 },
         },
       });
       await compressIn(engine, file('whole'), config);

@@ -21,6 +21,10 @@ register('toy', toySource);
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** A sparsity that the strategy can reach: n:m has those of 1 - n / m alone. */
+export const sparsityFor = (strategy: string, wanted = 0.9): number =>
+  strategy === 'n-m' ? 0.75 : wanted;
+
 /** A run of about 100 steps; `changes` replace whole sections. */
 export const tinyConfig = (changes: Json = {}): Config =>
   parseConfig(

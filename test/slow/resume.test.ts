@@ -4,7 +4,7 @@ import { strategies } from '../../src/prune/strategies/registry';
 import { objectives } from '../../src/train/objectives/registry';
 import { buildCli, type Cli } from '../cli/child';
 import { inTemporaryFolder } from '../recipe/temporary';
-import { resultOf } from '../recipe/tiny-run';
+import { resultOf, sparsityFor } from '../recipe/tiny-run';
 
 let cli: Cli;
 beforeAll(async () => {
@@ -24,7 +24,11 @@ describe.each(Object.keys(objectives))('%s', (objective) => {
     await inTemporaryFolder(async (file, write) => {
       await write(
         'c.json',
-        JSON.stringify({ ...CONFIG, objective, prune: { strategy, rounds: 2 } }),
+        JSON.stringify({
+          ...CONFIG,
+          objective,
+          prune: { strategy, sparsity: sparsityFor(strategy), rounds: 2 },
+        }),
       );
       const argv = (dir: string, threads: number) => [
         ...['compress', file('c.json'), '--out', file(dir), '--threads', `${threads}`],

@@ -8,7 +8,7 @@ import { parseConfig } from '../../src/recipe/config';
 import { type Engine, load } from '../../src/runtime/engine';
 import { objectives } from '../../src/train/objectives/registry';
 import { inTemporaryFolder } from '../recipe/temporary';
-import { compressIn } from '../recipe/tiny-run';
+import { compressIn, sparsityFor } from '../recipe/tiny-run';
 
 let engine: Engine;
 beforeAll(async () => {
@@ -19,7 +19,7 @@ afterAll(() => engine.close());
 describe.each(Object.keys(strategies))('%s', (name) => {
   it.each(Object.keys(objectives))('with %s', async (objective) => {
     await inTemporaryFolder(async (file) => {
-      const sparsity = name === 'n-m' ? 0.75 : 0.9;
+      const sparsity = sparsityFor(name);
       const given = {
         ...{ data: 'digits', network: 'cnn-small', objective: { name: objective, eps: 0.05 } },
         pretrain: { epochs: 1, batch: 32, learningRate: 0.002 },
