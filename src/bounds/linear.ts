@@ -70,8 +70,8 @@ export interface LinearOptions {
   /** Split constraints on neurons (their ReLU phases), by sample; bounds then hold for executions that satisfy them. */
   readonly phases?: Phases | undefined;
   /**
-   * Lower slopes (alpha) for the backward pass that bounds the values of a hidden node: rows of all lower bounds,
-   * then of all upper ones. Needs chunk null.
+   * Lower slopes (alpha) for the backward pass that bounds the values of a hidden node: for each sample rows of
+   * its lower bounds, then of its upper ones. Needs chunk null.
    */
   readonly hiddenSlopes?: (target: number) => LowerSlopes | undefined;
 }
@@ -276,22 +276,25 @@ function unstable(
   };
 }
 
-/** The box of a node by linear bounds of all its values at once, in operations through which gradients flow. */
+/**
+ * The box of a node by linear bounds of all its values at once, in operations through which gradients flow. Rows
+ * of a sample stand together, as layers with random masks need.
+ */
 function tightenedAll(context: BoundedNetwork, v: number, hidden: HiddenMethod): Box {
   const { engine } = context;
   const { lo, hi } = context.boxes[v]!;
   const n = samplesOf(context);
   const size = sizeOf(lo.shape.slice(1));
   const values = new Float32Array(2 * n * size * size);
-  const sample = Int32Array.from({ length: 2 * n * size }, (_, r) => Math.floor(r / size) % n);
+  const sample = Int32Array.from({ length: 2 * n * size }, (_, r) => Math.floor(r / (2 * size)));
   sample.forEach((_, r) => {
-    values[r * size + (r % size)] = r < n * size ? 1 : -1;
+    values[r * size + (r % size)] = r % (2 * size) < size ? 1 : -1;
   });
   const rows = { sample, values: input(engine, values, [sample.length, ...lo.shape.slice(1)]) };
   const slopes = context.hiddenSlopes?.(v);
   const bounds = lowerBounds(context, rows, { target: v, ...(slopes && { slopes }) });
-  const half = sample.length / 2;
-  const low = reshape(slice(bounds, 0, 0, half), lo.shape);
-  const high = reshape(neg(slice(bounds, 0, half, 2 * half)), lo.shape);
+  const both = reshape(bounds, [n, 2 * size]);
+  const low = reshape(slice(both, 1, 0, size), lo.shape);
+  const high = reshape(neg(slice(both, 1, size, 2 * size)), lo.shape);
   return hidden === 'all' ? { lo: low, hi: high } : { lo: maximum(lo, low), hi: minimum(hi, high) };
 }

@@ -2,12 +2,26 @@
 import type { Objective } from '../objective';
 import { adversarial } from './adversarial';
 import { benign } from './benign';
+import { ccIbp } from './cc-ibp';
 import { crownIbp } from './crown-ibp';
+import { dual } from './dual';
+import { expIbp } from './exp-ibp';
 import { ibp } from './ibp';
+import { mixtrain } from './mixtrain';
+import { mtlIbp } from './mtl-ibp';
+import { smallBox } from './small-box';
+import { zonotope } from './zonotope';
 
 export const objectives: Readonly<Record<string, Objective>> = {
   benign,
   adversarial,
   ibp,
   'crown-ibp': crownIbp,
+  'mtl-ibp': mtlIbp,
+  'cc-ibp': ccIbp,
+  'exp-ibp': expIbp,
+  'small-box': smallBox,
+  mixtrain,
+  dual,
+  zonotope,
 };
