@@ -98,29 +98,37 @@ function backward64(
   return least(a, first, total);
 }
 
-/** Hidden boxes by linear bounds; `meet` cuts them with those of intervals. */
-export function linearHidden64(net: Net64, first: Box64, slopes: Slopes64, meet: boolean): Box64[] {
-  const hidden: Box64[] = [];
+/**
+ * Hidden boxes of several samples by linear bounds: of all neurons, or with `meet` of those that intervals leave
+ * unstable in some sample, and no looser than intervals.
+ */
+export function linearHidden64(
+  net: Net64,
+  firsts: readonly Box64[],
+  slopes: Slopes64,
+  meet: boolean,
+): Box64[][] {
+  const all = firsts.map((): Box64[] => []);
   for (let l = 0; l < net.length - 1; l++) {
     const { w, b } = net[l]!;
-    const low = (row: Row, d: number): number =>
-      backward64(net, { hidden, first, slopes }, { row, d, upTo: l - 1 });
-    const byLines: Box64 = w.map((row, i) => [
-      low(row, b[i]!),
-      -low(
-        row.map((v) => -v),
-        -b[i]!,
-      ),
-    ]);
-    const before = l === 0 ? first : rectified(hidden[l - 1]!);
-    const plain = throughLayer(net[l]!, before);
-    hidden.push(
-      meet || l === 0
-        ? byLines.map(([lo, hi], i) => [Math.max(lo, plain[i]![0]), Math.min(hi, plain[i]![1])])
-        : byLines,
+    const plain = all.map((hidden, s) =>
+      throughLayer(net[l]!, l === 0 ? firsts[s]! : rectified(hidden[l - 1]!)),
     );
+    const wanted = w.map((_, i) => !meet || plain.some((box) => box[i]![0] < 0 && box[i]![1] > 0));
+    all.forEach((hidden, s) => {
+      const low = (row: Row, d: number): number =>
+        backward64(net, { hidden, first: firsts[s]!, slopes }, { row, d, upTo: l - 1 });
+      const negative = (row: Row): number[] => row.map((v) => -v);
+      const box = w.map((row, i): readonly [number, number] => {
+        const [lo, hi] = plain[s]![i]!;
+        if (l === 0 || !wanted[i]) return [lo, hi];
+        const own = [low(row, b[i]!), -low(negative(row), -b[i]!)] as const;
+        return meet ? [Math.max(lo, own[0]), Math.min(hi, own[1])] : own;
+      });
+      hidden.push(box);
+    });
   }
-  return hidden;
+  return all;
 }
 
 /** Lower margins by linear bounds over given hidden boxes. */

@@ -83,13 +83,17 @@ const byIntervals = (loss: (proven: number[], s: Sample, net: Net64) => number) 
     return { loss: loss(proven, s, net), hidden: intervals64(net, box) };
   });
 
-const byDual = (meet: boolean): Robust64 =>
-  ofEach((net, { x, label }, radius) => {
-    const first = ball64(x, radius);
-    const hidden = linearHidden64(net, first, 'parallel', meet);
-    const margins = linearMargins64(net, first, { hidden, slopes: 'parallel' }, label);
-    return { loss: worst64(margins, label), hidden };
-  });
+const byDual =
+  (meet: boolean): Robust64 =>
+  (net, samples, radius) => {
+    const firsts = samples.map(({ x }) => ball64(x, radius));
+    const all = linearHidden64(net, firsts, 'parallel', meet);
+    const losses = samples.map(({ label }, i) => {
+      const by = { hidden: all[i]!, slopes: 'parallel' } as const;
+      return worst64(linearMargins64(net, firsts[i]!, by, label), label);
+    });
+    return { loss: meanOf(losses), hidden: all };
+  };
 
 const byZonotope = (errors: 'exact' | 'hybrid'): Robust64 =>
   ofEach((net, { x, label }, radius) => {
