@@ -71,6 +71,8 @@ const training = (epochs: number, learningRate: number) =>
     gradientClip: v.optional(v.nullable(real(1e-6)), 10),
     /** Gradients are taken that share of the weights' norm uphill (train/sharpness.ts), or null. */
     sharpness: v.optional(v.nullable(real(0, 1)), null),
+    /** Of batch norm outside of training: running averages, or after every epoch those of the whole set. */
+    statistics: v.optional(choice(['running', 'population']), 'running'),
   });
 
 /** One phase's share of a config. */

@@ -25,6 +25,7 @@ import { objectives } from '../train/objectives/registry';
 import { createOptimizer, freeOptimizer, type Optimizer } from '../train/optimizers';
 import { replaceParameters } from '../train/replace';
 import { learningRate } from '../train/schedules';
+import { keepsStatistics, resetStatistics } from '../train/statistics';
 import type { Config } from './config';
 import type { PhaseSpec } from './phase-spec';
 import { batchAt, better, heldOut, type Score, type TrainingData } from './training-data';
@@ -241,11 +242,23 @@ function afterBatch({ phase, hooks, perEpoch, ...work }: Work, started: number):
   };
 }
 
+/** Sets batch-norm statistics to those of the whole training set, not augmented, where the phase asks for it. */
+async function renewStatistics({ phase, config, data, batchSize }: Work): Promise<void> {
+  const { model, spec } = phase;
+  if (spec.training.statistics !== 'population' || !keepsStatistics(model)) return;
+  const { seed } = config;
+  const shuffle = { seed, epoch: 0, shuffle: true, dropLast: false };
+  const order = epochBatches(data.train.count, batchSize, shuffle);
+  await resetStatistics(model, {
+    ...{ batches: order.length, seed, batch: (at) => batchAt(data, order[at]!) },
+    pause: () => new Promise((resolve) => setImmediate(resolve)),
+  });
+}
+
 /** Judges an epoch by the held-out images, keeps the best parameters and tells the record. */
-async function endEpoch(
-  { phase, config, data, hooks, rate }: Work,
-  started: number,
-): Promise<void> {
+async function endEpoch(work: Work, started: number): Promise<void> {
+  const { phase, config, data, hooks, rate } = work;
+  await renewStatistics(work);
   const { model, state, spec } = phase;
   const { epoch, progress } = state;
   const { name, ...options } = spec.objective;

@@ -1,10 +1,10 @@
 /**
- * Certified training with linear bounds over interval bounds (CROWN-IBP, Zhang et al. 2020):
+ * Certified training with linear bounds over interval bounds (CROWN-IBP, Zhang et al. 2020, arXiv 1906.06316):
  * kappa * cross entropy of the clean logits + (1 - kappa) * cross entropy of the worst logits, whose
  * margins are beta * (CROWN-IBP's) + (1 - beta) * (interval bounds'). While the radius grows from zero,
  * kappa falls from 1 and beta from 1 to their ends: the tight bound begins, the one that trains best
  * ends. With `beta` 0 the linear bounds are left out once the radius is full. With `fused` one row a sample, of
- * the loss, is bounded instead of a margin to every other class (Xu et al. 2020).
+ * the loss, is bounded instead of a margin to every other class (Xu et al. 2020, arXiv 2002.12920).
  *
  * Cost: while beta is above 0, about 3 + classes forward passes' worth a batch, forward and back; fused, 4.
  */
