@@ -243,8 +243,13 @@ export {
 export { adversarial } from './train/objectives/adversarial';
 export { benign } from './train/objectives/benign';
 export { crownIbp as crownIbpObjective } from './train/objectives/crown-ibp';
+export { domainAdaptation } from './train/objectives/domain-adaptation';
+export { ensemble } from './train/objectives/ensemble';
+export { free } from './train/objectives/free';
 export { ibp } from './train/objectives/ibp';
 export { objectives } from './train/objectives/registry';
+export { smoothing } from './train/objectives/smoothing';
+export { trades } from './train/objectives/trades';
 export { branchingRules } from './verify/branching/registry';
 export {
   type BranchingRule,

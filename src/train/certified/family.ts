@@ -7,8 +7,6 @@
  * An objective of this family is its robust loss and its defaults.
  */
 import * as v from 'valibot';
-import { runAttack } from '../../attack/attack';
-import { pgd } from '../../attack/attacks/pgd';
 import { hiddenBounds } from '../../bounds/linear';
 import { linearMargins } from '../../bounds/margins';
 import { inputSet } from '../../domain/balls';
@@ -20,6 +18,7 @@ import { leastMargins } from '../../plan/margins';
 import { lincomb, mean } from '../../tensor/ops/core';
 import { crossEntropy } from '../../tensor/ops/loss';
 import { input, step, type Tensor } from '../../tensor/tensor';
+import { robustToPgd } from '../adversary';
 import { type HeldOutBatch, type LossContext, type Objective, objective } from '../objective';
 import { RAMPS, radiusAt } from './difficulty';
 import { type Hidden, termsNeedBoxes, withTerms } from './terms';
@@ -136,10 +135,7 @@ function mix(clean: Tensor, robust: Tensor | undefined, kappa: number): Tensor {
 /** 1 for every image that `judge` finds robust at eps. */
 function judged(batch: HeldOutBatch, o: FamilyOptions): Uint8Array {
   const { model, images, labels } = batch;
-  if (o.judge === 'attack') {
-    const { broken } = runAttack(pgd, { steps: 10, restarts: 1 }, { ...batch, eps: o.eps });
-    return broken.map((b) => 1 - b);
-  }
+  if (o.judge === 'attack') return robustToPgd(batch, o.eps, 'linf');
   const least = leastMargins(model, images, labels, o.eps, { sound: true });
   const proven = Uint8Array.from(least, (margin) => (margin > 0 ? 1 : 0));
   if (o.judge === 'linear') proveRest(batch, o.eps, proven);

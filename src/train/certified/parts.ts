@@ -11,6 +11,7 @@ import { crossEntropy } from '../../tensor/ops/loss';
 import { takeRows } from '../../tensor/ops/shape';
 import { STREAMS, uniform } from '../../tensor/philox';
 import { step, type Tensor } from '../../tensor/tensor';
+import { drawKey } from '../adversary';
 import type { LossContext } from '../objective';
 import type { RobustContext } from './family';
 import type { Hidden } from './terms';
@@ -41,14 +42,14 @@ export interface AttackSteps {
 
 /** The point that PGD from a random start finds within `radius` of x; a constant of the loss. */
 export function attackedPoint(
-  { model, x, labels, index, seed, epoch, pass }: LossContext,
+  context: LossContext,
   radius: number,
   { steps, stepSize }: AttackSteps,
 ): Tensor {
+  const { model, x, labels, pass } = context;
   const around = { x, eps: radius, norm: 'linf' } as const;
   const length = radius * (stepSize ?? (steps === 1 ? 1.25 : 2.5 / steps));
-  const key = { seed: seed + Math.floor(epoch), stream: STREAMS.attack, index };
-  let at = randomStart(around, key);
+  let at = randomStart(around, drawKey(context));
   for (let i = 0; i < steps; i++)
     at = step(model.engine, () => ascend(model, around, at, labels, length, pass).next);
   return at;
