@@ -7,6 +7,7 @@
  * An objective of this family is its robust loss and its defaults.
  */
 import * as v from 'valibot';
+import { wrongSamples } from '../../attack/attack';
 import { hiddenBounds } from '../../bounds/linear';
 import { linearMargins } from '../../bounds/margins';
 import { inputSet } from '../../domain/balls';
@@ -150,8 +151,9 @@ function proveRest(
 ): void {
   const { engine, graph } = model;
   const size = images.length / labels.length;
+  const wrong = wrongSamples(model, images, labels);
   labels.forEach((label, i) => {
-    if (proven[i] === 1) return;
+    if (proven[i] === 1 || wrong[i] === 1) return;
     const margins = step(engine, () => {
       const image = images.subarray(i * size, (i + 1) * size);
       const x = input(engine, image, [1, ...graph.network.input]);
