@@ -39,6 +39,8 @@ export const STREAMS = {
   noise: 8,
   /** Noise of randomised smoothing; index: the sample (the seed's high half is the image). */
   smoothing: 9,
+  /** Squares cut out of images; index: the epoch, block: the sample. */
+  cutout: 11,
 } as const;
 
 /** The high 32 bits of the 64-bit product of two unsigned words. */
