@@ -57,20 +57,24 @@ async function networkOf(engine: Engine, file: string, set: DataSet): Promise<Mo
   }
 }
 
+type Read = Pick<TrainingData, 'networks'>;
+
+function networkIn({ networks }: Read, file: string): AnyModel {
+  const found = networks?.get(file);
+  expect(found, file, 'a network that was read', 'none');
+  return found;
+}
+
+/** The networks of the objective's files. */
+export const othersOf = (objective: PlugIn, data: Read): readonly AnyModel[] =>
+  objectiveFiles(objective).map((file) => networkIn(data, file));
+
 /** What a phase's training takes from the networks that were read: those of the objective, and labels. */
 export function asked(
   objective: PlugIn,
   { labelSmoothing: smoothing, teacher }: TrainingConfig,
-  { networks }: Pick<TrainingData, 'networks'>,
+  data: Read,
 ): { readonly others: readonly AnyModel[]; readonly labelling: Labelling } {
-  const find = (file: string): AnyModel => {
-    const found = networks?.get(file);
-    expect(found, file, 'a network that was read', 'none');
-    return found;
-  };
-  const taught = teacher && { ...teacher, model: find(teacher.file) };
-  return {
-    others: objectiveFiles(objective).map(find),
-    labelling: { smoothing, teacher: taught },
-  };
+  const taught = teacher && { ...teacher, model: networkIn(data, teacher.file) };
+  return { others: othersOf(objective, data), labelling: { smoothing, teacher: taught } };
 }

@@ -11,7 +11,7 @@ import { input, item, step } from '../tensor/tensor';
 import { look } from '../train/look';
 import type { Batch } from '../train/loop';
 import { objectives } from '../train/objectives/registry';
-import { objectiveFiles } from './networks';
+import { othersOf } from './networks';
 import { batchAt, type TrainingData } from './training-data';
 
 export interface OracleSource {
@@ -25,7 +25,7 @@ export interface OracleSource {
 
 export function lossOracle({ objective, data, seed, batch: size }: OracleSource): LossOracle {
   const { train } = data;
-  const others = objectiveFiles(objective).map((file) => data.networks?.get(file)!);
+  const others = othersOf(objective, data);
   const shuffle = { seed, epoch: 0, shuffle: true, dropLast: true };
   const samples = Math.min(size, train.count);
   const order = epochBatches(train.count, samples, shuffle);
