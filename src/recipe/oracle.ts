@@ -11,6 +11,7 @@ import { input, item, step } from '../tensor/tensor';
 import { look } from '../train/look';
 import type { Batch } from '../train/loop';
 import { objectives } from '../train/objectives/registry';
+import { othersOf } from './networks';
 import { batchAt, type TrainingData } from './training-data';
 
 export interface OracleSource {
@@ -24,11 +25,12 @@ export interface OracleSource {
 
 export function lossOracle({ objective, data, seed, batch: size }: OracleSource): LossOracle {
   const { train } = data;
+  const others = othersOf(objective, data);
   const shuffle = { seed, epoch: 0, shuffle: true, dropLast: true };
   const samples = Math.min(size, train.count);
   const order = epochBatches(train.count, samples, shuffle);
   const lossOf = (model: AnyModel, batch: Batch, pass: Pass): Answer =>
-    lossAndGradients(model, batch, pass, objective, seed, data.others);
+    lossAndGradients(model, batch, pass, objective, seed, others);
   return {
     batches: order.length,
     samples,

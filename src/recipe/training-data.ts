@@ -20,8 +20,8 @@ export interface TrainingData {
   readonly set: DataSet;
   readonly train: Split;
   readonly held: Split;
-  /** Networks of the objective's files. */
-  readonly others?: readonly AnyModel[];
+  /** Those that training asks beside the one it trains (networks.ts), by file. */
+  readonly networks?: ReadonlyMap<string, AnyModel> | undefined;
 }
 
 /** Reads a config's data set, and holds the part back that picks checkpoints. */

@@ -10,6 +10,7 @@ import { modelInStep, type TrainingModel } from '../nn/training-model';
 import type { Options } from '../options';
 import { STREAMS } from '../tensor/philox';
 import { assign, input, item, step, Tensor } from '../tensor/tensor';
+import { emaShare, moveAverages } from './averages';
 import { look } from './look';
 import type { Memory, Objective } from './objective';
 import { type Optimizer, update } from './optimizers';
@@ -54,6 +55,8 @@ export interface EpochJob {
   readonly others?: readonly AnyModel[] | undefined;
   /** What the objective keeps from update to update; absent where it starts anew with each. */
   readonly memory?: Map<string, Float32Array>;
+  /** Decay of moving averages; absent: there are none. */
+  readonly ema?: number | undefined;
   readonly batches: number;
   batch(step: number): Batch;
   /** Learning rate after so many epochs. */
@@ -128,6 +131,7 @@ export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResul
     if (!moved) diverged(job, x, { loss, found }, epoch);
     for (const [name, t] of Object.entries(kept)) memory?.set(name, t.read());
     for (const [name, t] of pass.updates) assign(model.parameters.get(name)!.tensors.values!, t);
+    if (job.ema !== undefined) moveAverages(model, optimizer, emaShare(job.ema, optimizer.steps));
     const metrics = Object.entries(result.metrics).map(([name, m]) => [
       name,
       m instanceof Tensor ? item(m) : m,

@@ -13,11 +13,11 @@ beforeAll(async () => {
 });
 afterAll(() => engine.close());
 
-const config = (statistics: string) =>
+const config = (statistics: string, average: string) =>
   tinyConfig({
     network: { name: 'wrn', depth: 10, width: 1 },
-    pretrain: { epochs: 2, batch: 60, statistics },
-    finetune: { epochs: 1, batch: 60, statistics },
+    pretrain: { epochs: 2, batch: 110, statistics, average },
+    finetune: { epochs: 1, batch: 110, statistics, average },
   });
 
 /** Running statistics of the dense model of a run. */
@@ -30,31 +30,34 @@ async function statisticsOf(path: string): Promise<number[]> {
   return found;
 }
 
-it('population statistics: others than the running ones, and the same after interruptions', async () => {
-  await inTemporaryFolder(async (file) => {
-    await compressIn(engine, file('running'), config('running'));
-    await compressIn(engine, file('whole'), config('population'));
-    let stops = 0;
-    for (let done = false; !done; ) {
-      const controller = new AbortController();
-      const onEvent = ({ type }: { type: string }): void => {
-        if (type === 'progress' && stops < 3) controller.abort();
-      };
-      try {
-        const hooks = { signal: controller.signal, onEvent };
-        await compressIn(engine, file('parts'), config('population'), hooks);
-        done = true;
-      } catch (error) {
-        expect(error).toBeInstanceOf(Interrupted);
-        stops++;
+it.each(['none', 'ema'])(
+  'population statistics, average %s: others than the running ones, and the same after interruptions',
+  async (average) => {
+    await inTemporaryFolder(async (file) => {
+      await compressIn(engine, file('running'), config('running', average));
+      await compressIn(engine, file('whole'), config('population', average));
+      let stops = 0;
+      for (let done = false; !done; ) {
+        const controller = new AbortController();
+        const onEvent = ({ type }: { type: string }): void => {
+          if (type === 'progress' && stops < 3) controller.abort();
+        };
+        try {
+          const hooks = { signal: controller.signal, onEvent };
+          await compressIn(engine, file('parts'), config('population', average), hooks);
+          done = true;
+        } catch (error) {
+          expect(error).toBeInstanceOf(Interrupted);
+          stops++;
+        }
       }
-    }
-    expect(stops).toBeGreaterThan(0);
-    expect(await resultOf(file('parts'))).toEqual(await resultOf(file('whole')));
-    const [running, whole] = await Promise.all(
-      ['running', 'whole'].map((run) => statisticsOf(file(`${run}/dense.safetensors`))),
-    );
-    expect(whole!.length).toBeGreaterThan(0);
-    expect(whole).not.toEqual(running);
-  });
-});
+      expect(stops).toBeGreaterThan(0);
+      expect(await resultOf(file('parts'))).toEqual(await resultOf(file('whole')));
+      const [running, whole] = await Promise.all(
+        ['running', 'whole'].map((run) => statisticsOf(file(`${run}/dense.safetensors`))),
+      );
+      expect(whole!.length).toBeGreaterThan(0);
+      expect(whole).not.toEqual(running);
+    });
+  },
+);
