@@ -188,7 +188,7 @@ function denseParams({ model }: Trial): Model['params'] {
 
 describe('surgery', () => {
   it('cuts and splices by what the weights are now, with some inertia', async () => {
-    const trial = await tried('surgery', { scope: 'layer', gamma: 0 });
+    const trial = await tried('surgery', { scope: 'layer', gamma: 0, rise: 0 });
     const [[name, first]] = prunable(trial) as [[string, ParameterData]];
     const kept = countKept(new Uint8Array(first.tensors.through!));
     // One that is out grows a little above the least that is in: not by a fifth, so it stays out.
@@ -210,6 +210,32 @@ describe('surgery', () => {
     expect(countKept(new Uint8Array(now))).toBe(kept);
     expect(weightsOf(trial).get(name)![out]).toBeCloseTo(1.3 * sizes[least]!, 6);
     trial.free();
+  });
+
+  it('has as many zeros as its rise says, and all of them at its end, whatever the lot', async () => {
+    const trial = await tried('surgery', { gamma: 0, rise: 0.4, end: 0.6 });
+    expect(zerosOf(trial)).toBe(Math.round(SPARSITY * TOTAL));
+    for (const step of [1, 10, 25, 40, 55]) {
+      await trial.after(step);
+      const share = risen('cubic', 0, SPARSITY, Math.min(1, step / 40));
+      expect(zerosOf(trial)).toBe(Math.round(share * TOTAL));
+    }
+    trial.free();
+    const lazy = await tried('surgery', { gamma: 10, power: 5, rise: 0.9, end: 0.6 });
+    const all = prunable(lazy).map(([, own]) => own.tensors.through);
+    for (let step = 1; step < 60; step++) await lazy.after(step);
+    expect(prunable(lazy).map(([, own]) => own.tensors.through)).toEqual(all);
+    for (const [name, { tensors }] of prunable(lazy))
+      write(
+        lazy,
+        name,
+        'weights',
+        tensors.weights!.map((w) => 1 / (w || 1)),
+      );
+    await lazy.after(60);
+    expect(prunable(lazy).map(([, own]) => own.tensors.through)).not.toEqual(all);
+    expect(zerosOf(lazy)).toBe(Math.round(SPARSITY * TOTAL));
+    lazy.free();
   });
 
   it('rests after its end, and by lot more and more often', async () => {

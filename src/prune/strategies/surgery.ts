@@ -5,7 +5,8 @@
  * t. A weight leaves below 0.9 of a threshold and comes in above 1.1 of it.
  *
  * Deviations: the threshold is not a mean plus c deviations but what the count asks for, with |w| / 0.9 of a
- * weight that is in compared with |w| / 1.1 of one that is out; the mask rests after `end` of the updates.
+ * weight that is in compared with |w| / 1.1 of one that is out; that count falls along a cubic schedule over
+ * the first `rise` of the updates (0: at once); the mask rests after `end` of them.
  * Cost: dense training, and a few passes over the weights at each change.
  */
 import * as v from 'valibot';
@@ -15,7 +16,7 @@ import { choice, real } from '../../options';
 import { abs } from '../../tensor/ops/elementwise';
 import { STREAMS, uniform } from '../../tensor/philox';
 import { SCOPES } from '../allocate';
-import { choose, entriesOf, ownMasks, prunableData, spreadTensor } from '../between';
+import { choose, entriesOf, ownMasks, prunableData, sparsityNow, spreadTensor } from '../between';
 import { selectMasks } from '../select';
 import { strategy } from '../strategy';
 
@@ -24,11 +25,13 @@ const [LEAVES, COMES] = [0.9, 1.1];
 
 export const surgery = strategy({
   name: 'surgery',
-  about: 'small |w| are cut and spliced in again while training: scope, gamma, power, end',
+  about: 'small |w| are cut and spliced in again while training: scope, gamma, power, rise, end',
   options: v.strictObject({
     scope: v.optional(choice(SCOPES), 'global'),
     gamma: v.optional(real(0), 1e-4),
     power: v.optional(real(0), 1),
+    /** Shares of the phase after which all zeros are there, and after which the mask rests. */
+    rise: v.optional(real(0, 1), 0.5),
     end: v.optional(real(0, 1), 0.75),
   }),
   structured: false,
@@ -46,11 +49,15 @@ export const surgery = strategy({
       }),
     );
   },
-  between(context, { scope, gamma, power, end }) {
-    const { step, steps, seed, sparsity } = context;
+  between(context, { scope, gamma, power, rise, end }) {
+    const { step, steps, seed } = context;
+    const last = Math.floor(end * steps);
     const [lot = 1] = uniform(seed, STREAMS.prune, 2 ** 32 + step, 1);
-    if (step > end * steps || lot >= (1 + gamma * step) ** -power) return undefined;
+    const rests = step !== last && lot >= (1 + gamma * step) ** -power;
+    if (step > last || rests) return undefined;
     const data = prunableData(context.model);
+    const earlier = ownMasks(data);
+    const sparsity = sparsityNow(context, Math.min(rise, end), earlier);
     const scores = new Map(
       Array.from(data, ([name, own]) => {
         const isIn = spreadTensor(own, 'through');
@@ -58,7 +65,7 @@ export const surgery = strategy({
         return [name, sizes.map((w, i) => w / (isIn[i] === 1 ? LEAVES : COMES))] as const;
       }),
     );
-    const masks = choose(context, sparsity, scope, scores, ownMasks(data));
+    const masks = choose(context, sparsity, scope, scores, earlier);
     return new Map(
       Array.from(data, ([name, own]) => {
         const through = entriesOf(own, Float32Array.from(masks.get(name)!));
