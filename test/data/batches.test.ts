@@ -166,6 +166,40 @@ describe('fillBatch', () => {
     expect(Math.abs(flipped / n - 0.5)).toBeLessThan(0.04);
   });
 
+  it('cuts a square out, at its place in both layouts, of any size and whole inside', () => {
+    const shape = [2, 5, 7] as const;
+    const split = { ...makeSplit(6, 70, 3), images: new Uint8Array(6 * 70).fill(200) };
+    const index = Int32Array.of(0, 1, 2, 3, 4, 5);
+    const areas = new Set<number>();
+    for (const cutout of [0, 1, 3, 20])
+      for (let epoch = 0; epoch < 30; epoch++) {
+        const augment = { pad: 0, flip: false, cutout, seed: 5, epoch };
+        const [chw, hwc] = (['chw', 'hwc'] as const).map((layout) => {
+          const out = new Float32Array(6 * 70);
+          fillBatch(split, { shape, unit: 255, layout }, index, out, augment);
+          return out;
+        });
+        for (let n = 0; n < 6; n++) {
+          const zeros = Array.from({ length: 35 }, (_, at) => at).filter(
+            (at) => chw![n * 70 + at] === 0,
+          );
+          for (let at = 0; at < 35; at++)
+            for (let c = 0; c < 2; c++) {
+              expect(chw![n * 70 + c * 35 + at] === 0).toBe(zeros.includes(at));
+              expect(hwc![n * 70 + at * 2 + c]).toBe(chw![n * 70 + c * 35 + at]);
+            }
+          const rows = new Set(zeros.map((at) => Math.floor(at / 7)));
+          const columns = new Set(zeros.map((at) => at % 7));
+          expect(rows.size * columns.size).toBe(zeros.length);
+          expect(rows.size).toBeLessThanOrEqual(cutout);
+          if (cutout === 0) expect(zeros).toEqual([]);
+          else expect(zeros.length).toBeGreaterThan(0);
+          if (cutout === 3) areas.add(zeros.length);
+        }
+      }
+    expect(areas).toEqual(new Set([4, 6, 9]));
+  });
+
   it('refuses a short output and samples that are not there', () => {
     expect(() => fillBatch(split, set, Int32Array.of(0), new Float32Array(23))).toThrow(
       'batch: expected room for 24 values, got 23.',

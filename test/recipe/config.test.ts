@@ -35,6 +35,8 @@ describe('parseConfig', () => {
       milestones: [0.6, 0.85],
       factor: 0.2,
       warmup: 0,
+      peak: 0.3,
+      patience: 5,
     });
     expect(config.finetune).toMatchObject({ epochs: 3, learningRate: 5e-4 });
     expect(config.prune).toMatchObject({ sparsity: 0.9, rounds: 1 });

@@ -155,7 +155,7 @@ describe('one-step training that collapses', () => {
     await inTemporaryFolder(async (file) => {
       const notes: string[] = [];
       const objective = { name: 'adversarial', steps: 1, rampShare: 0, collapse: 0.02 };
-      const training = { epochs: 8, learningRate: 1 };
+      const training = { epochs: 8, learningRate: 3, optimizer: 'sgd', gradientClip: null };
       await compressIn(engine, file('run'), configOf(training, { objective }), {
         onEvent: (event) => {
           if (event.type === 'note') notes.push(event.text);

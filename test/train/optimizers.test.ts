@@ -8,11 +8,12 @@ import { input, step } from '../../src/tensor/tensor';
 import {
   createOptimizer,
   freeOptimizer,
+  OPTIMIZERS,
   type Optimizer,
   type OptimizerOptions,
   update,
 } from '../../src/train/optimizers';
-import { type LearningRate, learningRate, rampTo } from '../../src/train/schedules';
+import { type LearningRate, learningRate, rampTo, standstills } from '../../src/train/schedules';
 import { expectClose } from '../helpers/close';
 import { sampler } from '../helpers/random';
 
@@ -46,12 +47,20 @@ function move(
   o: OptimizerOptions,
 ): void {
   g.forEach((gradient, i) => {
-    const d = gradient + o.weightDecay * r.w[i]!;
-    if (o.optimizer === 'sgd') {
+    const apart = o.optimizer === 'adamw';
+    const d = gradient + (apart ? 0 : o.weightDecay * r.w[i]!);
+    if (o.optimizer === 'sgd' || o.optimizer === 'nesterov') {
       r.v[i] = o.momentum * r.v[i]! + d;
+      r.w[i]! -= rate * (o.optimizer === 'sgd' ? r.v[i]! : d + o.momentum * r.v[i]!);
+      return;
+    }
+    if (o.optimizer === 'rmsprop') {
+      r.m[i] = 0.99 * r.m[i]! + 0.01 * d * d;
+      r.v[i] = o.momentum * r.v[i]! + d / (Math.sqrt(r.m[i]!) + 1e-8);
       r.w[i]! -= rate * r.v[i]!;
       return;
     }
+    if (apart) r.w[i]! -= rate * o.weightDecay * r.w[i]!;
     r.m[i] = o.momentum * r.m[i]! + (1 - o.momentum) * d;
     r.v[i] = 0.999 * r.v[i]! + 0.001 * d * d;
     const [m, v] = [r.m[i]! / (1 - o.momentum ** t), r.v[i]! / (1 - 0.999 ** t)];
@@ -91,6 +100,12 @@ const CASES: Readonly<Record<string, Partial<OptimizerOptions>>> = {
   Adam: { optimizer: 'adam', momentum: 0.9 },
   'Adam with weight decay': { optimizer: 'adam', momentum: 0.5, weightDecay: 0.1 },
   'Adam without first moment': { optimizer: 'adam', momentum: 0 },
+  'Nesterov with weight decay': { optimizer: 'nesterov', momentum: 0.9, weightDecay: 0.01 },
+  'AdamW with weight decay': { optimizer: 'adamw', momentum: 0.9, weightDecay: 0.1 },
+  'RMSprop with momentum and weight decay': {
+    ...{ optimizer: 'rmsprop', momentum: 0.9, weightDecay: 0.01 },
+  },
+  'RMSprop without momentum': { optimizer: 'rmsprop', momentum: 0 },
 };
 
 describe.each(Object.entries(CASES))('%s', (_, given) => {
@@ -125,7 +140,7 @@ describe.each(Object.entries(CASES))('%s', (_, given) => {
 
 describe('gradients that are not finite', () => {
   it('change nothing', () => {
-    for (const optimizer of ['adam', 'sgd'] as const)
+    for (const optimizer of OPTIMIZERS)
       for (const bad of [Number.NaN, Number.NEGATIVE_INFINITY])
         for (const gradientClip of [null, 1]) {
           const { model, optimizer: state } = started({ ...PLAIN, optimizer, gradientClip });
@@ -171,7 +186,7 @@ describe('gradientClip', () => {
   it('gives back all kept memory', () => {
     engine.arena.trim();
     const used = engine.memory.usedBytes;
-    for (const kind of ['adam', 'sgd'] as const) {
+    for (const kind of OPTIMIZERS) {
       const { model, optimizer } = started({ ...PLAIN, optimizer: kind });
       freeOptimizer(optimizer);
       freeModel(model);
@@ -217,12 +232,39 @@ describe('schedules', () => {
   });
 
   it('every one rises over the warm-up, from more than nothing, and never exceeds the base', () => {
-    for (const name of ['step', 'cosine', 'constant'] as const) {
+    for (const name of ['step', 'cosine', 'constant', 'plateau'] as const) {
       const rates = Array.from({ length: 201 }, (_, i) => rate({ name, warmup: 2 }, i / 10));
       expect(rates[0]).toBeGreaterThan(0);
       expect(rates[10]!).toBeGreaterThan(rates[1]!);
       expect(rates[10]!).toBeLessThan(0.6 * rate({ name }, 1));
       expect(Math.max(...rates)).toBeLessThanOrEqual(0.1);
     }
+  });
+
+  it('one-cycle rises to the base rate at its peak and falls far below where it began', () => {
+    const cycle = (epoch: number): number => rate({ name: 'one-cycle', peak: 0.25 }, epoch);
+    expect(cycle(0)).toBeCloseTo(0.1 / 25, 12);
+    expect(cycle(5)).toBeCloseTo(0.1, 12);
+    expect(cycle(20)).toBeCloseTo(0.1 / 25 / 1e4, 12);
+    const rates = Array.from({ length: 201 }, (_, i) => cycle(i / 10));
+    rates.slice(1).forEach((r, i) => {
+      expect(i < 50 ? r > rates[i]! : r < rates[i]!).toBe(true);
+    });
+    for (const peak of [0, 1]) expect(rate({ name: 'one-cycle', peak }, 7)).toBeGreaterThan(0);
+  });
+
+  it('plateau falls once for every stretch without a better score', () => {
+    const better = (a: number, b: number): boolean => a > b;
+    const falls = (scores: (number | null)[], patience = 2) =>
+      standstills(scores, patience, better);
+    expect(falls([])).toBe(0);
+    expect(falls([1, 2, 3, 4])).toBe(0);
+    expect(falls([4, 3, 2])).toBe(1);
+    expect(falls([4, 3, 2, 1])).toBe(1);
+    expect(falls([4, 3, 2, 1, 0])).toBe(2);
+    expect(falls([4, 3, 5, 4, 5])).toBe(1);
+    expect(falls([null, null, null, 4, null, 3])).toBe(0);
+    const options = { name: 'plateau', milestones: [], factor: 0.5, warmup: 0 } as const;
+    expect(learningRate(0.8, { ...options, peak: 0.3, patience: 2 }, 3, 9, 2)).toBeCloseTo(0.2, 12);
   });
 });
