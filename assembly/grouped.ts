@@ -277,28 +277,36 @@ export function conv2d_grouped_input_grad(
 /** Taps whose products with dy are summed in one pass. */
 const AT_ONCE: i32 = 3;
 
-/** sums [have] += the sums of the planes from p on, by tap, times q over `lines` lines of `count` (a multiple of 4). */
-@inline
+/**
+ * sums [have] += for every tap the sum of the planes from p on times q, over `lines` lines of `count` elements;
+ * those of q lie whole vectors apart. What stands in the planes behind a line takes no part.
+ */
 function dot_lines(
   taps: usize, have: i32, p: usize, down: usize, q: usize, lines: i32, count: i32, sums: usize,
 ): void {
   let p0 = p + load<u32>(taps);
   let p1 = p + load<u32>(taps + bytes(min<i32>(1, have - 1)));
   let p2 = p + load<u32>(taps + bytes(min<i32>(2, have - 1)));
+  const whole = bytes(count & ~3), end = bytes((count + 3) & ~3);
+  const last = i32x4.lt_s(i32x4(0, 1, 2, 3), i32x4.splat(count & 3));
   let a0 = f32x4.splat(0), b0 = a0, a1 = a0, b1 = a0, a2 = a0, b2 = a0;
-  for (let y = 0; y < lines; y++, p0 += down, p1 += down, p2 += down, q += bytes(count)) {
-    const s0 = a0, s1 = a1, s2 = a2;
-    a0 = b0;
-    a1 = b1;
-    a2 = b2;
-    b0 = s0;
-    b1 = s1;
-    b2 = s2;
-    for (let i: usize = 0; i < bytes(count); i += 16) {
-      const v = v128.load(q + i);
-      a0 = madd(v128.load(p0 + i), v, a0);
-      a1 = madd(v128.load(p1 + i), v, a1);
-      a2 = madd(v128.load(p2 + i), v, a2);
+  for (let y = 0; y < lines; y++, p0 += down, p1 += down, p2 += down, q += end) {
+    let i: usize = 0;
+    for (; i + 32 <= whole; i += 32) {
+      const at0 = p0 + i, at1 = p1 + i, at2 = p2 + i;
+      const v = v128.load(q + i), w = v128.load(q + i, 16);
+      a0 = madd(v128.load(at0), v, a0);
+      b0 = madd(v128.load(at0, 16), w, b0);
+      a1 = madd(v128.load(at1), v, a1);
+      b1 = madd(v128.load(at1, 16), w, b1);
+      a2 = madd(v128.load(at2), v, a2);
+      b2 = madd(v128.load(at2, 16), w, b2);
+    }
+    for (; i < end; i += 16) {
+      const v = v128.load(q + i), seen = i < whole ? i32x4.splat(-1) : last;
+      a0 = madd(v128.and(v128.load(p0 + i), seen), v, a0);
+      a1 = madd(v128.and(v128.load(p1 + i), seen), v, a1);
+      a2 = madd(v128.and(v128.load(p2 + i), seen), v, a2);
     }
   }
   store<f32>(sums, load<f32>(sums) + lanes(f32x4.add(a0, b0)));
@@ -357,7 +365,7 @@ export function conv2d_grouped_weight_grad(
         }
         for (let t = 0; t < taps; t += AT_ONCE) {
           dot_lines(
-            work + bytes(t), min<i32>(AT_ONCE, taps - t), planes, bytes(sh * run), grad, oh, across,
+            work + bytes(t), min<i32>(AT_ONCE, taps - t), planes, bytes(sh * run), grad, oh, ow,
             sums + bytes(o * taps + t),
           );
         }

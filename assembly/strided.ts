@@ -19,6 +19,15 @@ function add_line(x: usize, y: usize, count: i32): void {
   }
 }
 
+/** y [count] = the element at x, everywhere. */
+@inline
+function fill_run(x: usize, count: i32, y: usize): void {
+  const v = v128.load32_splat(x);
+  const end = y + bytes(count);
+  for (; y + 16 <= end; y += 16) v128.store(y, v);
+  for (; y < end; y += 4) v128.store32_lane(y, v, 0);
+}
+
 /** y = a[0], b[0], a[1], b[1], ...; the last vectors overlap those before. `count` is 4 or more. */
 function zip(a: usize, b: usize, y: usize, count: i32): void {
   const last = bytes(count - 4);
@@ -98,6 +107,8 @@ export function copy_strided(
           if (accumulate) add_line(px, py, d3);
           else if (d3 < 64) copy_run(px, d3, py);
           else memory.copy(py, px, bytes(d3));
+        } else if (x3 == 0 && y3 == 1 && !accumulate && d3 > 0) {
+          fill_run(px, d3, py);
         } else if (x3 == 2 && y3 == 1 && !accumulate) {
           copy_seconds(px, d3, py);
         } else if (accumulate) {
