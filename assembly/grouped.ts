@@ -13,7 +13,7 @@
 import { conv2d_input_grad } from './conv';
 import { conv2d_weight_grad } from './conv_weight_grad';
 import { conv2d_direct } from './direct';
-import { copy_every, copy_run } from './padded';
+import { copy_every, copy_run, unzip } from './padded';
 import { bytes, lanes, load_part, madd, store_part } from './simd';
 
 /** Channels from which on a group fills the tiles of the dense kernels. */
@@ -51,12 +51,31 @@ function place(column: i32, phase: i32, sw: i32): i32 {
   return max<i32>(0, column - phase + sw - 1) / sw;
 }
 
+/** `split` of lines p on to lines of two phases at once, `count` elements of the second and `first` of the first. */
+function split_pairs(
+  p: usize, w: i32, lines: i32, a: usize, b: usize, run: i32, first: i32, count: i32,
+): void {
+  for (let y = 0; y < lines; y++, p += bytes(w), a += bytes(run), b += bytes(run)) {
+    unzip(p, a, b, count);
+    if (first > count) store<u32>(a + bytes(count), load<u32>(p + bytes(2 * count)));
+  }
+}
+
 /** out [sw][lines][run] = the plane x [h, w] from line -pt and column -pl on; outside nothing changes. */
 function split(
   x: usize, h: i32, w: i32, pt: i32, pl: i32, sw: i32, lines: i32, run: i32, out: usize,
 ): void {
   const top = max<i32>(0, pt);
   const bottom = min<i32>(lines, h + pt);
+  // Column 0 of x lies in one phase, column 1 in the other, which has as many elements or one less.
+  const first = min<i32>(run - (pl >> 1), (w + 1) >> 1);
+  const second = min<i32>(run - ((pl + 1) >> 1), w >> 1);
+  if (sw == 2 && pl >= 0 && second >= 4) {
+    const a = out + bytes(((pl & 1) * lines + top) * run + (pl >> 1));
+    const b = out + bytes((((pl + 1) & 1) * lines + top) * run + ((pl + 1) >> 1));
+    split_pairs(x + bytes((top - pt) * w), w, bottom - top, a, b, run, first, second);
+    return;
+  }
   for (let phase = 0; phase < sw; phase++, out += bytes(lines * run)) {
     const left = place(pl, phase, sw);
     const count = min<i32>(run, place(w + pl, phase, sw)) - left;

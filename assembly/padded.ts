@@ -39,6 +39,18 @@ export function copy_seconds(p: usize, count: i32, q: usize): void {
   v128.store(last, v128.shuffle<i32>(v128.load(p), v128.load(p, 12), 0, 2, 5, 7));
 }
 
+/** a, b = every second element of x from its first and second on; `count` of each, 4 or more. */
+export function unzip(x: usize, a: usize, b: usize, count: i32): void {
+  const last = bytes(count - 4);
+  for (let i: usize = 0; ; i += 16) {
+    i = min(i, last);
+    const v = v128.load(x + (i << 1)), w = v128.load(x + (i << 1), 16);
+    v128.store(a + i, v128.shuffle<i32>(v, w, 0, 2, 4, 6));
+    v128.store(b + i, v128.shuffle<i32>(v, w, 1, 3, 5, 7));
+    if (i == last) return;
+  }
+}
+
 /** Copies `count` elements, every s-th one of those at p. */
 @inline
 export function copy_every(p: usize, s: i32, count: i32, q: usize): void {

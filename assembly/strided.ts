@@ -3,7 +3,7 @@
  * scatter-add. Strides count elements and may be zero or negative.
  * Cost: bound by memory; one element at a time where no inner stride is 1.
  */
-import { copy_run, copy_seconds } from './padded';
+import { copy_run, copy_seconds, unzip } from './padded';
 import { bytes, load_part, store_part, transpose4 } from './simd';
 
 @inline
@@ -36,18 +36,6 @@ function zip(a: usize, b: usize, y: usize, count: i32): void {
     const v = v128.load(a + i), w = v128.load(b + i);
     v128.store(y + (i << 1), v128.shuffle<i32>(v, w, 0, 4, 1, 5));
     v128.store(y + (i << 1), v128.shuffle<i32>(v, w, 2, 6, 3, 7), 16);
-    if (i == last) return;
-  }
-}
-
-/** a, b = every second element of x from its first and second on, as `zip` joins them. */
-function unzip(x: usize, a: usize, b: usize, count: i32): void {
-  const last = bytes(count - 4);
-  for (let i: usize = 0; ; i += 16) {
-    i = min(i, last);
-    const v = v128.load(x + (i << 1)), w = v128.load(x + (i << 1), 16);
-    v128.store(a + i, v128.shuffle<i32>(v, w, 0, 2, 4, 6));
-    v128.store(b + i, v128.shuffle<i32>(v, w, 1, 3, 5, 7));
     if (i == last) return;
   }
 }
