@@ -39,6 +39,26 @@ export function copy_seconds(p: usize, count: i32, q: usize): void {
   v128.store(last, v128.shuffle<i32>(v128.load(p), v128.load(p, 12), 0, 2, 5, 7));
 }
 
+/** a, b = every second element of x from its first and second on; `count` of each, 4 or more. */
+export function unzip(x: usize, a: usize, b: usize, count: i32): void {
+  const last = bytes(count - 4);
+  for (let i: usize = 0; ; i += 16) {
+    i = min(i, last);
+    const v = v128.load(x + (i << 1)), w = v128.load(x + (i << 1), 16);
+    v128.store(a + i, v128.shuffle<i32>(v, w, 0, 2, 4, 6));
+    v128.store(b + i, v128.shuffle<i32>(v, w, 1, 3, 5, 7));
+    if (i == last) return;
+  }
+}
+
+/** Copies `count` elements, every s-th one of those at p. */
+@inline
+export function copy_every(p: usize, s: i32, count: i32, q: usize): void {
+  if (s == 1) copy_run(p, count, q);
+  else if (s == 2) copy_seconds(p, count, q);
+  else for (let i = 0; i < count; i++, p += bytes(s), q += 4) store<u32>(q, load<u32>(p));
+}
+
 /**
  * out [ph, pw] = every s-th element (s = 1 or 2) of the plane from (y0, x0) on, zero outside; with
  * `zeros` 0 what is outside stays as it is.
@@ -55,8 +75,7 @@ export function pad_phase(
   let p = x + bytes((y0 + top * s) * w + x0 + left * s);
   let q = out + bytes(top * pw + left);
   for (let y = top; y < bottom; y++, p += bytes(s * w), q += bytes(pw)) {
-    if (s == 1) copy_run(p, right - left, q);
-    else copy_seconds(p, right - left, q);
+    copy_every(p, s, right - left, q);
   }
 }
 

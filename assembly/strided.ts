@@ -3,7 +3,7 @@
  * scatter-add. Strides count elements and may be zero or negative.
  * Cost: bound by memory; one element at a time where no inner stride is 1.
  */
-import { copy_run, copy_seconds } from './padded';
+import { copy_run, copy_seconds, unzip } from './padded';
 import { bytes, load_part, store_part, transpose4 } from './simd';
 
 @inline
@@ -19,6 +19,15 @@ function add_line(x: usize, y: usize, count: i32): void {
   }
 }
 
+/** y [count] = the element at x, everywhere. */
+@inline
+function fill_run(x: usize, count: i32, y: usize): void {
+  const v = v128.load32_splat(x);
+  const end = y + bytes(count);
+  for (; y + 16 <= end; y += 16) v128.store(y, v);
+  for (; y < end; y += 4) v128.store32_lane(y, v, 0);
+}
+
 /** y = a[0], b[0], a[1], b[1], ...; the last vectors overlap those before. `count` is 4 or more. */
 function zip(a: usize, b: usize, y: usize, count: i32): void {
   const last = bytes(count - 4);
@@ -27,18 +36,6 @@ function zip(a: usize, b: usize, y: usize, count: i32): void {
     const v = v128.load(a + i), w = v128.load(b + i);
     v128.store(y + (i << 1), v128.shuffle<i32>(v, w, 0, 4, 1, 5));
     v128.store(y + (i << 1), v128.shuffle<i32>(v, w, 2, 6, 3, 7), 16);
-    if (i == last) return;
-  }
-}
-
-/** a, b = every second element of x from its first and second on, as `zip` joins them. */
-function unzip(x: usize, a: usize, b: usize, count: i32): void {
-  const last = bytes(count - 4);
-  for (let i: usize = 0; ; i += 16) {
-    i = min(i, last);
-    const v = v128.load(x + (i << 1)), w = v128.load(x + (i << 1), 16);
-    v128.store(a + i, v128.shuffle<i32>(v, w, 0, 2, 4, 6));
-    v128.store(b + i, v128.shuffle<i32>(v, w, 1, 3, 5, 7));
     if (i == last) return;
   }
 }
@@ -98,6 +95,8 @@ export function copy_strided(
           if (accumulate) add_line(px, py, d3);
           else if (d3 < 64) copy_run(px, d3, py);
           else memory.copy(py, px, bytes(d3));
+        } else if (x3 == 0 && y3 == 1 && !accumulate && d3 > 0) {
+          fill_run(px, d3, py);
         } else if (x3 == 2 && y3 == 1 && !accumulate) {
           copy_seconds(px, d3, py);
         } else if (accumulate) {

@@ -158,26 +158,51 @@ function weightGradWork(
   return 4 * (columns + 9 * positions + group * images * seen + columns * 8 * Math.ceil(oc / 8));
 }
 
+/** Workspace of direct.ts: tables of taps and quads, padded planes. */
+function directWorkspace(...[, c, , , , kh, kw, s, , , , dh, dw, oh, ow]: ConvGeometry): number {
+  const quads = oh * Math.ceil(ow / 4);
+  const [down, right] = [Math.floor(((kh - 1) * dh) / s), Math.floor(((kw - 1) * dw) / s)];
+  return 4 * (c * kh * kw + 2 * quads + 2 + c * s * s * (oh + down) * (ow + right));
+}
+
+/** Workspace of the input gradient of conv.ts: weights of a phase, and panels or lines. */
+function inputGradWorkspace(...[, c, h, w, oc, kh, kw, sh, sw, , , dh, dw]: ConvGeometry): number {
+  const depth = oc * phaseTaps(kh, sh, dh) * phaseTaps(kw, sw, dw);
+  // Of narrow.ts, which takes up to 4 channels: taps, tile, table and a padded image.
+  const ph = Math.ceil(h / sh) + Math.floor(((kh - 1) * dh) / sh);
+  const pw = Math.ceil(w / sw) + Math.floor(((kw - 1) * dw) / sw) + 7;
+  const lines = c > 4 ? 0 : 12 * kh * kw + 128 + 4 * depth + 4 * oc * ph * pw;
+  return 4 * c * depth + Math.max(panelWork(kh * kw, depth), lines);
+}
+
 /** Elements of a plane as grouped.ts copies it. */
 function groupedPlane(...[, , , , , kh, kw, sh, sw, , , dh, dw, oh, ow]: ConvGeometry): number {
   const run = 4 * Math.ceil(ow / 4) + Math.floor(((kw - 1) * dw) / sw);
   return ((oh - 1) * sh + (kh - 1) * dh + 1) * sw * run;
 }
 
-/** Split of a kernel of grouped.ts, from its rows and the elements of its workspace. */
+/**
+ * Split of a kernel of grouped.ts, from its rows and from its workspace: elements of its own way, and bytes of
+ * the dense kernel's on one group of one image.
+ */
 function groupedSplit(
   args: readonly number[],
-  rows: (n: number, c: number, groups: number) => number,
-  work: (depth: number, plane: number, taps: number, grad: number) => number,
+  rows: (n: number, groups: number) => number,
+  own: (depth: number, plane: number, area: number, grad: number) => number,
+  dense: (...one: ConvGeometry) => number,
 ): Split {
   const g = args.slice(0, 15) as ConvGeometry;
-  const [n, c, , , , kh, kw, , , , , , , oh, ow] = g;
+  const [n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow] = g;
   const groups = args[15]!;
-  const depth = c / groups;
+  const [depth, outputs] = [c / groups, oc / groups];
+  const elements = own(depth, groupedPlane(...g), kh * kw, oh * 4 * Math.ceil(ow / 4));
   return {
-    rows: rows(n, c, groups),
+    rows: rows(n, groups),
     cost: convCost(...g) / groups,
-    work: 4 * work(depth, groupedPlane(...g), depth * kh * kw, oh * 4 * Math.ceil(ow / 4)),
+    work: Math.max(
+      4 * elements,
+      dense(1, depth, h, w, outputs, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow),
+    ),
   };
 }
 
@@ -217,26 +242,16 @@ export const KERNELS = {
   ),
   conv2d_direct: kernel<
     [...ConvGeometry, x: Ptr, weight: Ptr, bias: OptionalPtr, y: Ptr, relu: Int]
-  >((n, c, h, w, oc, kh, kw, s, _sw, pt, pl, dh, dw, oh, ow) => {
-    const quads = oh * Math.ceil(ow / 4);
-    const [down, right] = [Math.floor(((kh - 1) * dh) / s), Math.floor(((kw - 1) * dw) / s)];
-    return {
-      rows: n * oh,
-      cost: convCost(n, c, h, w, oc, kh, kw, s, s, pt, pl, dh, dw, oh, ow),
-      work: 4 * (c * kh * kw + 2 * quads + 2 + c * s * s * (oh + down) * (ow + right)),
-    };
+  >((...args) => {
+    const g = args.slice(0, 15) as ConvGeometry;
+    return { rows: g[0] * g[13], cost: convCost(...g), work: directWorkspace(...g) };
   }),
   conv2d_input_grad: kernel<[...ConvGeometry, dy: Ptr, weight: Ptr, dx: Ptr]>(
     (n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow) => {
-      const depth = oc * phaseTaps(kh, sh, dh) * phaseTaps(kw, sw, dw);
-      // Of narrow.ts, which takes up to 4 channels: taps, tile, table and a padded image.
-      const ph = Math.ceil(h / sh) + Math.floor(((kh - 1) * dh) / sh);
-      const pw = Math.ceil(w / sw) + Math.floor(((kw - 1) * dw) / sw) + 7;
-      const lines = c > 4 ? 0 : 12 * kh * kw + 128 + 4 * depth + 4 * oc * ph * pw;
       return {
         rows: phasePanels(n, h, w, sh, sw),
         cost: convCost(n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow),
-        work: 4 * c * depth + Math.max(panelWork(kh * kw, depth), lines),
+        work: inputGradWorkspace(n, c, h, w, oc, kh, kw, sh, sw, pt, pl, dh, dw, oh, ow),
       };
     },
   ),
@@ -257,16 +272,18 @@ export const KERNELS = {
   >((...args) =>
     groupedSplit(
       args,
-      (n, _, groups) => n * groups,
-      (depth, plane, taps) => taps + depth * plane,
+      (n, groups) => n * groups,
+      (depth, plane, area) => depth * (area + plane),
+      directWorkspace,
     ),
   ),
   conv2d_grouped_input_grad: kernel<[...ConvGeometry, groups: Size, dy: Ptr, weight: Ptr, dx: Ptr]>(
     (...args) =>
       groupedSplit(
         args,
-        (n, c) => n * c,
-        (_, plane) => plane,
+        (n, groups) => n * groups,
+        (_, plane, area) => area + plane,
+        inputGradWorkspace,
       ),
   ),
   conv2d_grouped_weight_grad: kernel<
@@ -274,8 +291,10 @@ export const KERNELS = {
   >((...args) =>
     groupedSplit(
       args,
-      (_, __, groups) => groups,
-      (depth, plane, _, grad) => depth * plane + grad,
+      (_, groups) => groups,
+      (depth, plane, area, grad) => depth * (area + plane) + grad,
+      (_n, c, _h, _w, oc, kh, kw, sh, sw, _pt, _pl, dh, dw, oh, ow) =>
+        4 * oc * c * kh * kw + weightGradWork(1, c, oc, kh, kw, sh, sw, dh, dw, oh, ow),
     ),
   ),
 

@@ -125,6 +125,21 @@ const GROUPED: readonly Conv[] = [
   { x: [2, 4, 4, 4], oc: 4, k: [1, 1], s: [3, 3], p: [0, 0], groups: 2 },
   { x: [1, 2, 3, 40], oc: 2, k: [5, 5], s: [1, 1], p: [2, 2], groups: 2 },
   { x: [1, 2, 2, 61], oc: 2, k: [2, 3], s: [1, 3], p: [0, 2], groups: 2 },
+  { x: [17, 3, 9, 7], oc: 3, k: [3, 3], s: [2, 2], p: [1, 1], groups: 3 },
+  { x: [2, 2, 9, 12], oc: 4, k: [3, 5], s: [1, 2], p: [-1, -2], groups: 2 },
+  { x: [1, 2, 3, 2], oc: 2, k: [3, 3], s: [2, 3], p: [3, 4], groups: 2 },
+  // Groups wide enough for the dense kernels, where these fit and where not.
+  { x: [2, 8, 9, 11], oc: 8, k: [3, 3], s: [1, 1], p: [1, 1], groups: 2 },
+  { x: [3, 10, 12, 9], oc: 14, k: [3, 2], s: [2, 2], p: [2, 1], d: [1, 2], groups: 2 },
+  { x: [2, 8, 10, 10], oc: 8, k: [3, 3], s: [3, 3], p: [1, 1], groups: 2 },
+  { x: [2, 2, 7, 9], oc: 12, k: [3, 3], s: [1, 1], p: [1, 1], groups: 2 },
+  { x: [2, 12, 7, 9], oc: 4, k: [3, 3], s: [2, 1], p: [1, 1], groups: 2 },
+  { x: [1, 8, 21, 23], oc: 8, k: [3, 3], s: [1, 1], p: [1, 1], groups: 2 },
+  // Every end of a line and every number of lines of a tile.
+  ...[...indices(17, 5)].flatMap(([w, h]): Conv[] => [
+    { x: [1, 2, h! + 1, w! + 1], oc: 2, k: [3, 3], s: [1, 1], p: [1, 1], groups: 2 },
+    { x: [2, 1, 2 * h! + 1, 2 * w! + 1], oc: 1, k: [3, 3], s: [2, 2], p: [1, 1], groups: 1 },
+  ]),
 ];
 
 function geometry({ x: [n, c, h, w], oc, k, s, p, d = [1, 1], groups }: Conv) {

@@ -78,7 +78,7 @@ function countNonzero(): CaseMaker[] {
 
 function copyStrided(
   shape: readonly number[],
-  kind: 'same' | 'flip' | 'turn' | 'half' | 'lie' | 'stand',
+  kind: 'same' | 'flip' | 'turn' | 'half' | 'lie' | 'stand' | 'spread',
   add: number,
 ): CaseMaker {
   return (m, rng) => {
@@ -93,7 +93,9 @@ function copyStrided(
     const turned = [1, d0, d0 * d1, d0 * d1 * d2];
     // Planes [d3][d2] instead of [d2][d3].
     const upright = [d1 * d2 * d3, d2 * d3, 1, d2];
-    const straight = kind === 'stand' ? upright : dense;
+    // One element a line of x.
+    const spread = [d1 * d2, d2, 1, 0];
+    const straight = kind === 'stand' ? upright : kind === 'spread' ? spread : dense;
     const from = kind === 'flip' ? back : straight.map((s) => half * s);
     const to = kind === 'turn' ? turned : kind === 'lie' ? upright : dense;
     const start = kind === 'flip' && size > 0 ? size - 1 : 0;
@@ -292,7 +294,7 @@ export const ROWS: CaseTable = {
     [2, 2, 9, 2],
     [2, 2, 2, 9],
   ].flatMap((shape) =>
-    (['same', 'flip', 'turn', 'half', 'lie', 'stand'] as const).flatMap((kind) => [
+    (['same', 'flip', 'turn', 'half', 'lie', 'stand', 'spread'] as const).flatMap((kind) => [
       copyStrided(shape, kind, 0),
       copyStrided(shape, kind, 1),
     ]),
