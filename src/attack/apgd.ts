@@ -11,7 +11,15 @@ import * as v from 'valibot';
 import { NORM_NAMES } from '../domain/balls';
 import { choice, real, whole } from '../options';
 import { drawsOf, type SEARCHES } from './draws';
-import { type ImageBall, intoBall, noiseIn, stepped, TWO_NORMS, type TwoNorm } from './geometry';
+import {
+  type ImageBall,
+  intoBall,
+  noiseIn,
+  stepped,
+  TWO_NORMS,
+  type TwoNorm,
+  tabulate,
+} from './geometry';
 import { type Loss, slopeOf } from './loss';
 import {
   type Asking,
@@ -102,10 +110,10 @@ function stepWithMomentum(
   share: number,
 ): Float32Array {
   const z = intoBall(ball, stepped(ball, at, gradient, size));
-  const delta = Float64Array.from(
-    at,
-    (v, i) => v - ball.image[i]! + share * (z[i]! - v) + (1 - share) * (v - old[i]!),
-  );
+  const delta = tabulate(at.length, (i) => {
+    const v = at[i]!;
+    return v - ball.image[i]! + share * (z[i]! - v) + (1 - share) * (v - old[i]!);
+  });
   return intoBall(ball, delta);
 }
 

@@ -28,11 +28,24 @@ export function lengthOf(norm: Norm, delta: ArrayLike<number>): number {
   return { linf: most, l2: Math.sqrt(squares), l1: sizes }[norm];
 }
 
-export const distanceOf = (norm: Norm, a: ArrayLike<number>, b: ArrayLike<number>): number =>
-  lengthOf(
-    norm,
-    Float64Array.from(a, (v, i) => v - b[i]!),
-  );
+/** f(i) for i < n, in f64: a plain loop, as `Float64Array.from` walks an iterator. */
+export function tabulate(n: number, f: (i: number) => number): Float64Array {
+  const values = new Float64Array(n);
+  for (let i = 0; i < n; i++) values[i] = f(i);
+  return values;
+}
+
+/** a - b. */
+export const difference = (a: ArrayLike<number>, b: ArrayLike<number>): Float64Array =>
+  tabulate(a.length, (i) => a[i]! - b[i]!);
+
+/** (tanh w + 1) / 2: the point of [0, 1] that a free variable stands for. */
+export const squashed = (w: Float64Array): Float32Array =>
+  Float32Array.from(tabulate(w.length, (i) => (Math.tanh(w[i]!) + 1) / 2));
+
+/** The free variable of an image; pixels of 0 and 1 are at infinity, so they are moved inside by a little. */
+export const unsquashed = (image: Float32Array): Float64Array =>
+  tabulate(image.length, (i) => Math.atanh((2 * image[i]! - 1) * (1 - 1e-6)));
 
 /** The image nearest to x + delta in the ball (L2: on the way to x), cut to [0, 1], which brings it nearer to x. */
 export function intoBall({ image, eps, norm }: ImageBall, delta: ArrayLike<number>): Float32Array {
@@ -67,7 +80,7 @@ export function stepped(
 /** Noise on the ball's sphere: uniform scaled to its largest entry (L-infinity), a Gaussian direction (L2). */
 export function noiseIn(ball: ImageBall, draws: Draws, radius = ball.eps): Float32Array {
   const { norm, image } = ball;
-  const t = Float64Array.from(image, () =>
+  const t = tabulate(image.length, () =>
     norm === 'linf' ? 2 * draws.uniform() - 1 : draws.normal(),
   );
   const scale = radius / (lengthOf(norm, t) || 1);

@@ -8,7 +8,7 @@
  */
 import type { Shape } from '../tensor/shape';
 import type { Draws } from './draws';
-import { type ImageBall, intoBall, lengthOf } from './geometry';
+import { difference, type ImageBall, intoBall, lengthOf, tabulate } from './geometry';
 import { foundAt, logitsAt, type Search, type Subject } from './search';
 
 /** Queries after which p halves. */
@@ -76,7 +76,7 @@ export function* squares(
   let found = foundAt(subject, first, yield* logitsAt(first));
   for (let query = 0; query < queries && !found.broken; query++) {
     const area = shareAt(query, p) * planes.rows * planes.columns;
-    const delta = Float64Array.from(found.image, (v, i) => v - ball.image[i]!);
+    const delta = difference(found.image, ball.image);
     propose.change(delta, { planes, side: Math.round(Math.sqrt(area)), eps: ball.eps, draws });
     const next = intoBall(ball, delta);
     const here = foundAt(subject, next, yield* logitsAt(next));
@@ -103,8 +103,8 @@ interface Proposal {
 /** L-infinity: columns, then squares, of one sign a channel. */
 const corners: Proposal = {
   first({ channels, rows, columns }, eps, draws) {
-    const signs = Float64Array.from({ length: channels * columns }, () => draws.sign());
-    return Float64Array.from({ length: channels * rows * columns }, (_, i) => {
+    const signs = tabulate(channels * columns, () => draws.sign());
+    return tabulate(channels * rows * columns, (i) => {
       const channel = Math.floor(i / (rows * columns));
       return eps * signs[channel * columns + (i % columns)]!;
     });
@@ -175,7 +175,7 @@ function bumpOf(height: number, width: number, draws: Draws): Float64Array {
   const half = Math.floor(rows / 2);
   const upper = peak(half, columns);
   const whole = [...upper, ...peak(rows - half, columns).map((v) => -v)];
-  const bump = Float64Array.from({ length: height * width }, (_, i) => {
+  const bump = tabulate(height * width, (i) => {
     const [y, x] = [Math.floor(i / width), i % width];
     return turned ? whole[x * columns + y]! : whole[y * columns + x]!;
   });

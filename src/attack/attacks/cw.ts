@@ -11,7 +11,15 @@ import * as v from 'valibot';
 import { NORM_NAMES } from '../../domain/balls';
 import { choice, real, whole } from '../../options';
 import { attack } from '../attack';
-import { intoBall, isInside, TWO_NORMS, type TwoNorm } from '../geometry';
+import {
+  difference,
+  intoBall,
+  isInside,
+  squashed,
+  TWO_NORMS,
+  type TwoNorm,
+  unsquashed,
+} from '../geometry';
 import { type Loss, slopeOf } from '../loss';
 import { type Asking, type Found, foundAt, logitsAt, type Subject, stronger } from '../search';
 
@@ -74,12 +82,11 @@ function* minimise(
   const { image, eps, label } = subject;
   const ball = { image, eps, norm: o.norm };
   const slope = slopeOf(marginLoss(label, o.kappa));
-  // Pixels of 0 and 1 are at infinity.
-  const w = Float64Array.from(image, (x) => Math.atanh((2 * x - 1) * (1 - 1e-6)));
+  const w = unsquashed(image);
   const adam = adamOf(w, o.learningRate);
   let [found, succeeded]: [Found | undefined, boolean] = [undefined, false];
   for (let i = 0; i < o.steps; i++) {
-    const at = Float32Array.from(w, (v) => (Math.tanh(v) + 1) / 2);
+    const at = squashed(w);
     const [answer] = yield [{ image: at, slope }];
     const here = foundAt(subject, at, answer!.z);
     succeeded ||= here.broken;
@@ -92,8 +99,7 @@ function* minimise(
     });
   }
   if (!found?.broken) {
-    const delta = Float64Array.from(w, (v, p) => (Math.tanh(v) + 1) / 2 - image[p]!);
-    const last = intoBall(ball, delta);
+    const last = intoBall(ball, difference(squashed(w), image));
     found = stronger(found, foundAt(subject, last, yield* logitsAt(last)));
   }
   return { found: found!, succeeded };

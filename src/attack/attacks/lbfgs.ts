@@ -8,7 +8,7 @@
 import * as v from 'valibot';
 import { real, whole } from '../../options';
 import { attack } from '../attack';
-import { intoBall, isInside } from '../geometry';
+import { difference, intoBall, isInside, squashed, tabulate, unsquashed } from '../geometry';
 import { lbfgsDirection, type Pair } from '../lbfgs';
 import { slopeOf, targetCrossEntropy } from '../loss';
 import {
@@ -61,11 +61,12 @@ interface Point {
 function* pointAt(subject: Subject, w: Float64Array, target: number, c: number): Asking<Point> {
   const { image, eps } = subject;
   const loss = targetCrossEntropy(target);
-  const at = Float32Array.from(w, (v) => (Math.tanh(v) + 1) / 2);
+  const at = squashed(w);
   const [answer] = yield [{ image: at, slope: slopeOf(loss) }];
   const { z, gradient } = answer!;
   const size = at.reduce((sum, v, p) => sum + (v - image[p]!) ** 2, 0);
-  const slope = Float64Array.from(at, (v, p) => {
+  const slope = tabulate(at.length, (p) => {
+    const v = at[p]!;
     const cost = 2 * c * (v - image[p]!) - gradient[p]!;
     return 2 * v * (1 - v) * cost;
   });
@@ -75,7 +76,7 @@ function* pointAt(subject: Subject, w: Float64Array, target: number, c: number):
 
 function* minimise(subject: Subject, target: number, c: number, steps: number): Asking<Found> {
   const { image, eps } = subject;
-  const start = Float64Array.from(image, (x) => Math.atanh((2 * x - 1) * (1 - 1e-6)));
+  const start = unsquashed(image);
   let point = yield* pointAt(subject, start, target, c);
   const pairs: Pair[] = [];
   for (let i = 0; i < steps; i++) {
@@ -91,8 +92,7 @@ function* minimise(subject: Subject, target: number, c: number, steps: number): 
     point = next;
   }
   if (point.found.broken && point.inside) return point.found;
-  const delta = Float64Array.from(point.found.image, (v, p) => v - image[p]!);
-  const last = intoBall({ image, eps, norm: 'l2' }, delta);
+  const last = intoBall({ image, eps, norm: 'l2' }, difference(point.found.image, image));
   return foundAt(subject, last, yield* logitsAt(last));
 }
 
