@@ -4,9 +4,9 @@
  */
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
-import { logits } from '../domain/classifier';
+import { classesOf, logits } from '../domain/classifier';
 import { roundUp, U } from '../domain/rounding';
-import { EspalierError } from '../errors';
+import { EspalierError, fail } from '../errors';
 import type { AnyModel } from '../nn/model';
 import {
   type Callable,
@@ -100,7 +100,7 @@ const SLACK = 1e-6;
  * EspalierError for options the attack does not know, and where it left its ball.
  */
 export function runAttack(entry: Attack, options: Options, job: AttackJob): AttackOutcome {
-  const broken = wrongSamples(job.model, job.images, job.labels);
+  const broken = wrongIn(job, job.images);
   const images = job.images.slice();
   const todo = [...broken.keys()].filter((i) => broken[i] === 0);
   if (todo.length === 0) return { broken, images };
@@ -120,11 +120,13 @@ export function* attackInParts(
   job: AttackJob,
 ): Parts<AttackOutcome> {
   const { search } = entry;
+  if (job.oracle && !search)
+    fail(entry.name, 'no defence around the network', 'one', 'Take an attack that is a search.');
   const found = search && (yield* searchAll(job, (subject) => search(subject, options)));
   const images = found ? imagesOf(found) : yield* entry.inParts(job, options);
   checkInside(job, images, entry.norm(options));
   const by = found?.some((one) => one.by) && found.map((one) => one.by);
-  const broken = wrongSamples(job.model, images, job.labels);
+  const broken = wrongIn(job, images);
   return { broken, images, ...(by && { by }) };
 }
 
@@ -162,6 +164,14 @@ export function wrongSamples(
   labels: ArrayLike<number>,
 ): Uint8Array {
   return Uint8Array.from(predictions(model, images, labels), (c, i) => (c === labels[i] ? 0 : 1));
+}
+
+/** 1 where the job's network, or what is around it, has an image wrong. */
+function wrongIn({ model, oracle, labels, index }: AttackJob, images: Float32Array): Uint8Array {
+  if (!oracle) return wrongSamples(model, images, labels);
+  const z = oracle.logits(images, index);
+  const classes = classesOf(z, z.length / labels.length);
+  return Uint8Array.from(classes, (c, i) => (c === labels[i] ? 0 : 1));
 }
 
 /** The predicted class of each sample; -1, which is none, where the margin of its label is no number. */

@@ -1,7 +1,7 @@
 /** Steps of one length along gradients of the cross entropy from the clean image, with or without momentum. */
 import { intoBall, lengthOf, stepped, type TwoNorm } from './geometry';
-import { crossEntropy, slopeOf } from './loss';
-import { type Found, foundAt, type Search, type Subject, stronger } from './search';
+import { crossEntropy, slopeOf, tempered } from './loss';
+import { cleanLogits, type Found, foundAt, type Search, type Subject, stronger } from './search';
 
 export interface IterateOptions {
   readonly steps: number;
@@ -14,8 +14,9 @@ export interface IterateOptions {
 
 export function* iterate(subject: Subject, o: IterateOptions): Search {
   const ball = { image: subject.image, eps: subject.eps, norm: o.norm };
-  const slope = slopeOf(crossEntropy(subject.label));
   let at = subject.image;
+  const clean = foundAt(subject, at, yield* cleanLogits(subject));
+  const slope = slopeOf(tempered(crossEntropy(subject.label), clean));
   let way = new Float64Array(at.length);
   let found: Found | undefined;
   for (let i = 0; ; i++) {

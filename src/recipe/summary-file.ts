@@ -41,6 +41,7 @@ const schema = v.looseObject({
   imagesPerSecond: v.looseObject({ dense: number, pruned: number }),
   attack: method,
   verifier: method,
+  suspicions: v.optional(v.array(v.looseObject({ kind: v.string(), images: count }))),
   attacks: v.optional(v.array(counted)),
   verifiers: v.optional(v.array(counted)),
   provenance: v.looseObject({

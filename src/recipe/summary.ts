@@ -70,6 +70,7 @@ export async function summarise(
     verifier: methodOf(after.verifiers),
     ...sharesOf('attacks', before.attacks, after.attacks, ({ broken }) => broken),
     ...sharesOf('verifiers', before.verifiers, after.verifiers, ({ certified }) => certified),
+    ...(after.suspicions && { suspicions: after.suspicions }),
     provenance: {
       espalier: VERSION,
       node: process.version,

@@ -79,6 +79,8 @@ export interface Summary {
   readonly attacks?: readonly MethodCounts[];
   /** The same of verifiers: the images each certified that those before did not. */
   readonly verifiers?: readonly MethodCounts[];
+  /** Signs that ERA of the pruned network says less than it seems; absent where there are none. */
+  readonly suspicions?: readonly { readonly kind: string; readonly images: number }[];
   readonly provenance: {
     readonly espalier: string;
     readonly node: string;

@@ -46,8 +46,8 @@ const count = (broken: Uint8Array): number => broken.reduce((n, b) => n + b, 0);
 
 /** Options of attacks whose defaults take long on images of 16 pixels. */
 const QUICK: Readonly<Record<string, object>> = {
-  square: { queries: 400 },
-  autoattack: { queries: 400 },
+  square: { queries: 200 },
+  autoattack: { queries: 200 },
   cw: { steps: 100 },
 };
 

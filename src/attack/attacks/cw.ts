@@ -1,7 +1,7 @@
 /**
  * Attack of Carlini and Wagner (2017, "Towards evaluating the robustness of neural networks"): the least perturbation
  * that is misclassified, by Adam on x' = (tanh w + 1) / 2. L2: |x' - x|^2 + c f, where f = max(z_y - max z_j, -kappa) and c
- * is searched in octaves, then by halving. L-infinity: sum max(|x' - x| - tau, 0) + c f, where tau falls to 0.9 of
+ * is searched by tens, then by halving. L-infinity: sum max(|x' - x| - tau, 0) + c f, where tau falls to 0.9 of
  * itself as long as it succeeds.
  *
  * Deviations: an image ends at its first misclassified point inside the ball; tau begins at eps, not at 1, as larger
@@ -20,8 +20,16 @@ import {
   type TwoNorm,
   unsquashed,
 } from '../geometry';
-import { type Loss, slopeOf } from '../loss';
-import { type Asking, type Found, foundAt, logitsAt, type Subject, stronger } from '../search';
+import { type Loss, slopeOf, tempered } from '../loss';
+import {
+  type Asking,
+  cleanLogits,
+  type Found,
+  foundAt,
+  logitsAt,
+  type Subject,
+  stronger,
+} from '../search';
 
 const options = v.strictObject({
   /** Of Adam, for each c. */
@@ -46,16 +54,19 @@ export const cw = attack({
   norm: (o) => o.norm,
   passes: (o) => 3 * o.searches * o.steps,
   *search(subject, o) {
+    const clean = foundAt(subject, subject.image, yield* cleanLogits(subject));
+    const loss = tempered(marginLoss(subject.label, o.kappa), clean);
     let found: Found | undefined;
     let [c, low, high, tau] = [o.c, 0, Number.POSITIVE_INFINITY, subject.eps];
     for (let i = 0; i < o.searches; i++) {
-      const tried = yield* minimise(subject, c, tau, o);
+      const tried = yield* minimise(subject, loss, { ...o, c, tau });
       found = stronger(found, tried.found);
       if (found.broken) break;
       if (tried.succeeded) [high, tau] = [c, 0.9 * tau];
       else low = c;
-      // Octaves of ten until c succeeds, then halves of the interval.
-      c = high < Number.POSITIVE_INFINITY ? (low + high) / 2 : 10 * c;
+      // Tens, up or down, until one value fails and another succeeds; then halves.
+      if (low === 0) c /= 10;
+      else c = high < Number.POSITIVE_INFINITY ? (low + high) / 2 : 10 * c;
     }
     return found!;
   },
@@ -75,13 +86,12 @@ const marginLoss =
 /** Adam for one c; whether any point was misclassified, and the strongest in the ball. */
 function* minimise(
   subject: Subject,
-  c: number,
-  tau: number,
-  o: Options,
+  loss: Loss,
+  o: Options & { readonly tau: number },
 ): Asking<{ readonly found: Found; readonly succeeded: boolean }> {
-  const { image, eps, label } = subject;
+  const { image, eps } = subject;
   const ball = { image, eps, norm: o.norm };
-  const slope = slopeOf(marginLoss(label, o.kappa));
+  const slope = slopeOf(loss);
   const w = unsquashed(image);
   const adam = adamOf(w, o.learningRate);
   let [found, succeeded]: [Found | undefined, boolean] = [undefined, false];
@@ -94,7 +104,7 @@ function* minimise(
     if (found?.broken) break;
     adam((p) => {
       const delta = at[p]! - image[p]!;
-      const cost = sizeSlope(o.norm, delta, tau) - c * answer!.gradient[p]!;
+      const cost = sizeSlope(o.norm, delta, o.tau) - o.c * answer!.gradient[p]!;
       return 2 * at[p]! * (1 - at[p]!) * cost;
     });
   }

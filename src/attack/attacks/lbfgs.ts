@@ -10,7 +10,7 @@ import { real, whole } from '../../options';
 import { attack } from '../attack';
 import { difference, intoBall, isInside, squashed, tabulate, unsquashed } from '../geometry';
 import { lbfgsDirection, type Pair } from '../lbfgs';
-import { slopeOf, targetCrossEntropy } from '../loss';
+import { type Loss, slopeOf, targetCrossEntropy, tempered } from '../loss';
 import {
   type Asking,
   cleanLogits,
@@ -39,12 +39,15 @@ export const lbfgs = attack({
   passes: (o) => 6 * o.targets * o.searches * o.steps,
   *search(subject, o) {
     let found: Found | undefined;
-    const targets = rivalsOf(subject, yield* cleanLogits(subject)).slice(0, o.targets);
-    for (const target of targets)
+    const z = yield* cleanLogits(subject);
+    const clean = foundAt(subject, subject.image, z);
+    for (const target of rivalsOf(subject, z).slice(0, o.targets)) {
+      const loss = tempered(targetCrossEntropy(target), clean);
       for (let i = 0; i < o.searches; i++) {
-        found = stronger(found, yield* minimise(subject, target, o.c / 10 ** i, o.steps));
+        found = stronger(found, yield* minimise(subject, loss, o.c / 10 ** i, o.steps));
         if (found.broken) return found;
       }
+    }
     return found!;
   },
 });
@@ -58,9 +61,8 @@ interface Point {
 }
 
 /** Value and derivatives with respect to w of the objective. */
-function* pointAt(subject: Subject, w: Float64Array, target: number, c: number): Asking<Point> {
+function* pointAt(subject: Subject, w: Float64Array, loss: Loss, c: number): Asking<Point> {
   const { image, eps } = subject;
-  const loss = targetCrossEntropy(target);
   const at = squashed(w);
   const [answer] = yield [{ image: at, slope: slopeOf(loss) }];
   const { z, gradient } = answer!;
@@ -74,15 +76,15 @@ function* pointAt(subject: Subject, w: Float64Array, target: number, c: number):
   return { w, value: c * size - loss(z).value, slope, found: foundAt(subject, at, z), inside };
 }
 
-function* minimise(subject: Subject, target: number, c: number, steps: number): Asking<Found> {
+function* minimise(subject: Subject, loss: Loss, c: number, steps: number): Asking<Found> {
   const { image, eps } = subject;
   const start = unsquashed(image);
-  let point = yield* pointAt(subject, start, target, c);
+  let point = yield* pointAt(subject, start, loss, c);
   const pairs: Pair[] = [];
   for (let i = 0; i < steps; i++) {
     if (point.found.broken && point.inside) return point.found;
     const way = lbfgsDirection(point.slope, pairs);
-    const next = yield* downhill(subject, point, way, { target, c });
+    const next = yield* downhill(subject, point, way, { loss, c });
     if (!next) break;
     pairs.push({
       s: next.w.map((v, p) => v - point.w[p]!),
@@ -101,12 +103,12 @@ function* downhill(
   subject: Subject,
   point: Point,
   way: Float64Array,
-  { target, c }: { readonly target: number; readonly c: number },
+  { loss, c }: { readonly loss: Loss; readonly c: number },
 ): Asking<Point | undefined> {
   const rate = way.reduce((sum, d, p) => sum + d * point.slope[p]!, 0);
   for (let t = 1, i = 0; i < 10; t /= 2, i++) {
     const w = point.w.map((v, p) => v + t * way[p]!);
-    const next = yield* pointAt(subject, w, target, c);
+    const next = yield* pointAt(subject, w, loss, c);
     if (next.value <= point.value + 1e-4 * t * rate) return next;
   }
   return undefined;
