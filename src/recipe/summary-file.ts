@@ -41,7 +41,9 @@ const schema = v.looseObject({
   imagesPerSecond: v.looseObject({ dense: number, pruned: number }),
   attack: method,
   verifier: method,
-  suspicions: v.optional(v.array(v.looseObject({ kind: v.string(), images: count }))),
+  suspicions: v.optional(
+    v.array(v.looseObject({ kind: v.string(), images: count, text: v.string() })),
+  ),
   attacks: v.optional(v.array(counted)),
   verifiers: v.optional(v.array(counted)),
   provenance: v.looseObject({

@@ -2,6 +2,7 @@
 
 import { type AttackJob, pick, predictions, runAttack } from '../attack/attack';
 import { attacks } from '../attack/attacks/registry';
+import { suspicionText } from '../attack/suspicion';
 import { batchOf } from '../data/batches';
 import type { DataSet } from '../data/types';
 import { lookup } from '../errors';
@@ -70,7 +71,9 @@ export async function summarise(
     verifier: methodOf(after.verifiers),
     ...sharesOf('attacks', before.attacks, after.attacks, ({ broken }) => broken),
     ...sharesOf('verifiers', before.verifiers, after.verifiers, ({ certified }) => certified),
-    ...(after.suspicions && { suspicions: after.suspicions }),
+    ...(after.suspicions && {
+      suspicions: after.suspicions.map((one) => ({ ...one, text: suspicionText(one) })),
+    }),
     provenance: {
       espalier: VERSION,
       node: process.version,

@@ -167,8 +167,11 @@ function methods(summary: Summary): string {
     const [name = '', ...rest] = text.split(': ');
     return `<b>${escapeHtml(name)}</b>: ${escapeHtml(rest.join(': '))}`;
   };
+  const suspicions = (summary.suspicions ?? []).map(({ text }) =>
+    row('Suspicion', escapeHtml(text)),
+  );
   const rows = methodTexts(summary).map(([kind, text]) => row(titles[kind], named(text)));
-  return `<dl class="facts">${rows.join('')}${row('Contradictions', contradictionsText(summary))}</dl>`;
+  return `<dl class="facts">${rows.join('')}${row('Contradictions', contradictionsText(summary))}${suspicions.join('')}</dl>`;
 }
 
 /** A titled part of the page; nothing where it has no body. */

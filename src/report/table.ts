@@ -232,6 +232,7 @@ export function summaryText(summary: Summary): string {
     ['sparsity', `${percent(summary.sparsity)} of prunable weights (${compression(summary)})`],
     ...methodTexts(summary).map(([kind, text]) => [kind, text]),
     ['contradictions', contradictionsText(summary)],
+    ...(summary.suspicions ?? []).map(({ text }) => ['suspicion', text]),
   ].map(([key, value]) => `${key!.padEnd(15)} ${oneLine(value!)}`);
   return [
     `${oneLine(summary.name)}: dense against pruned, accuracies with 95 % intervals`,

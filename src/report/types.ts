@@ -80,7 +80,13 @@ export interface Summary {
   /** The same of verifiers: the images each certified that those before did not. */
   readonly verifiers?: readonly MethodCounts[];
   /** Signs that ERA of the pruned network says less than it seems; absent where there are none. */
-  readonly suspicions?: readonly { readonly kind: string; readonly images: number }[];
+  readonly suspicions?: readonly {
+    readonly kind: string;
+    /** Images that show it. */
+    readonly images: number;
+    /** In words. */
+    readonly text: string;
+  }[];
   readonly provenance: {
     readonly espalier: string;
     readonly node: string;

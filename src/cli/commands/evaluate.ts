@@ -1,5 +1,6 @@
 /** `espalier evaluate MODEL`: the three accuracies on the test split, with 95 % intervals. */
 import type { ArgsDef } from 'citty';
+import { suspicionText } from '../../attack/suspicion';
 import type { Evaluation } from '../../evaluate/records';
 import { eps, listed, namesOf, whole } from '../../options';
 import type { Config } from '../../recipe/config';
@@ -92,10 +93,17 @@ export const command: Command = {
       const several = {
         ...(Array.isArray(attack) && { attacks }),
         ...(Array.isArray(verifier) && { verifiers }),
+        ...(found.suspicions && { suspicions: found.suspicions }),
       };
       const { accuracies, contradictions } = found;
       printJson(io, { ...about, ...accuracies, contradictions, ...several });
-    } else print(io, [accuracyText(model, found, used), ...shareTexts(found)].join('\n'));
+    } else
+      print(
+        io,
+        [accuracyText(model, found, used), ...shareTexts(found), ...suspicionTexts(found)].join(
+          '\n',
+        ),
+      );
     return found.contradictions > 0 ? EXIT.badNews : EXIT.done;
   },
 };
@@ -118,6 +126,9 @@ export async function evaluationConfig(context: Context): Promise<Config> {
   ]);
   return { ...config, evaluate: { ...config.evaluate, eps: evaluationEps(config) } };
 }
+
+const suspicionTexts = ({ suspicions = [] }: Evaluation): string[] =>
+  suspicions.map((one) => `suspicion: ${suspicionText(one)}`);
 
 /** Shares of attacks and of verifiers, where there are several. */
 function shareTexts({ attacks, verifiers }: Evaluation): string[] {
