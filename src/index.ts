@@ -32,10 +32,10 @@ export { pgd } from './attack/attacks/pgd';
 export { attacks } from './attack/attacks/registry';
 export { square as squareAttack } from './attack/attacks/square';
 export { type Bpda, bpda, eot } from './attack/defence';
+export type { Oracle } from './attack/job';
 export {
   type Answer,
   type Found,
-  type Oracle,
   oracleOf as attackOracle,
   type Query,
   type Search,

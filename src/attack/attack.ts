@@ -20,22 +20,10 @@ import { argmax } from '../tensor/ops/loss';
 import { inOnePart, type Parts, whole } from '../tensor/parts';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
-import { imagesOf, type Oracle, type Search, type Subject, searchAll, searching } from './search';
+import type { AttackJob } from './job';
+import { imagesOf, type Search, type Subject, searchAll, searching } from './search';
 
-/** A batch under attack. Images are in input space, [0, 1], row-major [n, ...shape]. */
-export interface AttackJob {
-  readonly model: AnyModel;
-  readonly images: Float32Array;
-  readonly labels: Int32Array;
-  readonly eps: number;
-  readonly seed: number;
-  /** Position of each sample in its data set: keys the random starts. */
-  readonly index: Int32Array;
-  /** What is attacked instead of the model alone: a defence around it (defence.ts). */
-  readonly oracle?: Oracle;
-  /** Told of every pass of a search: images through the network, forwards and backwards. */
-  readonly onPass?: (pass: { readonly forwards: number; readonly backwards: number }) => void;
-}
+export type { AttackJob };
 
 /** Methods of an attack with options O. */
 interface AttackMethods<O> {

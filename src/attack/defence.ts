@@ -4,7 +4,8 @@
  */
 import { expect } from '../errors';
 import type { AnyModel } from '../nn/model';
-import { type Oracle, oracleOf } from './search';
+import type { Oracle } from './job';
+import { oracleOf } from './search';
 
 /**
  * Expectation over transformations (Athalye et al. 2018, "Synthesizing robust adversarial examples"): logits and gradients

@@ -14,7 +14,7 @@ import type { Parts } from '../tensor/parts';
 import type { Shape } from '../tensor/shape';
 import { gradients } from '../tensor/tape';
 import { input, step } from '../tensor/tensor';
-import type { AttackJob } from './attack';
+import type { AttackJob, Oracle } from './job';
 
 /** An image under attack. */
 export interface Subject {
@@ -61,18 +61,6 @@ export type Asking<T> = Generator<readonly Query[], T, readonly Answer[]>;
 
 /** A search for the strongest image. */
 export type Search = Asking<Found>;
-
-/** Logits and gradients of whatever is attacked: a network, or one around which there is a defence. */
-export interface Oracle {
-  /** Logits [n, classes] of images [n, ...shape] with these positions in their data set. */
-  logits(images: Float32Array, index: Int32Array): Float32Array;
-  /** The logits, and the gradient [n, ...shape] of the sum of `weights(z)` [n, classes] times the logits z. */
-  gradient(
-    images: Float32Array,
-    index: Int32Array,
-    weights: (z: Float32Array) => Float32Array,
-  ): { readonly z: Float32Array; readonly gradient: Float32Array };
-}
 
 /** A network as an oracle. */
 export function oracleOf(model: AnyModel): Oracle {
