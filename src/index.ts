@@ -16,9 +16,33 @@ export {
   attack,
   runAttack,
 } from './attack/attack';
+export { apgdCe } from './attack/attacks/apgd-ce';
+export { apgdDlr } from './attack/attacks/apgd-dlr';
+export { apgdT } from './attack/attacks/apgd-t';
+export { autoattack } from './attack/attacks/autoattack';
+export { bim } from './attack/attacks/bim';
+export { cw } from './attack/attacks/cw';
+export { deepfool } from './attack/attacks/deepfool';
+export { fab } from './attack/attacks/fab';
+export { fabT } from './attack/attacks/fab-t';
 export { fgsm } from './attack/attacks/fgsm';
+export { lbfgs } from './attack/attacks/lbfgs';
+export { mim } from './attack/attacks/mim';
 export { pgd } from './attack/attacks/pgd';
 export { attacks } from './attack/attacks/registry';
+export { square as squareAttack } from './attack/attacks/square';
+export { type Bpda, bpda, eot } from './attack/defence';
+export type { Oracle } from './attack/job';
+export {
+  type Answer,
+  type Found,
+  oracleOf as attackOracle,
+  type Query,
+  type Search,
+  type Subject,
+} from './attack/search';
+export { probe, SUSPICIONS, type Suspicion, suspicionText } from './attack/suspicion';
+export { type NamedNetwork, type Transfer, transfer } from './attack/transfer';
 export { type AlphaOptions, optimisedBounds } from './bounds/alpha';
 export {
   type BoundedNetwork,

@@ -115,6 +115,19 @@ export interface PlugIn {
   readonly [option: string]: unknown;
 }
 
+/** One plug-in, or several in order. */
+export type PlugIns = PlugIn | readonly PlugIn[];
+
+/** Plug-ins as a list. */
+export const listed = (given: PlugIns): readonly PlugIn[] =>
+  Array.isArray(given) ? given : [given as PlugIn];
+
+/** Names of plug-ins, as `pgd, square`. */
+export const namesOf = (given: PlugIns): string =>
+  listed(given)
+    .map(({ name }) => name)
+    .join(', ');
+
 export type Registry = Readonly<Record<string, { readonly options?: OptionsSchema }>>;
 export type SlotSchema = v.OptionalSchema<v.GenericSchema<PlugIn>, PlugIn>;
 

@@ -4,9 +4,9 @@
  */
 import type * as v from 'valibot';
 import type { Norm } from '../domain/balls';
-import { logits } from '../domain/classifier';
+import { classesOf, logits } from '../domain/classifier';
 import { roundUp, U } from '../domain/rounding';
-import { EspalierError } from '../errors';
+import { EspalierError, fail } from '../errors';
 import type { AnyModel } from '../nn/model';
 import {
   type Callable,
@@ -20,17 +20,10 @@ import { argmax } from '../tensor/ops/loss';
 import { inOnePart, type Parts, whole } from '../tensor/parts';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
+import type { AttackJob } from './job';
+import { imagesOf, type Search, type Subject, searchAll, searching } from './search';
 
-/** A batch under attack. Images are in input space, [0, 1], row-major [n, ...shape]. */
-export interface AttackJob {
-  readonly model: AnyModel;
-  readonly images: Float32Array;
-  readonly labels: Int32Array;
-  readonly eps: number;
-  readonly seed: number;
-  /** Position of each sample in its data set: keys the random starts. */
-  readonly index: Int32Array;
-}
+export type { AttackJob };
 
 /** Methods of an attack with options O. */
 interface AttackMethods<O> {
@@ -38,10 +31,14 @@ interface AttackMethods<O> {
   describe(o: O, eps: number): string;
   /** Norm of the ball it searches. */
   norm(o: O): Norm;
+  /** Passes of the network an image costs that nothing breaks, a backward pass as two; unknown where absent. */
+  passes?(o: O): number;
   /** The strongest images found, [n, ...shape]; unbroken samples may come back as anything inside. */
   run(job: AttackJob, o: O): Float32Array;
   /** Images of `run`, in parts of a second or less. */
   inParts(job: AttackJob, o: O): Parts<Float32Array>;
+  /** The search of one image, where the attack is written so (search.ts). */
+  search?(subject: Subject, o: O): Search;
 }
 
 /** An attack, which completes the options it is given. */
@@ -50,23 +47,37 @@ export interface Attack<S extends OptionsSchema = OptionsSchema>
     Callable<S>,
     AttackMethods<Given<S>> {}
 
-/** An attack as its author writes it: `run`, or `parts` where that takes long. */
+/** An attack as its author writes it: `search` of one image, or `run` of a batch, or `parts` where that takes long. */
 export type AttackEntry<S extends OptionsSchema, O = v.InferOutput<S>> = Entry<S> &
-  Omit<AttackMethods<O>, 'run' | 'inParts'> &
-  (Pick<AttackMethods<O>, 'run'> | { readonly parts: AttackMethods<O>['inParts'] });
+  Omit<AttackMethods<O>, 'run' | 'inParts' | 'search'> &
+  (
+    | Pick<AttackMethods<O>, 'run'>
+    | { readonly parts: AttackMethods<O>['inParts'] }
+    | Required<Pick<AttackMethods<O>, 'search'>>
+  );
 
 export function attack<S extends OptionsSchema>(entry: AttackEntry<S>): Attack<S> {
-  const inParts = 'parts' in entry ? entry.parts : inOnePart(entry.run);
+  const inParts = partsOf(entry);
   const run: AttackMethods<v.InferOutput<S>>['run'] = (job, o) => whole(inParts(job, o));
   const { parts: _, ...rest } = { parts: inParts, ...entry };
-  const takes = { describe: 0, norm: 0, run: 1, inParts: 1 };
+  const takes = { describe: 0, norm: 0, passes: 0, run: 1, inParts: 1, search: 1 };
   return completing({ ...rest, run, inParts }, takes);
+}
+
+function partsOf<S extends OptionsSchema, O = v.InferOutput<S>>(
+  entry: AttackEntry<S, O>,
+): AttackMethods<O>['inParts'] {
+  if ('parts' in entry) return entry.parts;
+  if ('run' in entry) return inOnePart(entry.run);
+  return searching(entry.search);
 }
 
 export interface AttackOutcome {
   /** 1 where the sample is misclassified somewhere in its ball (or without any attack). */
   readonly broken: Uint8Array;
   readonly images: Float32Array;
+  /** Of an attack made of several, which of them found each image; absent for others. */
+  readonly by?: readonly (string | undefined)[];
 }
 
 /** Slack of distances in L2 and L1. */
@@ -77,7 +88,7 @@ const SLACK = 1e-6;
  * EspalierError for options the attack does not know, and where it left its ball.
  */
 export function runAttack(entry: Attack, options: Options, job: AttackJob): AttackOutcome {
-  const broken = wrongSamples(job.model, job.images, job.labels);
+  const broken = wrongIn(job, job.images);
   const images = job.images.slice();
   const todo = [...broken.keys()].filter((i) => broken[i] === 0);
   if (todo.length === 0) return { broken, images };
@@ -96,9 +107,15 @@ export function* attackInParts(
   options: Options,
   job: AttackJob,
 ): Parts<AttackOutcome> {
-  const images = yield* entry.inParts(job, options);
+  const { search } = entry;
+  if (job.oracle && !search)
+    fail(entry.name, 'no defence around the network', 'one', 'Take an attack that is a search.');
+  const found = search && (yield* searchAll(job, (subject) => search(subject, options)));
+  const images = found ? imagesOf(found) : yield* entry.inParts(job, options);
   checkInside(job, images, entry.norm(options));
-  return { broken: wrongSamples(job.model, images, job.labels), images };
+  const by = found?.some((one) => one.by) && found.map((one) => one.by);
+  const broken = wrongIn(job, images);
+  return { broken, images, ...(by && { by }) };
 }
 
 /** The job restricted to some of its samples. */
@@ -135,6 +152,14 @@ export function wrongSamples(
   labels: ArrayLike<number>,
 ): Uint8Array {
   return Uint8Array.from(predictions(model, images, labels), (c, i) => (c === labels[i] ? 0 : 1));
+}
+
+/** 1 where the job's network, or what is around it, has an image wrong. */
+function wrongIn({ model, oracle, labels, index }: AttackJob, images: Float32Array): Uint8Array {
+  if (!oracle) return wrongSamples(model, images, labels);
+  const z = oracle.logits(images, index);
+  const classes = classesOf(z, z.length / labels.length);
+  return Uint8Array.from(classes, (c, i) => (c === labels[i] ? 0 : 1));
 }
 
 /** The predicted class of each sample; -1, which is none, where the margin of its label is no number. */

@@ -4,7 +4,7 @@
  */
 import { fail } from '../errors';
 import type { Evaluation } from '../evaluate/records';
-import type { PlugIn } from '../options';
+import { listed, type PlugIn, type PlugIns } from '../options';
 import { renderRadiusReport } from '../report/radius';
 import type { EvaluateJob } from './backend';
 import type { Context } from './command';
@@ -18,7 +18,12 @@ type Job = Pick<EvaluateJob, 'model' | 'as' | 'config'> & {
   readonly radius: boolean;
 };
 
-export const normOf = ({ norm = 'linf' }: PlugIn): string => String(norm);
+/** Norm of the balls of attacks; of several norms all, as `linf, l2`. */
+export const normOf = (attack: PlugIns): string =>
+  [...new Set(listed(attack).map(attackNorm))].join(', ');
+
+/** Norm of one, by what it says of its options. */
+const attackNorm = ({ norm = 'linf' }: PlugIn): string => String(norm);
 
 /** What a folder holds, in words, where this evaluation must not replace it. */
 export type Held = 'nothing' | 'less' | { readonly other: string };

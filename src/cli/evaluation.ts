@@ -7,8 +7,7 @@ import type { ArgsDef } from 'citty';
 import { EspalierError, fail } from '../errors';
 import type { Evaluation } from '../evaluate/records';
 import { Interrupted } from '../events';
-import type { PlugIn } from '../options';
-import { whole } from '../options';
+import { listed, namesOf, type PlugIn, type PlugIns, whole } from '../options';
 import type { Config } from '../recipe/config';
 import { interval, percent, short } from '../report/format';
 import { radiusTable } from '../report/radius';
@@ -73,11 +72,14 @@ export async function normed(
   const { withNorm } = await import('../evaluate/norm');
   const { evaluate } = config;
   const all = [
-    ['attack', evaluate.attack] as const,
+    ...listed(evaluate.attack).map((one) => ['attack', one] as const),
     ...verifiers.map((one) => ['verifier', one] as const),
   ];
-  const [attack, ...rest] = withNorm(all, norm, '--norm');
-  return { config: { ...config, evaluate: { ...evaluate, attack: attack! } }, verifiers: rest };
+  const found = withNorm(all, norm, '--norm');
+  const count = found.length - verifiers.length;
+  const attack = Array.isArray(evaluate.attack) ? found.slice(0, count) : found[0]!;
+  const rest = found.slice(count);
+  return { config: { ...config, evaluate: { ...evaluate, attack } }, verifiers: rest };
 }
 
 /** Options that mean nothing without --verify or --radius are a mistake. */
@@ -93,8 +95,8 @@ type Target = Pick<EvaluateJob, 'model' | 'as' | 'config'>;
 export async function evaluateInFolder(context: Context, given: Target): Promise<number> {
   const { values, backend, io } = context;
   const { verifier } = given.config.evaluate;
-  const names = values.text('verify')?.split(',') ?? [verifier.name];
-  const methods = await normed(values, given.config, await parseVerifiers(names, verifier));
+  const names = values.text('verify')?.split(',') ?? listed(verifier).map(({ name }) => name);
+  const methods = await normed(values, given.config, await parseVerifiers(names, listed(verifier)));
   const target = { ...given, ...methods, radius: values.on('radius') };
   const shard = parseShard(values);
   const jobs =
@@ -134,13 +136,13 @@ function processes({ io, argv }: Context, dir: string, jobs: number): PlugIn {
   return { name: 'processes', jobs, command: io.self ? command : [], env: { [CHILD]: '1' } };
 }
 
-async function parseVerifiers(names: readonly string[], own: PlugIn): Promise<PlugIn[]> {
+async function parseVerifiers(names: readonly string[], own: readonly PlugIn[]): Promise<PlugIn[]> {
   const { parseSlot } = await import('../recipe/config');
   const trimmed = names.map((name) => name.trim());
   const twice = trimmed.find((name, i) => trimmed.indexOf(name) < i);
   if (twice !== undefined) fail('--verify', 'each verifier once', `${twice} twice`);
   return trimmed.map((name) =>
-    parseSlot('evaluate.verifier', name === own.name ? own : name, '--verify'),
+    parseSlot('evaluate.verifier', own.find((one) => one.name === name) ?? name, '--verify'),
   );
 }
 
@@ -204,12 +206,12 @@ function show({ io, values }: Context, { model, config }: Target, found: Evaluat
   }
   print(
     io,
-    `eps ${eps}${normText(attack)}, attack ${attack.name}, contradictions ${contradictions}`,
+    `eps ${eps}${normText(attack)}, attack ${namesOf(attack)}, contradictions ${contradictions}`,
   );
 }
 
-/** Norm of an attack in brackets, where it is not L-infinity. */
-export const normText = (attack: PlugIn): string =>
+/** Norm of attacks in brackets, where it is not L-infinity. */
+export const normText = (attack: PlugIns): string =>
   normOf(attack) === 'linf' ? '' : ` (${normOf(attack)})`;
 
 /** The three accuracies as a table of one row. */

@@ -9,6 +9,7 @@
  */
 import { attackInParts, outside, pick, predictions } from '../attack/attack';
 import { attacks } from '../attack/attacks/registry';
+import { type SuspicionKind, signsOf } from '../attack/suspicion';
 import { NORMS, type Norm } from '../domain/balls';
 import { lookup } from '../errors';
 import type { AnyModel } from '../nn/model';
@@ -44,6 +45,8 @@ export interface Block extends Task {
 export interface AttackRecord {
   readonly name: string;
   readonly broken: boolean;
+  /** Of an attack made of several, the one that broke the image. */
+  readonly by?: string;
   /** Norms whose ball of radius eps holds the adversarial image; empty where none was found. */
   readonly inside: readonly Norm[];
 }
@@ -67,6 +70,8 @@ export interface SampleRecord {
   readonly predicted: number;
   /** One record per attack that was tried; absent where the image was not attacked. */
   readonly attacks?: readonly AttackRecord[];
+  /** Signs of the clean image that attacks on it may mislead; absent where there are none. */
+  readonly signs?: readonly SuspicionKind[];
   /** One record per verifier that was asked; absent where the image was not verified. */
   readonly verdicts?: readonly VerdictRecord[];
   /** Largest certified radius found, in input space; 0 where none is. */
@@ -88,6 +93,7 @@ export function* evaluateInParts(model: AnyModel, block: Block): Parts<SampleRec
   const clocks = Array.from(labels, (): Clock => new Map());
   const job = { model, block, correct, clocks };
   const attacked = block.attacks.length > 0 ? yield* attackRows(job) : undefined;
+  const signs = attacked && signsOf({ ...block, model });
   const isVerified = block.verifiers.length > 0;
   const verdicts = isVerified ? yield* verifyRows(job, [...labels.keys()], block.eps) : undefined;
   const isCertified = (i: number): boolean => certified(verdicts?.get(i));
@@ -104,6 +110,7 @@ export function* evaluateInParts(model: AnyModel, block: Block): Parts<SampleRec
     label: labels[i]!,
     predicted: predicted[i]!,
     ...(attacked && { attacks: attacked[i]! }),
+    ...(signs?.[i]?.length && { signs: signs[i]! }),
     ...(verdicts && { verdicts: verdicts.get(i)! }),
     ...(radii && { radius: radii.get(i) ?? 0 }),
     seconds: Object.fromEntries(clocks[i]!),
@@ -147,7 +154,11 @@ function* attackRows(job: Job): Parts<AttackRecord[][]> {
     if (open.length === 0) break;
     const started = performance.now();
     const part = pick({ ...block, model }, open);
-    const { broken, images } = yield* attackInParts(lookup(attacks, name, 'attack'), options, part);
+    const { broken, images, by } = yield* attackInParts(
+      lookup(attacks, name, 'attack'),
+      options,
+      part,
+    );
     const rowOf = (all: Float32Array, r: number) => all.subarray(r * size, (r + 1) * size);
     open.forEach((i, r) => {
       const inside = NORMS.filter((norm) => {
@@ -155,7 +166,9 @@ function* attackRows(job: Job): Parts<AttackRecord[][]> {
         const ball = { eps: block.eps, norm };
         return outside(ball, rowOf(part.images, r), rowOf(images, r)) === undefined;
       });
-      records[i]!.push({ name, broken: broken[r] === 1, inside });
+      const isBroken = broken[r] === 1;
+      const stage = isBroken ? by?.[r] : undefined;
+      records[i]!.push({ name, broken: isBroken, inside, ...(stage && { by: stage }) });
     });
     shareSeconds(job, name, open, started);
     open = open.filter((_, r) => broken[r] !== 1);

@@ -11,7 +11,7 @@ import { expect, lookup } from '../errors';
 import type { Listener, Phase, StopSignal } from '../events';
 import { withCanonical } from '../nn/freeze';
 import type { AnyModel, Model } from '../nn/model';
-import type { PlugIn } from '../options';
+import { listed, type PlugIn, type PlugIns } from '../options';
 import { normOf } from '../verify/verifier';
 import { verifiers } from '../verify/verifiers/registry';
 import type { SampleRecord, Task } from './block';
@@ -26,10 +26,10 @@ export interface EvaluateSettings {
   /** Radius in input space; null is 0.1. */
   readonly eps: number | null;
   /** One, or a list: each sees what those before it left unbroken. */
-  readonly attack: PlugIn | readonly PlugIn[];
+  readonly attack: PlugIns;
   readonly attackLimit: number | null;
   /** One, or a list: each sees what those before it left unknown. */
-  readonly verifier: PlugIn | readonly PlugIn[];
+  readonly verifier: PlugIns;
   readonly verifyLimit: number | null;
   /** Whether the largest certified radius of each image is searched too. */
   readonly radius?: boolean;
@@ -89,17 +89,14 @@ export async function evaluate(
   }
 }
 
-const listOf = (one: PlugIn | readonly PlugIn[]): readonly PlugIn[] =>
-  Array.isArray(one) ? one : [one as PlugIn];
-
 /** The settings as a task, every method with all its options. */
 export function taskOf(settings: EvaluateSettings, seed: number): Task {
   const { eps, attack, verifier, radius = false } = settings;
   const task = {
     eps: eps ?? 0.1,
     seed,
-    attacks: listOf(attack).map((one) => lookup(attacks, one.name, 'attack')(one)),
-    verifiers: listOf(verifier).map((one) => lookup(verifiers, one.name, 'verifier')(one)),
+    attacks: listed(attack).map((one) => lookup(attacks, one.name, 'attack')(one)),
+    verifiers: listed(verifier).map((one) => lookup(verifiers, one.name, 'verifier')(one)),
     radius,
   };
   for (const [kind, list] of Object.entries({ attack: task.attacks, verifier: task.verifiers })) {

@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot';
 import { attacks } from '../attack/attacks/registry';
+import { countSigns, SUSPICIONS, type Suspicion, type SuspicionKind } from '../attack/suspicion';
 import { NORMS } from '../domain/balls';
 import { lookup } from '../errors';
 import { choice, type PlugIn, real, whole } from '../options';
@@ -47,6 +48,8 @@ export interface Evaluation {
   readonly contradictions: number;
   /** In the order they were tried, with the samples each broke that those before it did not. */
   readonly attacks: readonly (MethodShare & { readonly broken: number })[];
+  /** Signs that ERA says less than it seems; absent where there are none. */
+  readonly suspicions?: readonly Suspicion[];
   /** In the order they were tried, with the samples each certified that those before it did not. */
   readonly verifiers: readonly (MethodShare & { readonly certified: number })[];
   readonly outcomes: Outcomes;
@@ -68,6 +71,7 @@ export function evaluationOf(records: readonly SampleRecord[], task: Task): Eval
     const seconds = records.reduce((sum, record) => sum + (record.seconds[name] ?? 0), 0);
     return { name, description, seconds };
   };
+  const suspicions = suspicionsOf(attacked);
   const isCertified = ({ verdict }: SampleVerdict): boolean => verdict === 'certified';
   return {
     accuracies: {
@@ -84,6 +88,7 @@ export function evaluationOf(records: readonly SampleRecord[], task: Task): Eval
         record.attacks!.some(({ name, broken }) => broken && name === attack.name);
       return { ...share(attacks, attack), broken: count(attacked, breaks) };
     }),
+    ...(suspicions.length > 0 && { suspicions }),
     verifiers: task.verifiers.map((verifier) => ({
       ...share(verifiers, verifier),
       certified: count(verdicts, (one) => isCertified(one) && one.by === verifier.name),
@@ -97,6 +102,23 @@ export function evaluationOf(records: readonly SampleRecord[], task: Task): Eval
     ...(task.radius && { radii: certifiedCurve(verdicts.map(({ radius = 0 }) => radius)) }),
   };
 }
+
+/** Signs of attacked images, and whether a black box broke what others had tried before it. */
+function suspicionsOf(attacked: readonly SampleRecord[]): Suspicion[] {
+  const isBlackBox = ({ attacks = [] }: SampleRecord): boolean =>
+    attacks.some(
+      ({ name, broken, by }, i) => broken && (by === BLACK_BOX || (name === BLACK_BOX && i > 0)),
+    );
+  return countSigns(
+    attacked.map((record) => [
+      ...(record.signs ?? []),
+      ...(isBlackBox(record) ? (['black-box'] as const) : []),
+    ]),
+  );
+}
+
+/** The attack that asks for no gradients. */
+const BLACK_BOX = 'square';
 
 /** `1` or `0` at the index of each, `-` between them. */
 function marks<T extends { readonly index: number }>(
@@ -156,9 +178,11 @@ const SAMPLES = v.array(
           name: v.string(),
           broken: v.boolean(),
           inside: v.array(choice(NORMS)),
+          by: v.optional(v.string()),
         }),
       ),
     ),
+    signs: v.optional(v.array(choice(Object.keys(SUSPICIONS) as SuspicionKind[]))),
     verdicts: v.optional(
       v.pipe(
         v.array(

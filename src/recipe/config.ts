@@ -2,7 +2,7 @@
  * The one config of a run: plain JSON, every key optional, checked and completed here.
  *
  * A plug-in slot (data, network, objective, strategy, attack, verifier) holds a registry name or
- * `{ "name": ..., ...options }`. The names are resolved first; then one strict schema is put together
+ * `{ "name": ..., ...options }`; those of attack and verifier also hold lists of these. The names are resolved first; then one strict schema is put together
  * from the options of exactly those entries, so every issue of a file is found in one pass, with its
  * path, and what comes out is complete: parsing it again changes nothing.
  */
@@ -17,7 +17,9 @@ import { zoo } from '../nn/zoo';
 import {
   choice,
   eps,
+  listed,
   type PlugIn,
+  type PlugIns,
   parseOptions,
   parsePlugIn,
   type Registry,
@@ -52,6 +54,15 @@ const NAMED = [
 ];
 
 type SlotPath = keyof typeof SLOTS;
+
+/** Slots that hold one or several. */
+const LISTS = ['evaluate.attack', 'evaluate.verifier'] as const;
+type ListPath = (typeof LISTS)[number];
+
+type Slots = Readonly<
+  Record<Exclude<SlotPath, ListPath>, SlotSchema> &
+    Record<ListPath, v.OptionalSchema<v.GenericSchema<PlugIns>, PlugIns>>
+>;
 
 const schedule = v.strictObject({
   name: v.optional(choice(SCHEDULES), 'step'),
@@ -114,7 +125,7 @@ const CONTROL_NAMES = ['none', 'scratch-e', 'scratch-b', 'random-mask', 'dense-l
 
 const START = 'best, last, initial or epochs of pre-training';
 
-const schemaOf = (slots: Readonly<Record<SlotPath, SlotSchema>>, name: string) =>
+const schemaOf = (slots: Slots, name: string) =>
   v.strictObject({
     name: v.optional(
       v.pipe(v.string(), v.regex(/^[\w.-]+$/, 'letters, digits, ".", "_", "-"')),
@@ -169,9 +180,11 @@ const schemaOf = (slots: Readonly<Record<SlotPath, SlotSchema>>, name: string) =
       v.strictObject({
         /** null is the objective's radius, or 0.1 where it has none. */
         eps: v.optional(v.nullable(eps()), null),
+        /** One or a list: an image counts as broken where any of them breaks it. */
         attack: slots['evaluate.attack'],
         /** Test images attacked (verified), the first ones; null is all. */
         attackLimit: v.optional(v.nullable(whole(1)), null),
+        /** One or a list: an image counts as certified where any of them proves it. */
         verifier: slots['evaluate.verifier'],
         verifyLimit: v.optional(v.nullable(whole(1)), null),
         batch: v.optional(whole(1), 500),
@@ -215,13 +228,19 @@ export function parseConfig(json: unknown, who: string): Config {
   const named = withNames(json);
   // For valibot an array is an object.
   for (const path of [...NAMED, 'pretrain', 'prune', 'finetune', 'evaluate', 'data.augment'])
-    if (Array.isArray(at(named, path)))
+    if (Array.isArray(at(named, path)) && !isListPath(path))
       collect(() => fail(`${who}: ${path}`, 'an object', 'a list'));
-  const slot = (path: SlotPath): SlotSchema => {
+  const one = (path: SlotPath, value: unknown): SlotSchema => {
     const { registry, fallback }: { registry: Registry; fallback: string } = SLOTS[path];
-    const name = at(named, `${path}.name`) ?? fallback;
+    const name = at(value, 'name') ?? fallback;
     const entry = collect(() => lookup(registry, String(name), `${who}: ${path}`));
     return entry ? slotSchema(String(name), entry.options) : ANYTHING;
+  };
+  const slot = (path: SlotPath): v.GenericSchema => {
+    const value = at(named, path);
+    if (!Array.isArray(value) || !isListPath(path)) return one(path, value);
+    collect(() => checkList(value, `${who}: ${path}`));
+    return v.strictTuple(value.map((item) => one(path, item)));
   };
   const slots = Object.fromEntries(
     Object.keys(SLOTS).map((path) => [path, slot(path as SlotPath)]),
@@ -233,7 +252,7 @@ export function parseConfig(json: unknown, who: string): Config {
   const name = [at(checked, 'data.name') ?? 'digits', at(named, 'objective.name') ?? 'ibp'].join(
     '-',
   );
-  const schema = schemaOf(slots as Record<SlotPath, SlotSchema>, name);
+  const schema = schemaOf(slots as unknown as Slots, name);
   const config = collect(() => parseOptions(schema, checked, who));
   if (!config || wrong.length > 0) throw new EspalierError(wrong.join('\n'));
   return config;
@@ -274,6 +293,13 @@ function applyOne(json: unknown, set: string): unknown {
   }
   const base = withNames(json);
   const slot = Object.keys(SLOTS).find((path) => key === path || key === `${path}.name`);
+  if (slot && isListPath(slot) && typeof value === 'string' && value.includes(',')) {
+    const known = listed((at(base, slot) ?? []) as PlugIns);
+    const names = value.split(',').map((name) => name.trim());
+    // Those that are there keep their options.
+    const list = names.map((name) => known.find((item) => item.name === name) ?? { name });
+    return setAt(base, slot, list);
+  }
   if (slot && typeof value === 'string')
     return setAt(base, slot, renamed(at(base, slot), value, SLOTS[slot as SlotPath].registry));
   if (NAMED.includes(key) && typeof value === 'string') return setAt(base, `${key}.name`, value);
@@ -326,13 +352,27 @@ function withNames(json: unknown): unknown {
   return setAt(named, 'network', { ...(at(named, 'network') as Json), ...short });
 }
 
-/** `"ibp"` at `path` becomes `{ "name": "ibp" }`, an object without a name stays so until defaulted. */
+const isListPath = (path: string): boolean => LISTS.some((list) => list === path);
+
+/** Raises an error for a list of no plug-ins, or of one twice. */
+function checkList(list: readonly unknown[], who: string): void {
+  const names = list.map((item) => String(at(item, 'name')));
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (list.length === 0) fail(who, 'at least one', 'an empty list');
+  if (twice !== undefined) fail(who, 'each once', `${twice} twice`);
+}
+
+/** `"ibp"` at `path` becomes `{ "name": "ibp" }`, and so in lists; without a name it is the slot's default. */
 function withName(json: unknown, path: string): unknown {
   const value = at(json, path);
-  if (typeof value === 'string') return setAt(json, path, { name: value });
-  if (Object.hasOwn(SLOTS, path) && isObject(value) && value.name === undefined)
-    return setAt(json, path, { name: SLOTS[path as SlotPath].fallback, ...value });
-  return json;
+  const complete = (item: unknown): unknown => {
+    if (typeof item === 'string') return { name: item };
+    if (Object.hasOwn(SLOTS, path) && isObject(item) && item.name === undefined)
+      return { name: SLOTS[path as SlotPath].fallback, ...item };
+    return item;
+  };
+  const changed = Array.isArray(value) && isListPath(path) ? value.map(complete) : complete(value);
+  return changed === value ? json : setAt(json, path, changed);
 }
 
 function at(json: unknown, path: string): unknown {

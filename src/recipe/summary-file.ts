@@ -16,6 +16,7 @@ const proportion = v.looseObject({
 });
 const accuracies = v.looseObject({ benign: proportion, era: proportion, vra: proportion });
 const method = v.looseObject({ name: v.string(), description: v.string() });
+const counted = v.looseObject({ ...method.entries, dense: count, pruned: count });
 
 const schema = v.looseObject({
   schema: v.literal('espalier-summary/1'),
@@ -40,6 +41,11 @@ const schema = v.looseObject({
   imagesPerSecond: v.looseObject({ dense: number, pruned: number }),
   attack: method,
   verifier: method,
+  suspicions: v.optional(
+    v.array(v.looseObject({ kind: v.string(), images: count, text: v.string() })),
+  ),
+  attacks: v.optional(v.array(counted)),
+  verifiers: v.optional(v.array(counted)),
   provenance: v.looseObject({
     espalier: v.string(),
     node: v.string(),

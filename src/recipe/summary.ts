@@ -1,7 +1,8 @@
 /** Turns the two models of a run into `summary.json` and into what the report shows beside it. */
 
-import { predictions, runAttack } from '../attack/attack';
+import { type AttackJob, pick, predictions, runAttack } from '../attack/attack';
 import { attacks } from '../attack/attacks/registry';
+import { suspicionText } from '../attack/suspicion';
 import { batchOf } from '../data/batches';
 import type { DataSet } from '../data/types';
 import { lookup } from '../errors';
@@ -13,9 +14,10 @@ import { inspect, sparseBytes } from '../measure/inspect';
 import { imagesPerSecond } from '../measure/speed';
 import { withCanonical } from '../nn/freeze';
 import type { AnyModel, Model } from '../nn/model';
+import { listed, type PlugIn } from '../options';
 import { leastMargins } from '../plan/margins';
 import { sparsityOf } from '../prune/mask';
-import type { Accuracies, Exhibit, HistogramPair, Summary } from '../report/types';
+import type { Accuracies, Exhibit, HistogramPair, MethodCounts, Summary } from '../report/types';
 import type { Engine } from '../runtime/engine';
 import { VERSION } from '../version';
 import type { RunState } from './checkpoint';
@@ -67,6 +69,11 @@ export async function summarise(
     },
     attack: methodOf(after.attacks),
     verifier: methodOf(after.verifiers),
+    ...sharesOf('attacks', before.attacks, after.attacks, ({ broken }) => broken),
+    ...sharesOf('verifiers', before.verifiers, after.verifiers, ({ certified }) => certified),
+    ...(after.suspicions && {
+      suspicions: after.suspicions.map((one) => ({ ...one, text: suspicionText(one) })),
+    }),
     provenance: {
       espalier: VERSION,
       node: process.version,
@@ -94,11 +101,26 @@ export async function summarise(
 export const outcomesText = (outcomes: Outcomes): string =>
   `${JSON.stringify({ schema: 'espalier-outcomes/1', ...outcomes }, null, 2)}\n`;
 
-/** The method of an evaluation with one, as its name and settings. */
-const methodOf = ([method]: readonly MethodShare[]): Summary['attack'] => {
-  const { name, description } = method!;
-  return { name, description };
-};
+/** The methods of an evaluation as one: names and settings, in order. */
+const methodOf = (methods: readonly MethodShare[]): Summary['attack'] => ({
+  name: methods.map(({ name }) => name).join(', '),
+  description: methods.map(({ description }) => description).join('; '),
+});
+
+/** Shares of each method, under their key, where there are several. */
+function sharesOf<K extends 'attacks' | 'verifiers', T extends MethodShare>(
+  key: K,
+  dense: readonly T[],
+  pruned: readonly T[],
+  count: (method: T) => number,
+): Partial<Record<K, readonly MethodCounts[]>> {
+  if (pruned.length < 2) return {};
+  const counts = pruned.map((method, i) => {
+    const { name, description } = method;
+    return { name, description, dense: count(dense[i]!), pruned: count(method) };
+  });
+  return { [key]: counts } as unknown as Partial<Record<K, readonly MethodCounts[]>>;
+}
 
 function retained(dense: Accuracies, pruned: Accuracies): Summary['retained'] {
   const share = (key: keyof Accuracies): number | null =>
@@ -142,10 +164,9 @@ export function exhibits(
   seed: number,
 ): Exhibit[] {
   const { images, labels, index } = batchOf(set, set.test, 0, Math.min(SHOWN, set.test.count));
-  const attack = lookup(attacks, config.attack.name, 'attack');
   const { attacked, clean, moved, radii } = withCanonical(model, (canonical) => {
     const job = { model: canonical, images, labels, index, eps: config.eps ?? 0.1, seed };
-    const { images: attacked } = runAttack(attack, config.attack, job);
+    const attacked = worstImages(job, listed(config.attack));
     const [clean, moved] = [images, attacked].map((of) => predictions(canonical, of, labels));
     return { attacked, clean, moved, radii: certifiedRadii(canonical, images, labels) };
   });
@@ -160,6 +181,21 @@ export function exhibits(
     predictedAdversarial: set.classes[moved![i]!] ?? 'none',
     certifiedRadius: radii[i]!,
   }));
+}
+
+/** Each image as the first attack that breaks it leaves it, or else the last one. */
+function worstImages(job: AttackJob, plugIns: readonly PlugIn[]): Float32Array {
+  const worst = job.images.slice();
+  let open = [...job.labels.keys()];
+  const size = worst.length / open.length;
+  for (const { name, ...options } of plugIns) {
+    if (open.length === 0) break;
+    const found = runAttack(lookup(attacks, name, 'attack'), options, pick(job, open));
+    for (const [at, i] of open.entries())
+      worst.set(found.images.subarray(at * size, (at + 1) * size), i * size);
+    open = open.filter((_, at) => found.broken[at] === 0);
+  }
+  return worst;
 }
 
 /** Largest certified L-infinity radius of each image, by bisection to 1/4096. */

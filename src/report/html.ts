@@ -12,6 +12,7 @@ import {
   compression,
   contradictionsText,
   layerTable,
+  methodTexts,
   renderTable,
   sizeTable,
   summaryTable,
@@ -160,11 +161,17 @@ function tiles(summary: Summary): string {
 }
 
 function methods(summary: Summary): string {
-  const { attack, verifier } = summary;
   const row = (term: string, text: string) => `<dt>${term}</dt><dd>${text}</dd>`;
-  const named = (what: { name: string; description: string }) =>
-    `<b>${escapeHtml(what.name)}</b>: ${escapeHtml(what.description)}`;
-  return `<dl class="facts">${row('Attack (ERA)', named(attack))}${row('Verifier (VRA)', named(verifier))}${row('Contradictions', contradictionsText(summary))}</dl>`;
+  const titles = { attack: 'Attack (ERA)', verifier: 'Verifier (VRA)' };
+  const named = (text: string) => {
+    const [name = '', ...rest] = text.split(': ');
+    return `<b>${escapeHtml(name)}</b>: ${escapeHtml(rest.join(': '))}`;
+  };
+  const suspicions = (summary.suspicions ?? []).map(({ text }) =>
+    row('Suspicion', escapeHtml(text)),
+  );
+  const rows = methodTexts(summary).map(([kind, text]) => row(titles[kind], named(text)));
+  return `<dl class="facts">${rows.join('')}${row('Contradictions', contradictionsText(summary))}${suspicions.join('')}</dl>`;
 }
 
 /** A titled part of the page; nothing where it has no body. */

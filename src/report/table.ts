@@ -8,7 +8,7 @@ import { expect } from '../errors';
 import { largest } from '../statistics';
 import { clip, printable } from '../text';
 import { bytes, count, escapeHtml, interval, percent, rate, ratio } from './format';
-import type { Proportion, Summary } from './types';
+import type { MethodCounts, Proportion, Summary } from './types';
 
 export interface Column {
   readonly title: string;
@@ -204,13 +204,35 @@ export function contradictionsText({ contradictions: n }: Summary): string {
   return `${images} both certified and successfully attacked: a bug; do not rely on these certificates`;
 }
 
+/** Attacks and verifiers with their settings; of several, each with its share. */
+export function methodTexts(
+  summary: Summary,
+): readonly (readonly ['attack' | 'verifier', string])[] {
+  const text = (name: string, description: string): string => `${name}: ${description}`;
+  const lines = (
+    kind: 'attack' | 'verifier',
+    done: string,
+    several: readonly MethodCounts[] | undefined,
+  ) => {
+    const one = summary[kind];
+    const texts = several?.map(
+      (m) => `${text(m.name, m.description)}; ${done} ${m.dense} (dense), ${m.pruned} (pruned)`,
+    ) ?? [text(one.name, one.description)];
+    return texts.map((line) => [kind, line] as const);
+  };
+  return [
+    ...lines('attack', 'broke', summary.attacks),
+    ...lines('verifier', 'certified', summary.verifiers),
+  ];
+}
+
 /** All that is printed when a run ends. */
 export function summaryText(summary: Summary): string {
   const facts = [
     ['sparsity', `${percent(summary.sparsity)} of prunable weights (${compression(summary)})`],
-    ['attack', `${summary.attack.name}: ${summary.attack.description}`],
-    ['verifier', `${summary.verifier.name}: ${summary.verifier.description}`],
+    ...methodTexts(summary).map(([kind, text]) => [kind, text]),
     ['contradictions', contradictionsText(summary)],
+    ...(summary.suspicions ?? []).map(({ text }) => ['suspicion', text]),
   ].map(([key, value]) => `${key!.padEnd(15)} ${oneLine(value!)}`);
   return [
     `${oneLine(summary.name)}: dense against pruned, accuracies with 95 % intervals`,

@@ -38,6 +38,14 @@ export interface LayerSummary {
 export const ACCURACIES = ['benign', 'era', 'vra'] as const;
 export type Accuracy = (typeof ACCURACIES)[number];
 
+/** A method of several with its share, in images of each network. */
+export interface MethodCounts {
+  readonly name: string;
+  readonly description: string;
+  readonly dense: number;
+  readonly pruned: number;
+}
+
 export interface Summary {
   readonly schema: 'espalier-summary/1';
   readonly name: string;
@@ -64,8 +72,21 @@ export interface Summary {
   };
   /** Images a second of plain inference on this machine, one call a batch. */
   readonly imagesPerSecond: { readonly dense: number; readonly pruned: number };
+  /** Of several, names and settings in order. */
   readonly attack: { readonly name: string; readonly description: string };
   readonly verifier: { readonly name: string; readonly description: string };
+  /** Where there are several: in the order they were tried, with the images each broke that those before did not. */
+  readonly attacks?: readonly MethodCounts[];
+  /** The same of verifiers: the images each certified that those before did not. */
+  readonly verifiers?: readonly MethodCounts[];
+  /** Signs that ERA of the pruned network says less than it seems; absent where there are none. */
+  readonly suspicions?: readonly {
+    readonly kind: string;
+    /** Images that show it. */
+    readonly images: number;
+    /** In words. */
+    readonly text: string;
+  }[];
   readonly provenance: {
     readonly espalier: string;
     readonly node: string;

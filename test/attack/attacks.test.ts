@@ -1,6 +1,15 @@
 /** Every attack of the registry: inside its ball, fair to every sample, and worth its time. */
+
+import * as v from 'valibot';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type AttackJob, attack, pick, runAttack, wrongSamples } from '../../src/attack/attack';
+import {
+  type Attack,
+  type AttackJob,
+  attack,
+  pick,
+  runAttack,
+  wrongSamples,
+} from '../../src/attack/attack';
 import { attacks } from '../../src/attack/attacks/registry';
 import type { DataSet } from '../../src/data/types';
 import { NORMS, type Norm } from '../../src/domain/balls';
@@ -35,12 +44,25 @@ const jobOf = (given: Partial<AttackJob> = {}): AttackJob => ({
 });
 const count = (broken: Uint8Array): number => broken.reduce((n, b) => n + b, 0);
 
+/** Options of attacks whose defaults take long on images of 16 pixels. */
+const QUICK: Readonly<Record<string, object>> = {
+  square: { queries: 200 },
+  autoattack: { queries: 200 },
+  cw: { steps: 100 },
+};
+
+/** Norms that an attack's option `norm` takes; one undefined where it has none. */
+function normsOf({ options }: Attack): readonly (Norm | undefined)[] {
+  const { norm } = options.entries;
+  return norm ? NORMS.filter((one) => v.safeParse(norm, one).success) : [undefined];
+}
+
 /** Every attack with its defaults, and in every norm it knows. */
 const cases = Object.entries(attacks).flatMap(([name, entry]) =>
-  ('norm' in entry.options.entries ? NORMS : [undefined]).map((norm) => ({
+  normsOf(entry).map((norm) => ({
     title: [name, norm].filter(Boolean).join(' '),
     entry,
-    options: parseOptions(entry.options, norm ? { norm } : {}, name) as never,
+    options: parseOptions(entry.options, { ...QUICK[name], ...(norm && { norm }) }, name) as never,
   })),
 );
 

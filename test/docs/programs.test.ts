@@ -77,13 +77,26 @@ function expectListed(heading: string, found: readonly string[]): void {
   expect(rows.filter((row) => !found.some((path) => covered([row], path)))).toEqual([]);
 }
 
+/** Fields that there are with several methods, with attacks made of several, and where something is suspicious. */
+const SHARE = { name: 'pgd', description: '', dense: 1, pruned: 1 };
+const SUSPICION = { kind: 'black-box', images: 1 };
+const sometimes = {
+  summary: {
+    ...{ attacks: [SHARE], verifiers: [SHARE] },
+    suspicions: [{ ...SUSPICION, text: '' }],
+  } satisfies Partial<Summary>,
+  blocks: { samples: [{ attacks: [{ by: 'square' }], signs: ['probabilities'] }] },
+  evaluation: { suspicions: [SUSPICION] },
+};
+
 describe('docs/formats.md', () => {
   it('lists the files of a run directory', () => {
     const files = tableBelow(page, 'Run directory').map(([file]) => plain(file!));
     expect(files.sort()).toEqual(readdirSync(runDir).sort());
   });
 
-  it('lists the fields of summary.json', () => expectListed('Summary', leaves(summary())));
+  it('lists the fields of summary.json', () =>
+    expectListed('Summary', [...leaves(summary()), ...leaves(sometimes.summary)]));
 
   it('lists the fields of a journal record', () => {
     const lines = readFileSync(join(runDir, 'journal.jsonl'), 'utf8').trim().split('\n');
@@ -112,9 +125,9 @@ describe('docs/formats.md', () => {
     expect([...new Set(files)].sort()).toEqual(listed.sort());
     const journal = readdirSync(dir).find((name) => journals.test(name))!;
     const [line] = readFileSync(join(dir, journal), 'utf8').split('\n');
-    expectListed('Blocks', leaves(JSON.parse(line!)));
+    expectListed('Blocks', [...leaves(JSON.parse(line!)), ...leaves(sometimes.blocks)]);
     const result = JSON.parse(readFileSync(join(dir, 'evaluation.json'), 'utf8'));
-    expectListed('Result of an evaluation', leaves(result));
+    expectListed('Result of an evaluation', [...leaves(result), ...leaves(sometimes.evaluation)]);
   });
 
   it('lists the metadata of a compact model', () => {

@@ -8,6 +8,7 @@ import { Interrupted, type RunEvent } from '../../src/events';
 import { sequential } from '../../src/nn/graph';
 import { lower } from '../../src/nn/lower';
 import { createModel, freeModel, type Model } from '../../src/nn/model';
+import type { PlugIn } from '../../src/options';
 import { type Engine, load } from '../../src/runtime/engine';
 import { objectives } from '../../src/train/objectives/registry';
 import { type Verifier, verifier } from '../../src/verify/verifier';
@@ -39,7 +40,7 @@ describe('evaluate', () => {
     const job = { model: canonical, ...all, eps: 0.27, seed: 3 };
     const config = settings({ eps: 0.27 });
     const wrong = wrongSamples(canonical, all.images, all.labels);
-    const { broken } = runAttack(attacks.pgd!, config.attack, job);
+    const { broken } = runAttack(attacks.pgd!, config.attack as PlugIn, job);
     const verdicts = interval.verify(job, { sound: true } as never);
     freeModel(canonical);
     const expected = {

@@ -44,6 +44,39 @@ describe('parseConfig', () => {
     expect(parseConfig(defaultConfig(), 'again')).toEqual(defaultConfig());
   });
 
+  it('takes lists of attacks and of verifiers, each completed', () => {
+    const given = {
+      attack: ['pgd', { name: 'square', queries: 7 }],
+      verifier: ['interval', 'crown'],
+    };
+    const { evaluate } = parseConfig({ evaluate: given }, 'x');
+    expect(evaluate.attack).toMatchObject([
+      { name: 'pgd', steps: 50, cleanStart: true },
+      { name: 'square', queries: 7, p: 0.8 },
+    ]);
+    expect(evaluate.verifier).toMatchObject([{ name: 'interval', sound: true }, { name: 'crown' }]);
+    expect(parseConfig({ evaluate }, 'x').evaluate).toEqual(evaluate);
+    const named = applySet({ evaluate: { attack: { name: 'pgd', steps: 3 } } }, [
+      'evaluate.attack=pgd,autoattack',
+    ]);
+    expect(named.evaluate.attack).toMatchObject([
+      { name: 'pgd', steps: 3 },
+      { name: 'autoattack', norm: 'linf' },
+    ]);
+    const back = applySet({ evaluate: given }, ['evaluate.attack=fgsm']);
+    expect(back.evaluate.attack).toEqual({ name: 'fgsm' });
+  });
+
+  it.each([
+    [['pgd', 'pgd'], /x: evaluate\.attack: expected each once, got pgd twice/],
+    [[], /x: evaluate\.attack: expected at least one, got an empty list/],
+    [['pgd', 'pdg'], /x: evaluate\.attack: .*pdg/],
+    [[{ name: 'pgd', step: 1 }], /x: evaluate\.attack\.0\.step: expected a known option/],
+    [['apgd-ce', { name: 'square', norm: 'l1' }], /expected one of linf, l2, got "l1"/],
+  ])('refuses the list of attacks %j in words', (attack, message) => {
+    expect(() => parseConfig({ evaluate: { attack } }, 'x')).toThrow(message);
+  });
+
   it('takes a name or an object in every slot', () => {
     const short = parseConfig(
       { data: 'digits', objective: 'ibp', prune: { strategy: 'random' } },

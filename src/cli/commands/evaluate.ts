@@ -1,7 +1,8 @@
 /** `espalier evaluate MODEL`: the three accuracies on the test split, with 95 % intervals. */
 import type { ArgsDef } from 'citty';
+import { suspicionText } from '../../attack/suspicion';
 import type { Evaluation } from '../../evaluate/records';
-import { eps, whole } from '../../options';
+import { eps, listed, namesOf, whole } from '../../options';
 import type { Config } from '../../recipe/config';
 import { configArgs, dataArgs, engineArgs, epsArg, foreignArgs, modelArg, shared } from '../args';
 import { type Command, type Context, EXIT } from '../command';
@@ -25,10 +26,14 @@ export const evaluationArgs = {
   ...epsArg,
   attack: {
     type: 'string',
-    valueHint: 'name',
-    description: 'attack (default: as trained, or pgd)',
+    valueHint: 'name,...',
+    description: 'attacks, each on what the others left (default: as trained, or pgd)',
   },
-  verifier: { type: 'string', valueHint: 'name', description: 'verifier (default: interval)' },
+  verifier: {
+    type: 'string',
+    valueHint: 'name,...',
+    description: 'verifiers, each on what the others left unknown (default: interval)',
+  },
   limit: {
     type: 'string',
     valueHint: 'n',
@@ -73,18 +78,33 @@ export const command: Command = {
     const certified = values.text('verify') !== undefined || values.on('radius');
     refuseLonely(values, certified);
     if (certified) return evaluateInFolder(context, { model, as, config });
-    const methods = await normed(values, config, [config.evaluate.verifier]);
-    const evaluate = { ...methods.config.evaluate, verifier: methods.verifiers[0]! };
+    const given = config.evaluate.verifier;
+    const methods = await normed(values, config, listed(given));
+    const verifier = Array.isArray(given) ? methods.verifiers : methods.verifiers[0]!;
+    const evaluate = { ...methods.config.evaluate, verifier };
     const used = { ...config, evaluate };
-    const { accuracies, contradictions } = await withEngine(context, (job) =>
+    const found = await withEngine(context, (job) =>
       backend.evaluate(job.engine, { ...job, model, as, config: used }),
     );
     if (values.on('json')) {
       const { eps, attack } = evaluate;
       const about = { model, data: config.data.name, eps, norm: normOf(attack) };
-      printJson(io, { ...about, ...accuracies, contradictions });
-    } else print(io, accuracyText(model, { accuracies, contradictions }, used));
-    return contradictions > 0 ? EXIT.badNews : EXIT.done;
+      const { attacks, verifiers } = found;
+      const several = {
+        ...(Array.isArray(attack) && { attacks }),
+        ...(Array.isArray(verifier) && { verifiers }),
+        ...(found.suspicions && { suspicions: found.suspicions }),
+      };
+      const { accuracies, contradictions } = found;
+      printJson(io, { ...about, ...accuracies, contradictions, ...several });
+    } else
+      print(
+        io,
+        [accuracyText(model, found, used), ...shareTexts(found), ...suspicionTexts(found)].join(
+          '\n',
+        ),
+      );
+    return found.contradictions > 0 ? EXIT.badNews : EXIT.done;
   },
 };
 
@@ -107,10 +127,31 @@ export async function evaluationConfig(context: Context): Promise<Config> {
   return { ...config, evaluate: { ...config.evaluate, eps: evaluationEps(config) } };
 }
 
+const suspicionTexts = ({ suspicions = [] }: Evaluation): string[] =>
+  suspicions.map((one) => `suspicion: ${suspicionText(one)}`);
+
+/** Shares of attacks and of verifiers, where there are several. */
+function shareTexts({ attacks, verifiers }: Evaluation): string[] {
+  const text = (done: string, shares: readonly (readonly [string, number])[]): string[] =>
+    shares.length < 2
+      ? []
+      : [`${done}, each of what those before left: ${shares.map((s) => s.join(' ')).join(', ')}`];
+  return [
+    ...text(
+      'broken',
+      attacks.map(({ name, broken }) => [name, broken] as const),
+    ),
+    ...text(
+      'certified',
+      verifiers.map(({ name, certified }) => [name, certified] as const),
+    ),
+  ];
+}
+
 /** The three accuracies of the model `name` as a table, and what they were measured with. */
 export const accuracyText = (
   name: string,
   { accuracies, contradictions }: Pick<Evaluation, 'accuracies' | 'contradictions'>,
   { evaluate: { eps: radius, attack, verifier } }: Config,
 ): string =>
-  `${accuracyTable(name, accuracies)}\neps ${radius}${normText(attack)}, attack ${attack.name}, verifier ${verifier.name}, contradictions ${contradictions}`;
+  `${accuracyTable(name, accuracies)}\neps ${radius}${normText(attack)}, attack ${namesOf(attack)}, verifier ${namesOf(verifier)}, contradictions ${contradictions}`;

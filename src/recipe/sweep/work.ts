@@ -3,6 +3,7 @@
  * `--dry-run` prints. A forward and backward pass counts three forward passes over what is not masked;
  * objectives that pass more often take a multiple of that, as measured times tell.
  */
+import { attacks } from '../../attack/attacks/registry';
 import { datasets } from '../../data/registry';
 import type { DataSet } from '../../data/types';
 import { lookup } from '../../errors';
@@ -10,6 +11,7 @@ import { canonicalJson } from '../../json';
 import { multiplyAdds } from '../../measure/inspect';
 import { compile, type Graph } from '../../nn/graph';
 import { buildNetwork } from '../../nn/zoo';
+import { listed, type PlugIn } from '../../options';
 import type { Config } from '../config';
 import type { PhaseSpec } from '../phase-spec';
 import { phasesOfRun } from '../run-phases';
@@ -95,11 +97,9 @@ function densities(phases: readonly PhaseSpec[]) {
 function evaluations(config: Config, set: DataSet, macs: number): Part[] {
   const { attack, attackLimit, verifyLimit } = config.evaluate;
   const most = (limit: number | null): number => Math.min(set.test.count, limit ?? set.test.count);
-  const number = (key: string): number => (typeof attack[key] === 'number' ? attack[key] : 1);
-  const passes =
-    set.test.count +
-    3 * number('steps') * number('restarts') * most(attackLimit) +
-    3 * most(verifyLimit);
+  const passesOf = ({ name, ...options }: PlugIn): number => attacks[name]?.passes?.(options) ?? 3;
+  const attacked = listed(attack).reduce((sum, one) => sum + passesOf(one), 0);
+  const passes = set.test.count + attacked * most(attackLimit) + 3 * most(verifyLimit);
   const part = (title: string, sparsity: number): Part => ({
     ...{ title, kind: 'evaluate', config, spec: null, sparsity },
     images: set.test.count,
