@@ -17,15 +17,15 @@ import type { PointwiseLayer } from '../nn/layer';
 import { type Parts, stepInParts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
 import { empty, input, step, type Tensor } from '../tensor/tensor';
-import { backwardPass, type Lines, type RowRelaxations } from './backward';
-import { boxOf, type Phase, prepare } from './context';
+import { backwardPass, type Lines } from './backward';
+import { ancestors, boxOf, type Phase, prepare } from './context';
 import type { BoundedNetwork } from './linear';
 import { forwardMinimiser, minimiserOf } from './minimiser';
 import { relax } from './relaxations';
 
-/** A row of the output for the context's one sample, under split constraints. */
+/** A row of one node's values for the context's one sample, under split constraints. */
 export interface SplitRow {
-  /** Coefficients [outputs]. */
+  /** Coefficients [values of the node]. */
   readonly values: Float32Array;
   readonly phases: readonly Phase[];
   /** Where the optimiser begins; of more phases than it has betas the others are 0. */
@@ -68,21 +68,31 @@ export interface UnstableNeurons {
   readonly from: number;
   readonly neurons: Int32Array;
   readonly offset: number;
+  /** Number of every neuron of the node, -1 of one that is stable. */
+  readonly numbers: Int32Array;
   /** Slopes below and above the breakpoint. */
   readonly range: readonly [number, number];
 }
 
-/** The unstable neurons of a context of one sample, by activation. */
-export function unstableNeurons(context: BoundedNetwork): UnstableNeurons[] {
+/** The unstable neurons behind a target in a context of one sample, by activation. */
+export function unstableNeurons(
+  context: BoundedNetwork,
+  target = context.graph.nodes.length - 1,
+): UnstableNeurons[] {
   const { graph, cache } = context;
-  prepare(context, graph.nodes.length - 1);
+  prepare(context, target);
   let offset = 0;
-  return graph.nodes.flatMap(({ layer, options, inputs }, at): UnstableNeurons[] => {
+  return ancestors(graph, target).flatMap((at): UnstableNeurons[] => {
+    const { layer, options, inputs } = graph.nodes[at]!;
     const range = layer.role === 'pointwise' ? layer.breakpointSlopes?.(options) : undefined;
     const marks = cache.get(at)?.relaxation?.unstable;
     if (!range || !marks) return [];
     const neurons = Int32Array.from(marks.keys()).filter((i) => marks[i]! > 0);
-    const found = { at, from: inputs[0]!, neurons, offset, range };
+    const numbers = new Int32Array(marks.length).fill(-1);
+    neurons.forEach((neuron, k) => {
+      numbers[neuron] = offset + k;
+    });
+    const found = { at, from: inputs[0]!, neurons, offset, numbers, range };
     offset += neurons.length;
     return [found];
   });
@@ -91,18 +101,22 @@ export function unstableNeurons(context: BoundedNetwork): UnstableNeurons[] {
 /** Steps of a round, after which rows that are done leave. */
 const ROUND = 4;
 
-/** Optimised lower bounds of rows; the context is of one sample. Runs inside `step()`; yields after each step. */
+/**
+ * Optimised lower bounds of rows of `target` (default: the output); the context is of one sample. Runs inside
+ * `step()`; yields after each step.
+ */
 export function* splitBoundsInParts(
   context: BoundedNetwork,
   rows: readonly SplitRow[],
   options: BetaOptions = BETA,
+  target = context.graph.nodes.length - 1,
 ): Parts<SplitBound[]> {
-  const layers = unstableNeurons(context);
+  const layers = unstableNeurons(context, target);
   const climbs = rows.map((row) => new Climb(context, layers, row));
   let open = climbs;
   for (let t = 1; t <= options.steps && open.length > 0; t += ROUND) {
     const last = Math.min(t + ROUND - 1, options.steps);
-    yield* stepInParts(context.engine, () => round(context, layers, open, [t, last, options]));
+    yield* stepInParts(context.engine, () => round(context, { target, layers }, open, [t, last, options]));
     open = open.filter((climb) => !climb.isDone);
   }
   return climbs;
@@ -111,7 +125,7 @@ export function* splitBoundsInParts(
 /** Steps t to `last` of some rows. */
 function* round(
   context: BoundedNetwork,
-  layers: readonly UnstableNeurons[],
+  { target, layers }: { target: number; layers: readonly UnstableNeurons[] },
   climbs: readonly Climb[],
   [from, last, options]: readonly [number, number, BetaOptions],
 ): Parts<void> {
@@ -120,8 +134,7 @@ function* round(
   const sample = new Int32Array(climbs.length);
   const outputs = new Float32Array(climbs.length * climbs[0]!.row.values.length);
   climbs.forEach(({ row }, r) => void outputs.set(row.values, r * row.values.length));
-  const values = input(engine, outputs, [climbs.length, ...graph.output]);
-  const target = graph.nodes.length - 1;
+  const values = input(engine, outputs, [climbs.length, ...graph.nodes[target]!.shape]);
   for (let t = from; t <= last; t++) {
     writeSlopes(layers, tables, climbs);
     step(engine, () => {
@@ -134,7 +147,7 @@ function* round(
       const x = minimiserOf(context.set, seen.get(-1)!);
       keepBest(layers, climbs, { bounds, x, seen });
       if (t === options.steps) return;
-      const at = forwardMinimiser(context, x, seen, tables);
+      const at = forwardMinimiser(context, target, x, { seen, relaxations: tables });
       climbs.forEach((climb, r) => void climb.ascend(layers, { seen, at, r, t }, options));
     });
     yield;
@@ -149,7 +162,6 @@ class Climb implements SplitBound {
   readonly beta: Float32Array;
   /** Phases with their position, by node in front of the activation. */
   readonly phasesAt = new Map<number, (readonly [phase: Phase, index: number])[]>();
-  readonly splits: ReadonlySet<number>;
   lower = Number.NEGATIVE_INFINITY;
   multipliers: Multipliers;
   minimiser = new Float32Array();
@@ -174,17 +186,10 @@ class Climb implements SplitBound {
       if (same) same.push([phase, k]);
       else this.phasesAt.set(phase.node, [[phase, k]]);
     });
-    this.splits = new Set(layers.flatMap((layer) => this.#numbersOf(layer)));
   }
 
   get isDone(): boolean {
     return this.lower > this.row.goal;
-  }
-
-  /** Numbers of a layer's neurons that have a phase. */
-  #numbersOf({ from, neurons, offset }: UnstableNeurons): number[] {
-    const here = new Set(this.phasesAt.get(from)?.map(([{ neuron }]) => neuron));
-    return here.size === 0 ? [] : [...neurons.keys()].flatMap((k) => (here.has(neurons[k]!) ? [offset + k] : []));
   }
 
   /** Moves the multipliers up the gradient; `r` is the row's place in the batch. */
@@ -271,47 +276,61 @@ function startingSlopes(
   return alpha;
 }
 
+/** Lines of every row, with the entries of split neurons. */
+interface RowTables extends Lines {
+  readonly splits: { readonly places: readonly number[]; readonly low: Float32Array };
+}
+
 /** The context's lines for every row, and for split neurons those of their phase. */
 function rowTables(
   context: BoundedNetwork,
   layers: readonly UnstableNeurons[],
   climbs: readonly Climb[],
-): RowRelaxations {
+): Map<number, RowTables> {
   const { engine, cache } = context;
   return new Map(
     layers.map(({ at, from }) => {
       const { low, lowOffset, up, upOffset } = cache.get(at)!.relaxation!;
       const each = [low, lowOffset, up, upOffset].map((t) => repeated(t, climbs.length));
-      const places: number[] = [];
-      const ends: [number, number][] = [];
-      const box = boxOf(context, from);
-      const [lo, hi] = [box.lo.read(), box.hi.read()];
-      climbs.forEach(({ phasesAt }, r) => {
-        for (const [{ neuron, active }] of phasesAt.get(from) ?? []) {
-          places.push(r * lo.length + neuron);
-          const [p, q] = [lo[neuron]!, hi[neuron]!];
-          ends.push(active ? [Math.max(p, 0), Math.max(q, 0)] : [Math.min(p, 0), Math.min(q, 0)]);
-        }
-      });
-      if (places.length > 0) {
-        const shape = [places.length];
-        const cut = {
-          lo: input(engine, ends.map(([p]) => p), shape),
-          hi: input(engine, ends.map(([, q]) => q), shape),
-        };
-        const node = context.graph.nodes[at] as NodeWith<PointwiseLayer>;
-        const found = relax(node, cut, { sound: context.sound, slopes: context.slopes });
-        [found.low, found.lowOffset, found.up, found.upOffset].forEach((t, k) => {
-          const table = engine.memory.f32(each[k]!.ptr, each[k]!.size);
-          t.read().forEach((value, i) => {
-            table[places[i]!] = value;
-          });
+      const { places, lines } = splitLines(context, at, from, climbs);
+      lines.forEach((values, k) => {
+        const table = engine.memory.f32(each[k]!.ptr, each[k]!.size);
+        values.forEach((value, i) => {
+          table[places[i]!] = value;
         });
-      }
+      });
       const [a, b, c, d] = each as [Tensor, Tensor, Tensor, Tensor];
-      return [at, { low: a, lowOffset: b, up: c, upOffset: d }];
+      const splits = { places, low: lines[0]! };
+      return [at, { low: a, lowOffset: b, up: c, upOffset: d, splits }];
     }),
   );
+}
+
+/** The four numbers of every split neuron's lines over its box cut by the phase, and its place in the tables. */
+function splitLines(
+  context: BoundedNetwork,
+  at: number,
+  from: number,
+  climbs: readonly Climb[],
+): { readonly places: readonly number[]; readonly lines: readonly Float32Array[] } {
+  const { engine, sound, slopes } = context;
+  const box = boxOf(context, from);
+  const [lo, hi] = [box.lo.read(), box.hi.read()];
+  const places: number[] = [];
+  const [least, most]: [number[], number[]] = [[], []];
+  climbs.forEach(({ phasesAt }, r) => {
+    for (const [{ neuron, active }] of phasesAt.get(from) ?? []) {
+      const [p, q] = [lo[neuron]!, hi[neuron]!];
+      places.push(r * lo.length + neuron);
+      least.push(active ? Math.max(p, 0) : Math.min(p, 0));
+      most.push(active ? Math.max(q, 0) : Math.min(q, 0));
+    }
+  });
+  const shape = [places.length];
+  const cut = { lo: input(engine, least, shape), hi: input(engine, most, shape) };
+  const node = context.graph.nodes[at] as NodeWith<PointwiseLayer>;
+  const { low, lowOffset, up, upOffset } = relax(node, cut, { sound, slopes });
+  return { places, lines: [low, lowOffset, up, upOffset].map((t) => t.read()) };
 }
 
 /** A table of one sample, once a row. */
@@ -326,15 +345,18 @@ function repeated(t: Tensor, rows: number): Tensor {
 /** Puts every row's slopes into its table, but for neurons that were split. */
 function writeSlopes(
   layers: readonly UnstableNeurons[],
-  tables: ReadonlyMap<number, Lines>,
+  tables: ReadonlyMap<number, RowTables>,
   climbs: readonly Climb[],
 ): void {
   for (const { at, neurons, offset } of layers) {
-    const { low } = tables.get(at)!;
-    climbs.forEach(({ alpha, splits }, r) => {
+    const { low, splits } = tables.get(at)!;
+    climbs.forEach(({ alpha }, r) => {
       const row = rowOf(low, r)!;
-      for (let k = 0; k < neurons.length; k++)
-        if (!splits.has(offset + k)) row[neurons[k]!] = alpha[offset + k]!;
+      for (let k = 0; k < neurons.length; k++) row[neurons[k]!] = alpha[offset + k]!;
+    });
+    const table = low.engine.memory.f32(low.ptr, low.size);
+    splits.places.forEach((place, i) => {
+      table[place] = splits.low[i]!;
     });
   }
 }

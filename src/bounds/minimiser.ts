@@ -12,50 +12,59 @@ import type { GraphNode } from '../nn/graph';
 import { add, reshape } from '../tensor/ops/core';
 import { byRows, takeColumns } from '../tensor/ops/rows';
 import { sizeOf } from '../tensor/shape';
-import { empty, filled, type Tensor } from '../tensor/tensor';
+import { filled, type Tensor } from '../tensor/tensor';
 import type { Lines, RowRelaxations } from './backward';
-import type { BoundContext } from './context';
+import { ancestors, type BoundContext } from './context';
 
 /** The minimisers of rows [rows, ...input] over the set of inputs of one sample. */
 export function minimiserOf({ box, ball }: InputSet, rows: Tensor): Tensor {
   const { engine, shape } = rows;
-  const size = sizeOf(shape.slice(1));
-  const x = empty(engine, shape);
-  const at = (t: Tensor): Float32Array => engine.memory.f32(t.ptr, t.size);
-  const [lo, hi, a, out] = [box.lo, box.hi, rows, x].map(at) as Float32Array[];
-  for (let r = 0; r < out!.length; r += size)
-    for (let i = 0; i < size; i++) out![r + i] = a![r + i]! > 0 ? lo![i]! : hi![i]!;
+  const at = new Int32Array(shape[0]!);
+  const ones = filled(engine, shape, 1);
+  const x = byRows(ones, rows, { low: box.lo, lowAt: at, up: box.hi, upAt: at }, 'minimiser');
   if (!ball) return x;
-  const centre = at(ball.centre);
+  const view = (t: Tensor): Float32Array => engine.memory.f32(t.ptr, t.size);
+  const [lo, hi, centre, out, all] = [box.lo, box.hi, ball.centre, x, rows].map(view);
+  const size = lo!.length;
   for (let r = 0; r < out!.length; r += size) {
-    const row = a!.subarray(r, r + size);
-    const length = ball.norm === 'l2' ? Math.hypot(...row) : 0;
-    const most = row.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
-    let left = ball.norm === 'l1' ? ball.eps : 0;
-    for (let i = 0; i < size; i++) {
-      const isMost = left > 0 && Math.abs(row[i]!) === most;
-      const way = ball.norm === 'l2' ? (ball.eps * row[i]!) / (length || 1) : isMost ? Math.sign(row[i]!) * left : 0;
-      if (isMost) left = 0;
-      out![r + i] = Math.min(Math.max(centre[i]! - way, lo![i]!), hi![i]!);
-    }
+    const row = all!.subarray(r, r + size);
+    const way = ball.norm === 'l2' ? l2Way(row) : l1Way(row);
+    for (let i = 0; i < size; i++)
+      out![r + i] = Math.min(Math.max(centre![i]! - ball.eps * way(i), lo![i]!), hi![i]!);
   }
   return x;
 }
 
+/** Direction of the unit ball's point where the row is greatest, by feature. */
+function l2Way(row: Float32Array): (i: number) => number {
+  const length = Math.sqrt(row.reduce((sum, v) => sum + v * v, 0));
+  return (i) => (length > 0 ? row[i]! / length : 0);
+}
+
+function l1Way(row: Float32Array): (i: number) => number {
+  const most = row.reduce((best, v, i) => (Math.abs(v) > Math.abs(row[best]!) ? i : best), 0);
+  return (i) => (i === most ? Math.sign(row[i]!) : 0);
+}
+
 /**
- * Values [rows, ...shape] of every node at the rows' minimisers, by position. `seen` are the coefficients of a
- * backward pass, which say which line each neuron took.
+ * Values [rows, ...shape] at the rows' minimisers of every node in front of the target, by position. `seen` are the
+ * coefficients of a backward pass, which say which line each neuron took.
  */
 export function forwardMinimiser(
   context: BoundContext,
+  target: number,
   x: Tensor,
-  seen: ReadonlyMap<number, Tensor>,
-  relaxations: RowRelaxations,
+  {
+    seen,
+    relaxations,
+  }: { readonly seen: ReadonlyMap<number, Tensor>; readonly relaxations: RowRelaxations },
 ): Map<number, Tensor> {
   const { graph, params, pass } = context;
   const values = new Map<number, Tensor>([[-1, x]]);
   const each = Int32Array.from({ length: x.shape[0]! }, (_, r) => r);
-  for (const [v, node] of graph.nodes.entries()) {
+  for (const v of ancestors(graph, target)) {
+    if (v === target) break;
+    const node = graph.nodes[v]!;
     const lines = relaxations.get(v) ?? context.cache.get(v)?.relaxation;
     const domain: Domain<Tensor> = {
       affine: (_, w, at) => w.apply(at),

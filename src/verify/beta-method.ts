@@ -15,18 +15,18 @@ import {
   unstableNeurons,
 } from '../bounds/beta';
 import { cutEnds } from '../bounds/context';
-import { type BoundedNetwork, hiddenBoundsInParts, preActivations } from '../bounds/linear';
+import { type BoundedNetwork, exactNodes, hiddenBoundsInParts, preActivations } from '../bounds/linear';
 import type { AnyModel } from '../nn/model';
 import { type Parts, stepInParts } from '../tensor/parts';
-import { sizeOf } from '../tensor/shape';
 import { input } from '../tensor/tensor';
 import {
   type BoundMethod,
   type Bounds,
   type Ends,
   finished,
-  hiddenOf,
+  hasPhases,
   linearBatch,
+  type UnstableNeuron,
   type Wanted,
 } from './methods';
 import { inputsOf, onlyNetwork, type Problem, rowsAsked, select } from './problem';
@@ -37,6 +37,8 @@ export interface BetaMethodOptions extends Partial<BetaOptions> {
   readonly memory?: number;
   /** Most parts of a batch. Default 64. */
   readonly most?: number;
+  /** Steps by which the bounds of the region's unstable neurons are optimised before it is divided. Default 8. */
+  readonly tighten?: number;
 }
 
 /** A region whose hidden values are bounded. */
@@ -47,14 +49,15 @@ interface Root {
 
 export function betaMethod(
   name: string,
-  { sound = true, memory = 256 * 2 ** 20, most = 64, ...given }: BetaMethodOptions = {},
+  { sound = true, memory = 256 * 2 ** 20, most = 64, tighten = 8, ...given }: BetaMethodOptions = {},
 ): BoundMethod {
   const options = { ...BETA, ...given };
+  const all = { ...options, sound, most, tighten };
   const method: Omit<BoundMethod, 'bound'> & Required<Pick<BoundMethod, 'prepare'>> = {
     ...{ name, sound },
     batch: (problem) => linearBatch(problem, name, { memory, most }),
     *prepare(problem) {
-      const root = yield* rootOf(select(problem, [0]), onlyNetwork(problem, name), sound);
+      const root = yield* rootOf(select(problem, [0]), onlyNetwork(problem, name), all);
       return { ...method, bound: (parts, wanted) => boundParts(root, parts, options, wanted) };
     },
   };
@@ -76,7 +79,7 @@ export function betaMethod(
     root: Root,
     parts: Problem,
     all: BetaOptions,
-    { hidden = false, effort = 1 }: Wanted = {},
+    { effort = 1 }: Wanted = {},
   ): Parts<Bounds> {
     const model = onlyNetwork(parts, name);
     return stepInParts(model.engine, function* () {
@@ -84,20 +87,63 @@ export function betaMethod(
       const rows = splitRows(parts);
       const steps = Math.max(1, Math.round(effort * all.steps));
       const found = yield* splitBoundsInParts(context, rows, { ...all, steps });
-      return boundsOf(context, parts, found, hidden);
+      return boundsOf(context, root, parts, found);
     });
   }
 }
 
-function* rootOf(problem: Problem, model: AnyModel, sound: boolean): Parts<Root> {
+function* rootOf(
+  problem: Problem,
+  model: AnyModel,
+  { sound, tighten, most, ...options }: Required<Omit<BetaMethodOptions, 'memory'>>,
+): Parts<Root> {
   const { phases: _, ...free } = problem;
-  return yield* stepInParts(model.engine, function* () {
+  const boxes = yield* stepInParts(model.engine, function* () {
     const { boxes } = yield* hiddenBoundsInParts(model, inputsOf(free, sound), { sound });
     const ends = [...preActivations(model.graph)].flatMap((v): [number, Ends][] =>
       v < 0 ? [] : [[v, { lo: boxes[v]!.lo.read(), hi: boxes[v]!.hi.read() }]],
     );
-    return { problem: free, boxes: new Map(ends) };
+    return new Map(ends.sort(([a], [b]) => a - b));
   });
+  const root = { problem: free, boxes };
+  const exact = exactNodes(model.graph);
+  for (const v of tighten > 0 ? boxes.keys() : []) {
+    if (exact.has(v)) continue;
+    const found = yield* tightened(root, v, { sound, most, options: { ...options, steps: tighten } });
+    boxes.set(v, found);
+  }
+  return root;
+}
+
+/** The box of node v with the bounds of its unstable neurons optimised. */
+function* tightened(
+  root: Root,
+  v: number,
+  { sound, most, options }: { sound: boolean; most: number; options: BetaOptions },
+): Parts<Ends> {
+  const model = root.problem.networks[0]!;
+  const box = root.boxes.get(v)!;
+  const [lo, hi] = [box.lo.slice(), box.hi.slice()];
+  const neurons = [...lo.keys()].filter((i) => lo[i]! < 0 && hi[i]! > 0);
+  for (let from = 0; from < neurons.length; from += most / 2) {
+    const some = neurons.slice(from, from + most / 2);
+    const rows = some.flatMap((neuron) =>
+      [1, -1].map((sign): SplitRow => {
+        const values = new Float32Array(lo.length);
+        values[neuron] = sign;
+        return { values, phases: [], goal: 0 };
+      }),
+    );
+    const found = yield* stepInParts(model.engine, function* () {
+      const context = yield* contextOf(root, model, sound);
+      return yield* splitBoundsInParts(context, rows, options, v);
+    });
+    some.forEach((neuron, k) => {
+      lo[neuron] = Math.max(lo[neuron]!, found[2 * k]!.lower);
+      hi[neuron] = Math.min(hi[neuron]!, -found[2 * k + 1]!.lower);
+    });
+  }
+  return { lo, hi };
 }
 
 function contextOf(
@@ -131,9 +177,9 @@ function splitRows(parts: Problem): SplitRow[] {
 
 function boundsOf(
   context: BoundedNetwork,
+  root: Root,
   parts: Problem,
   found: readonly SplitBound[],
-  hidden: boolean,
 ): Bounds {
   const { rows, region } = parts;
   const { count } = rows;
@@ -152,75 +198,62 @@ function boundsOf(
     const slack = (k: number): number => own[k]!.lower - rows.rhs[from + k]!;
     best.push(own[own.reduce((b, _, k) => (slack(k) > slack(b) ? k : b), 0)]!);
   }
-  const size = best[0]?.minimiser.length ?? 0;
-  const minimisers = new Float32Array(best.length * size);
-  best.forEach(({ minimiser }, i) => void minimisers.set(minimiser, i * size));
   return {
     lower: finished(lower, rows, () => context.boxes.at(-1)!),
-    ...{ starts, minimisers },
-    coefficients: coefficientsOf(context, unstableNeurons(context), best),
-    ...(hidden && { hidden: cutHidden(context, parts) }),
+    starts,
+    minimisers: stacked(best.map(({ minimiser }) => minimiser)),
+    sensitivity: {
+      neurons: neuronsOf(root, unstableNeurons(context)),
+      coefficients: stacked(best.map(({ coefficients }) => coefficients)),
+    },
+    get hidden() {
+      return cutHidden(root, parts);
+    },
   };
 }
 
-/** Coefficients by node in front of the activation, [samples, neurons]. */
-function coefficientsOf(
-  { graph }: BoundedNetwork,
-  layers: readonly UnstableNeurons[],
-  best: readonly SplitBound[],
-): Map<number, Float32Array> {
-  const all = new Map<number, Float32Array>();
-  for (const { from, neurons, offset } of layers) {
-    if (from < 0) continue;
-    const size = sizeOf(graph.nodes[from]!.shape);
-    const table = all.get(from) ?? new Float32Array(best.length * size);
-    all.set(from, table);
-    best.forEach(({ coefficients }, i) => {
-      neurons.forEach((neuron, k) => {
-        table[i * size + neuron]! += coefficients[offset + k]!;
-      });
-    });
-  }
-  return all;
-}
+const neuronsOf = ({ boxes }: Root, layers: readonly UnstableNeurons[]): UnstableNeuron[] =>
+  layers.flatMap(({ from, neurons }) =>
+    Array.from(neurons, (neuron): UnstableNeuron => {
+      const ends = boxes.get(from);
+      // Without a box in front (an activation of the inputs) a neuron is not split.
+      const [lo, hi] = ends ? [ends.lo[neuron]!, ends.hi[neuron]!] : [0, 0];
+      return { node: from, neuron, lo, hi };
+    }),
+  );
 
 /** The region's boxes in front of activations, cut by every part's phases. */
-function cutHidden(context: BoundedNetwork, { region, phases }: Problem): Map<number, Ends> {
-  const { count } = region;
+function cutHidden(
+  { problem, boxes }: Root,
+  { region: { count }, phases }: Problem,
+): Map<number, Ends> {
+  const { graph } = problem.networks[0]!;
   return new Map(
-    [...hiddenOf(context.graph, context.boxes)].map(([v, { lo, hi }]) => {
-      const [low, high] = [lo, hi].map((end) => {
-        const table = new Float32Array(count * end.length);
-        for (let i = 0; i < count; i++) table.set(end, i * end.length);
-        return table;
-      });
-      cutEnds(phases?.[0] ?? [], v, { lo: low!, hi: high! });
-      return [v, { lo: low!, hi: high! }];
+    [...boxes].filter(([v]) => hasPhases(graph, v)).map(([v, { lo, hi }]) => {
+      const ends = { lo: stacked(Array(count).fill(lo)), hi: stacked(Array(count).fill(hi)) };
+      cutEnds(phases?.[0] ?? [], v, ends);
+      return [v, ends];
     }),
   );
 }
 
-/** Bounds of samples that were bounded one by one. */
+function stacked(parts: readonly Float32Array[]): Float32Array {
+  const size = parts[0]?.length ?? 0;
+  const out = new Float32Array(parts.length * size);
+  parts.forEach((part, i) => void out.set(part, i * size));
+  return out;
+}
+
+/** Bounds of samples that were bounded one by one; what only parts of one region have in common is left out. */
 function joined(each: readonly Bounds[]): Bounds {
-  const lower = Float64Array.from(each.flatMap((one) => [...one.lower]));
-  const tables = (pick: (one: Bounds) => Float32Array): Float32Array =>
-    Float32Array.from(each.flatMap((one) => [...pick(one)]));
-  const [first] = each;
-  if (!first) return { lower };
+  const hidden = [...(each[0]?.hidden?.keys() ?? [])].map((v): [number, Ends] => {
+    const ends = each.map((one) => one.hidden!.get(v)!);
+    return [v, { lo: stacked(ends.map(({ lo }) => lo)), hi: stacked(ends.map(({ hi }) => hi)) }];
+  });
   return {
-    lower,
+    lower: Float64Array.from(each.flatMap((one) => [...one.lower])),
     starts: each.flatMap((one) => one.starts!),
-    minimisers: tables((one) => one.minimisers!),
-    coefficients: new Map(
-      [...first.coefficients!.keys()].map((v) => [v, tables((one) => one.coefficients!.get(v)!)]),
-    ),
-    ...(first.hidden && {
-      hidden: new Map(
-        [...first.hidden.keys()].map((v) => [
-          v,
-          { lo: tables((one) => one.hidden!.get(v)!.lo), hi: tables((one) => one.hidden!.get(v)!.hi) },
-        ]),
-      ),
-    }),
+    minimisers: stacked(each.map((one) => one.minimisers!)),
+    hidden: new Map(hidden),
   };
 }

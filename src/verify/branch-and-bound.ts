@@ -223,7 +223,7 @@ function* examine(search: Search, nodes: readonly Subproblem[]): Parts<Examined>
   const effort = nodes[0]!.polished > 0 ? EFFORTS[nodes[0]!.polished - 1]! : 1;
   const found = yield* method.bound(problemOf(problem, nodes), { hidden, effort });
   const who = `branch and bound by ${method.name}`;
-  expect(!hidden || found.hidden, who, 'a method that bounds hidden values', 'none of them');
+  expect(!hidden || 'hidden' in found, who, 'a method that bounds hidden values', 'none of them');
   const bounded = nodes.map((node, i) => {
     const only = node.isOnly ? node.disjunct : undefined;
     const { slack, disjunct } = provenSlack(problem.rows, found.lower, i, only);
@@ -237,7 +237,7 @@ function* examine(search: Search, nodes: readonly Subproblem[]): Parts<Examined>
   const witness = firstNear(model, specification, problem.rows, { x: points, disjunct });
   if (witness) return { bounded, splits: open.map(() => undefined), witness };
   const { lo, hi } = problem.region as Boxes;
-  const among = <T extends Float32Array>(all: T): Float32Array => some(all, places, nodes.length);
+  const among = (all: Float32Array): Float32Array => some(all, places, nodes.length);
   const splits = yield* branching.choose(
     {
       problem: problemOf(problem, open),
@@ -247,13 +247,19 @@ function* examine(search: Search, nodes: readonly Subproblem[]): Parts<Examined>
         const x = candidates(specification, open);
         return descend(model, { x, disjunct }, problem.rows, 'worst').gradient;
       },
-      ...(found.hidden && {
-        hidden: new Map(
-          [...found.hidden].map(([v, ends]) => [v, { lo: among(ends.lo), hi: among(ends.hi) }]),
-        ),
-      }),
-      ...(found.coefficients && {
-        coefficients: new Map([...found.coefficients].map(([v, all]) => [v, among(all)])),
+      get hidden() {
+        return (
+          found.hidden &&
+          new Map(
+            [...found.hidden].map(([v, { lo, hi }]) => [v, { lo: among(lo), hi: among(hi) }]),
+          )
+        );
+      },
+      ...(found.sensitivity && {
+        sensitivity: {
+          ...found.sensitivity,
+          coefficients: among(found.sensitivity.coefficients),
+        },
       }),
       bound: (other, wanted) => method.bound(other, wanted),
     },

@@ -77,7 +77,7 @@ export function* falsify(
 }
 
 /** Points of which descent goes on, and its steps, when only a first look is meant. */
-const NEAR = { points: 4, steps: 6 };
+const NEAR = { points: 8, steps: 12, share: 0.3 };
 
 /**
  * A witness at one of the points, or a few steps of descent from those where the network comes nearest to their
@@ -103,7 +103,7 @@ export function firstNear(
     const { y, gradient } = descend(model, { x: at, disjunct: some }, rows, 'worst');
     const witness = firstConfirmed(model, specification, at, y);
     if (witness) return witness;
-    at = stepped(specification.region, at, gradient, 0.1 * 0.1 ** (k / NEAR.steps));
+    at = stepped(specification.region, at, gradient, NEAR.share * 0.1 ** (k / NEAR.steps));
   }
   return undefined;
 }

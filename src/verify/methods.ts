@@ -42,11 +42,23 @@ export interface Bounds {
   readonly starts?: readonly Start[];
   /** Inputs [samples, inputs] at which the bound of each sample's best row is attained: candidates for counter-examples. */
   readonly minimisers?: Float32Array;
-  /**
-   * Coefficients [samples, neurons] of the values behind activations in each sample's best row, by position of the
-   * node in front as `hidden`; 0 where the activation is linear all over the region.
-   */
-  readonly coefficients?: ReadonlyMap<number, Float32Array>;
+  /** How each sample's best row depends on the unstable neurons of the whole region. */
+  readonly sensitivity?: Sensitivity;
+}
+
+/** Unstable neurons, and coefficients [samples, neurons] of the values behind their activations. */
+export interface Sensitivity {
+  readonly neurons: readonly UnstableNeuron[];
+  readonly coefficients: Float32Array;
+}
+
+export interface UnstableNeuron {
+  /** Position of the node in front of the activation, and of the neuron in it. */
+  readonly node: number;
+  readonly neuron: number;
+  /** Its box, over the whole region. */
+  readonly lo: number;
+  readonly hi: number;
 }
 
 export interface Ends {
@@ -245,13 +257,18 @@ function boundsOf(
 }
 
 /** Boxes in front of activations with a breakpoint, whose neurons have phases. */
-export const hiddenOf = ({ nodes }: Graph, boxes: readonly Box[]): ReadonlyMap<number, Ends> =>
+const hiddenOf = (graph: Graph, boxes: readonly Box[]): ReadonlyMap<number, Ends> =>
   new Map(
-    nodes.flatMap(({ layer, inputs }): [number, Ends][] => {
-      const [from] = inputs as [number];
-      const splits = layer.role === 'pointwise' && layer.breakpointSlopes && from >= 0;
-      return splits ? [[from, { lo: boxes[from]!.lo.read(), hi: boxes[from]!.hi.read() }]] : [];
-    }),
+    boxes.flatMap(({ lo, hi }, v): [number, Ends][] =>
+      hasPhases(graph, v) ? [[v, { lo: lo.read(), hi: hi.read() }]] : [],
+    ),
+  );
+
+/** True if an activation with a breakpoint reads the node. */
+export const hasPhases = ({ nodes }: Graph, v: number): boolean =>
+  nodes.some(
+    ({ layer, inputs }) =>
+      layer.role === 'pointwise' && layer.breakpointSlopes !== undefined && inputs[0] === v,
   );
 
 /** Lower bounds of the rows as they are meant, from those of the rows in float32. */

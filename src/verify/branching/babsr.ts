@@ -7,11 +7,13 @@
  * Cost: a few operations an unstable neuron.
  */
 import * as v from 'valibot';
+import type { Phase } from '../../bounds/context';
 import { newPass, type NodeWith, operatorIn } from '../../domain/domain';
 import { biasColumn } from '../../domain/rows';
 import { expect } from '../../errors';
 import type { AffineLayer } from '../../nn/layer';
 import type { AnyModel } from '../../nn/model';
+import { sizeOf } from '../../tensor/shape';
 import { step } from '../../tensor/tensor';
 import { branchingRule, type NodeSplit, type OpenNodes } from './rule';
 
@@ -44,38 +46,37 @@ export const isBefore = (a: Candidate, b: Candidate): boolean =>
   (a.score === b.score &&
     (a.intercept > b.intercept || (a.intercept === b.intercept && a.area > b.area)));
 
-/** The unstable neurons of every open node. */
-export function candidatesOf({ problem, depth, hidden, coefficients }: OpenNodes): Candidate[][] {
+/** The unstable neurons of every open node that are not split yet. */
+export function candidatesOf({ problem, depth, sensitivity }: OpenNodes): Candidate[][] {
   const who = 'branching by BaBSR scores';
-  expect(hidden && coefficients, who, 'a method that gives coefficients, as beta-crown', 'none');
-  const found = depth.map((): Candidate[] => []);
-  for (const [node, { lo, hi }] of hidden) {
-    const size = lo.length / depth.length;
-    const behind = coefficients.get(node);
-    let bias: Float32Array | undefined;
-    for (let at = 0; at < lo.length; at++) {
-      const [low, high] = [lo[at]!, hi[at]!];
-      if (!(low < 0 && high > 0)) continue;
-      bias ??= biasOf(problem.networks[0]!, node, size);
-      const neuron = at % size;
-      const [c, b] = [behind?.[at] ?? 0, bias[neuron]!];
-      const slope = high / (high - low);
-      const intercept = -low * slope * Math.max(-c, 0);
-      found[(at - neuron) / size]!.push({
-        split: { network: 0, neuron: { node, neuron } },
-        score: Math.abs(Math.max(c * b * (slope - 1), c * b * slope) - intercept) || 0,
-        intercept: intercept || 0,
-        area: -low * high,
-      });
-    }
-  }
-  return found;
+  expect(sensitivity, who, 'a method that gives coefficients, as beta-crown', 'none');
+  const { neurons, coefficients } = sensitivity;
+  const biases = new Map<number, Float32Array>();
+  const terms = neurons.map(({ node, neuron, lo, hi }) => {
+    if (!biases.has(node)) biases.set(node, biasOf(problem.networks[0]!, node));
+    const slope = hi / (hi - lo);
+    const split = { network: 0, neuron: { node, neuron } };
+    return { split, bias: biases.get(node)?.[neuron] ?? 0, slope, offset: -lo * slope, area: -lo * hi };
+  });
+  return depth.map((_, i) => {
+    const fixed = new Set(problem.phases?.[0]?.[i]?.map(keyOf));
+    return terms.flatMap(({ split, bias, slope, offset, area }, k): Candidate[] => {
+      if (!(area > 0) || fixed.has(keyOf(split.neuron))) return [];
+      const c = coefficients[i * neurons.length + k]!;
+      const intercept = offset * Math.max(-c, 0) || 0;
+      const gain = Math.max(c * bias * (slope - 1), c * bias * slope);
+      return [{ split, score: Math.abs(gain - intercept) || 0, intercept, area }];
+    });
+  });
 }
 
+const keyOf = ({ node, neuron }: Omit<Phase, 'active'>): number => node * 2 ** 32 + neuron;
+
 /** Bias of every value of a node; 0 where it is not affine. */
-function biasOf({ engine, graph, params }: AnyModel, at: number, size: number): Float32Array {
-  const node = graph.nodes[at]!;
-  if (node.layer.role !== 'affine') return new Float32Array(size);
+function biasOf({ engine, graph, params }: AnyModel, at: number): Float32Array {
+  const node = graph.nodes[at];
+  const size = sizeOf(node?.shape ?? []);
+  if (node?.layer.role !== 'affine') return new Float32Array(size);
   return step(engine, () => {
     const { bias } = operatorIn(newPass(), node as NodeWith<AffineLayer>, params);
     if (!bias) return new Float32Array(size);

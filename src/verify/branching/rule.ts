@@ -38,8 +38,8 @@ export interface OpenNodes {
    * network.
    */
   readonly hidden?: Bounds['hidden'];
-  /** Coefficients of each node's best row behind activations, of methods that give them; as `hidden`. */
-  readonly coefficients?: Bounds['coefficients'];
+  /** How each node's best row depends on unstable neurons, of methods that say so. */
+  readonly sensitivity?: Bounds['sensitivity'];
   /** Lower bounds of other problems, for rules that try their candidates. */
   bound(problem: Problem, wanted?: Wanted): Parts<Bounds>;
 }
