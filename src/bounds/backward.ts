@@ -219,9 +219,7 @@ function linesAt(
     upOffset: tableAt(view, v, own.upOffset),
   };
   const lines = { low, lowAt: at, up, upAt: at, ...offsets, offsetAt: at };
-  return chosen
-    ? { ...lines, low: whereUnstable(own, chosen, view.sample), lowAt: each }
-    : lines;
+  return chosen ? { ...lines, low: whereUnstable(own, chosen, view.sample), lowAt: each } : lines;
 }
 
 function throughPointwise(

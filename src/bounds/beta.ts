@@ -12,16 +12,20 @@
  *
  * Rows that reach their goal leave. Cost of a step: one backward and one forward pass of the rows left.
  */
-import type { NodeWith } from '../domain/domain';
-import type { PointwiseLayer } from '../nn/layer';
 import { type Parts, stepInParts } from '../tensor/parts';
-import { sizeOf } from '../tensor/shape';
 import { empty, input, step, type Tensor } from '../tensor/tensor';
-import { backwardPass, type Lines } from './backward';
-import { ancestors, boxOf, type Phase, prepare } from './context';
+import { backwardPass } from './backward';
+import type { Phase } from './context';
 import type { BoundedNetwork } from './linear';
 import { forwardMinimiser, minimiserOf } from './minimiser';
-import { relax } from './relaxations';
+import {
+  rowOf,
+  rowTables,
+  type Split,
+  type UnstableNeurons,
+  unstableNeurons,
+  writeSlopes,
+} from './row-tables';
 
 /** A row of one node's values for the context's one sample, under split constraints. */
 export interface SplitRow {
@@ -57,46 +61,16 @@ export interface BetaOptions {
   readonly rate: number;
   readonly betaRate: number;
   readonly decay: number;
+  /**
+   * Take Polyak's steps in place of Adam's, as long as the goal is away: for rows without an unstable neuron left,
+   * whose bound is concave and piecewise linear in beta, with the least value over the part as its maximum.
+   */
+  readonly polyak: boolean;
 }
 
-export const BETA: BetaOptions = { steps: 12, rate: 0.1, betaRate: 0.1, decay: 0.95 };
-
-/** Unstable neurons in front of one activation with a breakpoint, numbered from `offset` on. */
-export interface UnstableNeurons {
-  /** Position of the pointwise node, and of the node in front of it. */
-  readonly at: number;
-  readonly from: number;
-  readonly neurons: Int32Array;
-  readonly offset: number;
-  /** Number of every neuron of the node, -1 of one that is stable. */
-  readonly numbers: Int32Array;
-  /** Slopes below and above the breakpoint. */
-  readonly range: readonly [number, number];
-}
-
-/** The unstable neurons behind a target in a context of one sample, by activation. */
-export function unstableNeurons(
-  context: BoundedNetwork,
-  target = context.graph.nodes.length - 1,
-): UnstableNeurons[] {
-  const { graph, cache } = context;
-  prepare(context, target);
-  let offset = 0;
-  return ancestors(graph, target).flatMap((at): UnstableNeurons[] => {
-    const { layer, options, inputs } = graph.nodes[at]!;
-    const range = layer.role === 'pointwise' ? layer.breakpointSlopes?.(options) : undefined;
-    const marks = cache.get(at)?.relaxation?.unstable;
-    if (!range || !marks) return [];
-    const neurons = Int32Array.from(marks.keys()).filter((i) => marks[i]! > 0);
-    const numbers = new Int32Array(marks.length).fill(-1);
-    neurons.forEach((neuron, k) => {
-      numbers[neuron] = offset + k;
-    });
-    const found = { at, from: inputs[0]!, neurons, offset, numbers, range };
-    offset += neurons.length;
-    return [found];
-  });
-}
+export const BETA: BetaOptions = { steps: 8, rate: 0.1, betaRate: 0.1, decay: 0.95, polyak: false };
+/** How far beyond the goal Polyak's steps aim, as a share of the distance to it. */
+const BEYOND = 0.5;
 
 /** Steps of a round, after which rows that are done leave. */
 const ROUND = 4;
@@ -116,7 +90,9 @@ export function* splitBoundsInParts(
   let open = climbs;
   for (let t = 1; t <= options.steps && open.length > 0; t += ROUND) {
     const last = Math.min(t + ROUND - 1, options.steps);
-    yield* stepInParts(context.engine, () => round(context, { target, layers }, open, [t, last, options]));
+    yield* stepInParts(context.engine, () =>
+      round(context, { target, layers }, open, [t, last, options]),
+    );
     open = open.filter((climb) => !climb.isDone);
   }
   return climbs;
@@ -143,12 +119,21 @@ function* round(
         seen.set(v, a);
         return withBetas(climbs, v, a);
       };
-      const bounds = backwardPass(context, target, { sample, values }, { relaxations: tables, visit });
+      const bounds = backwardPass(
+        context,
+        target,
+        { sample, values },
+        { relaxations: tables, visit },
+      );
       const x = minimiserOf(context.set, seen.get(-1)!);
       keepBest(layers, climbs, { bounds, x, seen });
       if (t === options.steps) return;
       const at = forwardMinimiser(context, target, x, { seen, relaxations: tables });
-      climbs.forEach((climb, r) => void climb.ascend(layers, { seen, at, r, t }, options));
+      const now = bounds.read();
+      climbs.forEach((climb, r) => {
+        if (options.polyak) climb.approach(at, r, now[r]!);
+        else climb.ascend(layers, { seen, at, r, t }, options);
+      });
     });
     yield;
     if (climbs.every((climb) => climb.isDone)) return;
@@ -156,7 +141,7 @@ function* round(
 }
 
 /** One row on its way up: its multipliers with Adam's moments, and the best bound so far. */
-class Climb implements SplitBound {
+class Climb implements SplitBound, Split {
   readonly row: SplitRow;
   readonly alpha: Float32Array;
   readonly beta: Float32Array;
@@ -205,7 +190,8 @@ class Climb implements SplitBound {
       if (!a || !x) continue;
       for (let k = 0; k < neurons.length; k++) {
         const [slope, i] = [a[neurons[k]!]!, offset + k];
-        const move = rate * length * adam(this.#alphaMoments, i, slope > 0 ? slope * x[neurons[k]!]! : 0, t);
+        const move =
+          rate * length * adam(this.#alphaMoments, i, slope > 0 ? slope * x[neurons[k]!]! : 0, t);
         this.alpha[i] = Math.min(Math.max(this.alpha[i]! + move, range[0]), range[1]);
       }
     }
@@ -218,6 +204,24 @@ class Climb implements SplitBound {
         this.beta[k] = Math.max(this.beta[k]! + move, 0);
       }
     }
+  }
+
+  /** Polyak's step of the betas towards the goal, from a bound of `now`. */
+  approach(at: ReadonlyMap<number, Tensor>, r: number, now: number): void {
+    const up = new Float64Array(this.beta.length);
+    for (const [from, phases] of this.phasesAt) {
+      const x = rowOf(at.get(from), r);
+      for (const [{ neuron, active }, k] of phases) {
+        const g = x ? (active ? -x[neuron]! : x[neuron]!) : 0;
+        up[k] = g > 0 || this.beta[k]! > 0 ? g : 0;
+      }
+    }
+    const size = up.reduce((sum, g) => sum + g * g, 0);
+    const away = (1 + BEYOND) * (this.row.goal - now);
+    if (!(size > 0 && away >= 0 && Number.isFinite(away / size))) return;
+    up.forEach((g, k) => {
+      this.beta[k] = Math.max(this.beta[k]! + (away / size) * g, 0);
+    });
   }
 
   #scales(layers: readonly UnstableNeurons[]): Float32Array {
@@ -254,13 +258,6 @@ function adam({ first, second }: Moments, i: number, g: number, t: number): numb
   return size > 0 ? first[i]! / (1 - beta1 ** t) / size : 0;
 }
 
-/** Row r of a tensor as it lies in memory, until the next allocation. */
-function rowOf(t: Tensor | undefined, r: number): Float32Array | undefined {
-  if (!t) return undefined;
-  const size = sizeOf(t.shape.slice(1));
-  return t.engine.memory.f32(t.ptr, t.size).subarray(r * size, (r + 1) * size);
-}
-
 function startingSlopes(
   { cache }: BoundedNetwork,
   layers: readonly UnstableNeurons[],
@@ -274,91 +271,6 @@ function startingSlopes(
     });
   }
   return alpha;
-}
-
-/** Lines of every row, with the entries of split neurons. */
-interface RowTables extends Lines {
-  readonly splits: { readonly places: readonly number[]; readonly low: Float32Array };
-}
-
-/** The context's lines for every row, and for split neurons those of their phase. */
-function rowTables(
-  context: BoundedNetwork,
-  layers: readonly UnstableNeurons[],
-  climbs: readonly Climb[],
-): Map<number, RowTables> {
-  const { engine, cache } = context;
-  return new Map(
-    layers.map(({ at, from }) => {
-      const { low, lowOffset, up, upOffset } = cache.get(at)!.relaxation!;
-      const each = [low, lowOffset, up, upOffset].map((t) => repeated(t, climbs.length));
-      const { places, lines } = splitLines(context, at, from, climbs);
-      lines.forEach((values, k) => {
-        const table = engine.memory.f32(each[k]!.ptr, each[k]!.size);
-        values.forEach((value, i) => {
-          table[places[i]!] = value;
-        });
-      });
-      const [a, b, c, d] = each as [Tensor, Tensor, Tensor, Tensor];
-      const splits = { places, low: lines[0]! };
-      return [at, { low: a, lowOffset: b, up: c, upOffset: d, splits }];
-    }),
-  );
-}
-
-/** The four numbers of every split neuron's lines over its box cut by the phase, and its place in the tables. */
-function splitLines(
-  context: BoundedNetwork,
-  at: number,
-  from: number,
-  climbs: readonly Climb[],
-): { readonly places: readonly number[]; readonly lines: readonly Float32Array[] } {
-  const { engine, sound, slopes } = context;
-  const box = boxOf(context, from);
-  const [lo, hi] = [box.lo.read(), box.hi.read()];
-  const places: number[] = [];
-  const [least, most]: [number[], number[]] = [[], []];
-  climbs.forEach(({ phasesAt }, r) => {
-    for (const [{ neuron, active }] of phasesAt.get(from) ?? []) {
-      const [p, q] = [lo[neuron]!, hi[neuron]!];
-      places.push(r * lo.length + neuron);
-      least.push(active ? Math.max(p, 0) : Math.min(p, 0));
-      most.push(active ? Math.max(q, 0) : Math.min(q, 0));
-    }
-  });
-  const shape = [places.length];
-  const cut = { lo: input(engine, least, shape), hi: input(engine, most, shape) };
-  const node = context.graph.nodes[at] as NodeWith<PointwiseLayer>;
-  const { low, lowOffset, up, upOffset } = relax(node, cut, { sound, slopes });
-  return { places, lines: [low, lowOffset, up, upOffset].map((t) => t.read()) };
-}
-
-/** A table of one sample, once a row. */
-function repeated(t: Tensor, rows: number): Tensor {
-  const table = empty(t.engine, [rows, ...t.shape.slice(1)]);
-  const one = t.engine.memory.f32(t.ptr, t.size);
-  const all = t.engine.memory.f32(table.ptr, table.size);
-  for (let r = 0; r < rows; r++) all.set(one, r * t.size);
-  return table;
-}
-
-/** Puts every row's slopes into its table, but for neurons that were split. */
-function writeSlopes(
-  layers: readonly UnstableNeurons[],
-  tables: ReadonlyMap<number, RowTables>,
-  climbs: readonly Climb[],
-): void {
-  for (const { at, neurons, offset } of layers) {
-    const { low, splits } = tables.get(at)!;
-    climbs.forEach(({ alpha }, r) => {
-      const row = rowOf(low, r)!;
-      for (let k = 0; k < neurons.length; k++) row[neurons[k]!] = alpha[offset + k]!;
-    });
-    const table = low.engine.memory.f32(low.ptr, low.size);
-    splits.places.forEach((place, i) => {
-      table[place] = splits.low[i]!;
-    });
-  }
 }
 
 /** Coefficients at node v less the betas of active neurons there and plus those of inactive ones. */
@@ -389,7 +301,11 @@ function keepBest(
     climb.minimiser = rowOf(x, r)!.slice();
     for (const { at, neurons, offset } of layers) {
       const a = rowOf(seen.get(at), r);
-      if (a) neurons.forEach((neuron, k) => void (climb.coefficients[offset + k] = a[neuron]!));
+      if (a)
+        climb.coefficients.set(
+          Float32Array.from(neurons, (neuron) => a[neuron]!),
+          offset,
+        );
     }
   });
 }

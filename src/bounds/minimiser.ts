@@ -70,7 +70,9 @@ export function forwardMinimiser(
       affine: (_, w, at) => w.apply(at),
       pointwise: (_, at) => (lines ? alongLines(at, seen.get(v), lines, each) : at),
       join: ({ layer, options }, xs) =>
-        layer.pick ? alongMaxima(context, v, node, xs[0]!, seen.get(v)) : layer.combine(xs, options),
+        layer.pick
+          ? alongMaxima(context, v, node, xs[0]!, seen.get(v))
+          : layer.combine(xs, options),
     };
     const xs = node.inputs.map((i) => values.get(i)!);
     values.set(v, interpret(node, params, domain, xs, pass));
@@ -103,5 +105,13 @@ function alongMaxima(
   const flat = reshape(x, [rows, sizeOf(inputShapes[0]!)]);
   const best = takeColumns(flat, { index, columns, at, width: sizeOf(inputShapes[0]!) });
   const seen = a && reshape(a, [rows, columns]);
-  return reshape(alongLines(best, seen, lines, at.map((_, r) => r)), [rows, ...shape]);
+  return reshape(
+    alongLines(
+      best,
+      seen,
+      lines,
+      at.map((_, r) => r),
+    ),
+    [rows, ...shape],
+  );
 }

@@ -11,11 +11,15 @@ import {
   type SplitBound,
   type SplitRow,
   splitBoundsInParts,
-  type UnstableNeurons,
-  unstableNeurons,
 } from '../bounds/beta';
 import { cutEnds } from '../bounds/context';
-import { type BoundedNetwork, exactNodes, hiddenBoundsInParts, preActivations } from '../bounds/linear';
+import {
+  type BoundedNetwork,
+  exactNodes,
+  hiddenBoundsInParts,
+  preActivations,
+} from '../bounds/linear';
+import { type UnstableNeurons, unstableNeurons } from '../bounds/row-tables';
 import type { AnyModel } from '../nn/model';
 import { type Parts, stepInParts } from '../tensor/parts';
 import { input } from '../tensor/tensor';
@@ -49,7 +53,13 @@ interface Root {
 
 export function betaMethod(
   name: string,
-  { sound = true, memory = 256 * 2 ** 20, most = 64, tighten = 8, ...given }: BetaMethodOptions = {},
+  {
+    sound = true,
+    memory = 256 * 2 ** 20,
+    most = 64,
+    tighten = 8,
+    ...given
+  }: BetaMethodOptions = {},
 ): BoundMethod {
   const options = { ...BETA, ...given };
   const all = { ...options, sound, most, tighten };
@@ -86,7 +96,7 @@ export function betaMethod(
       const context = yield* contextOf(root, model, sound);
       const rows = splitRows(parts);
       const steps = Math.max(1, Math.round(effort * all.steps));
-      const found = yield* splitBoundsInParts(context, rows, { ...all, steps });
+      const found = yield* splitBoundsInParts(context, rows, { ...all, steps, polyak: effort > 1 });
       return boundsOf(context, root, parts, found);
     });
   }
@@ -109,7 +119,11 @@ function* rootOf(
   const exact = exactNodes(model.graph);
   for (const v of tighten > 0 ? boxes.keys() : []) {
     if (exact.has(v)) continue;
-    const found = yield* tightened(root, v, { sound, most, options: { ...options, steps: tighten } });
+    const found = yield* tightened(root, v, {
+      sound,
+      most,
+      options: { ...options, steps: tighten },
+    });
     boxes.set(v, found);
   }
   return root;
@@ -170,7 +184,12 @@ function splitRows(parts: Problem): SplitRow[] {
     return Array.from({ length: to - from }, (_, k): SplitRow => {
       const at = ((matrixOf?.[i] ?? 0) * count + from + k) * outputs;
       const values = matrix.subarray(at, at + outputs);
-      return { values, phases: phases?.[0]?.[i] ?? [], start: starts?.[i]?.[k], goal: rhs[from + k]! };
+      return {
+        values,
+        phases: phases?.[0]?.[i] ?? [],
+        start: starts?.[i]?.[k],
+        goal: rhs[from + k]!,
+      };
     });
   }).flat();
 }
@@ -229,11 +248,13 @@ function cutHidden(
 ): Map<number, Ends> {
   const { graph } = problem.networks[0]!;
   return new Map(
-    [...boxes].filter(([v]) => hasPhases(graph, v)).map(([v, { lo, hi }]) => {
-      const ends = { lo: stacked(Array(count).fill(lo)), hi: stacked(Array(count).fill(hi)) };
-      cutEnds(phases?.[0] ?? [], v, ends);
-      return [v, ends];
-    }),
+    [...boxes]
+      .filter(([v]) => hasPhases(graph, v))
+      .map(([v, { lo, hi }]) => {
+        const ends = { lo: stacked(Array(count).fill(lo)), hi: stacked(Array(count).fill(hi)) };
+        cutEnds(phases?.[0] ?? [], v, ends);
+        return [v, ends];
+      }),
   );
 }
 

@@ -8,7 +8,7 @@
  */
 import * as v from 'valibot';
 import type { Phase } from '../../bounds/context';
-import { newPass, type NodeWith, operatorIn } from '../../domain/domain';
+import { type NodeWith, newPass, operatorIn } from '../../domain/domain';
 import { biasColumn } from '../../domain/rows';
 import { expect } from '../../errors';
 import type { AffineLayer } from '../../nn/layer';
@@ -56,7 +56,13 @@ export function candidatesOf({ problem, depth, sensitivity }: OpenNodes): Candid
     if (!biases.has(node)) biases.set(node, biasOf(problem.networks[0]!, node));
     const slope = hi / (hi - lo);
     const split = { network: 0, neuron: { node, neuron } };
-    return { split, bias: biases.get(node)?.[neuron] ?? 0, slope, offset: -lo * slope, area: -lo * hi };
+    return {
+      split,
+      bias: biases.get(node)?.[neuron] ?? 0,
+      slope,
+      offset: -lo * slope,
+      area: -lo * hi,
+    };
   });
   return depth.map((_, i) => {
     const fixed = new Set(problem.phases?.[0]?.[i]?.map(keyOf));

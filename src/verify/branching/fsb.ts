@@ -47,12 +47,17 @@ function* tried(
   const tries = all.flatMap((some, i) =>
     some.length < 2
       ? []
-      : some.flatMap(({ split }) => [true, false].map((active) => ({ i, phase: { ...split.neuron, active } }))),
+      : some.flatMap(({ split }) =>
+          [true, false].map((active) => ({ i, phase: { ...split.neuron, active } })),
+        ),
   );
   const slack: number[] = [];
   for (let from = 0; from < tries.length; from += AT_ONCE) {
     const part = tries.slice(from, from + AT_ONCE);
-    const chosen = select(problem, part.map(({ i }) => i));
+    const chosen = select(
+      problem,
+      part.map(({ i }) => i),
+    );
     const phases = part.map(({ i, phase }) => [...(problem.phases?.[0]?.[i] ?? []), phase]);
     const children: Problem = { ...chosen, phases: [phases] };
     const { lower } = yield* nodes.bound(children, { effort: 0 });
