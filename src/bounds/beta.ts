@@ -69,8 +69,8 @@ export interface BetaOptions {
 }
 
 export const BETA: BetaOptions = { steps: 8, rate: 0.1, betaRate: 0.1, decay: 0.95, polyak: false };
-/** How far beyond the goal Polyak's steps aim, as a share of the distance to it. */
-const BEYOND = 0.5;
+/** How far beyond the goal Polyak's steps aim: a share of the first distance to it or of its size, which falls step by step. */
+const BEYOND = { distance: 0.5, size: 1e-3, decay: 0.97 };
 
 /** Steps of a round, after which rows that are done leave. */
 const ROUND = 4;
@@ -131,7 +131,7 @@ function* round(
       const at = forwardMinimiser(context, target, x, { seen, relaxations: tables });
       const now = bounds.read();
       climbs.forEach((climb, r) => {
-        if (options.polyak) climb.approach(at, r, now[r]!);
+        if (options.polyak) climb.approach(at, { r, now: now[r]!, t });
         else climb.ascend(layers, { seen, at, r, t }, options);
       });
     });
@@ -155,6 +155,8 @@ class Climb implements SplitBound, Split {
   readonly #betaMoments: Moments;
   /** Largest coefficient of the row at each phase's node, in its first pass. */
   #scale: Float32Array | undefined;
+  /** Distance to the goal of the first pass. */
+  #first: number | undefined;
 
   constructor(context: BoundedNetwork, layers: readonly UnstableNeurons[], row: SplitRow) {
     this.row = row;
@@ -207,7 +209,13 @@ class Climb implements SplitBound, Split {
   }
 
   /** Polyak's step of the betas towards the goal, from a bound of `now`. */
-  approach(at: ReadonlyMap<number, Tensor>, r: number, now: number): void {
+  approach(
+    at: ReadonlyMap<number, Tensor>,
+    { r, now, t }: { readonly r: number; readonly now: number; readonly t: number },
+  ): void {
+    const { goal } = this.row;
+    this.#first ??= goal - now;
+    const most = Math.max(BEYOND.distance * this.#first, BEYOND.size * (1 + Math.abs(goal)));
     const up = new Float64Array(this.beta.length);
     for (const [from, phases] of this.phasesAt) {
       const x = rowOf(at.get(from), r);
@@ -217,7 +225,7 @@ class Climb implements SplitBound, Split {
       }
     }
     const size = up.reduce((sum, g) => sum + g * g, 0);
-    const away = (1 + BEYOND) * (this.row.goal - now);
+    const away = goal + most * BEYOND.decay ** t - now;
     if (!(size > 0 && away >= 0 && Number.isFinite(away / size))) return;
     up.forEach((g, k) => {
       this.beta[k] = Math.max(this.beta[k]! + (away / size) * g, 0);

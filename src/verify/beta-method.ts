@@ -45,6 +45,9 @@ export interface BetaMethodOptions extends Partial<BetaOptions> {
   readonly tighten?: number;
 }
 
+/** Efforts from here on are of leaves that Polyak's steps left open. */
+const LONG = 20;
+
 /** A region whose hidden values are bounded. */
 interface Root {
   readonly problem: Problem;
@@ -96,7 +99,10 @@ export function betaMethod(
       const context = yield* contextOf(root, model, sound);
       const rows = splitRows(parts);
       const steps = Math.max(1, Math.round(effort * all.steps));
-      const found = yield* splitBoundsInParts(context, rows, { ...all, steps, polyak: effort > 1 });
+      // Leaves: Polyak's steps first, then long runs of Adam whose steps fall to a thousandth.
+      const polyak = effort > 1 && effort < LONG;
+      const decay = effort < LONG ? all.decay : 1e-3 ** (1 / steps);
+      const found = yield* splitBoundsInParts(context, rows, { ...all, steps, decay, polyak });
       return boundsOf(context, root, parts, found);
     });
   }

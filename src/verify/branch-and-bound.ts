@@ -42,7 +42,7 @@ export interface BranchResult {
 }
 
 /** Multiples of an optimiser's steps for nodes that have no split left. */
-const EFFORTS = [8, 40];
+const EFFORTS = [8, 40, 160];
 
 /** Searches the region of a problem of one sample; `specification` tells unsafe points. Yields after every batch. */
 export function* branchAndBound(
