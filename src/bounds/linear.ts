@@ -70,6 +70,8 @@ export interface LinearOptions {
   readonly chunk?: number | null;
   /** Split constraints on neurons (their ReLU phases), by sample; bounds then hold for executions that satisfy them. */
   readonly phases?: Phases | undefined;
+  /** Boxes of hidden values that are known, by position: these nodes are not bounded again. */
+  readonly known?: ReadonlyMap<number, Box> | undefined;
   /**
    * Lower slopes (alpha) for the backward pass that bounds the values of a hidden node: for each sample rows of
    * its lower bounds, then of its upper ones. Needs chunk null.
@@ -106,6 +108,7 @@ export function* hiddenBoundsInParts(
     pass = newPass(),
     chunk = CHUNK,
     phases,
+    known,
     hiddenSlopes,
   }: LinearOptions,
 ): Parts<BoundedNetwork> {
@@ -119,6 +122,11 @@ export function* hiddenBoundsInParts(
   for (const [v, node] of graph.nodes.entries()) {
     const inputs = node.inputs.map((i) => boxOf(context, i));
     const cut = (box: Box): Box => cutByPhases(context, v, box);
+    const given = known?.get(v);
+    if (given) {
+      context.boxes.push(cut(given));
+      continue;
+    }
     context.boxes.push(cut(interpret(node, params, domain, inputs, pass)));
     if (!wanted.has(v)) continue;
     // An L2 or L1 ball is only a box to intervals; linear bounds of a first layer are exact for its norm.

@@ -23,7 +23,14 @@ import { type Parts, stepInParts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
 import { input, step } from '../tensor/tensor';
 import { batchSize, estimateMemory, extraBytes, type MemoryEstimate, sampleBytes } from './memory';
-import { inputsOf, type OutputRows, onlyNetwork, type Problem, subtractResidual } from './problem';
+import {
+  inputsOf,
+  type OutputRows,
+  onlyNetwork,
+  type Problem,
+  type Start,
+  subtractResidual,
+} from './problem';
 
 /** Bounds by a method. */
 export interface Bounds {
@@ -31,6 +38,27 @@ export interface Bounds {
   readonly lower: Float64Array;
   /** Boxes [samples, neurons] in front of activations that have phases, by position of the node, where they were asked for. */
   readonly hidden?: ReadonlyMap<number, Ends>;
+  /** Of methods that optimise, by sample: where its children begin. */
+  readonly starts?: readonly Start[];
+  /** Inputs [samples, inputs] at which the bound of each sample's best row is attained: candidates for counter-examples. */
+  readonly minimisers?: Float32Array;
+  /** How each sample's best row depends on the unstable neurons of the whole region. */
+  readonly sensitivity?: Sensitivity;
+}
+
+/** Unstable neurons, and coefficients [samples, neurons] of the values behind their activations. */
+export interface Sensitivity {
+  readonly neurons: readonly UnstableNeuron[];
+  readonly coefficients: Float32Array;
+}
+
+export interface UnstableNeuron {
+  /** Position of the node in front of the activation, and of the neuron in it. */
+  readonly node: number;
+  readonly neuron: number;
+  /** Its box, over the whole region. */
+  readonly lo: number;
+  readonly hi: number;
 }
 
 export interface Ends {
@@ -44,10 +72,18 @@ export interface BoundMethod {
   /** Samples of such problems whose bounds are computed together. */
   batch(problem: Problem): number;
   /**
-   * Lower bounds, in parts of a second or less. With `hidden` also the boxes of hidden values, of methods
-   * that have them. Raises EspalierError for problems that the method is not made for.
+   * Lower bounds, in parts of a second or less. Raises EspalierError for problems that the method is not made for.
    */
-  bound(problem: Problem, wanted?: { readonly hidden?: boolean }): Parts<Bounds>;
+  bound(problem: Problem, wanted?: Wanted): Parts<Bounds>;
+  /** The method for parts of one problem, whose region it bounds once. */
+  prepare?(problem: Problem): Parts<BoundMethod>;
+}
+
+export interface Wanted {
+  /** The boxes of hidden values too, of methods that have them. */
+  readonly hidden?: boolean;
+  /** Multiple of an optimiser's steps; 0 for a bound without optimisation. */
+  readonly effort?: number;
 }
 
 /** Numbers of the largest layer over one batch of intervals. */
@@ -186,7 +222,7 @@ const contextOf = (
     phases: problem.phases?.[0],
   });
 
-function linearBatch(
+export function linearBatch(
   problem: Problem,
   who: string,
   { memory, most, extra = 0 }: { memory: number; most: number; extra?: number },
@@ -221,17 +257,22 @@ function boundsOf(
 }
 
 /** Boxes in front of activations with a breakpoint, whose neurons have phases. */
-const hiddenOf = ({ nodes }: Graph, boxes: readonly Box[]): ReadonlyMap<number, Ends> =>
+const hiddenOf = (graph: Graph, boxes: readonly Box[]): ReadonlyMap<number, Ends> =>
   new Map(
-    nodes.flatMap(({ layer, inputs }): [number, Ends][] => {
-      const [from] = inputs as [number];
-      const splits = layer.role === 'pointwise' && layer.breakpointSlopes && from >= 0;
-      return splits ? [[from, { lo: boxes[from]!.lo.read(), hi: boxes[from]!.hi.read() }]] : [];
-    }),
+    boxes.flatMap(({ lo, hi }, v): [number, Ends][] =>
+      hasPhases(graph, v) ? [[v, { lo: lo.read(), hi: hi.read() }]] : [],
+    ),
+  );
+
+/** True if an activation with a breakpoint reads the node. */
+export const hasPhases = ({ nodes }: Graph, v: number): boolean =>
+  nodes.some(
+    ({ layer, inputs }) =>
+      layer.role === 'pointwise' && layer.breakpointSlopes !== undefined && inputs[0] === v,
   );
 
 /** Lower bounds of the rows as they are meant, from those of the rows in float32. */
-function finished(found: Float32Array, rows: OutputRows, outputs: () => Box): Float64Array {
+export function finished(found: Float32Array, rows: OutputRows, outputs: () => Box): Float64Array {
   const lower = Float64Array.from(found);
   if (!rows.residual) return lower;
   const { lo, hi } = outputs();

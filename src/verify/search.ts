@@ -1,14 +1,16 @@
 /**
  * Search for the answer to one specification on one network, by everything there is: counter-examples are
  * looked for first, then bounds of the whole region are computed, the cheap method first; then branch and
- * bound divides the problem, if its rule can, or counter-examples are looked for longer. Ends as soon as
+ * bound divides the problem, by inputs or by phases of neurons, or counter-examples are looked for longer. Ends as soon as
  * there is an answer or the budget is used up.
  */
 import { EspalierError, isOutOfMemory } from '../errors';
 import { isCanonical } from '../nn/lower';
 import type { Options } from '../options';
 import type { Parts } from '../tensor/parts';
+import { betaMethod } from './beta-method';
 import { branchAndBound } from './branch-and-bound';
+import { fsb } from './branching/fsb';
 import type { BranchingRule } from './branching/rule';
 import { smear } from './branching/smear';
 import type { Budget } from './budget';
@@ -26,6 +28,8 @@ export interface SearchMethods {
   readonly expensive: readonly BoundMethod[];
   /** For the parts of a region that is divided. */
   readonly parts: BoundMethod;
+  /** For parts by phases of neurons; default `parts`. */
+  readonly activations?: BoundMethod;
 }
 
 const crown = linearMethod('crown', { hidden: 'unstable' });
@@ -34,6 +38,7 @@ export const METHODS: SearchMethods = {
   bounds: [intervalMethod(), linearMethod('crown-ibp', { hidden: 'interval' }), crown],
   expensive: [alphaMethod('alpha-crown')],
   parts: crown,
+  activations: betaMethod('beta-crown'),
 };
 
 export interface SearchOptions {
@@ -41,11 +46,14 @@ export interface SearchOptions {
   readonly seed?: number;
   /** Bounds of the whole region and of its parts; default all there are (`METHODS`). */
   readonly methods?: SearchMethods;
-  /** Rule by which branch and bound divides; default input splitting by smear. */
+  /**
+   * Rule by which branch and bound divides. Default: inputs by smear where there are at most `splitUpTo`, else neurons
+   * by fsb, and inputs where no neuron is left to split.
+   */
   readonly branching?: BranchingRule;
   /** Options of that rule. */
   readonly branchingOptions?: Options;
-  /** The inputs of regions of more than this are not split. */
+  /** Most inputs that are split first, or at all where a rule for inputs is given. Default 20. */
   readonly splitUpTo?: number;
   /** Rounds of random starts after the bounds of the whole region, where it is not divided. */
   readonly rounds?: number;
@@ -76,7 +84,7 @@ export function* verifySpecification(
   const search: Search = {
     model: { ...model, onDisagreement: (what) => search.disagreements.add(what) },
     ...{ specification, by: 'counter-examples', bound: Number.NEGATIVE_INFINITY },
-    ...{ seed: 0, methods: METHODS, splitUpTo: 20, rounds: 4, branching: smear },
+    ...{ seed: 0, methods: METHODS, splitUpTo: 20, rounds: 4 },
     ...{ branchingOptions: {}, ...options },
     problem: property(model, specification),
     disagreements: new Set(),
@@ -97,7 +105,8 @@ const QUICK = { rounds: [0, 1], steps: 15, points: 64 } as const;
 const EXPENSIVE = 30;
 
 /** State of a search: what is searched for, how, and how far it is. */
-interface Search extends Required<SearchOptions> {
+interface Search extends Required<Omit<SearchOptions, 'branching'>> {
+  readonly branching?: BranchingRule;
   readonly model: Subject;
   readonly specification: Specification;
   readonly problem: Problem;
@@ -111,15 +120,27 @@ interface Search extends Required<SearchOptions> {
 type Stage = Generator<SearchProgress, Answer | undefined>;
 
 function* stages(search: Search): Generator<SearchProgress, Outcome> {
-  const { specification, splitUpTo, rounds, budget, branching } = search;
-  const divides = branching.splits === 'activations' || specification.region.lo.length <= splitUpTo;
-  const answer =
+  const { rounds, budget } = search;
+  const [rule] = rulesOf(search);
+  // Splits of neurons look for counter-examples in every part.
+  const longer = rule ? (rule.splits === 'activations' ? 1 : 2) : 1 + rounds;
+  let answer =
     (yield* falsifying(search, QUICK)) ??
     (yield* falsifying(asInFile(search), QUICK)) ??
-    (yield* bounding(search, divides)) ??
-    (yield* falsifying(search, { rounds: [1, divides ? 2 : 1 + rounds] })) ??
-    (divides && !budget.used() ? yield* dividing(search) : undefined);
+    (yield* bounding(search, rule !== undefined)) ??
+    (yield* falsifying(search, { rounds: [1, longer] }));
+  for (const branching of rulesOf(search)) {
+    if (budget.used() || (answer && answer.verdict !== 'unknown')) break;
+    answer = yield* dividing(search, branching);
+  }
   return outcome(search, answer ?? unknown(search, 'the bounds are too loose'));
+}
+
+/** The rules by which the problem is divided, one after the other. */
+function rulesOf({ branching, splitUpTo, specification }: Search): readonly BranchingRule[] {
+  const isSmall = specification.region.lo.length <= splitUpTo;
+  if (branching) return branching.splits === 'activations' || isSmall ? [branching] : [];
+  return isSmall ? [smear] : [fsb, smear];
 }
 
 /** The search of the network as its file has it, where that is another; else of no points. */
@@ -168,11 +189,13 @@ function* bounding(search: Search, divides: boolean): Stage {
   return undefined;
 }
 
-function* dividing(search: Search): Stage {
-  const { model, specification, problem, methods, branching } = search;
+function* dividing(search: Search, branching: BranchingRule): Stage {
+  const { model, specification, problem, methods } = search;
+  const isByPhases = branching.splits === 'activations';
+  const method = (isByPhases ? methods.activations : undefined) ?? methods.parts;
   const splitting = branching.splits === 'inputs' ? 'input splitting' : 'activation splitting';
-  search.by = `${splitting} with ${methods.parts.name}`;
-  const options = { ...search, method: methods.parts };
+  search.by = `${splitting} with ${method.name}`;
+  const options = { ...search, branching, method };
   const batches = branchAndBound(model, specification, problem, options);
   for (;;) {
     const { done, value } = batches.next();

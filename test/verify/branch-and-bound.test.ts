@@ -7,6 +7,7 @@ import { compile, type Network, sequential } from '../../src/nn/graph';
 import { freeModel, type Model } from '../../src/nn/model';
 import { type Engine, load } from '../../src/runtime/engine';
 import { whole } from '../../src/tensor/parts';
+import { betaMethod } from '../../src/verify/beta-method';
 import { branchingRules } from '../../src/verify/branching/registry';
 import type { BranchingRule } from '../../src/verify/branching/rule';
 import { Budget } from '../../src/verify/budget';
@@ -40,6 +41,7 @@ const METHODS_BY_NAME: readonly BoundMethod[] = [
   linearMethod('crown of all', { hidden: 'all' }),
   alphaMethod('alpha-crown', { steps: 3 }),
   alphaMethod('alpha-crown, joint', { steps: 3, hidden: true }),
+  betaMethod('beta-crown', { steps: 3 }),
 ];
 
 describe.each(binaries())('%s', (binary) => {
@@ -187,7 +189,11 @@ describe.each(binaries())('%s', (binary) => {
     'branch and bound by %s',
     (_, branching: BranchingRule) => {
       const ask = (model: Model, specification: Specification, nodes: number): Outcome => {
-        const methods = { bounds: [], expensive: [], parts: METHODS.parts };
+        const methods = {
+          ...{ bounds: [], expensive: [], parts: METHODS.parts },
+          // The triangle needs boxes alone; the rules of the registry take what comes with the search.
+          ...(branching !== triangle && { activations: METHODS.activations! }),
+        };
         const options = { budget: new Budget({ nodes }), methods, branching };
         return finish(verifySpecification(model, specification, options));
       };

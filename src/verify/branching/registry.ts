@@ -1,7 +1,11 @@
 /** All branching rules by name. */
+import { babsr } from './babsr';
+import { fsb } from './fsb';
 import type { BranchingRule } from './rule';
 import { smear } from './smear';
 
 export const branchingRules: Readonly<Record<string, BranchingRule>> = {
   smear,
+  babsr,
+  fsb,
 };
