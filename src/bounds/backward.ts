@@ -51,7 +51,11 @@ interface View {
   readonly patches: Patches;
   /** Positions of one-hot rows, where there are patches. */
   readonly positions: PatchPositions | undefined;
+  readonly observe: Observe | undefined;
 }
+
+/** Takes notice of the coefficients of the values behind a pointwise node, by its position, and of the input, at -1. */
+export type Observe = (node: number, coefficients: Tensor) => void;
 
 /**
  * Lower bounds of rows of the output of `target` over the set of inputs: [rows]. With `patches` the
@@ -64,14 +68,20 @@ export function backwardPass(
   {
     slopes,
     patches = NO_PATCHES,
-  }: { slopes?: LowerSlopes | undefined; patches?: Patches | undefined } = {},
+    observe,
+  }: {
+    slopes?: LowerSlopes | undefined;
+    patches?: Patches | undefined;
+    observe?: Observe | undefined;
+  } = {},
 ): Tensor {
   prepare(context, target);
   const positions =
     isOneHot(rows) && patches.size > 0
       ? positionsOf(sample, rows, context.graph.nodes[target]!.shape)
       : undefined;
-  const view: View = { context, sample, patches: positions ? patches : NO_PATCHES, positions };
+  const seen = positions ? patches : NO_PATCHES;
+  const view: View = { context, sample, patches: seen, positions, observe };
   const pending = new Map<number, Coefficients>([[target, rows]]);
   let d = underflowStart(context, target, sample);
   for (let v = target; v >= 0; v--) {
@@ -90,6 +100,7 @@ export function backwardPass(
     }
   }
   const last = dense(view, -1, pending.get(-1)!);
+  observe?.(-1, last);
   if (context.set.ball) return concretise(context.set, last, { sample, d, sound: context.sound });
   const { lo, hi } = context.set.box;
   return lowerDotAt(view, -1, last, lo, hi, d);
@@ -187,6 +198,7 @@ function throughPointwise(
   const relaxation = view.context.cache.get(v)!.relaxation!;
   const { low, lowOffset, up, upOffset } = relaxation;
   const a = dense(view, v, values);
+  view.observe?.(v, a);
   const upAt = indicesAt(view, v, up);
   const lower =
     slopes && relaxation.unstable

@@ -14,11 +14,12 @@ import type { Options } from '../options';
 import type { Parts } from '../tensor/parts';
 import { type BranchingRule, middle, type NodeSplit } from './branching/rule';
 import type { Budget } from './budget';
-import { descend } from './descent';
+import { clip } from './clip';
+import { descend, outputsAt } from './descent';
 import { firstConfirmed } from './falsify';
 import type { BoundMethod, Bounds } from './methods';
 import type { Subject, Witness } from './outcome';
-import { type Boxes, type Problem, provenSlack } from './problem';
+import { type Boxes, type OutputRows, type Problem, provenSlack } from './problem';
 import { BestFirst } from './queue';
 import { intoBox, missesBall, type Specification } from './specification';
 
@@ -50,6 +51,8 @@ interface Subproblem {
   readonly slack: number;
   /** The disjunct with the lowest bound. */
   readonly disjunct: number;
+  /** Proven lower bound of that distance where its parents were clipped. */
+  readonly floor: number;
 }
 
 interface SplitSubproblem extends Subproblem {
@@ -88,7 +91,7 @@ export function* branchAndBound(
     for (const node of bounded) {
       const split = node.slack > 0 ? undefined : splits[at++];
       if (split) queue.push(node.slack, { ...node, split });
-      else done = Math.min(done, node.slack);
+      else done = Math.min(done, node.slack, node.floor);
       if (!split && !(node.slack > 0)) stuck++;
     }
     proven = Math.min(done, queue.bound);
@@ -111,10 +114,12 @@ const STUCK = {
   activations: 'no neuron is left to split in a part that is not proven',
 };
 
+const FIRST = { disjunct: 0, floor: Number.POSITIVE_INFINITY };
+
 const rootOf = ({ region, phases, networks }: Problem): Subproblem => {
   const { lo, hi } = region as Boxes;
   const first = networks.map((_, k) => phases?.[k]?.[0] ?? []);
-  return { lo, hi, phases: first, depth: 0, slack: Number.NEGATIVE_INFINITY, disjunct: 0 };
+  return { lo, hi, phases: first, depth: 0, slack: Number.NEGATIVE_INFINITY, ...FIRST };
 };
 
 function reasonToStop(
@@ -147,16 +152,18 @@ function* examine(search: Search, nodes: readonly Subproblem[]): Parts<Examined>
   if (nodes.length === 0) return { bounded: [], splits: [] };
   const { method, branching, problem, model, specification } = search;
   const hidden = branching.splits === 'activations';
-  const found = yield* method.bound(problemOf(problem, nodes), { hidden });
+  const found = yield* method.bound(problemOf(problem, nodes), { hidden, inputs: !hidden });
   const who = `branch and bound by ${method.name}`;
   expect(!hidden || found.hidden, who, 'a method that bounds hidden values', 'none of them');
   const bounded = nodes.map((node, i) => {
     const { slack, disjunct } = provenSlack(problem.rows, found.lower, i);
-    return { ...node, slack: Math.max(node.slack, slack), disjunct };
+    const own = { ...node, slack: Math.max(node.slack, slack), disjunct };
+    return slack > 0 ? own : clippedOf(search, own, i, found);
   });
   const places = bounded.flatMap(({ slack }, i) => (slack > 0 ? [] : [i]));
   if (places.length === 0) return { bounded, splits: [] };
   const open = places.map((i) => bounded[i]!);
+  const disjunct = Int32Array.from(open, (node) => node.disjunct);
   const centres = concat(
     open.map(({ lo, hi }) =>
       intoBox(
@@ -165,9 +172,9 @@ function* examine(search: Search, nodes: readonly Subproblem[]): Parts<Examined>
       ),
     ),
   );
-  const disjunct = Int32Array.from(open, (node) => node.disjunct);
   const { y, gradient } = descend(model, { x: centres, disjunct }, problem.rows, 'worst');
-  const witness = firstConfirmed(model, specification, centres, y);
+  const witness =
+    firstConfirmed(model, specification, centres, y) ?? atMinimisers(search, open, places, found);
   const { lo, hi } = problem.region as Boxes;
   const splits = yield* branching.choose(
     {
@@ -175,12 +182,97 @@ function* examine(search: Search, nodes: readonly Subproblem[]): Parts<Examined>
       depth: open.map(({ depth }) => depth),
       widths: hi.map((h, i) => h - lo[i]!),
       gradient,
+      ...(found.inputs && { looseness: loosenessOf(problem.rows, found, { nodes, open, places }) }),
       ...(found.hidden && { hidden: some(found.hidden, places, nodes.length) }),
       bound: (other) => method.bound(other),
     },
     search.branchingOptions ?? {},
   );
   return { bounded, splits, witness };
+}
+
+/** An open subproblem without what its bounds, those of sample i, leave no unsafe outputs in. */
+function clippedOf(
+  { problem }: Search,
+  node: Subproblem,
+  sample: number,
+  { lower, inputs }: Bounds,
+): Subproblem {
+  // Over a ball a bound may be above the least value of its linear form over the box.
+  if (!inputs || (problem.region as Boxes).ball) return node;
+  const { lo, hi } = node;
+  const cut = clip(problem.rows, { sample, lo, hi, lower, coefficients: inputs.coefficients });
+  const floor = Math.min(node.floor, cut.floor);
+  return cut.isEmpty
+    ? { ...node, slack: floor, floor }
+    : { ...node, lo: cut.lo, hi: cut.hi, floor };
+}
+
+/** The witness at the point of an open subproblem's box where the linear bound of its best row is least, if it is one. */
+function atMinimisers(
+  { problem, model, specification }: Search,
+  open: readonly Subproblem[],
+  places: readonly number[],
+  { lower, inputs }: Bounds,
+): Witness | undefined {
+  if (!inputs) return undefined;
+  const { count } = problem.rows;
+  const points = open.map(({ lo, hi, disjunct }, k) => {
+    const row = places[k]! * count + bestRow(problem.rows, lower, places[k]!, disjunct);
+    const a = inputs.coefficients.subarray(row * lo.length, (row + 1) * lo.length);
+    return intoBox(
+      specification.region,
+      lo.map((low, i) => (a[i]! > 0 ? low : hi[i]!)),
+    );
+  });
+  const x = concat(points);
+  return firstConfirmed(model, specification, x, outputsAt(model, x, points.length));
+}
+
+/** The row of a disjunct that is proven furthest in sample `i`. */
+function bestRow(
+  { count, rhs, start }: OutputRows,
+  lower: Float64Array,
+  i: number,
+  d: number,
+): number {
+  let best = start[d]!;
+  for (let r = best + 1; r < start[d + 1]!; r++)
+    if (lower[i * count + r]! - rhs[r]! > lower[i * count + best]! - rhs[best]!) best = r;
+  return best;
+}
+
+/**
+ * Looseness of open subproblems by input, [open, inputs]: summed over the rows of their disjuncts that are open, and
+ * in proportion to what clipping has left. `places` are their samples among `nodes`.
+ */
+function loosenessOf(
+  { count, rhs, start }: OutputRows,
+  { lower, inputs }: Bounds,
+  { nodes, open, places }: Opened,
+): Float32Array {
+  const all = inputs!.looseness;
+  const size = all.length / lower.length;
+  const found = new Float32Array(open.length * size);
+  places.forEach((i, k) => {
+    for (let d = 0; d + 1 < start.length; d++) {
+      let isProven = false;
+      for (let r = start[d]!; r < start[d + 1]!; r++) isProven ||= lower[i * count + r]! > rhs[r]!;
+      for (let r = start[d]!; r < start[d + 1]! && !isProven; r++)
+        for (let j = 0; j < size; j++) found[k * size + j]! += all[(i * count + r) * size + j]!;
+    }
+    const [before, after] = [nodes[i]!, open[k]!];
+    for (let j = 0; j < size; j++)
+      found[k * size + j]! *= (after.hi[j]! - after.lo[j]!) / (before.hi[j]! - before.lo[j]! || 1);
+  });
+  return found;
+}
+
+/** Subproblems that were bounded, those of them that are open, and the samples of these. */
+interface Opened {
+  readonly nodes: readonly Subproblem[];
+  readonly open: readonly Subproblem[];
+  readonly places: readonly number[];
 }
 
 /** Subproblems as the samples of one problem, so that they are bounded as a batch. */

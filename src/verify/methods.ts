@@ -4,6 +4,7 @@
  * (docs/numerics.md).
  */
 import { ALPHA, type AlphaOptions, optimisedBoundsInParts, SHARE } from '../bounds/alpha';
+import { attribution } from '../bounds/attribution';
 import type { Rows } from '../bounds/backward';
 import {
   type BoundedNetwork,
@@ -21,9 +22,16 @@ import { lastBox } from '../plan/margins';
 import { largest } from '../statistics';
 import { type Parts, stepInParts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
-import { input, step } from '../tensor/tensor';
+import { input, step, type Tensor } from '../tensor/tensor';
 import { batchSize, estimateMemory, extraBytes, type MemoryEstimate, sampleBytes } from './memory';
-import { inputsOf, type OutputRows, onlyNetwork, type Problem, subtractResidual } from './problem';
+import {
+  inputsOf,
+  type OutputRows,
+  onlyNetwork,
+  type Problem,
+  provenSlack,
+  subtractResidual,
+} from './problem';
 
 /** Bounds by a method. */
 export interface Bounds {
@@ -31,6 +39,22 @@ export interface Bounds {
   readonly lower: Float64Array;
   /** Boxes [samples, neurons] in front of activations that have phases, by position of the node, where they were asked for. */
   readonly hidden?: ReadonlyMap<number, Ends>;
+  /** What rows have to do with inputs, of linear methods, where it was asked for. */
+  readonly inputs?: InputShares;
+}
+
+/** Numbers of rows by input, [samples, rows, inputs]; 0 for samples that are proven. */
+export interface InputShares {
+  /** Coefficients of the linear bound of each row, whose least value over the region is its lower bound. */
+  readonly coefficients: Float32Array;
+  /** How much of the bound's looseness comes from the width of each input: an estimate (bounds/attribution.ts). */
+  readonly looseness: Float32Array;
+}
+
+/** What is wanted beside the bounds, of methods that have it. */
+export interface Wanted {
+  readonly hidden?: boolean;
+  readonly inputs?: boolean;
 }
 
 export interface Ends {
@@ -44,10 +68,10 @@ export interface BoundMethod {
   /** Samples of such problems whose bounds are computed together. */
   batch(problem: Problem): number;
   /**
-   * Lower bounds, in parts of a second or less. With `hidden` also the boxes of hidden values, of methods
-   * that have them. Raises EspalierError for problems that the method is not made for.
+   * Lower bounds, in parts of a second or less; with `hidden` also the boxes of hidden values, with `inputs` the
+   * shares of inputs, of methods that have them. Raises EspalierError for problems that the method is not made for.
    */
-  bound(problem: Problem, wanted?: { readonly hidden?: boolean }): Parts<Bounds>;
+  bound(problem: Problem, wanted?: Wanted): Parts<Bounds>;
 }
 
 /** Numbers of the largest layer over one batch of intervals. */
@@ -128,11 +152,47 @@ export function linearMethod(
       const model = onlyNetwork(problem, name);
       return stepInParts(model.engine, function* () {
         const context = yield* contextOf(problem, model, { ...options, sound, chunk });
-        const lower = yield* lowerBoundsInParts(context, rowsOf(problem, model));
-        return boundsOf(context, lower.read(), problem.rows, wanted?.hidden);
+        const rows = rowsOf(problem, model);
+        const observed = wanted?.inputs ? observation(model.graph, rows) : undefined;
+        const lower = yield* lowerBoundsInParts(context, rows, observed);
+        const bounds = boundsOf(context, lower.read(), problem.rows, wanted?.hidden);
+        if (!observed) return bounds;
+        const inputs = inputShares(context, observed.seen, { problem, rows, lower: bounds.lower });
+        return { ...bounds, ...(inputs && { inputs }) };
       });
     },
   };
+}
+
+/** Coefficients of all rows, as a backward pass leaves them. */
+function observation({ nodes, network }: Graph, { sample }: Rows) {
+  const seen = new Map<number, Float32Array>();
+  return {
+    seen,
+    observe(node: number, coefficients: Tensor, from: number): void {
+      const size = sizeOf(node < 0 ? network.input : nodes[node]!.shape);
+      const all = seen.get(node) ?? new Float32Array(sample.length * size);
+      seen.set(node, all);
+      all.set(coefficients.read(), from * size);
+    },
+  };
+}
+
+/** The shares of inputs in the rows of samples that their bounds leave open. */
+function inputShares(
+  context: BoundedNetwork,
+  seen: ReadonlyMap<number, Float32Array>,
+  of: { readonly problem: Problem; readonly rows: Rows; readonly lower: Float64Array },
+): InputShares | undefined {
+  const { sample } = of.rows;
+  const open = Array.from(
+    { length: of.problem.region.count },
+    (_, i) => !(provenSlack(of.problem.rows, of.lower, i).slack > 0),
+  );
+  const coefficients = seen.get(-1);
+  if (!coefficients || !open.includes(true)) return undefined;
+  const looseness = attribution(context, seen, sample, (row) => open[sample[row]!]!);
+  return { coefficients, looseness };
 }
 
 export interface AlphaMethodOptions extends Partial<AlphaOptions> {

@@ -9,8 +9,9 @@ import { isCanonical } from '../nn/lower';
 import type { Options } from '../options';
 import type { Parts } from '../tensor/parts';
 import { branchAndBound } from './branch-and-bound';
+import { looseness } from './branching/looseness';
 import type { BranchingRule } from './branching/rule';
-import { smear } from './branching/smear';
+
 import type { Budget } from './budget';
 import { type FalsifyOptions, falsify } from './falsify';
 import { alphaMethod, type BoundMethod, intervalMethod, linearMethod } from './methods';
@@ -41,7 +42,7 @@ export interface SearchOptions {
   readonly seed?: number;
   /** Bounds of the whole region and of its parts; default all there are (`METHODS`). */
   readonly methods?: SearchMethods;
-  /** Rule by which branch and bound divides; default input splitting by smear. */
+  /** Rule by which branch and bound divides; default input splitting by looseness. */
   readonly branching?: BranchingRule;
   /** Options of that rule. */
   readonly branchingOptions?: Options;
@@ -76,7 +77,7 @@ export function* verifySpecification(
   const search: Search = {
     model: { ...model, onDisagreement: (what) => search.disagreements.add(what) },
     ...{ specification, by: 'counter-examples', bound: Number.NEGATIVE_INFINITY },
-    ...{ seed: 0, methods: METHODS, splitUpTo: 20, rounds: 4, branching: smear },
+    ...{ seed: 0, methods: METHODS, splitUpTo: 20, rounds: 4, branching: looseness },
     ...{ branchingOptions: {}, ...options },
     problem: property(model, specification),
     disagreements: new Set(),

@@ -1,7 +1,9 @@
 /** All branching rules by name. */
+import { looseness } from './looseness';
 import type { BranchingRule } from './rule';
 import { smear } from './smear';
 
 export const branchingRules: Readonly<Record<string, BranchingRule>> = {
+  looseness,
   smear,
 };
