@@ -213,7 +213,7 @@ const ROW = v.strictObject({
   expected: v.optional(v.picklist(['sat', 'unsat'])),
 });
 
-/** `results.csv`: category, network, property, seconds of preparation, result, seconds. */
+/** `results.csv`: network, property, seconds of preparation, result, seconds. */
 function resultsText(all: readonly InstanceRow[], done: ReadonlyMap<number, VnncompRow>): string {
   const quoted = (text: string): string =>
     /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
