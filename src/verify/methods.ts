@@ -191,7 +191,8 @@ function inputShares(
   );
   const coefficients = seen.get(-1);
   if (!coefficients || !open.includes(true)) return undefined;
-  const looseness = attribution(context, seen, sample, (row) => open[sample[row]!]!);
+  const rows = Array.from(sample.keys()).filter((row) => open[sample[row]!]);
+  const looseness = attribution(context, seen, sample, rows);
   return { coefficients, looseness };
 }
 
