@@ -148,7 +148,7 @@ async function solved(
 async function answered(
   engine: Engine,
   { networks, property, seconds }: InstanceRow,
-  { folder, seconds: otherwise, as, nodes, seed, signal }: VnncompOptions,
+  { folder, out, seconds: otherwise, as, nodes, seed, signal }: VnncompOptions,
 ): Promise<FileVerdict> {
   const spec = await present(folder, property);
   const others: Record<string, string> = {};
@@ -163,7 +163,7 @@ async function answered(
       ...(signal && { signal }),
     });
   } catch (error) {
-    if (error instanceof Interrupted) throw new Interrupted(`The others are kept.`);
+    if (error instanceof Interrupted) throw new Interrupted(`${out} has what is done so far.`);
     throw error;
   }
 }
