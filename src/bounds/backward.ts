@@ -12,7 +12,7 @@ import type { GraphNode } from '../nn/graph';
 import type { AffineLayer, JoinLayer } from '../nn/layer';
 import { type OneHotRows, oneHotRows } from '../nn/operator';
 import { add, mul, reshape } from '../tensor/ops/core';
-import { addColumns, lowerDot, type RowIndices, relaxRows } from '../tensor/ops/rows';
+import { addColumns, lowerDot, type Pair, type RowIndices, relaxRows } from '../tensor/ops/rows';
 import { takeRows } from '../tensor/ops/shape';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { filled, input, type Tensor } from '../tensor/tensor';
@@ -42,6 +42,22 @@ export interface Rows {
 /** Lower slopes (the alpha of alpha-CROWN) of unstable neurons, [rows, ...shape], by position of the pointwise node. */
 export type LowerSlopes = ReadonlyMap<number, Tensor>;
 
+/** The two lines of every neuron, row by row, [rows, ...shape] each, by position of the pointwise node. */
+export type RowRelaxations = ReadonlyMap<number, Lines>;
+export type Lines = Pick<Relaxation, 'low' | 'lowOffset' | 'up' | 'upOffset'>;
+
+export interface BackwardOptions {
+  readonly slopes?: LowerSlopes | undefined;
+  readonly patches?: Patches | undefined;
+  /** Relaxations in place of the context's. */
+  readonly relaxations?: RowRelaxations | undefined;
+  /**
+   * Sees the coefficients of every node (-1: the input) once they are complete, and returns those that go on:
+   * the same, or lower ones where the node's value is at least 0 and higher ones where it is at most 0.
+   */
+  readonly visit?: ((v: number, values: Tensor) => Tensor) | undefined;
+}
+
 const isOneHot = (c: Coefficients): c is OneHotRows => 'factor' in c;
 
 /** What is fixed during one pass: the sample of each row, and which nodes keep coefficients as patches. */
@@ -51,11 +67,7 @@ interface View {
   readonly patches: Patches;
   /** Positions of one-hot rows, where there are patches. */
   readonly positions: PatchPositions | undefined;
-  readonly observe: Observe | undefined;
 }
-
-/** Takes notice of the coefficients of the values behind a pointwise node, by its position, and of the input, at -1. */
-export type Observe = (node: number, coefficients: Tensor) => void;
 
 /**
  * Lower bounds of rows of the output of `target` over the set of inputs: [rows]. With `patches` the
@@ -65,31 +77,23 @@ export function backwardPass(
   context: BoundContext,
   target: number,
   { sample, values: rows }: Rows,
-  {
-    slopes,
-    patches = NO_PATCHES,
-    observe,
-  }: {
-    slopes?: LowerSlopes | undefined;
-    patches?: Patches | undefined;
-    observe?: Observe | undefined;
-  } = {},
+  { slopes, patches = NO_PATCHES, relaxations, visit }: BackwardOptions = {},
 ): Tensor {
   prepare(context, target);
   const positions =
     isOneHot(rows) && patches.size > 0
       ? positionsOf(sample, rows, context.graph.nodes[target]!.shape)
       : undefined;
-  const seen = positions ? patches : NO_PATCHES;
-  const view: View = { context, sample, patches: seen, positions, observe };
+  const view: View = { context, sample, patches: positions ? patches : NO_PATCHES, positions };
   const pending = new Map<number, Coefficients>([[target, rows]]);
   let d = underflowStart(context, target, sample);
   for (let v = target; v >= 0; v--) {
-    const values = pending.get(v);
-    if (!values) continue;
+    const found = pending.get(v);
+    if (!found) continue;
     pending.delete(v);
+    const values = visit ? visit(v, dense(view, v, found)) : found;
     const node = context.graph.nodes[v]!;
-    const through = throughNode(view, v, values, d, slopes?.get(v));
+    const through = throughNode(view, v, values, d, linesAt(view, v, slopes, relaxations));
     d = through.d;
     for (const [k, i] of node.inputs.entries()) {
       const [mine, other] = [asSeenAt(view, i, through.values[k]!, through.patch), pending.get(i)];
@@ -99,8 +103,8 @@ export function backwardPass(
       pending.set(i, total);
     }
   }
-  const last = dense(view, -1, pending.get(-1)!);
-  observe?.(-1, last);
+  const reached = dense(view, -1, pending.get(-1)!);
+  const last = visit ? visit(-1, reached) : reached;
   if (context.set.ball) return concretise(context.set, last, { sample, d, sound: context.sound });
   const { lo, hi } = context.set.box;
   return lowerDotAt(view, -1, last, lo, hi, d);
@@ -159,13 +163,13 @@ function throughNode(
   v: number,
   values: Coefficients,
   d: Tensor,
-  slopes?: Tensor,
+  lines?: RowLines,
 ): Through {
   const node = view.context.graph.nodes[v]!;
   const { layer } = node;
   if (layer.role === 'affine')
     return throughAffine(view, v, node as NodeWith<AffineLayer>, values, d);
-  if (layer.role === 'pointwise') return throughPointwise(view, v, values, d, slopes);
+  if (layer.role === 'pointwise') return throughPointwise(view, v, values, d, lines!);
   if (layer.pick) return throughMaximum(view, v, node, values, d);
   return throughSum(view, v, node as NodeWith<JoinLayer>, values, d);
 }
@@ -188,25 +192,47 @@ function throughAffine(
   return { values: [w.transpose(dense(view, v, values))], d: after };
 }
 
+/** Lines of a pointwise node with each row's index into them. */
+interface RowLines extends Pair {
+  readonly lowOffset: Tensor;
+  readonly upOffset: Tensor;
+  readonly offsetAt: RowIndices;
+}
+
+/** The lines that the rows take at node v, undefined where it is not pointwise. */
+function linesAt(
+  view: View,
+  v: number,
+  slopes?: LowerSlopes,
+  relaxations?: RowRelaxations,
+): RowLines | undefined {
+  const own = view.context.cache.get(v)!.relaxation;
+  if (!own) return undefined;
+  const each = view.sample.map((_, r) => r);
+  const given = relaxations?.get(v);
+  if (given) return { ...given, lowAt: each, upAt: each, offsetAt: each };
+  const at = indicesAt(view, v, own.up);
+  const chosen = own.unstable && slopes?.get(v);
+  const [low, up] = [chosen ? own.low : tableAt(view, v, own.low), tableAt(view, v, own.up)];
+  const offsets = {
+    lowOffset: tableAt(view, v, own.lowOffset),
+    upOffset: tableAt(view, v, own.upOffset),
+  };
+  const lines = { low, lowAt: at, up, upAt: at, ...offsets, offsetAt: at };
+  return chosen ? { ...lines, low: whereUnstable(own, chosen, view.sample), lowAt: each } : lines;
+}
+
 function throughPointwise(
   view: View,
   v: number,
   values: Coefficients,
   d: Tensor,
-  slopes?: Tensor,
+  lines: RowLines,
 ): Through {
-  const relaxation = view.context.cache.get(v)!.relaxation!;
-  const { low, lowOffset, up, upOffset } = relaxation;
   const a = dense(view, v, values);
-  view.observe?.(v, a);
-  const upAt = indicesAt(view, v, up);
-  const lower =
-    slopes && relaxation.unstable
-      ? { low: whereUnstable(relaxation, slopes, view.sample), lowAt: view.sample.map((_, r) => r) }
-      : { low: tableAt(view, v, low), lowAt: upAt };
   return {
-    values: [relaxRows(a, { ...lower, up: tableAt(view, v, up), upAt })],
-    d: lowerDotAt(view, v, a, lowOffset, upOffset, d),
+    values: [relaxRows(a, lines)],
+    d: lowerDot(a, lines.lowOffset, lines.upOffset, lines.offsetAt, d),
     patch: view.patches.get(v),
   };
 }

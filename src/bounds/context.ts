@@ -125,16 +125,28 @@ export function prepare(context: BoundContext, target: number): void {
 export function cutByPhases({ phases, engine }: BoundContext, v: number, box: Box): Box {
   if (!phases?.some((some) => some.some(({ node }) => node === v))) return box;
   const { shape, size } = box.lo;
-  const [least, most] = [
-    new Float32Array(size).fill(-Infinity),
-    new Float32Array(size).fill(Infinity),
-  ];
+  const lo = new Float32Array(size).fill(Number.NEGATIVE_INFINITY);
+  const hi = new Float32Array(size).fill(Number.POSITIVE_INFINITY);
+  cutEnds(phases, v, { lo, hi });
+  return {
+    lo: maximum(box.lo, input(engine, lo, shape)),
+    hi: minimum(box.hi, input(engine, hi, shape)),
+  };
+}
+
+/** Cuts ends [samples, neurons] of node v by phases, in place. */
+export function cutEnds(
+  phases: Phases,
+  v: number,
+  { lo, hi }: { readonly lo: Float32Array; readonly hi: Float32Array },
+): void {
   phases.forEach((some, i) => {
-    for (const { node, neuron, active } of some)
-      if (node === v) (active ? least : most)[i * (size / shape[0]!) + neuron] = 0;
+    for (const { node, neuron, active } of some) {
+      const at = i * (lo.length / phases.length) + neuron;
+      if (node === v && active) lo[at] = Math.max(lo[at]!, 0);
+      else if (node === v) hi[at] = Math.min(hi[at]!, 0);
+    }
   });
-  const [low, high] = [input(engine, least, shape), input(engine, most, shape)];
-  return { lo: maximum(box.lo, low), hi: minimum(box.hi, high) };
 }
 
 /** Error of a sum of two coefficients, a share u of it, as a box of constants: [-u X, u X] with X >= |x|. */

@@ -33,10 +33,10 @@ import { type Parts, whole } from '../tensor/parts';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
 import {
+  type BackwardOptions,
   backwardPass,
   type Coefficients,
   type LowerSlopes,
-  type Observe,
   type Rows,
 } from './backward';
 import {
@@ -75,6 +75,8 @@ export interface LinearOptions {
   readonly chunk?: number | null;
   /** Split constraints on neurons (their ReLU phases), by sample; bounds then hold for executions that satisfy them. */
   readonly phases?: Phases | undefined;
+  /** Boxes of hidden values that are known, by position: these nodes are not bounded again. */
+  readonly known?: ReadonlyMap<number, Box> | undefined;
   /**
    * Lower slopes (alpha) for the backward pass that bounds the values of a hidden node: rows of all lower bounds,
    * then of all upper ones. Needs chunk null.
@@ -111,6 +113,7 @@ export function* hiddenBoundsInParts(
     pass = newPass(),
     chunk = CHUNK,
     phases,
+    known,
     hiddenSlopes,
   }: LinearOptions,
 ): Parts<BoundedNetwork> {
@@ -124,6 +127,11 @@ export function* hiddenBoundsInParts(
   for (const [v, node] of graph.nodes.entries()) {
     const inputs = node.inputs.map((i) => boxOf(context, i));
     const cut = (box: Box): Box => cutByPhases(context, v, box);
+    const given = known?.get(v);
+    if (given) {
+      context.boxes.push(cut(given));
+      continue;
+    }
     context.boxes.push(cut(interpret(node, params, domain, inputs, pass)));
     if (!wanted.has(v)) continue;
     // An L2 or L1 ball is only a box to intervals; linear bounds of a first layer are exact for its norm.
@@ -148,7 +156,7 @@ export interface RowOptions {
   /** Position of the node that rows are of; default the last. */
   readonly target?: number;
   readonly slopes?: LowerSlopes;
-  /** Takes notice of coefficients (`backwardPass`) of the rows from `from` on, of dense rows. */
+  /** Sees the coefficients of every node (-1: the input), of the rows from `from` on; of dense rows. */
   readonly observe?: (node: number, coefficients: Tensor, from: number) => void;
 }
 
@@ -159,10 +167,13 @@ export function* lowerBoundsInParts(
   { target = context.graph.nodes.length - 1, slopes, observe }: RowOptions = {},
 ): Parts<Tensor> {
   const { engine, chunk } = context;
-  const observeFrom = (from: number): Observe | undefined =>
-    observe && ((node, coefficients) => observe(node, coefficients, from));
-  if (chunk === null)
-    return backwardPass(context, target, rows, { slopes, observe: observeFrom(0) });
+  const observeFrom = (from: number): BackwardOptions['visit'] =>
+    observe &&
+    ((node, coefficients) => {
+      observe(node, coefficients, from);
+      return coefficients;
+    });
+  if (chunk === null) return backwardPass(context, target, rows, { slopes, visit: observeFrom(0) });
   prepare(context, target);
   const isDense = !('factor' in rows.values);
   const patches = isDense ? undefined : patchesOf(context.graph, target, context.set);
@@ -173,7 +184,7 @@ export function* lowerBoundsInParts(
     const part = step(engine, () =>
       backwardPass(context, target, partOf(rows, from, to), {
         patches,
-        observe: observeFrom(from),
+        visit: observeFrom(from),
       }).read(),
     );
     found.set(part, from);

@@ -2,26 +2,28 @@
  * Branch and bound: a best-first search that splits the subproblems (nodes of the search tree, which the
  * budget counts) with the lowest bounds, a batch at a time, as a branching rule says, and bounds their
  * children, until all are proven, a counter-example is found or the budget is used up. Complete where the
- * rule's splits are (input splitting: for few inputs; ReluVal, Wang et al. 2018).
+ * rule's splits are: input splitting for few inputs (ReluVal, Wang et al. 2018), and splitting of ReLU phases
+ * with a method that has multipliers for them (beta-CROWN, Wang et al. 2021). Where memory runs short it goes on
+ * depth-first.
  *
- * The network is run at the middle of every subproblem that is not proven, where a counter-example may lie.
- * The two halves of an input range share the float32 number in the middle, and the two phases of a neuron
- * the value 0, so children cover their parent exactly. Deterministic for a budget of nodes.
+ * The network is run at the bound's minimiser in every subproblem that is not proven (at the middle of its box where
+ * the method gives none), where a counter-example may lie. The two halves of an input range share the float32
+ * number in the middle, and the two phases of a neuron the value 0, so children cover their parent exactly.
+ * Deterministic for a budget of nodes.
  */
-import type { Phases } from '../bounds/context';
 import { expect } from '../errors';
 import type { Options } from '../options';
 import type { Parts } from '../tensor/parts';
 import { type BranchingRule, middle, type NodeSplit } from './branching/rule';
 import type { Budget } from './budget';
 import { clip } from './clip';
-import { descend, outputsAt } from './descent';
-import { firstConfirmed } from './falsify';
+import { descend } from './descent';
+import { firstNear } from './falsify';
 import type { BoundMethod, Bounds } from './methods';
 import type { Subject, Witness } from './outcome';
 import { type Boxes, type OutputRows, type Problem, provenSlack } from './problem';
-import { BestFirst } from './queue';
 import { intoBox, missesBall, type Specification } from './specification';
+import { type SplitSubproblem, type Subproblem, Waiting } from './waiting';
 
 export interface BranchAndBoundOptions {
   readonly method: BoundMethod;
@@ -40,27 +42,8 @@ export interface BranchResult {
   readonly timeout?: boolean;
 }
 
-/** A part of the problem, a node of the search tree: a box of inputs and the phases of the neurons split so far. */
-interface Subproblem {
-  readonly lo: Float32Array;
-  readonly hi: Float32Array;
-  /** Split constraints, by network: the phase of every neuron that was split. */
-  readonly phases: readonly Phases[number][];
-  readonly depth: number;
-  /** Proven lower bound of the distance from unsafe, at least that of its parent: proven safe above 0. */
-  readonly slack: number;
-  /** The disjunct with the lowest bound. */
-  readonly disjunct: number;
-  /** Proven lower bound of that distance where its parents were clipped. */
-  readonly floor: number;
-}
-
-interface SplitSubproblem extends Subproblem {
-  readonly split: NodeSplit;
-}
-
-/** Most inputs of all boxes in the queue together: 512 MiB of lower and upper ends. */
-const MAX_WAITING = 1 << 26;
+/** Multiples of an optimiser's steps for nodes that have no split left. */
+const EFFORTS = [8, 40];
 
 /** Searches the region of a problem of one sample; `specification` tells unsafe points. Yields after every batch. */
 export function* branchAndBound(
@@ -69,44 +52,55 @@ export function* branchAndBound(
   problem: Problem,
   options: BranchAndBoundOptions,
 ): Generator<{ readonly bound: number; readonly open: number }, BranchResult> {
-  const { method, branching, budget } = options;
+  const { budget, branching } = options;
   const region = problem.region as Boxes;
-  const inputs = region.lo.length;
+  const preparing = budget.within(prepared(options.method, problem));
+  let prepare = preparing.next();
+  for (; !prepare.done; prepare = preparing.next())
+    yield { bound: Number.NEGATIVE_INFINITY, open: 1 };
+  const method = prepare.value;
+  if (!method) return { bound: Number.NEGATIVE_INFINITY, ...reasonToStop(budget) };
   const maxBatch = Math.max(2, method.batch(problem));
-  const search = { model, specification, problem, ...options };
-  const queue = new BestFirst<SplitSubproblem>();
+  const search = { model, specification, problem, ...options, method };
+  const waiting = new Waiting();
   // `done`: least slack of leaves, proven or without a split left; `stuck`: how many of these are not proven.
   let [done, stuck] = [Number.POSITIVE_INFINITY, 0];
   let proven = Number.NEGATIVE_INFINITY;
-  let nodes: Subproblem[] = [rootOf(problem)];
+  let nodes: Subproblem[] = rootsOf(problem, method !== options.method);
   for (let size = 2; ; size = Math.min(maxBatch, 2 * size)) {
     const work = budget.within(examine(search, nodes));
     let step = work.next();
-    for (; !step.done; step = work.next()) yield { bound: proven, open: queue.size + stuck };
-    if (step.value === undefined)
-      return { bound: proven, ...reasonToStop(budget, queue.size, inputs) };
+    for (; !step.done; step = work.next()) yield { bound: proven, open: waiting.size + stuck };
+    if (step.value === undefined) return { bound: proven, ...reasonToStop(budget) };
     const { bounded, splits, witness } = step.value;
     budget.spend(nodes.length);
     let at = 0;
     for (const node of bounded) {
       const split = node.slack > 0 ? undefined : splits[at++];
-      if (split) queue.push(node.slack, { ...node, split });
+      if (split) waiting.push({ ...node, split });
+      else if (!(node.slack > 0) && node.start && node.polished < EFFORTS.length)
+        waiting.pushLeaf({ ...node, polished: node.polished + 1 });
       else done = Math.min(done, node.slack, node.floor);
-      if (!split && !(node.slack > 0)) stuck++;
+      if (!split && !(node.slack > 0) && !(node.start && node.polished < EFFORTS.length)) stuck++;
     }
-    proven = Math.min(done, queue.bound);
+    proven = Math.min(done, waiting.bound);
     if (witness) return { witness, bound: proven };
-    if (queue.size === 0)
+    if (waiting.size === 0)
       return { bound: proven, ...(stuck > 0 && { reason: STUCK[branching.splits] }) };
-    yield { bound: proven, open: queue.size + stuck };
-    const why = reasonToStop(budget, queue.size, inputs);
+    yield { bound: proven, open: waiting.size + stuck };
+    const why = reasonToStop(budget);
     if (why) return { bound: proven, ...why };
     const count = Math.max(1, Math.floor(Math.min(size, budget.nodesLeft) / 2));
-    nodes = queue
-      .take(count)
+    nodes = waiting
+      .take(count, maxBatch)
       .flatMap(branch)
       .filter(({ lo, hi }) => !missesBall(region.ball, lo, hi));
   }
+}
+
+/** The method made ready for parts of the problem, or itself where it needs no preparation. */
+function* prepared(method: BoundMethod, problem: Problem): Parts<BoundMethod> {
+  return method.prepare ? yield* method.prepare(problem) : method;
 }
 
 const STUCK = {
@@ -114,24 +108,22 @@ const STUCK = {
   activations: 'no neuron is left to split in a part that is not proven',
 };
 
-const FIRST = { disjunct: 0, floor: Number.POSITIVE_INFINITY };
-
-const rootOf = ({ region, phases, networks }: Problem): Subproblem => {
+/** The whole problem as the first node; with `apart` one for each disjunct. */
+function rootsOf({ region, phases, networks, rows }: Problem, apart: boolean): Subproblem[] {
   const { lo, hi } = region as Boxes;
   const first = networks.map((_, k) => phases?.[k]?.[0] ?? []);
-  return { lo, hi, phases: first, depth: 0, slack: Number.NEGATIVE_INFINITY, ...FIRST };
-};
+  const root = {
+    ...{ lo, hi, phases: first, depth: 0, polished: 0 },
+    ...{ slack: Number.NEGATIVE_INFINITY, floor: Number.POSITIVE_INFINITY },
+  };
+  const disjuncts = apart ? rows.start.slice(1).map((_, d) => d) : [];
+  if (disjuncts.length === 0) return [{ ...root, disjunct: 0, isOnly: false }];
+  return disjuncts.map((disjunct) => ({ ...root, disjunct, isOnly: true }));
+}
 
-function reasonToStop(
-  budget: Budget,
-  waiting: number,
-  inputs: number,
-): Pick<BranchResult, 'reason' | 'timeout'> | undefined {
+function reasonToStop(budget: Budget): Pick<BranchResult, 'reason' | 'timeout'> | undefined {
   const used = budget.used();
-  if (used) return { reason: used.why, timeout: used.what === 'seconds' };
-  if (waiting * inputs > MAX_WAITING)
-    return { reason: `${waiting} parts wait, which is all that memory is meant to hold` };
-  return undefined;
+  return used && { reason: used.why, timeout: used.what === 'seconds' };
 }
 
 interface Search extends BranchAndBoundOptions {
@@ -147,48 +139,79 @@ interface Examined {
   readonly witness?: Witness | undefined;
 }
 
-/** Bounds subproblems, runs the network in the middle of those that are not proven, and chooses their splits. */
+/** Bounds subproblems, looks for counter-examples in those that are not proven, and chooses their splits. */
 function* examine(search: Search, nodes: readonly Subproblem[]): Parts<Examined> {
   if (nodes.length === 0) return { bounded: [], splits: [] };
   const { method, branching, problem, model, specification } = search;
   const hidden = branching.splits === 'activations';
-  const found = yield* method.bound(problemOf(problem, nodes), { hidden, inputs: !hidden });
+  const effort = nodes[0]!.polished > 0 ? EFFORTS[nodes[0]!.polished - 1]! : 1;
+  const wanted = { hidden, inputs: !hidden, effort };
+  const found = yield* method.bound(problemOf(problem, nodes), wanted);
   const who = `branch and bound by ${method.name}`;
-  expect(!hidden || found.hidden, who, 'a method that bounds hidden values', 'none of them');
+  expect(!hidden || 'hidden' in found, who, 'a method that bounds hidden values', 'none of them');
   const bounded = nodes.map((node, i) => {
-    const { slack, disjunct } = provenSlack(problem.rows, found.lower, i);
-    const own = { ...node, slack: Math.max(node.slack, slack), disjunct };
-    return slack > 0 ? own : clippedOf(search, own, i, found);
+    const only = node.isOnly ? node.disjunct : undefined;
+    const { slack, disjunct } = provenSlack(problem.rows, found.lower, i, only);
+    const start = found.starts?.[i];
+    const own = { ...node, slack: Math.max(node.slack, slack), disjunct, start };
+    return own.slack > 0 ? own : clippedOf(search, own, i, found);
   });
   const places = bounded.flatMap(({ slack }, i) => (slack > 0 ? [] : [i]));
   if (places.length === 0) return { bounded, splits: [] };
   const open = places.map((i) => bounded[i]!);
-  const disjunct = Int32Array.from(open, (node) => node.disjunct);
-  const centres = concat(
-    open.map(({ lo, hi }) =>
-      intoBox(
-        specification.region,
-        lo.map((low, i) => low / 2 + hi[i]! / 2),
-      ),
-    ),
+  const points = candidates(
+    specification,
+    open,
+    found.minimisers && { of: found.minimisers, places },
   );
-  const { y, gradient } = descend(model, { x: centres, disjunct }, problem.rows, 'worst');
-  const witness =
-    firstConfirmed(model, specification, centres, y) ?? atMinimisers(search, open, places, found);
+  const disjunct = Int32Array.from(open, (node) => node.disjunct);
+  const witness = firstNear(model, specification, problem.rows, { x: points, disjunct });
+  if (witness) return { bounded, splits: open.map(() => undefined), witness };
   const { lo, hi } = problem.region as Boxes;
+  const among = (all: Float32Array): Float32Array => some(all, places, nodes.length);
   const splits = yield* branching.choose(
     {
       problem: problemOf(problem, open),
       depth: open.map(({ depth }) => depth),
       widths: hi.map((h, i) => h - lo[i]!),
-      gradient,
+      get gradient() {
+        const x = candidates(specification, open);
+        return descend(model, { x, disjunct }, problem.rows, 'worst').gradient;
+      },
+      get hidden() {
+        return (
+          found.hidden &&
+          new Map([...found.hidden].map(([v, { lo, hi }]) => [v, { lo: among(lo), hi: among(hi) }]))
+        );
+      },
       ...(found.inputs && { looseness: loosenessOf(problem.rows, found, { nodes, open, places }) }),
-      ...(found.hidden && { hidden: some(found.hidden, places, nodes.length) }),
-      bound: (other) => method.bound(other),
+      ...(found.sensitivity && {
+        sensitivity: {
+          ...found.sensitivity,
+          coefficients: among(found.sensitivity.coefficients),
+        },
+      }),
+      bound: (other, wanted) => method.bound(other, wanted),
     },
     search.branchingOptions ?? {},
   );
-  return { bounded, splits, witness };
+  return { bounded, splits };
+}
+
+/** Points of the nodes where a counter-example may lie: the bounds' minimisers, or the middles of boxes. */
+function candidates(
+  { region }: Specification,
+  open: readonly Subproblem[],
+  minimisers?: { readonly of: Float32Array; readonly places: readonly number[] },
+): Float32Array {
+  const size = region.lo.length;
+  return concat(
+    open.map(({ lo, hi }, k) => {
+      const at = (minimisers?.places[k] ?? 0) * size;
+      const point = minimisers?.of.subarray(at, at + size);
+      return intoBox(region, point ?? lo.map((low, i) => low / 2 + hi[i]! / 2));
+    }),
+  );
 }
 
 /** An open subproblem without what its bounds, those of sample i, leave no unsafe outputs in. */
@@ -206,40 +229,6 @@ function clippedOf(
   return cut.isEmpty
     ? { ...node, slack: floor, floor }
     : { ...node, lo: cut.lo, hi: cut.hi, floor };
-}
-
-/** The witness at the point of an open subproblem's box where the linear bound of its best row is least, if it is one. */
-function atMinimisers(
-  { problem, model, specification }: Search,
-  open: readonly Subproblem[],
-  places: readonly number[],
-  { lower, inputs }: Bounds,
-): Witness | undefined {
-  if (!inputs) return undefined;
-  const { count } = problem.rows;
-  const points = open.map(({ lo, hi, disjunct }, k) => {
-    const row = places[k]! * count + bestRow(problem.rows, lower, places[k]!, disjunct);
-    const a = inputs.coefficients.subarray(row * lo.length, (row + 1) * lo.length);
-    return intoBox(
-      specification.region,
-      lo.map((low, i) => (a[i]! > 0 ? low : hi[i]!)),
-    );
-  });
-  const x = concat(points);
-  return firstConfirmed(model, specification, x, outputsAt(model, x, points.length));
-}
-
-/** The row of a disjunct that is proven furthest in sample `i`. */
-function bestRow(
-  { count, rhs, start }: OutputRows,
-  lower: Float64Array,
-  i: number,
-  d: number,
-): number {
-  let best = start[d]!;
-  for (let r = best + 1; r < start[d + 1]!; r++)
-    if (lower[i * count + r]! - rhs[r]! > lower[i * count + best]! - rhs[best]!) best = r;
-  return best;
 }
 
 /**
@@ -278,6 +267,7 @@ interface Opened {
 /** Subproblems as the samples of one problem, so that they are bounded as a batch. */
 function problemOf(problem: Problem, nodes: readonly Subproblem[]): Problem {
   const [lo, hi] = [concat(nodes.map((p) => p.lo)), concat(nodes.map((p) => p.hi))];
+  const starts = nodes.map(({ start }) => start);
   const constrained = nodes.some(({ phases }) => phases.some((all) => all.length > 0));
   return {
     ...problem,
@@ -285,24 +275,21 @@ function problemOf(problem: Problem, nodes: readonly Subproblem[]): Problem {
     ...(constrained && {
       phases: problem.networks.map((_, k) => nodes.map(({ phases }) => phases[k]!)),
     }),
+    ...(nodes[0]!.isOnly && { only: Int32Array.from(nodes, ({ disjunct }) => disjunct) }),
+    ...(starts.some((start) => start) && { starts }),
   };
 }
 
-/** Hidden bounds of the given samples alone, of `count` in all. */
-function some(
-  hidden: Required<Bounds>['hidden'],
-  samples: readonly number[],
-  count: number,
-): Required<Bounds>['hidden'] {
-  const rows = (all: Float32Array): Float32Array => {
-    const size = all.length / count;
-    return concat(samples.map((i) => all.subarray(i * size, (i + 1) * size)));
-  };
-  return new Map([...hidden].map(([v, { lo, hi }]) => [v, { lo: rows(lo), hi: rows(hi) }]));
+/** Rows of the given samples alone, of `count` in all. */
+function some(all: Float32Array, samples: readonly number[], count: number): Float32Array {
+  const size = all.length / count;
+  return concat(samples.map((i) => all.subarray(i * size, (i + 1) * size)));
 }
 
-/** The two children of a subproblem. */
-function branch({ split, ...node }: SplitSubproblem): Subproblem[] {
+/** The two children of a subproblem; itself, where it has no split left. */
+function branch(parent: Subproblem | SplitSubproblem): Subproblem[] {
+  if (!('split' in parent)) return [parent];
+  const { split, ...node } = parent;
   const { lo, hi, phases } = node;
   const depth = node.depth + 1;
   if ('input' in split) {

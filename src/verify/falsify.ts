@@ -7,7 +7,7 @@
 import { STREAMS, uniform } from '../tensor/philox';
 import { sizeOf } from '../tensor/shape';
 import type { Budget } from './budget';
-import { descend, outputsAt } from './descent';
+import { descend, outputsAt, type Points } from './descent';
 import { outputsOf } from './head';
 import { batchFor } from './methods';
 import { confirm, type Subject, type Witness } from './outcome';
@@ -74,6 +74,50 @@ export function* falsify(
     }
   }
   return undefined;
+}
+
+/** Points of which descent goes on, and its steps, when only a first look is meant. */
+const NEAR = { points: 8, steps: 12, share: 0.3 };
+
+/**
+ * A witness at one of the points, or a few steps of descent from those where the network comes nearest to their
+ * disjunct.
+ */
+export function firstNear(
+  model: Subject,
+  specification: Specification,
+  rows: OutputRows,
+  { x, disjunct }: Points,
+): Witness | undefined {
+  const y = outputsAt(model, x, disjunct.length);
+  const found = firstConfirmed(model, specification, x, y);
+  if (found || y.every(Number.isNaN)) return found;
+  const size = specification.region.lo.length;
+  const slack = Array.from(disjunct, (d, i) => slackAt(y, i, d, rows));
+  const nearest = [...slack.keys()].sort((a, b) => slack[a]! - slack[b]! || a - b);
+  const few = nearest.slice(0, NEAR.points);
+  const some = Int32Array.from(few, (i) => disjunct[i]!);
+  let at: Float32Array = new Float32Array(few.length * size);
+  few.forEach((i, k) => void at.set(x.subarray(i * size, (i + 1) * size), k * size));
+  for (let k = 0; k <= NEAR.steps; k++) {
+    const { y, gradient } = descend(model, { x: at, disjunct: some }, rows, 'worst');
+    const witness = firstConfirmed(model, specification, at, y);
+    if (witness) return witness;
+    at = stepped(specification.region, at, gradient, NEAR.share * 0.1 ** (k / NEAR.steps));
+  }
+  return undefined;
+}
+
+/** How far outputs i are from disjunct d: the largest of its rows less their right sides. */
+function slackAt(y: Float32Array, i: number, d: number, rows: OutputRows): number {
+  const { outputs, matrix, rhs, start } = rows;
+  let most = Number.NEGATIVE_INFINITY;
+  for (let r = start[d]!; r < start[d + 1]!; r++) {
+    let sum = -rhs[r]!;
+    for (let j = 0; j < outputs; j++) sum += matrix[r * outputs + j]! * y[i * outputs + j]!;
+    most = Math.max(most, sum);
+  }
+  return Number.isNaN(most) ? Number.POSITIVE_INFINITY : most;
 }
 
 /** Numbers of all rows that a batch of points is evaluated on. */

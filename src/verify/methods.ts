@@ -30,6 +30,7 @@ import {
   onlyNetwork,
   type Problem,
   provenSlack,
+  type Start,
   subtractResidual,
 } from './problem';
 
@@ -41,6 +42,12 @@ export interface Bounds {
   readonly hidden?: ReadonlyMap<number, Ends>;
   /** What rows have to do with inputs, of linear methods, where it was asked for. */
   readonly inputs?: InputShares;
+  /** Of methods that optimise, by sample: where its children begin. */
+  readonly starts?: readonly Start[];
+  /** Inputs [samples, inputs] at which the bound of each sample's best row is attained: candidates for counter-examples. */
+  readonly minimisers?: Float32Array;
+  /** How each sample's best row depends on the unstable neurons of the whole region. */
+  readonly sensitivity?: Sensitivity;
 }
 
 /** Numbers of rows by input, [samples, rows, inputs]; 0 for samples that are proven. */
@@ -51,10 +58,19 @@ export interface InputShares {
   readonly looseness: Float32Array;
 }
 
-/** What is wanted beside the bounds, of methods that have it. */
-export interface Wanted {
-  readonly hidden?: boolean;
-  readonly inputs?: boolean;
+/** Unstable neurons, and coefficients [samples, neurons] of the values behind their activations. */
+export interface Sensitivity {
+  readonly neurons: readonly UnstableNeuron[];
+  readonly coefficients: Float32Array;
+}
+
+export interface UnstableNeuron {
+  /** Position of the node in front of the activation, and of the neuron in it. */
+  readonly node: number;
+  readonly neuron: number;
+  /** Its box, over the whole region. */
+  readonly lo: number;
+  readonly hi: number;
 }
 
 export interface Ends {
@@ -68,10 +84,21 @@ export interface BoundMethod {
   /** Samples of such problems whose bounds are computed together. */
   batch(problem: Problem): number;
   /**
-   * Lower bounds, in parts of a second or less; with `hidden` also the boxes of hidden values, with `inputs` the
-   * shares of inputs, of methods that have them. Raises EspalierError for problems that the method is not made for.
+   * Lower bounds, in parts of a second or less. Raises EspalierError for problems that the method is not made for.
    */
   bound(problem: Problem, wanted?: Wanted): Parts<Bounds>;
+  /** The method for parts of one problem, whose region it bounds once. */
+  prepare?(problem: Problem): Parts<BoundMethod>;
+}
+
+/** What is wanted beside the bounds, of methods that have it. */
+export interface Wanted {
+  /** The boxes of hidden values. */
+  readonly hidden?: boolean;
+  /** The shares of inputs, and minimisers. */
+  readonly inputs?: boolean;
+  /** Multiple of an optimiser's steps; 0 for a bound without optimisation. */
+  readonly effort?: number;
 }
 
 /** Numbers of the largest layer over one batch of intervals. */
@@ -158,7 +185,9 @@ export function linearMethod(
         const bounds = boundsOf(context, lower.read(), problem.rows, wanted?.hidden);
         if (!observed) return bounds;
         const inputs = inputShares(context, observed.seen, { problem, rows, lower: bounds.lower });
-        return { ...bounds, ...(inputs && { inputs }) };
+        if (!inputs) return bounds;
+        const minimisers = minimisersOf(problem, bounds.lower, inputs.coefficients);
+        return { ...bounds, inputs, ...(minimisers && { minimisers }) };
       });
     },
   };
@@ -170,6 +199,7 @@ function observation({ nodes, network }: Graph, { sample }: Rows) {
   return {
     seen,
     observe(node: number, coefficients: Tensor, from: number): void {
+      if (node >= 0 && nodes[node]!.layer.role !== 'pointwise') return;
       const size = sizeOf(node < 0 ? network.input : nodes[node]!.shape);
       const all = seen.get(node) ?? new Float32Array(sample.length * size);
       seen.set(node, all);
@@ -194,6 +224,32 @@ function inputShares(
   const rows = Array.from(sample.keys()).filter((row) => open[sample[row]!]);
   const looseness = attribution(context, seen, sample, rows);
   return { coefficients, looseness };
+}
+
+/** Where over its box the linear form of each sample's best row, in its least proven disjunct, is least. */
+function minimisersOf(
+  { region, rows }: Problem,
+  lower: Float64Array,
+  coefficients: Float32Array,
+): Float32Array | undefined {
+  if ('centre' in region) return undefined;
+  const { lo, hi, count } = region;
+  const inputs = lo.length / count;
+  const best = Array.from({ length: count }, (_, i) => i * rows.count + bestRow(rows, lower, i));
+  return lo.map((low, at) => {
+    const [row, j] = [best[Math.floor(at / inputs)]!, at % inputs];
+    return coefficients[row * inputs + j]! > 0 ? low : hi[at]!;
+  });
+}
+
+/** The row of sample i's least proven disjunct that is proven furthest. */
+function bestRow(rows: OutputRows, lower: Float64Array, i: number): number {
+  const { count, rhs, start } = rows;
+  const { disjunct } = provenSlack(rows, lower, i);
+  const slack = (r: number): number => lower[i * count + r]! - rhs[r]!;
+  let best = start[disjunct]!;
+  for (let r = best + 1; r < start[disjunct + 1]!; r++) if (slack(r) > slack(best)) best = r;
+  return best;
 }
 
 export interface AlphaMethodOptions extends Partial<AlphaOptions> {
@@ -247,7 +303,7 @@ const contextOf = (
     phases: problem.phases?.[0],
   });
 
-function linearBatch(
+export function linearBatch(
   problem: Problem,
   who: string,
   { memory, most, extra = 0 }: { memory: number; most: number; extra?: number },
@@ -282,17 +338,22 @@ function boundsOf(
 }
 
 /** Boxes in front of activations with a breakpoint, whose neurons have phases. */
-const hiddenOf = ({ nodes }: Graph, boxes: readonly Box[]): ReadonlyMap<number, Ends> =>
+const hiddenOf = (graph: Graph, boxes: readonly Box[]): ReadonlyMap<number, Ends> =>
   new Map(
-    nodes.flatMap(({ layer, inputs }): [number, Ends][] => {
-      const [from] = inputs as [number];
-      const splits = layer.role === 'pointwise' && layer.breakpointSlopes && from >= 0;
-      return splits ? [[from, { lo: boxes[from]!.lo.read(), hi: boxes[from]!.hi.read() }]] : [];
-    }),
+    boxes.flatMap(({ lo, hi }, v): [number, Ends][] =>
+      hasPhases(graph, v) ? [[v, { lo: lo.read(), hi: hi.read() }]] : [],
+    ),
+  );
+
+/** True if an activation with a breakpoint reads the node. */
+export const hasPhases = ({ nodes }: Graph, v: number): boolean =>
+  nodes.some(
+    ({ layer, inputs }) =>
+      layer.role === 'pointwise' && layer.breakpointSlopes !== undefined && inputs[0] === v,
   );
 
 /** Lower bounds of the rows as they are meant, from those of the rows in float32. */
-function finished(found: Float32Array, rows: OutputRows, outputs: () => Box): Float64Array {
+export function finished(found: Float32Array, rows: OutputRows, outputs: () => Box): Float64Array {
   const lower = Float64Array.from(found);
   if (!rows.residual) return lower;
   const { lo, hi } = outputs();

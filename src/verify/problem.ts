@@ -7,6 +7,7 @@
  * Robustness of images and properties of outputs (VNN-LIB) are both problems; a method (methods.ts) computes
  * lower bounds of their rows, branch and bound (branch-and-bound.ts) splits them.
  */
+import type { Multipliers } from '../bounds/beta';
 import type { Phases } from '../bounds/context';
 import { type InputSet, inputSet, type Norm } from '../domain/balls';
 import { F64_U, F64_UNDERFLOW, F64_UP } from '../domain/rounding';
@@ -79,6 +80,19 @@ export interface Problem {
    * that satisfy them; a method that cannot use them may ignore them, as a bound of all executions still holds.
    */
   readonly phases?: readonly Phases[];
+  /** Disjunct that each sample is about: rows of the others need not be bounded. Left out: all of them. */
+  readonly only?: Int32Array;
+  /** Where methods that optimise begin, by sample: what they found for its parent. */
+  readonly starts?: readonly (Start | undefined)[];
+}
+
+/** Multipliers of a sample's rows, in order. */
+export type Start = readonly Multipliers[];
+
+/** The rows [from, to) that sample i is about. */
+export function rowsAsked({ rows, only }: Problem, i: number): readonly [from: number, to: number] {
+  const { start, count } = rows;
+  return only ? [start[only[i]!]!, start[only[i]! + 1]!] : [0, count];
 }
 
 /** The only network of a problem; raises an error that begins with `who` where there are several. */
@@ -132,7 +146,7 @@ const wholeRegion = (region: Region): Boxes => ({
 
 /** The problem of the given samples alone. */
 export function select(problem: Problem, samples: readonly number[]): Problem {
-  const { region, rows, phases } = problem;
+  const { region, rows, phases, only, starts } = problem;
   const count = samples.length;
   const some = (all: Float32Array): Float32Array => {
     const size = all.length / region.count;
@@ -151,6 +165,8 @@ export function select(problem: Problem, samples: readonly number[]): Problem {
         : { ...region, count, lo: some(region.lo), hi: some(region.hi) },
     rows: matrixOf ? { ...rows, matrixOf: Int32Array.from(samples, (i) => matrixOf[i]!) } : rows,
     ...(phases && { phases: phases.map((all) => samples.map((i) => all[i]!)) }),
+    ...(only && { only: Int32Array.from(samples, (i) => only[i]!) }),
+    ...(starts && { starts: samples.map((i) => starts[i]) }),
   };
 }
 
@@ -228,16 +244,17 @@ export function subtractResidual(
 
 /**
  * Proven slack of sample `i`, from lower bounds of its rows: min over disjuncts of max over their rows of bound
- * - rhs. Above 0 the sample is proven safe. `disjunct` is where the minimum is. A bound that is NaN or infinite
- * proves nothing.
+ * - rhs. Above 0 the sample is proven safe. `disjunct` is where the minimum is, of all or just of `only`. A bound
+ * that is NaN or infinite proves nothing.
  */
 export function provenSlack(
   { count, rhs, start }: OutputRows,
   lower: Float64Array,
   i = 0,
+  only?: number,
 ): { readonly slack: number; readonly disjunct: number } {
-  let [least, disjunct] = [Number.POSITIVE_INFINITY, 0];
-  for (let d = 0; d + 1 < start.length; d++) {
+  let [least, disjunct] = [Number.POSITIVE_INFINITY, only ?? 0];
+  for (let d = only ?? 0; d + 1 < start.length && d <= (only ?? d); d++) {
     let best = Number.NEGATIVE_INFINITY;
     for (let r = start[d]!; r < start[d + 1]!; r++) {
       const bound = lower[i * count + r]!;

@@ -114,11 +114,13 @@ type Stage = Generator<SearchProgress, Answer | undefined>;
 function* stages(search: Search): Generator<SearchProgress, Outcome> {
   const { specification, splitUpTo, rounds, budget, branching } = search;
   const divides = branching.splits === 'activations' || specification.region.lo.length <= splitUpTo;
+  // Splits of activations look for counter-examples in every part.
+  const longer = !divides ? 1 + rounds : branching.splits === 'activations' ? 1 : 2;
   const answer =
     (yield* falsifying(search, QUICK)) ??
     (yield* falsifying(asInFile(search), QUICK)) ??
     (yield* bounding(search, divides)) ??
-    (yield* falsifying(search, { rounds: [1, divides ? 2 : 1 + rounds] })) ??
+    (yield* falsifying(search, { rounds: [1, longer] })) ??
     (divides && !budget.used() ? yield* dividing(search) : undefined);
   return outcome(search, answer ?? unknown(search, 'the bounds are too loose'));
 }

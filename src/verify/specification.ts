@@ -118,11 +118,29 @@ const innerOf = ({ lo, hi, inner = { lo, hi } }: Region) => inner;
 
 /** The float32 numbers nearest to x that lie in the box, or nearest to it where it holds none. */
 export function intoBox(region: Region, x: Float32Array): Float32Array {
+  const { low, high } = floatEnds(region);
+  return x.map((v, i) => Math.min(Math.max(v, low[i]!), high[i]!));
+}
+
+interface FloatEnds {
+  readonly low: Float32Array;
+  readonly high: Float32Array;
+}
+const known = new WeakMap<Region, FloatEnds>();
+
+/** The least and the greatest float32 number of each feature's interval; where it holds none, the one nearest to it twice. */
+function floatEnds(region: Region): FloatEnds {
+  const found = known.get(region);
+  if (found) return found;
   const { lo, hi } = innerOf(region);
-  return x.map((v, i) => {
-    const [low, high] = [-down(-lo[i]!), down(hi[i]!)];
-    return low > high ? Math.fround(lo[i]!) : Math.min(Math.max(v, low), high);
+  const low = Float32Array.from(lo, (v) => -down(-v));
+  const high = Float32Array.from(hi, down);
+  low.forEach((v, i) => {
+    if (v > high[i]!) low[i] = high[i] = Math.fround(lo[i]!);
   });
+  const ends = { low, high };
+  known.set(region, ends);
+  return ends;
 }
 
 /** x limited to the box in f64: where that moves it, it is by less than a float32 rounding. */

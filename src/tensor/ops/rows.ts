@@ -35,8 +35,8 @@ function checkTable(table: Tensor, at: RowIndices, x: Tensor, who: string): void
   );
 }
 
-/** w * (x > 0 ? low : up), each row by its own indices: [rows, ...]. */
-function byRows(w: Tensor, x: Tensor, { low, lowAt, up, upAt }: Pair, who: string): Tensor {
+/** w * (x > 0 ? low : up), each row by its own indices: [rows, ...]. No gradients flow. */
+export function byRows(w: Tensor, x: Tensor, { low, lowAt, up, upAt }: Pair, who: string): Tensor {
   checkTable(low, lowAt, x, who);
   checkTable(up, upAt, x, who);
   const { engine } = x;

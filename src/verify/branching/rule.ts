@@ -12,7 +12,7 @@ import {
   type OptionsSchema,
 } from '../../options';
 import type { Parts } from '../../tensor/parts';
-import type { Bounds } from '../methods';
+import type { Bounds, Wanted } from '../methods';
 import type { Problem } from '../problem';
 
 /** A division in two: of an input's interval in its middle, or of a neuron's phases at 0. */
@@ -43,8 +43,10 @@ export interface OpenNodes {
    * network.
    */
   readonly hidden?: Bounds['hidden'];
+  /** How each node's best row depends on unstable neurons, of methods that say so. */
+  readonly sensitivity?: Bounds['sensitivity'];
   /** Lower bounds of other problems, for rules that try their candidates. */
-  bound(problem: Problem): Parts<Bounds>;
+  bound(problem: Problem, wanted?: Wanted): Parts<Bounds>;
 }
 
 /** Methods of a rule with options O. */

@@ -1,6 +1,7 @@
 /** All verifiers by name. */
 import type { Verifier } from '../verifier';
 import { alphaCrown } from './alpha-crown';
+import { branchAndBound } from './branch-and-bound';
 import { inputSplitting } from './input-splitting';
 import { interval } from './interval';
 import { crown, crownIbp, fastLin } from './linear';
@@ -12,4 +13,5 @@ export const verifiers: Readonly<Record<string, Verifier>> = {
   'fast-lin': fastLin,
   'alpha-crown': alphaCrown,
   'input-splitting': inputSplitting,
+  'branch-and-bound': branchAndBound,
 };
