@@ -33,7 +33,13 @@ import { slice } from '../tensor/ops/shape';
 import { type Parts, whole } from '../tensor/parts';
 import { type Shape, sizeOf } from '../tensor/shape';
 import { input, step, type Tensor } from '../tensor/tensor';
-import { backwardPass, type Coefficients, type LowerSlopes, type Rows } from './backward';
+import {
+  type BackwardOptions,
+  backwardPass,
+  type Coefficients,
+  type LowerSlopes,
+  type Rows,
+} from './backward';
 import {
   ancestors,
   type BoundContext,
@@ -151,16 +157,24 @@ export interface RowOptions {
   /** Position of the node that rows are of; default the last. */
   readonly target?: number;
   readonly slopes?: LowerSlopes;
+  /** Sees the coefficients of every node (-1: the input), of the rows from `from` on; of dense rows. */
+  readonly observe?: (node: number, coefficients: Tensor, from: number) => void;
 }
 
 /** `lowerBounds` as a generator that yields after each chunk. */
 export function* lowerBoundsInParts(
   context: BoundedNetwork,
   rows: Rows,
-  { target = context.graph.nodes.length - 1, slopes }: RowOptions = {},
+  { target = context.graph.nodes.length - 1, slopes, observe }: RowOptions = {},
 ): Parts<Tensor> {
   const { engine, chunk } = context;
-  if (chunk === null) return backwardPass(context, target, rows, { slopes });
+  const observeFrom = (from: number): BackwardOptions['visit'] =>
+    observe &&
+    ((node, coefficients) => {
+      observe(node, coefficients, from);
+      return coefficients;
+    });
+  if (chunk === null) return backwardPass(context, target, rows, { slopes, visit: observeFrom(0) });
   prepare(context, target);
   const isDense = !('factor' in rows.values);
   const patches = isDense ? undefined : patchesOf(context.graph, target, context.set);
@@ -169,7 +183,10 @@ export function* lowerBoundsInParts(
   for (let from = 0; from < found.length; from += size) {
     const to = Math.min(from + size, found.length);
     const part = step(engine, () =>
-      backwardPass(context, target, partOf(rows, from, to), { patches }).read(),
+      backwardPass(context, target, partOf(rows, from, to), {
+        patches,
+        visit: observeFrom(from),
+      }).read(),
     );
     found.set(part, from);
     yield;

@@ -14,6 +14,7 @@ import type { Evaluation } from '../evaluate/records';
 import type { SmoothOptions, SmoothResult } from '../evaluate/smooth';
 import type { FolderOptions } from '../evaluate/store';
 import type { FileVerdict, VerifyFileJob } from '../evaluate/verify';
+import type { VnncompOptions, VnncompResult } from '../evaluate/vnncomp';
 import type { Listener, StopSignal } from '../events';
 import type { ModelFile, ReadOptions } from '../io/read';
 import type { BenchRow } from '../measure/bench';
@@ -59,6 +60,8 @@ export interface Backend {
   certify(engine: EngineHandle, job: Hooks & CertifyJob): Promise<readonly Certified[]>;
   check(engine: EngineHandle, job: Hooks & CheckJob): Promise<readonly Checked[]>;
   verify(engine: EngineHandle, job: Hooks & VerifyFileJob): Promise<FileVerdict>;
+  /** Every instance of a benchmark folder. */
+  vnncomp(engine: EngineHandle, job: Hooks & VnncompOptions): Promise<VnncompResult>;
   /** With `plan`, its plans too, measured. */
   inspect(engine: EngineHandle, model: string, as: ReadOptions, plan?: PlanJob): Promise<Inspected>;
   /** Accuracies as each layer loses filters; with a page in the place `out`. */

@@ -74,6 +74,11 @@ export const COMMANDS: Readonly<Record<string, Entry>> = {
     about: 'a model against a VNN-LIB property: sat, unsat, unknown or timeout',
     load: () => import('./commands/verify'),
   },
+  vnncomp: {
+    args: 'FOLDER',
+    about: 'a benchmark folder of VNN-COMP: every instance of its list, and the results',
+    load: () => import('./commands/vnncomp'),
+  },
   convert: {
     args: 'IN OUT',
     about: 'between formats: safetensors, compact, ONNX, PyTorch, npz',

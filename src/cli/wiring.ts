@@ -95,6 +95,10 @@ export const backend: Backend = {
     const { verifyFile } = await import('../evaluate/verify');
     return verifyFile(real(engine), job);
   },
+  async vnncomp(engine, job) {
+    const { vnncomp } = await import('../evaluate/vnncomp');
+    return vnncomp(real(engine), job);
+  },
   async inspect(engine, path, as, job) {
     const { readModelFile } = await import('../io/read');
     const { inspect } = await import('../measure/inspect');

@@ -6,14 +6,15 @@
  * folded), in float32; a witness is unsafe in float32 by both binaries and in float64, and so it is in
  * the model as its file has it.
  */
-import { EspalierError, expect } from '../errors';
+import { EspalierError, expect, fail } from '../errors';
 import { Interrupted, type Listener, type StopSignal } from '../events';
 import { readPlainOrGzip } from '../io/files';
-import { type ReadOptions, readModelFile } from '../io/read';
-import { type Answer, type Property, parseVnnlib } from '../io/vnnlib';
+import { type ModelFile, type ReadOptions, readModelFile } from '../io/read';
+import { type Answer, type NetworkDeclaration, type Property, parseVnnlib } from '../io/vnnlib';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
 import { freeModel, type Model } from '../nn/model';
+import { sideBySide } from '../nn/side-by-side';
 import type { Engine } from '../runtime/engine';
 import { sizeOf } from '../tensor/shape';
 import { Budget } from '../verify/budget';
@@ -25,6 +26,8 @@ import { sharing } from './slices';
 
 export interface VerifyFileJob {
   readonly model: string;
+  /** Of properties over several networks, files of others than the first, by the names that it declares. */
+  readonly others?: Readonly<Record<string, string>>;
   readonly as: ReadOptions;
   /** Path of a .vnnlib file. */
   readonly spec: string;
@@ -52,6 +55,8 @@ export interface FileVerdict {
     /** As the other binary computes them, where this runtime has it. */
     readonly yOther?: { readonly binary: string; readonly y: readonly number[] };
   };
+  /** The networks that the property declares, of 2.0. */
+  readonly networks?: readonly NetworkDeclaration[];
 }
 
 const MAX_SPEC_BYTES = 1 << 28;
@@ -97,7 +102,8 @@ export async function verifyFile(engine: Engine, job: VerifyFileJob): Promise<Fi
     }
     const isFound = outcomes.at(-1)?.verdict === 'falsified';
     if (!isFound && outcomes.length < property.cases.length) outcomes.push(unsearched(budget));
-    const verdict = verdictOf(outcomes, budget);
+    const { networks } = property;
+    const verdict = { ...verdictOf(outcomes, budget), ...(networks.length > 0 && { networks }) };
     if (signal?.aborted && verdict.answer !== 'sat')
       throw new Interrupted('There is no answer yet: the search starts again.');
     return verdict;
@@ -117,10 +123,8 @@ interface Question {
 }
 
 /** The model and the property; what is wrong with either is told together. */
-async function readBoth(
-  engine: Engine,
-  { model: path, as, spec, onEvent }: VerifyFileJob,
-): Promise<Question> {
+async function readBoth(engine: Engine, job: VerifyFileJob): Promise<Question> {
+  const { model: path, spec, onEvent } = job;
   const wrong: string[] = [];
   const tried = async <T>(read: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -131,25 +135,63 @@ async function readBoth(
       return undefined;
     }
   };
-  const file = await tried(() => readModelFile(engine, path, as));
   const property = await tried(async () =>
     parseVnnlib(new TextDecoder().decode(await readPlainOrGzip(spec, MAX_SPEC_BYTES)), spec),
   );
-  if (!file || !property) throw new EspalierError(wrong.join('\n'));
-  const head = file.leftOut;
-  for (const text of file.notes) onEvent?.({ type: 'note', text });
+  const paths = (property && (await tried(async () => pathsOf(property, job)))) ?? [path];
+  const files: ModelFile[] = [];
+  for (const [k, one] of paths.entries()) {
+    const output = job.as.output ?? property?.networks[k]?.output.onnx;
+    const as = output === undefined ? job.as : { ...job.as, output };
+    const file = await tried(() => readModelFile(engine, one, as));
+    if (file) files.push(file);
+  }
+  if (!property || wrong.length > 0) throw new EspalierError(wrong.join('\n'));
+  const { model, head } = together(files);
+  for (const text of files.flatMap(({ notes }) => notes)) onEvent?.({ type: 'note', text });
   if (head)
     onEvent?.({
       type: 'note',
       text: `The property is evaluated by the outputs behind the final ${head}.`,
     });
-  const { network } = file.model.graph;
-  const [inputs, outputs] = [sizeOf(network.input), sizeOf(file.model.graph.output)];
+  const { network } = model.graph;
+  const [inputs, outputs] = [sizeOf(network.input), sizeOf(model.graph.output)];
   const fits = property.inputs === inputs && property.outputs === outputs;
   const sizes = `${property.inputs} inputs and ${property.outputs} outputs`;
-  expect(fits, spec, `the ${inputs} inputs and ${outputs} outputs of ${path}`, sizes);
-  const model = { ...freezeSparsity(lower(file.model)), original: file.model };
-  return { model, property, head };
+  const of = paths.join(' and ');
+  expect(fits, spec, `the ${inputs} inputs and ${outputs} outputs of ${of}`, sizes);
+  return { model: { ...freezeSparsity(lower(model)), original: model }, property, head };
+}
+
+/** The file of each network that a property declares; of 1.0, of the only one. */
+function pathsOf({ networks }: Property, { model, others = {}, spec }: VerifyFileJob): string[] {
+  const names = networks.map(({ name }) => name);
+  const unknown = Object.keys(others).find((name) => !names.includes(name));
+  const declared = names.length > 0 ? names.join(', ') : 'none, as 1.0 has no names';
+  expect(unknown === undefined, spec, `files of the networks it declares (${declared})`, unknown);
+  const found = new Map<string, string>();
+  for (const [k, { name, relation }] of networks.entries()) {
+    const same = relation?.how === 'equal-to' ? found.get(relation.name) : undefined;
+    const path = others[name] ?? same ?? (k === 0 ? model : undefined);
+    const hint = `Name it by --with ${name}=FILE.`;
+    found.set(name, path ?? fail(spec, `a file of the network ${name}`, 'none', hint));
+  }
+  return names.length > 0 ? [...found.values()] : [model];
+}
+
+/** The networks of all files as one model. */
+function together(files: readonly ModelFile[]): Pick<Question, 'head'> & { readonly model: Model } {
+  const [first, ...others] = files;
+  if (others.length === 0) return { model: first!.model, head: first!.leftOut };
+  const models = files.map(({ model }) => model);
+  try {
+    const head = files.find(({ leftOut }) => leftOut)?.leftOut;
+    const who = models.map(({ graph }) => graph.network.name).join(' and ');
+    expect(!head, who, 'networks without a last softmax, where there are several', head);
+    return { model: sideBySide(models), head };
+  } finally {
+    for (const model of models) freeModel(model);
+  }
 }
 
 /** The outcome of cases that nobody looked at, for want of budget. */

@@ -1,13 +1,14 @@
 /**
  * VNN-LIB properties, the subset of VNN-COMP: real inputs and outputs (`X_i`, `Y_j` of 1.0, or the
- * tensors of one network of 2.0), and asserts of `<=`, `>=`, `<`, `>`, `==`, `!=`, `and`, `or` over
+ * tensors of networks of 2.0 that share their input), and asserts of `<=`, `>=`, `<`, `>`, `==`, `!=`, `and`, `or` over
  * linear terms (`+`, `-`, `*`, numbers). All asserts together describe the *unsafe* points: a verifier
  * answers `sat` with one of them, or `unsat` for none.
  *
  * The result is a list of cases: an input box each, with a disjunction of conjunctions of linear
  * output constraints. Asserts on single inputs make the box; whatever mixes `and` and `or` is
  * multiplied out, and disjuncts of one box share a case. A constraint must be on one input or on
- * outputs: relations between inputs, and between inputs and outputs, are refused.
+ * outputs: relations between inputs, and between inputs and outputs, are refused. Inputs of several networks are
+ * those of the first, as asserts must say, element by element (`(== X_f[0] X_g[0])`, outside of any `or`).
  *
  * The text is parsed in one pass with a stack of its own, each form reduced when it closes, so
  * nesting costs no recursion; the product of disjunctions is capped. Arithmetic is exact
@@ -17,15 +18,20 @@ import { EspalierError, quote } from '../errors';
 import { compare, excess, rationalOf } from '../rational';
 import { type Case, type Conjunction, casesOf } from './vnnlib/cases';
 import { conjoin, emptyClause, type Formula } from './vnnlib/clauses';
+import { elementsOf, type NetworkDeclaration } from './vnnlib/declarations';
+import { shareInputs } from './vnnlib/sharing';
 import { type Form, reduceForm, type Scope } from './vnnlib/terms';
 import { eachToken } from './vnnlib/tokens';
 
 export type { Case, Conjunction } from './vnnlib/cases';
+export type { NetworkDeclaration } from './vnnlib/declarations';
 
 export interface Property {
-  /** Number of inputs and outputs declared. */
+  /** Number of inputs, which all networks share, and of outputs, network by network. */
   readonly inputs: number;
   readonly outputs: number;
+  /** The networks of 2.0, as they are declared; none in 1.0, which has one without a name. */
+  readonly networks: readonly NetworkDeclaration[];
   /** Unsafe: an input of a case's box whose output satisfies one of its disjuncts. */
   readonly cases: readonly Case[];
 }
@@ -52,7 +58,7 @@ export function parseVnnlib(text: string, who: string): Property {
   const scope = newScope(report);
   parse(text, scope);
   if (problems.length > 0) stop(problems);
-  const inputs = sizeOf(scope.inputs, 'X', report);
+  const inputs = shareInputs(scope) ?? sizeOf(scope.inputs, 'X', report);
   const outputs = sizeOf(scope.outputs, 'Y', report);
   if (problems.length > 0) stop(problems);
   let clauses: Formula | undefined = [emptyClause()];
@@ -64,7 +70,7 @@ export function parseVnnlib(text: string, who: string): Property {
   }
   const cases = casesOf(scope.base, clauses, { inputs, outputs }, report);
   if (problems.length > 0) stop(problems);
-  return { inputs, outputs, cases };
+  return { inputs, outputs, networks: scope.networks, cases };
 }
 
 function newScope(report: Scope['report']): Scope {
@@ -73,6 +79,7 @@ function newScope(report: Scope['report']): Scope {
     inputs: new Set(),
     outputs: new Set(),
     tensors: new Map(),
+    networks: [],
     base: emptyClause(),
     disjunctions: [],
     charge(units) {
@@ -149,29 +156,50 @@ export function isUnsafe(
 /** The answers of the competition. */
 export type Answer = 'unsat' | 'sat' | 'unknown' | 'timeout';
 
-/** An unsafe input and the network's output at it. */
+/** An unsafe input and the networks' outputs at it. */
 export interface Point {
   readonly x: ArrayLike<number>;
   readonly y: ArrayLike<number>;
 }
 
 /**
- * A result file: the answer, and after `sat` the point as `((X_0 v)`, ... ` (Y_m v))`, a line each.
+ * A result file: the answer, and after `sat` the point. Of 1.0 as the competition reads it, `((X_0 v)`, ...
+ * ` (Y_m v))`, a line each; of the networks of 2.0 as its standard says, `X[0,1]=v` a line, in the order of
+ * declaration.
  *
  * Raises EspalierError if `sat` has no point, or a value of it is not finite.
  */
-export function formatResult(answer: Answer, point?: Point): string {
+export function formatResult(
+  answer: Answer,
+  point?: Point,
+  networks: readonly NetworkDeclaration[] = [],
+): string {
   if (answer !== 'sat') return `${answer}\n`;
   if (!point) throw new EspalierError('result: expected a point for sat, got none.');
+  if (networks.length > 0) {
+    const lines = assignmentOf(point, networks).map(([name, v]) => `${name}=${finite(name, v)}\n`);
+    return `sat\n${lines.join('')}`;
+  }
   const pairs = [
-    ...Array.from(point.x, (value, i) => pair(`X_${i}`, value)),
-    ...Array.from(point.y, (value, j) => pair(`Y_${j}`, value)),
+    ...Array.from(point.x, (v, i) => `(X_${i} ${finite(`X_${i}`, v)})`),
+    ...Array.from(point.y, (v, j) => `(Y_${j} ${finite(`Y_${j}`, v)})`),
   ];
   return `sat\n(${pairs.join('\n ')})\n`;
 }
 
-function pair(name: string, value: number): string {
+/** The values of all variables of 2.0, in the order of declaration; networks share the input. */
+function assignmentOf(
+  { x, y }: Point,
+  networks: readonly NetworkDeclaration[],
+): (readonly [name: string, value: number])[] {
+  return networks.flatMap(({ input, output }) => [
+    ...elementsOf(input).map((name, i) => [name, x[i]!] as const),
+    ...elementsOf(output).map((name, j) => [name, y[output.offset + j]!] as const),
+  ]);
+}
+
+function finite(name: string, value: number): number {
   if (!Number.isFinite(value))
     throw new EspalierError(`result, ${name}: expected a finite number, got ${value}.`);
-  return `(${name} ${value})`;
+  return value;
 }

@@ -16,11 +16,12 @@ import type { Options } from '../options';
 import type { Parts } from '../tensor/parts';
 import { type BranchingRule, middle, type NodeSplit } from './branching/rule';
 import type { Budget } from './budget';
+import { clip } from './clip';
 import { descend } from './descent';
 import { firstNear } from './falsify';
-import type { BoundMethod } from './methods';
+import type { BoundMethod, Bounds } from './methods';
 import type { Subject, Witness } from './outcome';
-import { type Boxes, type Problem, provenSlack } from './problem';
+import { type Boxes, type OutputRows, type Problem, provenSlack } from './problem';
 import { intoBox, missesBall, type Specification } from './specification';
 import { type SplitSubproblem, type Subproblem, Waiting } from './waiting';
 
@@ -79,7 +80,7 @@ export function* branchAndBound(
       if (split) waiting.push({ ...node, split });
       else if (!(node.slack > 0) && node.start && node.polished < EFFORTS.length)
         waiting.pushLeaf({ ...node, polished: node.polished + 1 });
-      else done = Math.min(done, node.slack);
+      else done = Math.min(done, node.slack, node.floor);
       if (!split && !(node.slack > 0) && !(node.start && node.polished < EFFORTS.length)) stuck++;
     }
     proven = Math.min(done, waiting.bound);
@@ -111,7 +112,10 @@ const STUCK = {
 function rootsOf({ region, phases, networks, rows }: Problem, apart: boolean): Subproblem[] {
   const { lo, hi } = region as Boxes;
   const first = networks.map((_, k) => phases?.[k]?.[0] ?? []);
-  const root = { lo, hi, phases: first, depth: 0, slack: Number.NEGATIVE_INFINITY, polished: 0 };
+  const root = {
+    ...{ lo, hi, phases: first, depth: 0, polished: 0 },
+    ...{ slack: Number.NEGATIVE_INFINITY, floor: Number.POSITIVE_INFINITY },
+  };
   const disjuncts = apart ? rows.start.slice(1).map((_, d) => d) : [];
   if (disjuncts.length === 0) return [{ ...root, disjunct: 0, isOnly: false }];
   return disjuncts.map((disjunct) => ({ ...root, disjunct, isOnly: true }));
@@ -141,13 +145,16 @@ function* examine(search: Search, nodes: readonly Subproblem[]): Parts<Examined>
   const { method, branching, problem, model, specification } = search;
   const hidden = branching.splits === 'activations';
   const effort = nodes[0]!.polished > 0 ? EFFORTS[nodes[0]!.polished - 1]! : 1;
-  const found = yield* method.bound(problemOf(problem, nodes), { hidden, effort });
+  const wanted = { hidden, inputs: !hidden, effort };
+  const found = yield* method.bound(problemOf(problem, nodes), wanted);
   const who = `branch and bound by ${method.name}`;
   expect(!hidden || 'hidden' in found, who, 'a method that bounds hidden values', 'none of them');
   const bounded = nodes.map((node, i) => {
     const only = node.isOnly ? node.disjunct : undefined;
     const { slack, disjunct } = provenSlack(problem.rows, found.lower, i, only);
-    return { ...node, slack: Math.max(node.slack, slack), disjunct, start: found.starts?.[i] };
+    const start = found.starts?.[i];
+    const own = { ...node, slack: Math.max(node.slack, slack), disjunct, start };
+    return own.slack > 0 ? own : clippedOf(search, own, i, found);
   });
   const places = bounded.flatMap(({ slack }, i) => (slack > 0 ? [] : [i]));
   if (places.length === 0) return { bounded, splits: [] };
@@ -177,6 +184,7 @@ function* examine(search: Search, nodes: readonly Subproblem[]): Parts<Examined>
           new Map([...found.hidden].map(([v, { lo, hi }]) => [v, { lo: among(lo), hi: among(hi) }]))
         );
       },
+      ...(found.inputs && { looseness: loosenessOf(problem.rows, found, { nodes, open, places }) }),
       ...(found.sensitivity && {
         sensitivity: {
           ...found.sensitivity,
@@ -204,6 +212,56 @@ function candidates(
       return intoBox(region, point ?? lo.map((low, i) => low / 2 + hi[i]! / 2));
     }),
   );
+}
+
+/** An open subproblem without what its bounds, those of sample i, leave no unsafe outputs in. */
+function clippedOf(
+  { problem }: Search,
+  node: Subproblem,
+  sample: number,
+  { lower, inputs }: Bounds,
+): Subproblem {
+  // Over a ball a bound may be above the least value of its linear form over the box.
+  if (!inputs || (problem.region as Boxes).ball) return node;
+  const { lo, hi } = node;
+  const cut = clip(problem.rows, { sample, lo, hi, lower, coefficients: inputs.coefficients });
+  const floor = Math.min(node.floor, cut.floor);
+  return cut.isEmpty
+    ? { ...node, slack: floor, floor }
+    : { ...node, lo: cut.lo, hi: cut.hi, floor };
+}
+
+/**
+ * Looseness of open subproblems by input, [open, inputs]: summed over the rows of their disjuncts that are open, and
+ * in proportion to what clipping has left. `places` are their samples among `nodes`.
+ */
+function loosenessOf(
+  { count, rhs, start }: OutputRows,
+  { lower, inputs }: Bounds,
+  { nodes, open, places }: Opened,
+): Float32Array {
+  const all = inputs!.looseness;
+  const size = all.length / lower.length;
+  const found = new Float32Array(open.length * size);
+  places.forEach((i, k) => {
+    for (let d = 0; d + 1 < start.length; d++) {
+      let isProven = false;
+      for (let r = start[d]!; r < start[d + 1]!; r++) isProven ||= lower[i * count + r]! > rhs[r]!;
+      for (let r = start[d]!; r < start[d + 1]! && !isProven; r++)
+        for (let j = 0; j < size; j++) found[k * size + j]! += all[(i * count + r) * size + j]!;
+    }
+    const [before, after] = [nodes[i]!, open[k]!];
+    for (let j = 0; j < size; j++)
+      found[k * size + j]! *= (after.hi[j]! - after.lo[j]!) / (before.hi[j]! - before.lo[j]! || 1);
+  });
+  return found;
+}
+
+/** Subproblems that were bounded, those of them that are open, and the samples of these. */
+interface Opened {
+  readonly nodes: readonly Subproblem[];
+  readonly open: readonly Subproblem[];
+  readonly places: readonly number[];
 }
 
 /** Subproblems as the samples of one problem, so that they are bounded as a batch. */

@@ -186,13 +186,19 @@ function corners(region: Region): Float32Array {
   return projected(region, points);
 }
 
+/**
+ * Random starts: every other one anywhere in the region, the others on its faces, where each feature is at either end
+ * or between them, as likely (extremes of few inputs are there more often than inside).
+ */
 function starts(region: Region, count: number, seed: number, round: number): Float32Array {
   const { lo, hi } = outerBox(region);
   const size = lo.length;
   const draws = uniform(seed, STREAMS.attack, round, count * size);
   const points = Float32Array.from(draws, (u, at) => {
     const i = at % size;
-    return lo[i]! + u * (hi[i]! - lo[i]!);
+    const onFaces = Math.floor(at / size) % 2 === 1;
+    const share = onFaces ? Math.min(Math.max(3 * u - 1, 0), 1) : u;
+    return lo[i]! + share * (hi[i]! - lo[i]!);
   });
   return projected(region, points);
 }

@@ -4,6 +4,7 @@
  * (docs/numerics.md).
  */
 import { ALPHA, type AlphaOptions, optimisedBoundsInParts, SHARE } from '../bounds/alpha';
+import { attribution } from '../bounds/attribution';
 import type { Rows } from '../bounds/backward';
 import {
   type BoundedNetwork,
@@ -21,13 +22,14 @@ import { lastBox } from '../plan/margins';
 import { largest } from '../statistics';
 import { type Parts, stepInParts } from '../tensor/parts';
 import { sizeOf } from '../tensor/shape';
-import { input, step } from '../tensor/tensor';
+import { input, step, type Tensor } from '../tensor/tensor';
 import { batchSize, estimateMemory, extraBytes, type MemoryEstimate, sampleBytes } from './memory';
 import {
   inputsOf,
   type OutputRows,
   onlyNetwork,
   type Problem,
+  provenSlack,
   type Start,
   subtractResidual,
 } from './problem';
@@ -38,12 +40,22 @@ export interface Bounds {
   readonly lower: Float64Array;
   /** Boxes [samples, neurons] in front of activations that have phases, by position of the node, where they were asked for. */
   readonly hidden?: ReadonlyMap<number, Ends>;
+  /** What rows have to do with inputs, of linear methods, where it was asked for. */
+  readonly inputs?: InputShares;
   /** Of methods that optimise, by sample: where its children begin. */
   readonly starts?: readonly Start[];
   /** Inputs [samples, inputs] at which the bound of each sample's best row is attained: candidates for counter-examples. */
   readonly minimisers?: Float32Array;
   /** How each sample's best row depends on the unstable neurons of the whole region. */
   readonly sensitivity?: Sensitivity;
+}
+
+/** Numbers of rows by input, [samples, rows, inputs]; 0 for samples that are proven. */
+export interface InputShares {
+  /** Coefficients of the linear bound of each row, whose least value over the region is its lower bound. */
+  readonly coefficients: Float32Array;
+  /** How much of the bound's looseness comes from the width of each input: an estimate (bounds/attribution.ts). */
+  readonly looseness: Float32Array;
 }
 
 /** Unstable neurons, and coefficients [samples, neurons] of the values behind their activations. */
@@ -79,9 +91,12 @@ export interface BoundMethod {
   prepare?(problem: Problem): Parts<BoundMethod>;
 }
 
+/** What is wanted beside the bounds, of methods that have it. */
 export interface Wanted {
-  /** The boxes of hidden values too, of methods that have them. */
+  /** The boxes of hidden values. */
   readonly hidden?: boolean;
+  /** The shares of inputs, and minimisers. */
+  readonly inputs?: boolean;
   /** Multiple of an optimiser's steps; 0 for a bound without optimisation. */
   readonly effort?: number;
 }
@@ -164,11 +179,77 @@ export function linearMethod(
       const model = onlyNetwork(problem, name);
       return stepInParts(model.engine, function* () {
         const context = yield* contextOf(problem, model, { ...options, sound, chunk });
-        const lower = yield* lowerBoundsInParts(context, rowsOf(problem, model));
-        return boundsOf(context, lower.read(), problem.rows, wanted?.hidden);
+        const rows = rowsOf(problem, model);
+        const observed = wanted?.inputs ? observation(model.graph, rows) : undefined;
+        const lower = yield* lowerBoundsInParts(context, rows, observed);
+        const bounds = boundsOf(context, lower.read(), problem.rows, wanted?.hidden);
+        if (!observed) return bounds;
+        const inputs = inputShares(context, observed.seen, { problem, rows, lower: bounds.lower });
+        if (!inputs) return bounds;
+        const minimisers = minimisersOf(problem, bounds.lower, inputs.coefficients);
+        return { ...bounds, inputs, ...(minimisers && { minimisers }) };
       });
     },
   };
+}
+
+/** Coefficients of all rows, as a backward pass leaves them. */
+function observation({ nodes, network }: Graph, { sample }: Rows) {
+  const seen = new Map<number, Float32Array>();
+  return {
+    seen,
+    observe(node: number, coefficients: Tensor, from: number): void {
+      if (node >= 0 && nodes[node]!.layer.role !== 'pointwise') return;
+      const size = sizeOf(node < 0 ? network.input : nodes[node]!.shape);
+      const all = seen.get(node) ?? new Float32Array(sample.length * size);
+      seen.set(node, all);
+      all.set(coefficients.read(), from * size);
+    },
+  };
+}
+
+/** The shares of inputs in the rows of samples that their bounds leave open. */
+function inputShares(
+  context: BoundedNetwork,
+  seen: ReadonlyMap<number, Float32Array>,
+  of: { readonly problem: Problem; readonly rows: Rows; readonly lower: Float64Array },
+): InputShares | undefined {
+  const { sample } = of.rows;
+  const open = Array.from(
+    { length: of.problem.region.count },
+    (_, i) => !(provenSlack(of.problem.rows, of.lower, i).slack > 0),
+  );
+  const coefficients = seen.get(-1);
+  if (!coefficients || !open.includes(true)) return undefined;
+  const rows = Array.from(sample.keys()).filter((row) => open[sample[row]!]);
+  const looseness = attribution(context, seen, sample, rows);
+  return { coefficients, looseness };
+}
+
+/** Where over its box the linear form of each sample's best row, in its least proven disjunct, is least. */
+function minimisersOf(
+  { region, rows }: Problem,
+  lower: Float64Array,
+  coefficients: Float32Array,
+): Float32Array | undefined {
+  if ('centre' in region) return undefined;
+  const { lo, hi, count } = region;
+  const inputs = lo.length / count;
+  const best = Array.from({ length: count }, (_, i) => i * rows.count + bestRow(rows, lower, i));
+  return lo.map((low, at) => {
+    const [row, j] = [best[Math.floor(at / inputs)]!, at % inputs];
+    return coefficients[row * inputs + j]! > 0 ? low : hi[at]!;
+  });
+}
+
+/** The row of sample i's least proven disjunct that is proven furthest. */
+function bestRow(rows: OutputRows, lower: Float64Array, i: number): number {
+  const { count, rhs, start } = rows;
+  const { disjunct } = provenSlack(rows, lower, i);
+  const slack = (r: number): number => lower[i * count + r]! - rhs[r]!;
+  let best = start[disjunct]!;
+  for (let r = best + 1; r < start[disjunct + 1]!; r++) if (slack(r) > slack(best)) best = r;
+  return best;
 }
 
 export interface AlphaMethodOptions extends Partial<AlphaOptions> {

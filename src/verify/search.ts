@@ -11,8 +11,8 @@ import type { Parts } from '../tensor/parts';
 import { betaMethod } from './beta-method';
 import { branchAndBound } from './branch-and-bound';
 import { fsb } from './branching/fsb';
+import { looseness } from './branching/looseness';
 import type { BranchingRule } from './branching/rule';
-import { smear } from './branching/smear';
 import type { Budget } from './budget';
 import { type FalsifyOptions, falsify } from './falsify';
 import { alphaMethod, type BoundMethod, intervalMethod, linearMethod } from './methods';
@@ -47,7 +47,7 @@ export interface SearchOptions {
   /** Bounds of the whole region and of its parts; default all there are (`METHODS`). */
   readonly methods?: SearchMethods;
   /**
-   * Rule by which branch and bound divides. Default: inputs by smear where there are at most `splitUpTo`, else neurons
+   * Rule by which branch and bound divides. Default: inputs by looseness where there are at most `splitUpTo`, else neurons
    * by fsb, and inputs where no neuron is left to split.
    */
   readonly branching?: BranchingRule;
@@ -140,7 +140,7 @@ function* stages(search: Search): Generator<SearchProgress, Outcome> {
 function rulesOf({ branching, splitUpTo, specification }: Search): readonly BranchingRule[] {
   const isSmall = specification.region.lo.length <= splitUpTo;
   if (branching) return branching.splits === 'activations' || isSmall ? [branching] : [];
-  return isSmall ? [smear] : [fsb, smear];
+  return isSmall ? [looseness] : [fsb, looseness];
 }
 
 /** The search of the network as its file has it, where that is another; else of no points. */

@@ -16,6 +16,8 @@ export interface Subproblem {
   readonly depth: number;
   /** Proven lower bound of the distance from unsafe, at least that of its parent: proven safe above 0. */
   readonly slack: number;
+  /** Proven lower bound of that distance where its parents were clipped. */
+  readonly floor: number;
   /** The disjunct with the lowest bound, and whether the node is about that alone. */
   readonly disjunct: number;
   readonly isOnly: boolean;

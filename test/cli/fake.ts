@@ -192,6 +192,10 @@ const idle: Backend = {
     { file: path, accepted: true, text: 'output 1 is the largest', margin: 0.5 },
   ],
   verify: async () => ({ answer: 'unsat', bound: 0.5, by: 'interval', seconds: 1, nodes: 1 }),
+  vnncomp: async () => ({
+    ...{ rows: [], wrong: 0, seconds: 0 },
+    counts: { sat: 0, unsat: 0, unknown: 0, timeout: 0, error: 0 },
+  }),
   inspect: async () => inspection,
   sensitivity: async () => scan,
   convert: async () => ({ from: 'onnx', to: 'espalier', notes: [], bytes: 2600, inspection }),

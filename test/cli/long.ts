@@ -34,6 +34,7 @@ export async function makeModel(
   await writeFile(file('made.json'), JSON.stringify(config));
   await writeFile(file('p.vnnlib'), SPEC(64, 500));
   await writeFile(file('q.vnnlib'), SPEC(64, 4));
+  await writeFile(file('instances.csv'), 'made/dense.safetensors,p.vnnlib,600\n');
   const { code, stderr } = await cli.run(['compress', file('made.json'), '-o', file('made')]);
   if (code !== 0) throw new Error(stderr);
   return file('made/dense.safetensors');
@@ -68,6 +69,7 @@ export const LONG: Lines = {
     ...['--method', 'crown', '-o', file('certificates')],
   ],
   verify: (model, file) => ['verify', model, file('p.vnnlib'), '--timeout', '600'],
+  vnncomp: (_, file) => ['vnncomp', file('.'), '-o', file('v')],
   bench: () => ['bench', '--seconds', '600'],
   'bench --fit': () => ['bench', '--fit', '--seconds', '600'],
   'inspect --plan': (model) => ['inspect', model, '--plan', '--seconds', '600'],

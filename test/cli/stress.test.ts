@@ -20,6 +20,7 @@ describe('a signal', () => {
     ['SIGTERM', 'smooth', 'in a step that nobody can stop'],
     ['SIGHUP', 'compress', 'between two steps'],
     ['SIGTERM', 'evaluate', 'in the middle of an attack'],
+    ['SIGINT', 'vnncomp', 'in the middle of a search'],
   ] as const)('%s ends %s %s, and says how to go on', async (signal, name, _where) => {
     await inTemporaryFolder(async (file) => {
       const model = name === 'compress' ? '' : await makeModel(cli, file);

@@ -112,11 +112,22 @@ export const VNNLIB = `; a property
 (assert (or (and (<= (+ (* 2 Y_0) (- Y_1)) 3.0) (>= Y_1 Y_0)) (<= Y_0 Y_1)))
 `;
 
+/** Two networks of version 2.0 that share their input. */
+export const VNNLIB_2 = `(vnnlib-version <2.0>)
+(declare-network f (declare-input X_f real [1, 2] "in") (declare-output Y_f real [2] "out"))
+(declare-network g (isomorphic-to f) (declare-input X_g real [1, 2]) (declare-output Y_g Float32 [2]))
+(assert (and (== X_f[0,0] X_g[0,0]) (== X_f[0,1] X_g[0, 1])))
+(assert (and (>= X_f[0,0] -0.5) (<= X_f[0,0] 1e-1) (>= X_g[0,1] 0) (<= X_g[0,1] 2)))
+(assert (or (> (- Y_f[0] Y_g[0]) 0.05) (< Y_f[1] (* 2 Y_g[1])) (!= Y_f[0] 1)))
+`;
+
 const VNNLIB_WORDS = [
   ...['(', ')', 'and', 'or', '<=', '>=', '+', '-', '*', 'X_0', 'Y_1', 'X_9', '1e999', '0', '-2'],
   ...['assert', 'declare-const', 'Real', '(or', '(and', '(<= X_0 X_1)', '(* Y_0 Y_0)', '()', ';'],
+  ...['X_f[0,0]', 'Y_g[1]', 'X_g[0,9]', '[', ']', '"', '"x y"', 'declare-network', '(equal-to f)'],
+  ...['(== X_f[0,0] X_g[0,1])', 'f', 'g', '[1, 2]', '[0]', '[99999, 99999]', 'declare-input'],
 ];
 
 export function vnnlibSeeds(): (s: Sampler) => string {
-  return (s) => mutateText(VNNLIB, VNNLIB_WORDS, s);
+  return (s) => mutateText(s.whole(2) === 0 ? VNNLIB : VNNLIB_2, VNNLIB_WORDS, s);
 }

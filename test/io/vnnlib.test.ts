@@ -148,6 +148,114 @@ describe('version 2.0', () => {
   });
 });
 
+describe('several networks', () => {
+  const network = (name: string, more = '', size = 2) =>
+    `(declare-network ${name} ${more} (declare-input X_${name} real [1, ${size}])(declare-output Y_${name} real [2]))`;
+  const box = '(assert (and (>= X_f[0,0] 0) (<= X_f[0,0] 1) (>= X_f[0,1] 0) (<= X_f[0,1] 1)))';
+  const same = '(assert (and (== X_f[0,0] X_g[0,0]) (= X_g[0,1] X_f[0,1])))';
+  const two = (...asserts: string[]) =>
+    [network('f'), network('g'), box, ...asserts.map((a) => `(assert ${a})`)].join('\n');
+
+  it('share an input, and have their outputs side by side', () => {
+    const text = `${two('(or (> (- Y_f[0] Y_g[0]) 0.05) (< Y_f[1] (- Y_g[1] 0.05)))')}${same}`;
+    const { inputs, outputs, networks, cases } = parse(`${text}(assert (<= X_g[0,0] 0.5))`);
+    expect([inputs, outputs, networks.map(({ name }) => name)]).toEqual([2, 4, ['f', 'g']]);
+    expect([...cases[0]!.lo, ...cases[0]!.hi]).toEqual([0, 0, 0.5, 1]);
+    expect(cases[0]!.unsafe.map(({ rows: [row] }) => [...row!])).toEqual([
+      [-1, 0, 1, 0],
+      [0, 1, 0, -1],
+    ]);
+  });
+
+  it('may be linked through each other, in any order', () => {
+    const links = [
+      'X_h[0,0] X_g[0,0]',
+      'X_h[0,1] X_g[0,1]',
+      'X_g[0,0] X_f[0,0]',
+      'X_f[0,1] X_g[0,1]',
+    ];
+    const asserts = links.map((pair) => `(assert (== ${pair}))`).join('');
+    const text = [
+      network('f'),
+      network('g', '(equal-to f)'),
+      network('h', '(isomorphic-to g)'),
+      box,
+    ];
+    const { inputs, outputs, networks } = parse(`${text.join('')}${asserts}(assert (<= Y_h[1] 0))`);
+    expect([inputs, outputs]).toEqual([2, 6]);
+    expect(networks.map(({ relation }) => relation?.how)).toEqual([
+      ...[undefined, 'equal-to', 'isomorphic-to'],
+    ]);
+  });
+
+  it.each([
+    [
+      'no links',
+      two('(<= Y_f[0] Y_g[0])'),
+      /share their input, \(assert \(== X_f\[0,0\] X_g\[0,0\]\)\)/,
+    ],
+    ['crossed links', two('(== X_f[0,0] X_g[0,1])', '(== X_f[0,1] X_g[0,0])'), /share their input/],
+    ['links of all to one', `${two('(== X_g[0,0] X_f[0,1])')}${same}`, /got more/],
+    [
+      'links in an or',
+      `${two('(or (== X_f[0,0] X_g[0,0]) (<= Y_f[0] 0))')}${same}`,
+      /outside of any or/,
+    ],
+    ['equal inputs of one', two('(== X_f[0,0] X_f[0,1])'), /line 4: .*got a relation/],
+    ['inputs that differ', two('(<= X_f[0,0] X_g[0,0])'), /line 4: .*got a relation/],
+    ['inputs a step apart', two('(== X_f[0,0] (+ X_g[0,0] 0.1))'), /line 4: .*got a relation/],
+    ['multiples', two('(== X_f[0,0] (* 2 X_g[0,0]))'), /line 4: .*got a relation/],
+    [
+      'other sizes',
+      network('f') + network('g', '', 3) + box,
+      /share the 2 inputs of f, got another/,
+    ],
+    ['one name', `${network('f')}\n${network('f')}`, /line 2: expected one network "f", got two/],
+    [
+      'a tensor’s name twice',
+      `${network('f')}(declare-network g (declare-input X_f real [1])(declare-output Y real [1]))`,
+      /another name for each tensor, got "X_f" twice/,
+    ],
+    ['an unknown relation', network('f', '(equal-to g)'), /declared before, got "g"/],
+    [
+      'a relation of other shapes',
+      network('f') + network('g', '(equal-to f)', 3),
+      /the shapes of "f"/,
+    ],
+    ['two relations', network('f') + network('g', '(equal-to f)(equal-to f)'), /got another form/],
+    [
+      'two inputs',
+      '(declare-network f (declare-input A real [1])(declare-input B real [1])(declare-output Y real [1]))',
+      /one input and one output each/,
+    ],
+    [
+      'hidden values',
+      '(declare-network f (declare-input A real [1])(declare-hidden H real [1] "h")(declare-output Y real [1]))',
+      /got a hidden tensor/,
+    ],
+    ['a relation in an assert', `${network('f')}(assert (equal-to f))`, /expected one comparison/],
+    [
+      'networks beside variables',
+      `(declare-const X_0 Real)${network('f')}`,
+      /no network beside variables/,
+    ],
+  ])('are refused: %s', (_, text, message) => {
+    expect(problems(text).join('\n')).toMatch(message);
+  });
+
+  it('may name their tensors in the file', () => {
+    const text = `(declare-network f (declare-input X real [2] "in; (a) b")(declare-output Y real [1] "out"))${[
+      0, 1,
+    ]
+      .map((i) => `(assert (>= X[${i}] 0))(assert (<= X[${i}] 1))`)
+      .join('')}`;
+    const [f] = parse(text).networks;
+    expect([f!.input.onnx, f!.output.onnx]).toEqual(['in; (a) b', 'out']);
+    expect(problems(text.replace('"out"', '"out')).length).toBeGreaterThan(0);
+    expect(problems(text.replace('"out"', 'out'))[0]).toContain('name of the ONNX file in quotes');
+  });
+});
+
 describe('errors', () => {
   it('come all at once, each with its line', () => {
     expect(
@@ -235,7 +343,7 @@ describe('hostile texts', () => {
   });
 
   it('of damaged tokens are refused or read', () => {
-    const { accepted, refused } = fuzz(3000, vnnlibSeeds(), parse);
+    const { accepted, refused } = fuzz(4000, vnnlibSeeds(), parse);
     expect(accepted).toBeGreaterThan(100);
     expect(refused).toBeGreaterThan(1000);
   });
@@ -246,6 +354,19 @@ describe('results', () => {
     expect(formatResult('unsat')).toBe('unsat\n');
     expect(formatResult('sat', { x: [0.5, -1e-7], y: [2] })).toBe(
       'sat\n((X_0 0.5)\n (X_1 -1e-7)\n (Y_0 2))\n',
+    );
+    const { networks } = parse(
+      '(declare-network f (declare-input A real [1,2])(declare-output B real [1]))' +
+        '(declare-network g (equal-to f)(declare-input C real [1,2])(declare-output D real [1]))' +
+        [0, 1]
+          .map(
+            (i) =>
+              `(assert (== A[0,${i}] C[0,${i}]))(assert (>= A[0,${i}] 0))(assert (<= A[0,${i}] 1))`,
+          )
+          .join(''),
+    );
+    expect(formatResult('sat', { x: [0.5, 1], y: [2, 3] }, networks)).toBe(
+      'sat\nA[0,0]=0.5\nA[0,1]=1\nB[0]=2\nC[0,0]=0.5\nC[0,1]=1\nD[0]=3\n',
     );
     expect(() => formatResult('sat')).toThrow('expected a point for sat');
     expect(() => formatResult('sat', { x: [Number.NaN], y: [] })).toThrow(

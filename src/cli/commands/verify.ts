@@ -1,5 +1,6 @@
 /** `espalier verify MODEL SPEC`: is any output unsafe? VNN-COMP's answers and counter-examples. */
 
+import { fail } from '../../errors';
 import type { FileVerdict } from '../../evaluate/verify';
 import { formatResult } from '../../io/vnnlib';
 import { real, whole } from '../../options';
@@ -31,12 +32,19 @@ export const command: Command = {
       description: 'where to write the answer, in the format of VNN-COMP',
     },
     force: { type: 'boolean', description: 'replace that file if it exists' },
+    with: {
+      type: 'string',
+      valueHint: 'name=file',
+      description:
+        'of a property over several networks: the file of another than the first; repeatable',
+    },
     ...foreignArgs,
     ...shared,
     ...engineArgs,
   },
   examples: [
     ['espalier verify net.onnx prop.vnnlib --timeout 60', 'sat, unsat, unknown or timeout'],
+    ['espalier verify f.onnx both.vnnlib --with g=g.onnx', 'a property over two networks'],
     ['espalier verify net.onnx prop.vnnlib --json', 'with the bound reached and what was spent'],
   ],
   async run(context) {
@@ -48,19 +56,22 @@ export const command: Command = {
     const [model, spec] = [values.text('model')!, values.text('spec')!];
     const file = out !== undefined && (await freeOutput(out, values, [model, spec]));
     const as = readOptions(values);
+    const others = Object.fromEntries(values.all('with').map(named));
     const verdict = await withEngine(context, (job) =>
       backend.verify(job.engine, {
         ...job,
         model,
         spec,
         as,
+        ...(Object.keys(others).length > 0 && { others }),
         ...(seconds ? { seconds } : {}),
         ...(nodes !== undefined && { nodes }),
         ...(seed !== undefined && { seed }),
       }),
     );
-    const result = formatResult(verdict.answer, verdict.counterexample);
-    if (values.on('json')) printJson(io, { model, spec, ...finite(verdict) });
+    const result = formatResult(verdict.answer, verdict.counterexample, verdict.networks);
+    const { networks, ...told } = verdict;
+    if (values.on('json')) printJson(io, { model, spec, ...finite(told) });
     else {
       print(io, result.trimEnd());
       tell(io, summaryOf(verdict));
@@ -73,6 +84,13 @@ export const command: Command = {
     return verdict.answer === 'unsat' ? EXIT.done : EXIT.badNews;
   },
 };
+
+/** The name and the file of `name=file`. */
+function named(text: string): [string, string] {
+  const at = text.indexOf('=');
+  if (at <= 0 || at === text.length - 1) fail('--with', 'name=file, such as g=other.onnx', text);
+  return [text.slice(0, at), text.slice(at + 1)];
+}
 
 /** JSON has no infinities: a bound that is none is null. */
 function finite(verdict: FileVerdict): Omit<FileVerdict, 'bound'> & { bound: number | null } {

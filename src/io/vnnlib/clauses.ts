@@ -24,10 +24,11 @@ export interface Interval {
   readonly hi?: End;
 }
 
-/** A conjunction: an interval for some inputs (which may be empty), and rows. */
+/** A conjunction: an interval for some inputs (which may be empty), rows, and pairs of inputs that are equal. */
 export interface Clause {
   readonly bounds: Map<number, Interval>;
   readonly rows: Row[];
+  readonly equal: (readonly [number, number])[];
 }
 
 /** A disjunction; empty is false, an empty clause is true. */
@@ -37,7 +38,7 @@ export type Formula = Clause[];
 export type Charge = (work: number) => boolean;
 
 export function emptyClause(): Clause {
-  return { bounds: new Map(), rows: [] };
+  return { bounds: new Map(), rows: [], equal: [] };
 }
 
 /** Both formulas hold: the product of their clauses. Undefined if it cannot be paid for. */
@@ -55,7 +56,9 @@ export function conjoin(a: Formula, b: Formula, charge: Charge): Formula | undef
   if (!charge(a.length * total(b) + b.length * total(a))) return undefined;
   return a.flatMap((left) =>
     b.map((right) => {
-      const both: Clause = { bounds: new Map(left.bounds), rows: [...left.rows] };
+      const both: Clause = {
+        ...{ bounds: new Map(left.bounds), rows: [...left.rows], equal: [...left.equal] },
+      };
       absorb(both, right);
       return both;
     }),
@@ -67,6 +70,7 @@ export function absorb(into: Clause, from: Clause): void {
   for (const [input, interval] of from.bounds)
     into.bounds.set(input, intersect(into.bounds.get(input), interval));
   for (const row of from.rows) into.rows.push(row);
+  for (const pair of from.equal) into.equal.push(pair);
 }
 
 /** What lies in both; a missing interval is everything. */
@@ -91,6 +95,6 @@ function tighter(a: End | undefined, b: End | undefined, side: 1 | -1): End | un
   return order > 0 ? a : b;
 }
 
-function sizeOf({ bounds, rows }: Clause): number {
-  return bounds.size + rows.length;
+function sizeOf({ bounds, rows, equal }: Clause): number {
+  return bounds.size + rows.length + equal.length;
 }

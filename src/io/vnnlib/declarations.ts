@@ -1,7 +1,7 @@
 /**
  * Variables of VNN-LIB. Version 1.0 declares numbers `X_i` and `Y_j`; version 2.0 declares networks of
- * tensors, of which one network with one input and one output is read: its elements, row by row, are
- * the same inputs and outputs.
+ * tensors, of which networks with one input and one output each are read: their elements, row by row and network by
+ * network, are the inputs and outputs.
  */
 import { quote } from '../../errors';
 
@@ -13,12 +13,32 @@ export interface Tensor {
   readonly part: Part;
   readonly name: string;
   readonly shape: readonly number[];
+  /** Its name in the ONNX file, where the property says it. */
+  readonly onnx?: string;
+  /** Index of its first element among all inputs, or outputs. */
+  offset: number;
+}
+
+/** What a network is to one that was declared before it: the same, or one of the same layers with other weights. */
+export interface Relation {
+  readonly kind: 'relation';
+  readonly how: 'equal-to' | 'isomorphic-to';
+  readonly name: string;
+}
+
+/** A network of 2.0. */
+export interface NetworkDeclaration {
+  readonly name: string;
+  readonly input: Tensor;
+  readonly output: Tensor;
+  readonly relation?: Relation;
 }
 
 /** An argument of a form, as far as declarations read it. */
 type Argument =
   | { readonly kind: 'atom'; readonly text: string }
   | { readonly kind: 'unit' | 'bad' | 'formula' | 'linear' }
+  | Relation
   | Tensor;
 
 /** What is declared so far. */
@@ -28,10 +48,12 @@ export interface Declared {
   readonly outputs: Set<number>;
   /** Those of 2.0, by name. */
   readonly tensors: Map<string, Tensor>;
+  readonly networks: NetworkDeclaration[];
 }
 
 const VARIABLE = /^([XY])_(0|[1-9]\d{0,8})$/;
 const NAME = /^[A-Za-z]\w{0,99}$/;
+const ONNX_NAME = /^"[^"\n]{1,500}"$/;
 const SHAPE = /^\[[\d,\s]{0,200}\]$/;
 /** Sorts of tensors, in small letters: the standard writes `real`, files `Real` and `Float32` as well. */
 const SORTS = ['real', 'float', 'float32', 'float64', 'double'];
@@ -66,32 +88,67 @@ function variable(op: string, args: readonly Argument[], declared: Declared): st
   return undefined;
 }
 
-/** `(declare-network NAME (declare-input X Real [3]) (declare-output Y Real [2]))`. */
+/** `(declare-network NAME (equal-to OTHER) (declare-input X Real [3]) (declare-output Y Real [2]))`. */
 function network(
   [name, ...parts]: readonly Argument[],
-  { inputs, outputs, tensors }: Declared,
+  { inputs, outputs, tensors, networks }: Declared,
 ): string | undefined {
-  if (tensors.size > 0 || inputs.size > 0 || outputs.size > 0)
-    return 'expected one network, as properties of several are not read, got another.';
-  const made = parts.filter((part): part is Tensor => part.kind === 'tensor');
-  const [first, last] = made;
-  const isOne = made.length === 2 && parts.length === 2 && name?.kind === 'atom';
-  if (!isOne || first!.part !== 'inputs' || last!.part !== 'outputs' || first!.name === last!.name)
-    return 'expected (declare-network NAME (declare-input X Real [n]) (declare-output Y Real [m])), got another form.';
-  for (const tensor of made) {
-    tensors.set(tensor.name, tensor);
+  if (networks.length === 0 && inputs.size + outputs.size > 0)
+    return 'expected no network beside variables, got one.';
+  const [relation, ...related] = parts.filter((part) => part.kind === 'relation');
+  const [input, output, ...others] = parts.filter((part) => part.kind === 'tensor');
+  const known = parts.every((part) => part.kind === 'tensor' || part.kind === 'relation');
+  const isOne = others.length + related.length === 0 && known && name?.kind === 'atom';
+  if (!isOne || input?.part !== 'inputs' || output?.part !== 'outputs')
+    return 'expected (declare-network NAME (declare-input X Real [n]) (declare-output Y Real [m])), one input and one output each, got another form.';
+  const taken = networks.some((other) => other.name === name.text);
+  if (taken) return `expected one network ${quote(name.text)}, got two.`;
+  const twice = [input, output].find((tensor) => tensors.has(tensor.name));
+  if (twice || input.name === output.name)
+    return `expected another name for each tensor, got ${quote((twice ?? output).name)} twice.`;
+  const problem = relation && unrelated(relation, { input, output }, networks);
+  if (problem !== undefined) return problem;
+  for (const tensor of [input, output]) {
     const indices = tensor.part === 'inputs' ? inputs : outputs;
-    for (let i = 0; i < sizeOf(tensor.shape); i++) indices.add(i);
+    const total = indices.size + sizeOf(tensor.shape);
+    if (total > MAX_VARIABLES) return `expected ${MAX_VARIABLES} variables at most, got ${total}.`;
+    tensor.offset = indices.size;
+    tensors.set(tensor.name, tensor);
+    for (let i = tensor.offset; i < total; i++) indices.add(i);
   }
+  networks.push({ name: name.text, input, output, ...(relation && { relation }) });
   return undefined;
+}
+
+/** What is wrong with a relation to another network: one of the same shapes, declared before. */
+function unrelated(
+  { how, name }: Relation,
+  { input, output }: Pick<NetworkDeclaration, 'input' | 'output'>,
+  networks: readonly NetworkDeclaration[],
+): string | undefined {
+  const other = networks.find((one) => one.name === name);
+  if (!other) return `expected ${how} a network that is declared before, got ${quote(name)}.`;
+  const same = (a: Tensor, b: Tensor): boolean => `${a.shape}` === `${b.shape}`;
+  if (same(input, other.input) && same(output, other.output)) return undefined;
+  return `expected the shapes of ${quote(name)} in a network that is ${how} it, got others.`;
+}
+
+/** `(equal-to f)` or `(isomorphic-to f)`. */
+export function relationOf(how: Relation['how'], args: readonly Argument[]): Relation | string {
+  const [name] = args;
+  const fits = args.length === 1 && name?.kind === 'atom' && NAME.test(name.text);
+  return fits
+    ? { kind: 'relation', how, name: name.text }
+    : `expected (${how} NAME), got another form.`;
 }
 
 /** `(declare-input X Real [1, 3])`, or what is wrong with it. */
 export function tensorOf(op: string, args: readonly Argument[]): Tensor | string {
-  const [name, sort, dims] = args.map((term) => (term.kind === 'atom' ? term.text : ''));
+  const [name, sort, dims, onnx] = args.map((term) => (term.kind === 'atom' ? term.text : ''));
   if (op === 'declare-hidden') return 'expected inputs and outputs only, got a hidden tensor.';
-  if (args.length !== 3 || !NAME.test(name!) || !SHAPE.test(dims!))
-    return `expected (${op} NAME Real [n]), got another form.`;
+  const named = args.length === 3 || (args.length === 4 && ONNX_NAME.test(onnx!));
+  if (!named || !NAME.test(name!) || !SHAPE.test(dims!))
+    return `expected (${op} NAME Real [n]), or with a name of the ONNX file in quotes, got another form.`;
   if (!SORTS.includes(sort!.toLowerCase()))
     return `expected the sort ${SORTS.join(', ')}, got ${quote(sort!)}.`;
   const shape = indicesIn(dims!);
@@ -99,7 +156,8 @@ export function tensorOf(op: string, args: readonly Argument[]): Tensor | string
   if (!shape || !(size! >= 1 && size! <= MAX_VARIABLES))
     return `expected a shape of 1 to ${MAX_VARIABLES} numbers, got ${quote(dims!)}.`;
   const part = op === 'declare-input' ? 'inputs' : 'outputs';
-  return { kind: 'tensor', part, name: name!, shape };
+  const inFile = onnx === undefined ? {} : { onnx: onnx.slice(1, -1) };
+  return { kind: 'tensor', part, name: name!, shape, ...inFile, offset: 0 };
 }
 
 /** Where a variable stands, or what is wrong with it. */
@@ -117,11 +175,11 @@ export function place(
   const bracket = text.indexOf('[');
   const tensor = tensors.get(bracket < 0 ? text : text.slice(0, bracket));
   if (!tensor) return `expected a declared variable or a number, got ${quote(text)}.`;
-  const { name, part, shape } = tensor;
+  const { name, part, shape, offset } = tensor;
   const at = bracket < 0 ? [] : indicesIn(text.slice(bracket));
   const fits = at?.length === shape.length && at.every((i, axis) => i < shape[axis]!);
   if (!fits) return `expected an element of ${name} [${shape}], got ${quote(text)}.`;
-  return { part, index: at!.reduce((index, i, axis) => index * shape[axis]! + i, 0) };
+  return { part, index: offset + at!.reduce((index, i, axis) => index * shape[axis]! + i, 0) };
 }
 
 /** The whole numbers of `[1, 2]`. */
@@ -133,4 +191,14 @@ function indicesIn(text: string): number[] | undefined {
   return parts.every((part) => /^\d{1,9}$/.test(part)) ? parts.map(Number) : undefined;
 }
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+/** Names of a tensor's elements, row by row: `X[0,1]`. */
+export function elementsOf({ name, shape }: Tensor): string[] {
+  let indices: string[] = [''];
+  for (const size of shape)
+    indices = indices.flatMap((before) =>
+      Array.from({ length: size }, (_, i) => (before === '' ? `${i}` : `${before},${i}`)),
+    );
+  return indices.map((index) => `${name}[${index}]`);
+}
+
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);

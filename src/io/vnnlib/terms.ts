@@ -5,6 +5,7 @@
  */
 import { quote } from '../../errors';
 import {
+  compare,
   divide,
   MINUS_ONE,
   multiply,
@@ -24,7 +25,14 @@ import {
   type Formula,
   type Interval,
 } from './clauses';
-import { type Declared, declarations, type Tensor, tensorOf } from './declarations';
+import {
+  type Declared,
+  declarations,
+  type Relation,
+  relationOf,
+  type Tensor,
+  tensorOf,
+} from './declarations';
 import { addAtom, addTerm, constantTerm, type Linear, sizeOf, TOO_MUCH } from './linear';
 
 export type Term =
@@ -32,6 +40,7 @@ export type Term =
   | { readonly kind: 'unit' }
   | { readonly kind: 'bad' }
   | { readonly kind: 'formula'; readonly clauses: Formula }
+  | Relation
   | Tensor
   | Linear;
 
@@ -97,7 +106,12 @@ const OPERATORS: Readonly<Record<string, Operator>> = {
   'declare-input': tensor,
   'declare-output': tensor,
   'declare-hidden': tensor,
+  'equal-to': relation,
+  'isomorphic-to': relation,
 };
+
+/** Operators of declarations, which no assert holds. */
+const DECLARING = /^[a-z]+-[a-z]+$/;
 
 /** The value of a closed form. `nested` is whether another form is open around it. */
 export function reduceForm(form: Form, nested: boolean, scope: Scope): Term {
@@ -113,7 +127,7 @@ export function reduceForm(form: Form, nested: boolean, scope: Scope): Term {
   const operator = Object.hasOwn(OPERATORS, name) ? OPERATORS[name] : undefined;
   if (operator) return args.some(({ kind }) => kind === 'bad') ? BAD : operator(form, scope);
   const known = Object.keys(OPERATORS)
-    .filter((key) => !key.startsWith('declare'))
+    .filter((key) => !DECLARING.test(key))
     .join(' ');
   return bad(scope, line, `expected an operator of ${known}, got ${quote(name)}.`);
 }
@@ -142,6 +156,12 @@ function declare(form: Form, scope: Scope): void {
 /** A tensor of `declare-network`. */
 function tensor({ op, args, line }: Form, scope: Scope): Term {
   const made = tensorOf(op!, args);
+  return typeof made === 'string' ? bad(scope, line, made) : made;
+}
+
+/** What a network is to another. */
+function relation({ op, args, line }: Form, scope: Scope): Term {
+  const made = relationOf(op as Relation['how'], args);
   return typeof made === 'string' ? bad(scope, line, made) : made;
 }
 
@@ -221,6 +241,11 @@ function comparison(form: Form, scope: Scope, make: Make): Term {
     [...weights].filter(([, weight]) => weight.num !== 0n);
   const [inputs, outputs] = [left(difference.inputs), left(difference.outputs)];
   const rhs = negate(difference.constant);
+  if (make === equal && outputs.length === 0 && isSameInput(inputs, rhs, scope))
+    return {
+      kind: 'formula',
+      clauses: [{ ...emptyClause(), equal: [[inputs[0]![0], inputs[1]![0]]] }],
+    };
   const words = [...inputs, ...outputs].reduce((n, [, weight]) => n + wordsOf(weight), 0);
   const size = 4 + difference.inputs.size + difference.outputs.size + words + wordsOf(rhs);
   if (!scope.charge(size)) return bad(scope, line, TOO_MUCH);
@@ -228,6 +253,19 @@ function comparison(form: Form, scope: Scope, make: Make): Term {
     return bad(scope, line, 'expected a constraint on one input or on outputs, got a relation.');
   const weights = new Map(outputs);
   return { kind: 'formula', clauses: make({ input: inputs[0], weights, rhs, strict: false }) };
+}
+
+/** Whether a difference of inputs is that of two, each of another network. */
+function isSameInput(
+  inputs: readonly (readonly [number, Rational])[],
+  rhs: Rational,
+  { networks }: Scope,
+): boolean {
+  const [a, b] = inputs;
+  if (inputs.length !== 2 || signOf(rhs) !== 0) return false;
+  const opposite = compare(a![1], negate(b![1])) === 0;
+  const ownerOf = (index: number) => networks.findLastIndex(({ input }) => input.offset <= index);
+  return opposite && ownerOf(a![0]) !== ownerOf(b![0]);
 }
 
 /** The x with `weight x <= rhs`. */

@@ -1,6 +1,7 @@
 /**
  * The tokens of VNN-LIB: parentheses and atoms, with the lines they stand on; `;` comments. Indices in
- * square brackets belong to the atom before them, blanks in them included (`X[0, 1]`).
+ * square brackets belong to the atom before them, blanks in them included (`X[0, 1]`); a text in double quotes is
+ * one atom.
  */
 
 const LINE_FEED = 0x0a;
@@ -10,6 +11,7 @@ const CLOSE = 0x29;
 const COMMENT = 0x3b;
 const BRACKET = 0x5b;
 const BRACKET_END = 0x5d;
+const QUOTE = 0x22;
 
 /**
  * Calls `visit` with every token (`(`, `)` or an atom) and its line, from 1, until it says false.
@@ -38,6 +40,7 @@ export function eachToken(text: string, visit: (token: string, line: number) => 
 
 /** Where the atom that begins at `at` ends. */
 function atomEnd(text: string, at: number): number {
+  if (text.charCodeAt(at) === QUOTE) return quotedEnd(text, at);
   let end = at;
   for (let inside = false; end < text.length; end++) {
     const code = text.charCodeAt(end);
@@ -45,6 +48,14 @@ function atomEnd(text: string, at: number): number {
     if (code === BRACKET) inside = true;
     else if (code === BRACKET_END) inside = false;
   }
+  return end;
+}
+
+/** Behind the quote that ends a text, which ends with its line at the latest. */
+function quotedEnd(text: string, at: number): number {
+  let end = at + 1;
+  while (end < text.length && text.charCodeAt(end) !== LINE_FEED)
+    if (text.charCodeAt(end++) === QUOTE) break;
   return end;
 }
 

@@ -34,6 +34,11 @@ export interface OpenNodes {
    */
   readonly gradient: Float32Array;
   /**
+   * How much of the looseness of the bounds of each node's disjuncts that are open comes from the width of each
+   * input, [nodes, inputs]: estimates, of methods by linear bounds.
+   */
+  readonly looseness?: Float32Array;
+  /**
    * Boxes in front of activations, of rules that split those: [nodes, neurons] by position of the node in the
    * network.
    */

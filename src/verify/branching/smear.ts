@@ -16,14 +16,14 @@ export const smear = branchingRule({
   splits: 'inputs',
   *choose(nodes) {
     return nodes.depth.map((_, i) => {
-      const axis = axisOf(nodes, i);
+      const axis = smearAxis(nodes, i);
       return axis < 0 ? undefined : { input: axis };
     });
   },
 });
 
 /** The axis to halve, or -1 where the float32 numbers of every axis are used up. */
-function axisOf({ problem, depth, widths, gradient }: OpenNodes, node: number): number {
+export function smearAxis({ problem, depth, widths, gradient }: OpenNodes, node: number): number {
   const { lo, hi } = problem.region as Boxes;
   const size = widths.length;
   let [best, most, widest, width] = [-1, 0, -1, 0];

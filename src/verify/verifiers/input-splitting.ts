@@ -23,7 +23,7 @@ export const inputSplitting = verifier({
     /** Rounds of random starts for counter-examples, where the ball is not divided. */
     rounds: v.optional(whole(0), 0),
     /** Branching rule, by its name in the registry. */
-    branching: v.optional(v.string(), 'smear'),
+    branching: v.optional(v.string(), 'looseness'),
     norm: shared.norm,
   }),
   norm: (o) => o.norm,
