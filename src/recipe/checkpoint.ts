@@ -30,7 +30,7 @@ export interface RunState {
 }
 
 /** Counts on when files of older versions can no longer be taken up. */
-const VERSION = 2;
+const VERSION = 3;
 
 const PARAMETERS = v.record(
   v.string(),
@@ -75,7 +75,7 @@ export async function saveCheckpoint(
   hash: string,
   { run, phase }: Checkpoint,
 ): Promise<void> {
-  const { model, best, optimizer, memory, state } = phase;
+  const { model, best, optimizer, strategyState, state } = phase;
   const tensors = new Map<string, TensorInput>();
   const put = (name: string, data: Float32Array | Uint8Array): void => {
     const dtype = data instanceof Uint8Array ? 'U8' : 'F32';
@@ -94,7 +94,7 @@ export async function saveCheckpoint(
   };
   const saved = { model: putAll('model', snapshot(model)), best: putAll('best', best) };
   for (const [name, t] of optimizer.moments) put(`moment/${name}`, t.read());
-  for (const [name, values] of memory) put(`memory/${name}`, values);
+  for (const [name, values] of strategyState) put(`strategy/${name}`, values);
   const { network } = model.graph;
   await saveTensors(path, tensors, { version: VERSION, network, hash, run, state, ...saved });
 }
@@ -123,8 +123,8 @@ export async function loadCheckpoint(
   const phase = startPhase(spec, trainingModelFrom(engine, checked, parameters, path), state);
   phase.best = bestParameters;
   for (const [name, t] of phase.optimizer.moments) t.write(file.tensor(`moment/${name}`).values);
-  for (const full of file.names.filter((name) => name.startsWith('memory/')))
-    phase.memory.set(full.slice('memory/'.length), file.tensor(full).values);
+  for (const full of file.names.filter((name) => name.startsWith('strategy/')))
+    phase.strategyState.set(full.slice('strategy/'.length), file.tensor(full).values);
   return { run, phase };
 }
 

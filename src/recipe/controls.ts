@@ -59,8 +59,13 @@ export function controlled(config: Config, phases: readonly PhaseSpec[]): readon
   const from = start(last);
   const control: PhaseSpec = {
     ...last,
-    ...{ name: 'control', round: rounds, draws: phases.length, start: from, masks },
-    ...{ trained: 'weights', decides: null, between: null, training: training(config, phases) },
+    ...{ name: 'control', round: rounds, seedOffset: phases.length, start: from, masks },
+    ...{
+      trained: 'weights',
+      decides: null,
+      betweenBatches: null,
+      training: training(config, phases),
+    },
     ramp: from !== 'dense',
   };
   // Without masks it does not matter what the strategy would have done.

@@ -137,7 +137,7 @@ async function trainStage(run: Run, at: Checkpoint): Promise<void> {
     await saveCheckpoint(dir.paths.checkpoint, dir.hash, at);
   };
   const complete = await runPhase(phase, config, data, {
-    ...{ onEvent, signal, save, between: betweenOf(run, phase.spec) },
+    ...{ onEvent, signal, save, betweenBatches: betweenBatchesOf(run, phase.spec) },
     async epochEnd(record) {
       at.run.overall++;
       await saveEarly(run, phase);
@@ -148,8 +148,8 @@ async function trainStage(run: Run, at: Checkpoint): Promise<void> {
   });
   if (!complete)
     throw new Interrupted(`Everything so far is in ${dir.dir}: run the same command to go on.`);
-  const { name, between } = phase.spec;
-  if (between) checkPruned(phase, between.sparsity, config.prune.strategy.name);
+  const { name, betweenBatches } = phase.spec;
+  if (betweenBatches) checkPruned(phase, betweenBatches.sparsity, config.prune.strategy.name);
   if (name === 'prune') return;
   const path = name === 'pretrain' ? dir.paths.dense : dir.paths.pruned;
   await savedAs(path, run, modelFromParameters(run.engine, phase.model.graph.network, phase.best));
@@ -183,9 +183,9 @@ async function weightsAt(
   run: Run,
   { model, best }: Phase,
   start: AnyStart,
-  { draws, masks }: PhaseSpec,
+  { seedOffset, masks }: PhaseSpec,
 ): Promise<Model> {
-  const seed = drawSeed(run, draws);
+  const seed = drawSeed(run, seedOffset);
   if (start === 'best') return modelFromParameters(run.engine, model.graph.network, best);
   if (start === 'last') return denseModel(model);
   if (start === 'initial' || start === 0) return initialModel(run);
@@ -198,7 +198,8 @@ async function weightsAt(
 }
 
 /** The seed of what a phase draws, which none of another phase or run is near. */
-const drawSeed = ({ config }: Run, draws: number): number => config.seed + 1_000_003 * draws;
+const drawSeed = ({ config }: Run, seedOffset: number): number =>
+  config.seed + 1_000_003 * seedOffset;
 
 /** The dense network, which it frees, without filters drawn by lot, as many as the given shape lacks. */
 function inShape(dense: Model, shape: Graph, seed: number): Model {
@@ -256,18 +257,18 @@ const oracleFor = ({ config, data }: Run, { objective, training }: PhaseSpec): L
   lossOracle({ objective, data, seed: config.seed, batch: training.batch });
 
 /** What the strategy does between batches of a phase. */
-function betweenOf(run: Run, spec: PhaseSpec): PhaseHooks['between'] {
-  const { between: when } = spec;
+function betweenBatchesOf(run: Run, spec: PhaseSpec): PhaseHooks['betweenBatches'] {
+  const { betweenBatches: when } = spec;
   const { entry, options } = strategyOf(run.config);
-  if (!when || !entry.between) return undefined;
+  if (!when || !entry.betweenBatches) return undefined;
   const oracle = oracleFor(run, spec);
-  return async ({ model, optimizer, memory }, steps, rate) => {
+  return async ({ model, optimizer, strategyState: state }, steps, learningRate) => {
     const step = optimizer.steps;
     if (step % when.every !== 0 && step !== steps) return undefined;
     const { seed } = run.config;
     const { sparsity } = when;
-    return entry.between!(
-      { model, sparsity, seed, step, steps, rate, oracle, memory },
+    return entry.betweenBatches!(
+      { model, sparsity, seed, step, steps, learningRate, oracle, state },
       options as never,
     );
   };

@@ -49,8 +49,8 @@ export interface Phase {
   /** Parameters of the best epoch so far. */
   best: ParameterMap;
   readonly state: PhaseState;
-  /** Of the strategy, for its `between`. */
-  readonly memory: Map<string, Float32Array>;
+  /** Arrays that the strategy keeps from one call of `betweenBatches` to the next. */
+  readonly strategyState: Map<string, Float32Array>;
 }
 
 export interface PhaseHooks {
@@ -60,8 +60,8 @@ export interface PhaseHooks {
    * Called after every batch with all updates of the phase and the rate of the last one; gives the
    * parameters whose masks change.
    */
-  readonly between?:
-    | ((phase: Phase, steps: number, rate: number) => Promise<ParameterMap | undefined>)
+  readonly betweenBatches?:
+    | ((phase: Phase, steps: number, learningRate: number) => Promise<ParameterMap | undefined>)
     | undefined;
   /** Called at the end of every epoch, with its record. */
   epochEnd?(record: EpochRecord): Promise<void>;
@@ -88,7 +88,7 @@ export function startPhase(
 ): Phase {
   const optimizer = createOptimizer(leavesOf(model, spec.trained), spec.training);
   optimizer.steps = state.updates;
-  return { spec, model, optimizer, best: snapshot(model), state, memory: new Map() };
+  return { spec, model, optimizer, best: snapshot(model), state, strategyState: new Map() };
 }
 
 /** Frees all tensors of a phase, its model's too. */
@@ -194,7 +194,7 @@ function epochJob(work: Work, started: number): EpochJob {
   const { model, optimizer, state, spec } = phase;
   const { epoch } = state;
   // Draws of later phases must not repeat those of earlier ones.
-  const seed = config.seed + 1_000_003 * spec.draws;
+  const seed = config.seed + 1_000_003 * spec.seedOffset;
   const shuffle = { seed, epoch, shuffle: true, dropLast: true };
   const order = epochBatches(data.train.count, batchSize, shuffle);
   const { crop, flip } = config.data.augment;
@@ -214,14 +214,14 @@ function epochJob(work: Work, started: number): EpochJob {
 /** What is done after every batch; its result says whether to stop. */
 function afterBatch({ phase, hooks, perEpoch, ...work }: Work, started: number): EpochJob['after'] {
   const { state, model, optimizer, spec } = phase;
-  const { onEvent, signal, save, between } = hooks;
+  const { onEvent, signal, save, betweenBatches } = hooks;
   const imagesBefore = state.progress.images;
   const resumedAt = performance.now();
   let [saved, yielded] = [resumedAt, resumedAt];
   return async (progress) => {
     state.updates = optimizer.steps;
     const last = work.rate(state.epoch + (progress.step - 1) / perEpoch);
-    const changes = await between?.(phase, perEpoch * spec.training.epochs, last);
+    const changes = await betweenBatches?.(phase, perEpoch * spec.training.epochs, last);
     if (changes) replaceParameters(model, optimizer, spec.trained, changes);
     const now = performance.now();
     state.seconds = (now - started) / 1000;
@@ -253,7 +253,7 @@ async function endEpoch(
   const score = await heldOut(model, data, spec.objective, config.seed);
   const { epochs } = spec.training;
   const hard = !spec.ramp || objective.atFullDifficulty(epoch + 1, epochs, options);
-  const counts = hard && (!spec.between || isPruned(model, spec.between.sparsity));
+  const counts = hard && (!spec.betweenBatches || isPruned(model, spec.betweenBatches.sparsity));
   if (counts && (!state.best || better(score, state.best))) {
     state.best = score;
     phase.best = snapshot(model);

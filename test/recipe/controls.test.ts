@@ -108,8 +108,8 @@ describe('a control', () => {
     for (const control of ['scratch-e', 'scratch-b', 'random-mask']) {
       const all = phasesOfRun(configOf('hydra', control, 3));
       expect(all.slice(0, -1)).toEqual(phases);
-      expect(all.at(-1)).toMatchObject({ name: 'control', decides: null, between: null });
-      expect(new Set(all.map(({ draws }) => draws)).size).toBe(all.length);
+      expect(all.at(-1)).toMatchObject({ name: 'control', decides: null, betweenBatches: null });
+      expect(new Set(all.map(({ seedOffset }) => seedOffset)).size).toBe(all.length);
     }
   });
 

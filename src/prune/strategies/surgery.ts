@@ -15,7 +15,7 @@ import { choice, real } from '../../options';
 import { abs } from '../../tensor/ops/elementwise';
 import { STREAMS, uniform } from '../../tensor/philox';
 import { SCOPES } from '../allocate';
-import { choose, entriesOf, ownMasks, prunableData, spreadTensor } from '../between';
+import { choose, entriesOf, ownMasks, prunableData, spreadTensor } from '../between-batches';
 import { selectMasks } from '../select';
 import { strategy } from '../strategy';
 
@@ -46,7 +46,7 @@ export const surgery = strategy({
       }),
     );
   },
-  between(context, { scope, gamma, power, end }) {
+  betweenBatches(context, { scope, gamma, power, end }) {
     const { step, steps, seed, sparsity } = context;
     const [lot = 1] = uniform(seed, STREAMS.prune, 2 ** 32 + step, 1);
     if (step > end * steps || lot >= (1 + gamma * step) ** -power) return undefined;
