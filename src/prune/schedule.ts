@@ -36,5 +36,6 @@ export function sparsityAfter(
  * `sparsity` of the `original` ones is gone; 0 where that is so already.
  */
 export function relativeSparsity(sparsity: number, original: number, current: number): number {
+  if (current === original) return sparsity;
   return Math.max(0, 1 - ((1 - sparsity) * original) / current);
 }

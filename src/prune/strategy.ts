@@ -29,6 +29,8 @@ export interface PruneContext {
   readonly seed: number;
   /** Masks of an earlier round; weights they mask stay masked. */
   readonly previous?: Masks;
+  /** Arrays that the strategy kept in the phase before (`BetweenBatchesContext.state`). */
+  readonly state?: ReadonlyMap<string, Float32Array>;
   /** See `oracleOf` for strategies that cannot do without. */
   readonly oracle?: LossOracle;
 }

@@ -24,6 +24,8 @@ export interface PhaseSpec {
   readonly trained: Trained;
   readonly objective: PlugIn;
   readonly training: TrainingConfig;
+  /** Whether it lasts for as many multiply-adds as what the pruned network comes from, and not `epochs`. */
+  readonly equalOperations: boolean;
   /** Whether the objective's difficulty grows: where weights were not trained at the full one. */
   readonly ramp: boolean;
   /** Updates from one call of the strategy's `betweenBatches` to the next, which aims at a share of zeros. */

@@ -100,5 +100,6 @@ function phase(config: Config, given: Given): PhaseSpec {
     ...{ decides: null, betweenBatches: null },
     objective: config.objective,
     ramp: isEarly(start),
+    equalOperations: false,
   };
 }

@@ -32,8 +32,16 @@ import type { EpochRecord } from '../report/types';
 import type { Engine } from '../runtime/engine';
 import { permutation, STREAMS } from '../tensor/philox';
 import { objectives } from '../train/objectives/registry';
-import { type Checkpoint, loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint';
+import {
+  type Checkpoint,
+  loadCheckpoint,
+  ofEqualOperations,
+  operationsOf,
+  type RunState,
+  saveCheckpoint,
+} from './checkpoint';
 import type { Config } from './config';
+import { lineage } from './controls';
 import { lossOracle } from './oracle';
 import type { AnyStart, PhaseSpec } from './phase-spec';
 import type { RunDir } from './run-dir';
@@ -94,7 +102,7 @@ async function begin(run: Run): Promise<Checkpoint> {
   const startedAt = new Date().toISOString();
   const weights = prunableWeights(model);
   const phase = startPhase(run.phases[0]!, parameterise(model));
-  return { run: { stage: 0, overall: 0, seconds: 0, startedAt, weights }, phase };
+  return { run: { stage: 0, overall: 0, seconds: 0, startedAt, operations: 0, weights }, phase };
 }
 
 /** The weights that pre-training begins with: the same whenever they are asked for. */
@@ -137,9 +145,10 @@ async function trainStage(run: Run, at: Checkpoint): Promise<void> {
     await saveCheckpoint(dir.paths.checkpoint, dir.hash, at);
   };
   const complete = await runPhase(phase, config, data, {
-    ...{ onEvent, signal, save, betweenBatches: betweenBatchesOf(run, phase.spec) },
+    ...{ onEvent, signal, save, betweenBatches: betweenBatchesOf(run, phase, at.run.weights) },
     async epochEnd(record) {
       at.run.overall++;
+      if (isAncestor(run, at.run.stage)) at.run.operations += operationsOf(phase.model);
       await saveEarly(run, phase);
       const counted: EpochRecord = { ...record, overall: at.run.overall };
       await journal.append(counted);
@@ -153,6 +162,12 @@ async function trainStage(run: Run, at: Checkpoint): Promise<void> {
   if (name === 'prune') return;
   const path = name === 'pretrain' ? dir.paths.dense : dir.paths.pruned;
   await savedAs(path, run, modelFromParameters(run.engine, phase.model.graph.network, phase.best));
+}
+
+/** Whether the pruned network comes from the phase at a position, which then is no control. */
+function isAncestor({ phases }: Run, stage: number): boolean {
+  const own = phases.filter(({ name }) => name !== 'control');
+  return stage < own.length && lineage(own).includes(own[stage]!);
 }
 
 /** Says that a phase which prunes as it trains was too short for it. */
@@ -235,7 +250,10 @@ async function nextPhase(run: Run, ended: Checkpoint, spec: PhaseSpec): Promise<
   const { model: before, best } = ended.phase;
   const masks = keptMasks(run, spec, masksIn(start === 'last' ? snapshot(before) : best));
   const weights = await weightsAt(run, ended.phase, start, spec);
-  if (!decides) return startPhase(spec, parameterise(weights, parameterMap(weights, masks)));
+  if (!decides) {
+    const model = parameterise(weights, parameterMap(weights, masks));
+    return startPhase(ofEqualOperations(spec, ended.run, model), model);
+  }
   const { entry, name, options } = strategyOf(run.config);
   const title = `prune ${name} to ${(100 * decides.sparsity).toFixed(1)} % zeros`;
   run.onEvent?.({ type: 'phase', phase: 'prune', title, total: 1, done: 0 });
@@ -245,6 +263,7 @@ async function nextPhase(run: Run, ended: Checkpoint, spec: PhaseSpec): Promise<
     sparsity: relativeSparsity(decides.sparsity, ended.run.weights, prunableWeights(judged)),
     seed: run.config.seed,
     oracle: oracleFor(run, spec),
+    state: ended.phase.strategyState,
     ...(masks.size > 0 && { previous: masks }),
   });
   // A structured decision makes a new model of the weights that it was taken by.
@@ -257,16 +276,21 @@ const oracleFor = ({ config, data }: Run, { objective, training }: PhaseSpec): L
   lossOracle({ objective, data, seed: config.seed, batch: training.batch });
 
 /** What the strategy does between batches of a phase. */
-function betweenBatchesOf(run: Run, spec: PhaseSpec): PhaseHooks['betweenBatches'] {
+function betweenBatchesOf(
+  run: Run,
+  { spec, model: { graph } }: Phase,
+  weights: number,
+): PhaseHooks['betweenBatches'] {
   const { betweenBatches: when } = spec;
   const { entry, options } = strategyOf(run.config);
   if (!when || !entry.betweenBatches) return undefined;
   const oracle = oracleFor(run, spec);
+  const weightsLeft = countMasked(graph, new Map()).total;
   return async ({ model, optimizer, strategyState: state }, steps, learningRate) => {
     const step = optimizer.steps;
     if (step % when.every !== 0 && step !== steps) return undefined;
     const { seed } = run.config;
-    const { sparsity } = when;
+    const sparsity = relativeSparsity(when.sparsity, weights, weightsLeft);
     return entry.betweenBatches!(
       { model, sparsity, seed, step, steps, learningRate, oracle, state },
       options as never,

@@ -153,6 +153,7 @@ export async function runPhase(
     total,
     done: done(),
   });
+  await scoreStart(work);
   while (state.epoch < spec.training.epochs) {
     const started = performance.now() - 1000 * state.seconds;
     const complete = await trainEpoch(epochJob(work, started), state.progress);
@@ -165,6 +166,18 @@ export async function runPhase(
   }
   if (!state.best) phase.best = snapshot(phase.model);
   return true;
+}
+
+/**
+ * Scores the weights that a phase begins with as its epoch 0, so that training which makes all of them worse
+ * changes nothing; not where the objective's difficulty grows or zeros are still to come.
+ */
+async function scoreStart({ phase, config, data }: Work): Promise<void> {
+  const { model, state, spec } = phase;
+  const isFresh = state.epoch === 0 && state.progress.step === 0;
+  if (!isFresh || spec.ramp || spec.betweenBatches || spec.training.epochs === 0) return;
+  state.best = await heldOut(model, data, spec.objective, config.seed);
+  phase.best = snapshot(model);
 }
 
 /** Titles of phases in events. */

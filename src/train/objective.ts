@@ -36,6 +36,8 @@ export interface LossResult {
 /** What an objective with options O does. */
 interface ObjectiveMethods<O> {
   readonly init: Initialiser;
+  /** True where the loss is the mean cross entropy of the images as they are, and nothing else. */
+  readonly isCrossEntropy?: boolean;
   loss(context: LossContext, o: O): LossResult;
   /**
    * 1 for every sample of a held-out batch that is robust in the objective's own sense, cheaply

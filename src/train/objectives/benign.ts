@@ -12,6 +12,7 @@ export const benign = objective({
   about: 'cross entropy of clean images',
   options: v.strictObject({}),
   init: 'kaiming',
+  isCrossEntropy: true,
   loss({ model, x, labels, pass }) {
     const z = propagate(model.graph, model.params, value, x, { pass });
     return { loss: mean(crossEntropy(z, labels)), metrics: {} };
