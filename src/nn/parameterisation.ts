@@ -57,6 +57,9 @@ export function takeKept(weight: Float32Array, mask: Mask | null): Float32Array 
 
 /** Scatters kept entries to their places, with 0 elsewhere. */
 export function spreadKept(entries: ArrayLike<number>, mask: Mask): Float32Array {
+  const spread = new Float32Array(mask.length);
   let n = 0;
-  return Float32Array.from(mask, (one) => (one === 1 ? entries[n++]! : 0));
+  for (let place = 0; place < mask.length; place++)
+    if (mask[place] === 1) spread[place] = entries[n++]!;
+  return spread;
 }

@@ -188,7 +188,7 @@ function denseParams({ model }: Trial): Model['params'] {
 
 describe('surgery', () => {
   it('cuts and splices by what the weights are now, with some inertia', async () => {
-    const trial = await tried('surgery', { scope: 'layer', gamma: 0 });
+    const trial = await tried('surgery', { scope: 'layer', gamma: 0, rise: 0, every: 1 });
     const [[name, first]] = prunable(trial) as [[string, ParameterData]];
     const kept = countKept(new Uint8Array(first.tensors.through!));
     // One that is out grows a little above the least that is in: not by a fifth, so it stays out.
@@ -212,8 +212,34 @@ describe('surgery', () => {
     trial.free();
   });
 
+  it('has as many zeros as its rise says, and all of them at its end, whatever the lot', async () => {
+    const trial = await tried('surgery', { gamma: 0, every: 1, rise: 0.4, end: 0.6 });
+    expect(zerosOf(trial)).toBe(Math.round(SPARSITY * TOTAL));
+    for (const step of [1, 10, 25, 40, 55]) {
+      await trial.after(step);
+      const share = sparsityAt('cubic', 0, SPARSITY, Math.min(1, step / 40));
+      expect(zerosOf(trial)).toBe(Math.round(share * TOTAL));
+    }
+    trial.free();
+    const lazy = await tried('surgery', { gamma: 10, power: 5, every: 20, rise: 0.9, end: 0.7 });
+    const all = prunable(lazy).map(([, own]) => own.tensors.through);
+    for (let step = 1; step < 60; step++) await lazy.after(step);
+    expect(prunable(lazy).map(([, own]) => own.tensors.through)).toEqual(all);
+    for (const [name, { tensors }] of prunable(lazy))
+      write(
+        lazy,
+        name,
+        'weights',
+        tensors.weights!.map((w) => 1 / (w || 1)),
+      );
+    await lazy.after(60);
+    expect(prunable(lazy).map(([, own]) => own.tensors.through)).not.toEqual(all);
+    expect(zerosOf(lazy)).toBe(Math.round(SPARSITY * TOTAL));
+    lazy.free();
+  });
+
   it('rests after its end, and by lot more and more often', async () => {
-    const trial = await tried('surgery', { gamma: 1e3, power: 1 });
+    const trial = await tried('surgery', { gamma: 1e3, power: 1, every: 1 });
     const before = prunable(trial);
     for (const [name, { tensors }] of before)
       write(
@@ -227,7 +253,7 @@ describe('surgery', () => {
     const rested = through();
     expect(rested).toEqual(before.map(([, { tensors }]) => tensors.through));
     trial.free();
-    const eager = await tried('surgery', { gamma: 0, end: 0.5 });
+    const eager = await tried('surgery', { gamma: 0, every: 1, end: 0.5 });
     const old = prunable(eager);
     for (const [name, { tensors }] of old)
       write(
@@ -382,7 +408,7 @@ describe('masks of an earlier round', () => {
     const state = new Map<string, Float32Array>();
     const context = { model: training, sparsity: SPARSITY, seed: 1, oracle: noise, state };
     const changes = await entry.betweenBatches!(
-      { ...context, step: 75, steps: STEPS, learningRate: 0.1 },
+      { ...context, step: 60, steps: STEPS, learningRate: 0.1 },
       options as never,
     );
     for (const [own, mask] of masksOf(changes!)) {

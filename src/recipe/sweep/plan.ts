@@ -30,8 +30,7 @@ export async function planSweep({ name, rows }: SweepConfig): Promise<Plan> {
   const dense = new Map<string, Job>();
   const early = earlyByDense(rows);
   const jobs = new Map<string, Job>();
-  // Controls after what they go on from.
-  const order = [...rows].sort((a, b) => Number(isControl(a)) - Number(isControl(b)));
+  const order = rowsInOrder(rows);
   for (const { config, id, labels } of order) {
     if (!config || id === null) continue;
     const base = { ...config, prune: { ...config.prune, control: 'none' as const } };
@@ -42,6 +41,16 @@ export async function planSweep({ name, rows }: SweepConfig): Promise<Plan> {
     jobs.set(id, { kind: 'compress', dir: `runs/${id}`, config, after });
   }
   return { name, rows, jobs };
+}
+
+/**
+ * The rows in the order of their jobs: controls after what they go on from, and within a seed, so that a
+ * sweep which is cut short has its first seeds whole.
+ */
+function rowsInOrder(rows: readonly Row[]): readonly Row[] {
+  const seeds = [...new Set(rows.map(({ seed }) => seed))];
+  const rank = (row: Row): number => 2 * seeds.indexOf(row.seed) + Number(isControl(row));
+  return [...rows].sort((a, b) => rank(a) - rank(b));
 }
 
 const isControl = ({ config }: Row): boolean => (config?.prune.control ?? 'none') !== 'none';

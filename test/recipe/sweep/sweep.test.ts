@@ -73,6 +73,19 @@ describe('the plan', () => {
     }
   });
 
+  it('has the jobs of its first seed first, controls after what they go on from', async () => {
+    const { jobs } = await planOf({
+      strategies: ['magnitude', 'random'],
+      controls: ['random-mask', 'none'],
+      seeds: [7, 3],
+    });
+    expect([...jobs.values()].map(({ config: { seed, prune } }) => [seed, prune.control])).toEqual(
+      [7, 3].flatMap((seed) =>
+        ['none', 'none', 'random-mask', 'random-mask'].map((control) => [seed, control]),
+      ),
+    );
+  });
+
   it('trains dense networks once for all that begin again from early weights', async () => {
     const shared = await planOf({
       grid: { 'finetune.start': ['best', 2] },
