@@ -71,6 +71,13 @@ export const LAYER_NAMES = new Set([
 ]);
 const KERNEL_CALLS = ['run', 'prepare'];
 
+/** Plug-ins that never meet: no file of the first folder reaches one of the second, by any way. */
+const STRANGERS = [
+  ['prune/strategies/', 'train/'],
+  ['prune/strategies/', 'attack/'],
+  ['train/objectives/', 'prune/'],
+];
+
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Every violation in the files, given as path below src/ (or assembly/) -> text. */
@@ -89,7 +96,8 @@ export function checkLayers(files) {
       targets.map(({ target }) => target).filter((target) => files.has(target)),
     );
   }
-  return [...problems, ...cycles(graph).map((cycle) => `cycle: ${cycle.join(' -> ')}`)];
+  problems.push(...cycles(graph).map((cycle) => `cycle: ${cycle.join(' -> ')}`));
+  return [...problems, ...meetings(graph).map((way) => `plug-ins meet: ${way.join(' -> ')}`)];
 }
 
 /** Imports of a file: `{to, kind}` with kind 'static', 'type' or 'lazy'. */
@@ -178,6 +186,26 @@ function cycles(graph) {
   };
   for (const file of graph.keys()) visit(file, []);
   return found;
+}
+
+/** The ways by which plug-ins reach those that they must not know, one for each file that does. */
+function meetings(graph) {
+  const wayTo = (file, folder, trail, seen) => {
+    if (file.startsWith(folder)) return [...trail, file];
+    if (seen.has(file)) return undefined;
+    seen.add(file);
+    for (const next of graph.get(file) ?? []) {
+      const way = wayTo(next, folder, [...trail, file], seen);
+      if (way) return way;
+    }
+    return undefined;
+  };
+  return STRANGERS.flatMap(([from, to]) =>
+    [...graph.keys()]
+      .filter((file) => file.startsWith(from))
+      .map((file) => wayTo(file, to, [], new Set()))
+      .filter((way) => way !== undefined),
+  );
 }
 
 /** Path -> text of every .ts file below `folder`. */

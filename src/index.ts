@@ -242,9 +242,21 @@ export {
 } from './train/objective';
 export { adversarial } from './train/objectives/adversarial';
 export { benign } from './train/objectives/benign';
+export { ccIbp } from './train/objectives/cc-ibp';
 export { crownIbp as crownIbpObjective } from './train/objectives/crown-ibp';
+export { domainAdaptation } from './train/objectives/domain-adaptation';
+export { dual } from './train/objectives/dual';
+export { ensemble } from './train/objectives/ensemble';
+export { expIbp } from './train/objectives/exp-ibp';
+export { free } from './train/objectives/free';
 export { ibp } from './train/objectives/ibp';
+export { mixtrain } from './train/objectives/mixtrain';
+export { mtlIbp } from './train/objectives/mtl-ibp';
 export { objectives } from './train/objectives/registry';
+export { smallBox } from './train/objectives/small-box';
+export { smoothing } from './train/objectives/smoothing';
+export { trades } from './train/objectives/trades';
+export { zonotope } from './train/objectives/zonotope';
 export { branchingRules } from './verify/branching/registry';
 export {
   type BranchingRule,

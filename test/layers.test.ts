@@ -46,6 +46,22 @@ describe('layers', () => {
     expect(check({ 'cli/a.ts': "import fs from 'node:fs';" })).toEqual([]);
   });
 
+  it('keep strategies, objectives and attacks apart, by whatever way', () => {
+    const meet = (from: string, to: string, between = 'nn/b.ts') =>
+      check({
+        [from]: `import { b } from '../../${between.replace('.ts', '')}';`,
+        [between]: `import { c } from '../${to.replace('.ts', '')}';`,
+        [to]: '',
+      }).filter((problem) => problem.startsWith('plug-ins meet'));
+    expect(meet('prune/strategies/a.ts', 'train/objectives/c.ts')).toEqual([
+      'plug-ins meet: prune/strategies/a.ts -> nn/b.ts -> train/objectives/c.ts',
+    ]);
+    expect(meet('prune/strategies/a.ts', 'attack/c.ts')).toHaveLength(1);
+    expect(meet('train/objectives/a.ts', 'prune/strategies/c.ts')).toHaveLength(1);
+    expect(meet('train/objectives/a.ts', 'attack/c.ts')).toEqual([]);
+    expect(meet('recipe/stages/a.ts', 'attack/c.ts', 'train/b.ts')).toEqual([]);
+  });
+
   it('forbids names of layers and parameters where operators are asked', () => {
     const names = "const is = (kind: string) => kind === 'conv2d';";
     for (const floor of ['domain', 'plan', 'bounds'])

@@ -84,9 +84,12 @@ export function ascend(
     const tempered = mul(z, input(engine, scales, [labels.length, 1]));
     return { loss: sum(crossEntropy(tempered, labels)), z };
   });
-  const g = found[0]!;
-  const way = WAYS[ball.norm](g);
-  return { next: project(ball, add(at, affine(way, length, 0))), z: result.z };
+  return { next: moveUp(ball, at, found[0]!, length), z: result.z };
+}
+
+/** `at` moved by the given length up the gradient g, projected. */
+export function moveUp(ball: Ball, at: Tensor, g: Tensor, length: number): Tensor {
+  return project(ball, add(at, affine(WAYS[ball.norm](g), length, 0)));
 }
 
 /** The longest way up within a unit ball; for L1 shared by all pixels of at least half the steepest slope. */

@@ -174,9 +174,9 @@ function startingSlopes(context: BoundedNetwork, rows: Rows, hidden: boolean): S
   return slopes;
 }
 
-/** Sample of row r of `count` low ends and then as many high ends. */
+/** Sample of row r, of `count` low ends and as many high ends, those of a sample together. */
 const sampleOf = (r: number, count: number, context: BoundedNetwork): number =>
-  Math.floor((r % count) / (count / samplesOf(context)));
+  Math.floor(r / ((2 * count) / samplesOf(context)));
 
 function bound(context: BoundedNetwork, rows: Rows, slopes: Slopes, hidden: boolean): Tensor {
   const of = (target: number): LowerSlopes =>

@@ -27,7 +27,8 @@ import type { Graph, GraphNode } from '../nn/graph';
 import type { PointwiseLayer } from '../nn/layer';
 import type { AnyModel } from '../nn/model';
 import type { OneHotRows } from '../nn/operator';
-import { maximum, minimum, neg, reshape } from '../tensor/ops/core';
+import { add, maximum, minimum, neg, reshape, sub } from '../tensor/ops/core';
+import { addColumns, takeColumns } from '../tensor/ops/rows';
 import { slice } from '../tensor/ops/shape';
 import { type Parts, whole } from '../tensor/parts';
 import { type Shape, sizeOf } from '../tensor/shape';
@@ -70,8 +71,8 @@ export interface LinearOptions {
   /** Split constraints on neurons (their ReLU phases), by sample; bounds then hold for executions that satisfy them. */
   readonly phases?: Phases | undefined;
   /**
-   * Lower slopes (alpha) for the backward pass that bounds the values of a hidden node: rows of all lower bounds,
-   * then of all upper ones. Needs chunk null.
+   * Lower slopes (alpha) for the backward pass that bounds the values of a hidden node: for each sample rows of
+   * its lower bounds, then of its upper ones. Needs chunk null.
    */
   readonly hiddenSlopes?: (target: number) => LowerSlopes | undefined;
 }
@@ -276,22 +277,50 @@ function unstable(
   };
 }
 
-/** The box of a node by linear bounds of all its values at once, in operations through which gradients flow. */
+/**
+ * The box of a node by linear bounds of its values at once, in operations through which gradients flow: of all
+ * values, or where bounds are met with the box only of those that are unstable in some sample. Rows of a sample
+ * stand together, and are as many for each, as layers with random masks need.
+ */
 function tightenedAll(context: BoundedNetwork, v: number, hidden: HiddenMethod): Box {
   const { engine } = context;
   const { lo, hi } = context.boxes[v]!;
   const n = samplesOf(context);
   const size = sizeOf(lo.shape.slice(1));
-  const values = new Float32Array(2 * n * size * size);
-  const sample = Int32Array.from({ length: 2 * n * size }, (_, r) => Math.floor(r / size) % n);
+  const slopes = context.hiddenSlopes?.(v);
+  const places = hidden === 'all' || slopes ? undefined : unstablePlaces(context, v);
+  const columns = places?.length ?? size;
+  if (columns === 0) return { lo, hi };
+  const values = new Float32Array(2 * n * columns * size);
+  const sample = Int32Array.from({ length: 2 * n * columns }, (_, r) =>
+    Math.floor(r / (2 * columns)),
+  );
   sample.forEach((_, r) => {
-    values[r * size + (r % size)] = r < n * size ? 1 : -1;
+    const column = r % columns;
+    values[r * size + (places?.[column] ?? column)] = r % (2 * columns) < columns ? 1 : -1;
   });
   const rows = { sample, values: input(engine, values, [sample.length, ...lo.shape.slice(1)]) };
-  const slopes = context.hiddenSlopes?.(v);
   const bounds = lowerBounds(context, rows, { target: v, ...(slopes && { slopes }) });
-  const half = sample.length / 2;
-  const low = reshape(slice(bounds, 0, 0, half), lo.shape);
-  const high = reshape(neg(slice(bounds, 0, half, 2 * half)), lo.shape);
-  return hidden === 'all' ? { lo: low, hi: high } : { lo: maximum(lo, low), hi: minimum(hi, high) };
+  const both = reshape(bounds, [n, 2 * columns]);
+  const low = slice(both, 1, 0, columns);
+  const high = neg(slice(both, 1, columns, 2 * columns));
+  if (hidden === 'all') return { lo: reshape(low, lo.shape), hi: reshape(high, lo.shape) };
+  if (!places)
+    return { lo: maximum(lo, reshape(low, lo.shape)), hi: minimum(hi, reshape(high, lo.shape)) };
+  const moved = (end: Tensor, met: (own: Tensor) => Tensor): Tensor => {
+    const at = { index: places, columns, at: new Int32Array(n), width: size };
+    const own = takeColumns(reshape(end, [n, size]), at);
+    return add(end, reshape(addColumns(sub(met(own), own), at), end.shape));
+  };
+  return { lo: moved(lo, (own) => maximum(own, low)), hi: moved(hi, (own) => minimum(own, high)) };
+}
+
+/** Positions in a sample of the values of node v that are unstable in some sample. */
+function unstablePlaces(context: BoundContext, v: number): Int32Array {
+  const { lo, hi } = context.boxes[v]!;
+  const isUnstable = unstable(context, v, lo.read(), hi.read());
+  const size = sizeOf(lo.shape.slice(1));
+  const found = new Set<number>();
+  for (let i = 0; i < lo.size; i++) if (isUnstable(i)) found.add(i % size);
+  return Int32Array.from([...found].sort((a, b) => a - b));
 }

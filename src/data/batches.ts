@@ -27,6 +27,11 @@ export interface Augment {
   readonly pad: number;
   /** Mirror left to right with probability 1/2. */
   readonly flip: boolean;
+  /**
+   * Side of a square of zeros about a random pixel, cut at the edges (DeVries and Taylor 2017, arXiv
+   * 1708.04552); 0 or absent: none.
+   */
+  readonly cutout?: number;
   readonly seed: number;
   readonly epoch: number;
 }
@@ -74,6 +79,7 @@ export function fillBatch(
     if (augment) {
       const view = placement(augment, indices[n]!);
       fillMoved({ images, from, shape: set.shape, scale, place, ...view }, out, to);
+      cutOut(augment, indices[n]!, set.shape, place, out.subarray(to, to + size));
     } else if (place) {
       for (let i = 0; i < size; i++) out[to + place[i]!] = scale[images[from + i]!]!;
     } else {
@@ -100,6 +106,30 @@ function placement(augment: Augment, sample: number): { dy: number; dx: number; 
     dx: Math.floor(x * side) - pad,
     flip: augment.flip && (mirror & 1) === 1,
   };
+}
+
+/** Zeroes the square of one sample in one epoch. */
+function cutOut(
+  { cutout = 0, seed, epoch }: Augment,
+  sample: number,
+  [channels, height, width]: DataSet['shape'],
+  place: Int32Array | undefined,
+  image: Float32Array,
+): void {
+  expect(Number.isInteger(cutout) && cutout >= 0, 'augment cutout', 'an integer >= 0', cutout);
+  if (cutout === 0) return;
+  const [a, b] = block(seed, STREAMS.cutout, epoch, sample);
+  const range = (word: number, size: number): [from: number, to: number] => {
+    const from = Math.floor((word / 0x100000000) * size) - Math.floor(cutout / 2);
+    return [Math.max(0, from), Math.min(size, from + cutout)];
+  };
+  const [[top, bottom], [left, right]] = [range(a, height), range(b, width)];
+  for (let c = 0; c < channels; c++)
+    for (let y = top; y < bottom; y++)
+      for (let x = left; x < right; x++) {
+        const at = (c * height + y) * width + x;
+        image[place?.[at] ?? at] = 0;
+      }
 }
 
 interface Moved {

@@ -35,6 +35,8 @@ export interface Pass {
   readonly allowWinograd: boolean;
   /** Operators of the affine nodes that were met so far. */
   readonly operators: Map<GraphNode, LinearOperator>;
+  /** Statistics of this batch by full parameter name. */
+  readonly statistics: Map<string, Tensor>;
   /** New running statistics by full parameter name, to be stored after the step. */
   readonly updates: Map<string, Tensor>;
 }
@@ -43,7 +45,8 @@ export function newPass(
   training?: { readonly key: RandomKey },
   { allowWinograd = false }: SumOptions = {},
 ): Pass {
-  const context = { allowWinograd, operators: new Map(), updates: new Map() };
+  const maps = { operators: new Map(), statistics: new Map(), updates: new Map() };
+  const context = { allowWinograd, ...maps };
   return training ? { ...context, training } : context;
 }
 
@@ -127,7 +130,9 @@ function derived(pass: Pass, node: NodeWith<AffineLayer>, own: Params, x: unknow
   if (!pass.training || !(x instanceof Tensor) || !layer.deriveInBatch)
     return layer.derive?.(given, options) ?? given;
   const batch = { x, key: keyOf(pass.training.key, node) };
-  const { params, updates } = layer.deriveInBatch(given, options, batch);
+  const { params, statistics, updates } = layer.deriveInBatch(given, options, batch);
+  for (const [local, t] of Object.entries(statistics ?? {}))
+    pass.statistics.set(`${name}.${local}`, t);
   for (const [local, t] of Object.entries(updates ?? {})) pass.updates.set(`${name}.${local}`, t);
   return params;
 }

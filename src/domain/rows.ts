@@ -12,6 +12,8 @@
 import type { Graph, GraphNode } from '../nn/graph';
 import type { AffineLayer } from '../nn/layer';
 import { operatorOf } from '../nn/model';
+import type { LinearOperator } from '../nn/operator';
+import type { Engine } from '../runtime/engine';
 import type { Weight } from '../sparse/weight';
 import { add, affine, expand, mul, reshape, sub, sumTo } from '../tensor/ops/core';
 import { abs } from '../tensor/ops/elementwise';
@@ -43,7 +45,7 @@ export interface MarginOptions extends IntervalOptions {
   readonly observe?: (node: GraphNode, x: Box) => void;
 }
 
-type Network = { readonly graph: Graph; readonly params: ReadonlyMap<string, Weight> };
+export type Network = { readonly graph: Graph; readonly params: ReadonlyMap<string, Weight> };
 
 /** The last node, if it is affine: the layer that is elided into C. */
 export function lastAffine(graph: Graph): NodeWith<AffineLayer> | undefined {
@@ -63,24 +65,16 @@ export function rowBounds(
   { matrix, count, matrixOf, nnz, ternary }: SpecificationRows,
   sound: boolean,
 ): Tensor {
-  const last = lastAffine(graph);
-  const [n, total] = [box.lo.shape[0]!, matrix.shape[0]!];
+  const n = box.lo.shape[0]!;
   const inputs = box.lo.size / n;
-  const w = last && operatorOf(last, params);
-  const merged = w
-    ? reshape(w.transpose(reshape(matrix, [total, ...graph.output])), [total, inputs])
-    : matrix;
+  const { w, merged, offsets } = mergeRows({ graph, params }, matrix);
   const bias = w?.bias;
-  const offsets = bias && reshape(matmul(matrix, biasColumn(bias, graph.output)), [total]);
   const [c, r] = toMidRad(box.lo, box.hi, sound ? OUTWARD : EXACT).map((t) =>
     reshape(t, [n, inputs]),
   ) as [Tensor, Tensor];
   const centre = matmul(c, merged, { tb: true, bias: offsets });
   const lower = sub(centre, matmul(r, abs(merged), { tb: true }));
-  const own = (all: Tensor): Tensor =>
-    matrixOf
-      ? takeRows(reshape(all, [(n * total) / count, count]), ownRows(matrixOf, total / count))
-      : all;
+  const own = (all: Tensor): Tensor => ownRows(all, { count, matrixOf });
   if (!sound) return own(lower);
   const magnitude = add(abs(c), r);
   const sizes = w
@@ -98,6 +92,35 @@ export function rowBounds(
     : add(behind, affine(sumTo(magnitude, [n, 1]), mergedUnderflow(inputs), 0));
   const error = mergedError({ length: w?.accumulationLength ?? 0, nnz, inputs });
   return own(toInfSup(lower, lost, OUTWARD, error)[0]);
+}
+
+/** Rows C as functions of the inputs of `lastAffine`: C W, [rows, inputs], and C b, [rows], if there is a bias. */
+export function mergeRows(
+  { graph, params }: Network,
+  matrix: Tensor,
+): {
+  readonly w: LinearOperator | undefined;
+  readonly merged: Tensor;
+  readonly offsets: Tensor | undefined;
+} {
+  const last = lastAffine(graph);
+  const total = matrix.shape[0]!;
+  const w = last && operatorOf(last, params);
+  if (!w) return { w, merged: matrix, offsets: undefined };
+  const back = w.transpose(reshape(matrix, [total, ...graph.output]));
+  const offsets = w.bias && reshape(matmul(matrix, biasColumn(w.bias, graph.output)), [total]);
+  return { w, merged: reshape(back, [total, back.size / total]), offsets };
+}
+
+/** Numbers of all rows, [n, rows], restricted to those of each sample's own matrix, [n, count]. */
+export function ownRows(
+  all: Tensor,
+  { count, matrixOf }: Pick<SpecificationRows, 'count' | 'matrixOf'>,
+): Tensor {
+  if (!matrixOf) return all;
+  const matrices = all.shape[1]! / count;
+  const places = Int32Array.from(matrixOf, (matrix, i) => i * matrices + matrix);
+  return takeRows(reshape(all, [all.size / count, count]), places);
 }
 
 /**
@@ -127,16 +150,24 @@ export function marginsFrom(
 ): Tensor {
   const [n, k] = [labels.length, sizeOf(network.graph.output)];
   const { engine } = at.lo;
-  const own = [...new Set(Array.from(labels))];
-  const matrix = input(engine, differences(own, k), [own.length * k, k]);
-  const matrixOf = Array.from(labels, (label) => own.indexOf(label));
-  const rows = { matrix, count: k, matrixOf, nnz: 2, ternary: true };
-  const margins = rowBounds(network, at, rows, sound);
+  const margins = rowBounds(network, at, marginSpecification(engine, labels, k), sound);
   if (!sound) return margins;
   // z_y - z_y is 0 exactly: without its rounding error.
   const others = new Float32Array(n * k).fill(1);
   for (let i = 0; i < n; i++) others[i * k + labels[i]!] = 0;
   return mul(margins, input(engine, others, [n, k]));
+}
+
+/** Margins z_y - z_j to every class j, 0 at j = y, as a matrix of each label that occurs. */
+export function marginSpecification(
+  engine: Engine,
+  labels: ArrayLike<number>,
+  classes: number,
+): SpecificationRows {
+  const own = [...new Set(Array.from(labels))];
+  const matrix = input(engine, differences(own, classes), [own.length * classes, classes]);
+  const matrixOf = Array.from(labels, (label) => own.indexOf(label));
+  return { matrix, count: classes, matrixOf, nnz: 2, ternary: true };
 }
 
 /** [labels * k, k]: row i k + j is e_y - e_j for the i-th label y. */
@@ -157,7 +188,3 @@ export function biasColumn(bias: Tensor, output: Shape): Tensor {
   const channels = reshape(bias, [bias.size, ...output.slice(1).map(() => 1)]);
   return reshape(expand(channels, output), [sizeOf(output), 1]);
 }
-
-/** Positions of each sample's own matrix in [samples * matrices], where every sample was bounded on every matrix. */
-const ownRows = (matrixOf: ArrayLike<number>, matrices: number): Int32Array =>
-  Int32Array.from(matrixOf, (matrix, i) => i * matrices + matrix);

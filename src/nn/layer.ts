@@ -79,12 +79,16 @@ export interface AffineLayer<S extends OptionsSchema = OptionsSchema> extends Ba
   operator(p: Params, o: InferOutput<S>, input: Shape, sums?: SumOptions): LinearOperator;
   /** The tensors that the operator takes, where they are derived: statistics folded to a scale and shift. */
   derive?(p: TensorParams, o: InferOutput<S>): TensorParams;
-  /** The same of a training batch, and the statistics' new values. */
+  /** The same of a training batch, the statistics of that batch, and their new running values. */
   deriveInBatch?(
     p: TensorParams,
     o: InferOutput<S>,
     batch: { readonly x: Tensor; readonly key: RandomKey },
-  ): { readonly params: TensorParams; readonly updates?: TensorParams };
+  ): {
+    readonly params: TensorParams;
+    readonly statistics?: TensorParams;
+    readonly updates?: TensorParams;
+  };
   /** Whether values pass as they are outside of training. */
   readonly onlyInTraining?: boolean;
 }

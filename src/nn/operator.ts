@@ -45,7 +45,7 @@ export interface LinearOperator extends LinearStructure {
   readonly weight?: Weight | undefined;
   /** b, if there is one: one number per channel (or unit), or one per value. */
   readonly bias?: Tensor | undefined;
-  /** W x + b. */
+  /** W x + b. Of layers that depend on the training batch x may have rows as g of `transpose`. */
   apply(x: Tensor): Tensor;
   /** |W| r (+ extra, shaped like `bias`), |W| by element: propagates radii of intervals and sizes of errors. */
   applyAbs(r: Tensor, extra?: Tensor): Tensor;

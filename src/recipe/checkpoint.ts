@@ -1,6 +1,6 @@
 /**
  * The checkpoint of a run: one safetensors file with the parameters in training and the best ones so far,
- * both as parameterisations, the optimiser's moments and the strategy's arrays, and as metadata where the
+ * both as parameterisations, the optimiser's moments, the strategy's arrays and the objective's, and as metadata where the
  * run stands. Restoring it and going on gives bit for bit what an uninterrupted run gives.
  */
 import * as v from 'valibot';
@@ -41,7 +41,7 @@ export interface RunState {
 }
 
 /** Counts on when files of older versions can no longer be taken up. */
-const VERSION = 3;
+const VERSION = 4;
 
 const PARAMETERS = v.record(
   v.string(),
@@ -50,6 +50,8 @@ const PARAMETERS = v.record(
     settings: v.record(v.string(), real()),
   }),
 );
+
+const SCORE = v.nullable(v.strictObject({ benign: real(0, 1), robust: real(0, 1) }));
 
 /** The metadata of a checkpoint, beside the network, the version and the hash. */
 const SAVED = v.strictObject({
@@ -71,7 +73,8 @@ const SAVED = v.strictObject({
       metrics: v.record(v.string(), real()),
     }),
     seconds: real(0),
-    best: v.nullable(v.strictObject({ benign: real(0, 1), robust: real(0, 1) })),
+    best: SCORE,
+    scores: v.array(SCORE),
   }),
   model: PARAMETERS,
   best: PARAMETERS,
@@ -102,7 +105,7 @@ export async function saveCheckpoint(
   hash: string,
   { run, phase }: Checkpoint,
 ): Promise<void> {
-  const { model, best, optimizer, strategyState, state } = phase;
+  const { model, best, optimizer, strategyState, kept, state } = phase;
   const tensors = new Map<string, TensorInput>();
   const put = (name: string, data: Float32Array | Uint8Array): void => {
     const dtype = data instanceof Uint8Array ? 'U8' : 'F32';
@@ -122,6 +125,7 @@ export async function saveCheckpoint(
   const saved = { model: putAll('model', snapshot(model)), best: putAll('best', best) };
   for (const [name, t] of optimizer.moments) put(`moment/${name}`, t.read());
   for (const [name, values] of strategyState) put(`strategy/${name}`, values);
+  for (const [name, values] of kept) put(`objective/${name}`, values);
   const { network } = model.graph;
   await saveTensors(path, tensors, { version: VERSION, network, hash, run, state, ...saved });
 }
@@ -151,8 +155,12 @@ export async function loadCheckpoint(
   const phase = startPhase(ofEqualOperations(spec, run, model), model, state);
   phase.best = bestParameters;
   for (const [name, t] of phase.optimizer.moments) t.write(file.tensor(`moment/${name}`).values);
-  for (const full of file.names.filter((name) => name.startsWith('strategy/')))
-    phase.strategyState.set(full.slice('strategy/'.length), file.tensor(full).values);
+  for (const [prefix, map] of [
+    ['strategy/', phase.strategyState],
+    ['objective/', phase.kept],
+  ] as const)
+    for (const full of file.names.filter((name) => name.startsWith(prefix)))
+      map.set(full.slice(prefix.length), file.tensor(full).values);
   return { run, phase };
 }
 

@@ -22,6 +22,7 @@ import { parameterMap } from '../prune/prune';
 import { type Bits, bitsByKind, shareWeights } from '../prune/share';
 import type { Engine } from '../runtime/engine';
 import type { Config } from './config';
+import { withNetworks } from './networks';
 import { finetuning } from './run-phases';
 import { trainInPlace } from './training';
 import { loadTrainingData } from './training-data';
@@ -178,6 +179,9 @@ async function trainValues(
   const how = new Map([...parameterMap(model, nonzeroMasks(model)), ...shared]);
   // Round 2: its draws repeat those of no earlier phase of an ordinary run.
   const spec = finetuning(config, 2, { epochs });
-  if (!(await trainInPlace(model, spec, how, config, data, { onEvent, signal })))
-    throw new Interrupted('Nothing was written.');
+  const asking = { objective: spec.objective, training: [spec.training] };
+  const done = await withNetworks(model.engine, asking, data, (all) =>
+    trainInPlace(model, spec, how, config, all, { onEvent, signal }),
+  );
+  if (!done) throw new Interrupted('Nothing was written.');
 }

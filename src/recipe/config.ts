@@ -28,7 +28,10 @@ import {
   whole,
 } from '../options';
 import { strategies } from '../prune/strategies/registry';
+import { AVERAGES } from '../train/averages';
 import { objectives } from '../train/objectives/registry';
+import { OPTIMIZERS } from '../train/optimizers';
+import { SCHEDULES } from '../train/schedules';
 import { verifiers } from '../verify/verifiers/registry';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -43,17 +46,39 @@ const SLOTS = {
 } as const satisfies Record<string, { registry: Registry; fallback: string }>;
 
 /** Keys that hold `{ "name": ... }` with options of their own, and so may be a bare name too. */
-const NAMED = [...Object.keys(SLOTS), 'data', 'pretrain.schedule', 'finetune.schedule'];
+const NAMED = [
+  ...[...Object.keys(SLOTS), 'data'],
+  ...['pretrain', 'finetune'].flatMap((phase) => [`${phase}.schedule`, `${phase}.average`]),
+];
 
 type SlotPath = keyof typeof SLOTS;
 
 const schedule = v.strictObject({
-  name: v.optional(choice(['step', 'cosine', 'constant']), 'step'),
+  name: v.optional(choice(SCHEDULES), 'step'),
   /** Fractions of the epochs after which the rate is multiplied by `factor`. */
   milestones: v.optional(v.array(real(0, 1)), [0.6, 0.85]),
   factor: v.optional(real(0, 1), 0.2),
   /** Epochs over which the rate rises from zero. */
   warmup: v.optional(real(0), 0),
+  /** Of one-cycle: the share of the epochs after which the rate is highest. */
+  peak: v.optional(real(0, 1), 0.3),
+  /** Of plateau: epochs without a better held-out score after which the rate falls by `factor`. */
+  patience: v.optional(whole(1), 5),
+});
+
+/** What is judged and kept in the place of the weights themselves (train/averages.ts). */
+const average = v.strictObject({
+  name: v.optional(choice(AVERAGES), 'none'),
+  decay: v.optional(real(0, 1), 0.999),
+  start: v.optional(real(0, 1), 0.75),
+});
+
+/** A network whose predictions are part of the labels (train/targets.ts). */
+const teacher = v.strictObject({
+  /** A model file. */
+  file: v.string('a model file'),
+  weight: v.optional(real(0, 1), 0.5),
+  temperature: v.optional(real(1e-3), 1),
 });
 
 /** What says how a phase is trained; the defaults of its length and rate differ. */
@@ -61,7 +86,7 @@ const training = (epochs: number, learningRate: number) =>
   v.strictObject({
     epochs: v.optional(whole(0), epochs),
     batch: v.optional(whole(1), 128),
-    optimizer: v.optional(choice(['adam', 'sgd']), 'adam'),
+    optimizer: v.optional(choice(OPTIMIZERS), 'adam'),
     learningRate: v.optional(real(0), learningRate),
     weightDecay: v.optional(real(0), 0),
     /** Of SGD; the first decay of Adam. */
@@ -71,6 +96,14 @@ const training = (epochs: number, learningRate: number) =>
     gradientClip: v.optional(v.nullable(real(1e-6)), 10),
     /** Gradients are taken that share of the weights' norm uphill (train/sharpness.ts), or null. */
     sharpness: v.optional(v.nullable(real(0, 1)), null),
+    /** Of batch norm outside of training: running averages, or after every epoch those of the whole set. */
+    statistics: v.optional(choice(['running', 'population']), 'running'),
+    /** Share of the label that goes to all classes alike. */
+    labelSmoothing: v.optional(real(0, 1), 0),
+    teacher: v.optional(v.nullable(teacher), null),
+    average: v.optional(average, {}),
+    /** Epochs without a better held-out score after which the phase ends, or null. */
+    earlyStop: v.optional(v.nullable(whole(1)), null),
   });
 
 /** One phase's share of a config. */
@@ -97,7 +130,11 @@ const schemaOf = (slots: Readonly<Record<SlotPath, SlotSchema>>, name: string) =
         /** Images of the training set that only pick checkpoints; null is a twelfth. */
         heldOut: v.optional(v.nullable(whole(1)), null),
         augment: v.optional(
-          v.strictObject({ crop: v.optional(whole(), 0), flip: v.optional(v.boolean(), false) }),
+          v.strictObject({
+            crop: v.optional(whole(), 0),
+            flip: v.optional(v.boolean(), false),
+            cutout: v.optional(whole(), 0),
+          }),
           {},
         ),
       }),

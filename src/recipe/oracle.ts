@@ -7,10 +7,11 @@ import type { PlugIn } from '../options';
 import { type LossAnswer, type LossOracle, SECOND_DERIVATIVES } from '../prune/oracle';
 import { isSparse } from '../sparse/weight';
 import { STREAMS } from '../tensor/philox';
-import { gradients } from '../tensor/tape';
 import { input, item, step } from '../tensor/tensor';
+import { look } from '../train/look';
 import type { Batch } from '../train/loop';
 import { objectives } from '../train/objectives/registry';
+import { othersOf } from './networks';
 import { batchAt, type TrainingData } from './training-data';
 
 export interface OracleSource {
@@ -24,11 +25,12 @@ export interface OracleSource {
 
 export function lossOracle({ objective, data, seed, batch: size }: OracleSource): LossOracle {
   const { train } = data;
+  const others = othersOf(objective, data);
   const shuffle = { seed, epoch: 0, shuffle: true, dropLast: true };
   const samples = Math.min(size, train.count);
   const order = epochBatches(train.count, samples, shuffle);
   const lossOf = (model: AnyModel, batch: Batch, pass: Pass): Answer =>
-    lossAndGradients(model, batch, pass, objective, seed);
+    lossAndGradients(model, batch, pass, objective, seed, others);
   return {
     batches: order.length,
     samples,
@@ -83,6 +85,7 @@ function lossAndGradients(
   pass: Pass,
   { name, ...options }: PlugIn,
   seed: number,
+  others: readonly AnyModel[] | undefined,
 ): Answer {
   const { engine, graph, params } = model;
   const objective = lookup(objectives, name, 'objective');
@@ -94,10 +97,9 @@ function lossAndGradients(
     });
     const x = input(engine, images, [labels.length, ...graph.network.input]);
     // Without a ramp the difficulty is full, whatever the epoch.
-    const when = { seed, epoch: 0, epochs: 1, ramp: false };
-    const { result, gradients: found } = gradients(engine, wanted, () =>
-      objective.loss({ model, x, labels, index, pass, ...when }, options),
-    );
+    const when = { seed, epoch: 0, epochs: 1, ramp: false, others };
+    const context = { model: () => model, x, labels, index, pass, ...when };
+    const { result, gradients: found } = look(engine, wanted, objective, options, context);
     const arrays = names.map((full, i) => [full, found[i]!.read()] as const);
     return { loss: item(result.loss), gradients: new Map(arrays) };
   });

@@ -9,6 +9,7 @@ import { nonzeroMasks } from '../prune/mask';
 import { parameterMap, prune } from '../prune/prune';
 import { strategies } from '../prune/strategies/registry';
 import type { Config } from './config';
+import { withNetworks } from './networks';
 import { finetuning } from './run-phases';
 import { trainInPlace } from './training';
 import { loadTrainingData } from './training-data';
@@ -32,6 +33,10 @@ export async function trainModel(
   const data = await loadTrainingData(config, (set) => fitted(model, set, onEvent));
   const how = parameterMap(model, nonzeroMasks(model));
   const hooks = { onEvent, signal };
-  if (!(await trainInPlace(model, finetuning(config, 1), how, config, data, hooks)))
-    throw new Interrupted('Nothing was written.');
+  const spec = finetuning(config, 1);
+  const asking = { objective: spec.objective, training: [spec.training] };
+  const done = await withNetworks(model.engine, asking, data, (all) =>
+    trainInPlace(model, spec, how, config, all, hooks),
+  );
+  if (!done) throw new Interrupted('Nothing was written.');
 }

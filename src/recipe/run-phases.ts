@@ -8,7 +8,8 @@ import { type Options, parseOptions } from '../options';
 import { sparsityAfter } from '../prune/schedule';
 import { strategies } from '../prune/strategies/registry';
 import { phasesOf, type Start, type Strategy, type StrategyPhase } from '../prune/strategy';
-import { type Config, TRAINING } from './config';
+import { objectives } from '../train/objectives/registry';
+import { type Config, TRAINING, type TrainingConfig } from './config';
 import { controlled } from './controls';
 import type { PhaseSpec } from './phase-spec';
 
@@ -81,6 +82,15 @@ function checkStart(
 /** Whether weights were not trained at full difficulty. */
 const isEarly = (start: Start): boolean => start === 'initial' || typeof start === 'number';
 
+/** Raises an error where labels are to be soft, and the loss is of bounds, which are about the label alone. */
+function checkLabels({ objective }: Config, { labelSmoothing, teacher }: TrainingConfig): void {
+  const { name } = objective;
+  const fits = lookup(objectives, name, 'objective').softLabels === true;
+  const got = teacher ? 'a teacher' : `labelSmoothing ${labelSmoothing}`;
+  const hint = 'Set labelSmoothing to 0 and teacher to null, or take another objective.';
+  expect(fits || (labelSmoothing === 0 && !teacher), `objective ${name}`, 'hard labels', got, hint);
+}
+
 type Given = Pick<StrategyPhase, 'hyperparameters' | 'trained' | 'training'> &
   Pick<PhaseSpec, 'name' | 'round' | 'seedOffset'> & { readonly start?: Start };
 
@@ -95,6 +105,7 @@ function phase(config: Config, given: Given): PhaseSpec {
   } = given;
   const { start: _, ...section } = { start: null, ...config[hyperparameters] };
   const training = parseOptions(TRAINING, { ...section, ...given.training }, `the phase ${name}`);
+  checkLabels(config, training);
   return {
     ...{ name, round, seedOffset, start, trained, training, masks: 'same' },
     ...{ decides: null, betweenBatches: null },

@@ -42,6 +42,7 @@ import {
 } from './checkpoint';
 import type { Config } from './config';
 import { lineage } from './controls';
+import { withNetworks } from './networks';
 import { lossOracle } from './oracle';
 import type { AnyStart, PhaseSpec } from './phase-spec';
 import type { RunDir } from './run-dir';
@@ -70,6 +71,12 @@ export const isEpoch = (record: JournalRecord): record is EpochRecord => record.
 
 /** Trains all phases before position `end` (default: every one), from the checkpoint on. */
 export async function trainStages(run: Run, end = Number.POSITIVE_INFINITY): Promise<RunState> {
+  const { engine, config, phases } = run;
+  const asking = { objective: config.objective, training: phases.map(({ training }) => training) };
+  return withNetworks(engine, asking, run.data, (data) => trainUntil({ ...run, data }, end));
+}
+
+async function trainUntil(run: Run, end: number): Promise<RunState> {
   const { dir, engine, journal, phases } = run;
   const loaded = await loadCheckpoint(engine, dir.paths.checkpoint, dir.hash, phases);
   if (loaded) run.onEvent?.({ type: 'note', text: 'Going on from the checkpoint.' });

@@ -16,7 +16,7 @@ import { type Config, configHash } from './config';
 import type { PhaseSpec } from './phase-spec';
 import { pathsOf, type RunDir, readRunConfig } from './run-dir';
 import { phasesOfRun } from './run-phases';
-import { freePhase } from './training';
+import { freePhase, isOver } from './training';
 
 /** How many phases two runs begin with in common. */
 export function sharedPhases(a: Config, b: Config): number {
@@ -84,8 +84,8 @@ async function adopt(
   const path = await import('node:path');
   const paths = pathsOf(from, path.join);
   const { stage, overall } = at.run;
-  const { spec, state } = at.phase;
-  const ended = stage < shared && state.epoch === spec.training.epochs;
+  const { spec } = at.phase;
+  const ended = stage < shared && isOver(at.phase);
   const hint = 'espalier train does pre-training alone.';
   expect(ended, from, 'a run that stands at the end of a phase of this one', spec.name, hint);
   if (stage > 0) {

@@ -7,7 +7,7 @@ import type { DataSet, Split } from '../data/types';
 import { lookup } from '../errors';
 import { freezeSparsity } from '../nn/freeze';
 import { lower } from '../nn/lower';
-import { freeModel, type Model } from '../nn/model';
+import { type AnyModel, freeModel, type Model } from '../nn/model';
 import { denseModel, type TrainingModel } from '../nn/training-model';
 import type { PlugIn } from '../options';
 import { sizeOf } from '../tensor/shape';
@@ -20,6 +20,8 @@ export interface TrainingData {
   readonly set: DataSet;
   readonly train: Split;
   readonly held: Split;
+  /** Those that training asks beside the one it trains (networks.ts), by file. */
+  readonly networks?: ReadonlyMap<string, AnyModel> | undefined;
 }
 
 /** Reads a config's data set, and holds the part back that picks checkpoints. */

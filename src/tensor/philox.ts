@@ -39,6 +39,10 @@ export const STREAMS = {
   noise: 8,
   /** Noise of randomised smoothing; index: the sample (the seed's high half is the image). */
   smoothing: 9,
+  /** Samples of a batch that get a bound; index: the sample (the seed counts epochs on). */
+  samples: 10,
+  /** Squares cut out of images; index: the epoch, block: the sample. */
+  cutout: 11,
 } as const;
 
 /** The high 32 bits of the 64-bit product of two unsigned words. */

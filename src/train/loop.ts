@@ -5,14 +5,17 @@
 import { newPass, propagate } from '../domain/domain';
 import { value } from '../domain/value';
 import { EspalierError, expect } from '../errors';
+import type { AnyModel } from '../nn/model';
 import { modelInStep, type TrainingModel } from '../nn/training-model';
 import type { Options } from '../options';
 import { STREAMS } from '../tensor/philox';
-import { gradients } from '../tensor/tape';
 import { assign, input, item, step, Tensor } from '../tensor/tensor';
-import type { Objective } from './objective';
+import { emaShare, moveAverages } from './averages';
+import { look } from './look';
+import type { Memory, Objective } from './objective';
 import { type Optimizer, update } from './optimizers';
 import { atSharpest } from './sharpness';
+import { type Labelling, targetsOf } from './targets';
 
 const ADVICE = 'Lower the learning rate or set gradientClip; the last checkpoint is intact.';
 
@@ -46,6 +49,14 @@ export interface EpochJob {
   readonly epoch: number;
   readonly epochs: number;
   readonly ramp: boolean;
+  /** How labels become targets of the loss; absent: as they are. */
+  readonly labelling?: Labelling | undefined;
+  /** Networks of the objective's files. */
+  readonly others?: readonly AnyModel[] | undefined;
+  /** What the objective keeps from update to update; absent where it starts anew with each. */
+  readonly memory?: Map<string, Float32Array>;
+  /** Decay of moving averages; absent: there are none. */
+  readonly ema?: number | undefined;
   readonly batches: number;
   batch(step: number): Batch;
   /** Learning rate after so many epochs. */
@@ -93,32 +104,34 @@ interface StepResult {
  * and throws.
  */
 export function trainStep(job: EpochJob, batch: Batch, epoch: number): StepResult {
-  const { model, optimizer, objective, options, seed, epochs, ramp } = job;
+  const { model, optimizer, objective, options, seed, epochs, ramp, others, memory } = job;
   const { engine, graph } = model;
   const key = { seed: seed + Math.floor(epoch), stream: STREAMS.dropout, index: batch.index };
   return step(engine, () => {
     const x = input(engine, batch.images, [batch.labels.length, ...graph.network.input]);
     const { labels, index } = batch;
     const leaves = optimizer.leaves.map(({ tensor }) => tensor);
-    const look = () => {
+    const known: Memory = new Map(memory);
+    const targets = targetsOf(job.labelling, x, labels, graph);
+    const find = () => {
       // Nothing in training is certified.
       const pass = newPass({ key }, { allowWinograd: true });
-      const here = { x, labels, index, seed, epoch, epochs, ramp, pass };
-      const at = gradients(engine, leaves, () =>
-        objective.loss({ model: modelInStep(model), ...here }, options),
-      );
-      return { pass, ...at };
+      const here = { x, labels, index, seed, epoch, epochs, ramp, pass, targets, others };
+      const context = { model: () => modelInStep(model), ...here, memory: known };
+      return { pass, ...look(engine, leaves, objective, options, context) };
     };
-    const { pass, result, gradients: own } = look();
+    const { pass, result, gradients: own, kept } = find();
     const { sharpness = null } = optimizer.options;
     const found =
       sharpness === null
         ? own
-        : atSharpest(optimizer.leaves, own, sharpness, () => look().gradients);
+        : atSharpest(optimizer.leaves, own, sharpness, () => find().gradients);
     const loss = item(result.loss);
     const moved = Number.isFinite(loss) && update(optimizer, found, job.rate(epoch));
     if (!moved) diverged(job, x, { loss, found }, epoch);
+    for (const [name, t] of Object.entries(kept)) memory?.set(name, t.read());
     for (const [name, t] of pass.updates) assign(model.parameters.get(name)!.tensors.values!, t);
+    if (job.ema !== undefined) moveAverages(model, optimizer, emaShare(job.ema, optimizer.steps));
     const metrics = Object.entries(result.metrics).map(([name, m]) => [
       name,
       m instanceof Tensor ? item(m) : m,

@@ -34,7 +34,7 @@ export function replaceParameters(
     const next = createParameterisation(engine, old.shape, data, who);
     const before = dataOf(old);
     for (const [local, { shape }] of Object.entries(next.tensors))
-      for (const moment of ['m', 'v']) {
+      for (const moment of ['m', 'v', 'average']) {
         const key = `${moment}.${name}/${local}`;
         const known = optimizer.moments.get(key);
         if (!known) continue;

@@ -32,7 +32,7 @@ const packageJson = JSON.parse(read('package.json')) as {
   scripts: Record<string, string>;
 };
 /** Entries that exist in worked examples only. */
-const EXAMPLES = ['lamp', 'cc-ibp', 'corners', 'split'];
+const EXAMPLES = ['lamp', 'ibp-hinge', 'corners', 'split'];
 
 describe.each(PAGES)('%s', (page) => {
   if (process.env.UPDATE_DOCS) writeFileSync(join(ROOT, page), withCode(read(page)));

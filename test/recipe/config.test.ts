@@ -108,7 +108,9 @@ describe('parseConfig', () => {
     expect(message).toMatch(/prune\.sparsity: expected a fraction in \[0, 1\).*got 1/);
     expect(message).toMatch(/evaluate\.eps: expected a radius/);
     expect(message).toMatch(/evaluate\.attack\.stpes: .*"steps"/);
-    expect(message).toMatch(/finetune\.optimizer: expected one of adam, sgd/);
+    expect(message).toMatch(
+      /finetune\.optimizer: expected one of adam, sgd, nesterov, adamw, rmsprop/,
+    );
   });
 
   it.each([['8/255x'], [0], [-0.1], ['0/1'], [2], ['1/0']])('refuses eps %j', (eps) => {

@@ -185,7 +185,10 @@ describe('schedules', () => {
   const rate = (given: Partial<LearningRate>, epoch: number): number =>
     learningRate(
       0.1,
-      { name: 'step', milestones: [0.5, 0.75], factor: 0.1, warmup: 0, ...given },
+      {
+        ...{ name: 'step', milestones: [0.5, 0.75], factor: 0.1, warmup: 0 },
+        ...{ peak: 0.3, patience: 5, ...given },
+      },
       epoch,
       20,
     );

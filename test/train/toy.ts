@@ -133,6 +133,7 @@ export function toyJob(
     epoch: 0,
     epochs: 1,
     ramp: false,
+    memory: new Map(),
     batches: batches.length,
     batch: (at) => batches[at % batches.length]!,
     rate: () => rate,

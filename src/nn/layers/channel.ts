@@ -84,11 +84,13 @@ export const batchNorm = affineLayer({
     const variance = average(square(sub(x, perChannel(mean, x))));
     const blend = (old: Tensor, now: Tensor, factor: number): Tensor =>
       add(affine(old, 1 - o.momentum, 0), affine(now, o.momentum * factor, 0));
+    const unbiased = count / Math.max(1, count - 1);
     return {
       params: fold(p, mean, variance, o.epsilon),
+      statistics: { mean, variance: affine(variance, unbiased, 0) },
       updates: {
         mean: blend(p.mean!, mean, 1),
-        variance: blend(p.variance!, variance, count / Math.max(1, count - 1)),
+        variance: blend(p.variance!, variance, unbiased),
       },
     };
   },

@@ -38,15 +38,13 @@ export const dropout = affineLayer({
   operator({ keep }) {
     if (!keep) return gather({ reshapes: true, forward: (x) => x, back: (g) => g });
     const kept = tensorOf(keep);
-    return gather({
-      forward: (x) => mul(x, kept),
-      back(g) {
-        // Rows of one sample stand together, and there may be several.
-        const [n, size] = [kept.shape[0]!, sizeOf(kept.shape.slice(1))];
-        const rows = reshape(g, [n, g.shape[0]! / n, size]);
-        return reshape(mul(rows, reshape(kept, [n, 1, size])), g.shape);
-      },
-    });
+    const masked = (x: Tensor): Tensor => {
+      // Rows of one sample stand together, and there may be several.
+      const [n, size] = [kept.shape[0]!, sizeOf(kept.shape.slice(1))];
+      const rows = reshape(x, [n, x.shape[0]! / n, size]);
+      return reshape(mul(rows, reshape(kept, [n, 1, size])), x.shape);
+    };
+    return gather({ forward: masked, back: masked });
   },
   onlyInTraining: true,
   deriveInBatch(_, o, { x, key }) {

@@ -20,7 +20,9 @@ import type { Engine } from '../../runtime/engine';
 import { trainStep } from '../../train/loop';
 import { objectives } from '../../train/objectives/registry';
 import { evaluationEps } from '../config';
+import { asked, withNetworks } from '../networks';
 import { freePhase, startPhase } from '../training';
+import type { TrainingData } from '../training-data';
 import { type Job, jobsOf, type Plan } from './plan';
 import { type Part, type Work, workCounter } from './work';
 
@@ -73,7 +75,7 @@ async function rateOf(
   if (part.images === 0) return 0;
   const { data, network, objective, evaluate: settings } = part.config;
   const about = part.spec
-    ? [objective, part.spec.training.batch, part.spec.training.optimizer]
+    ? [objective, { ...part.spec.training, epochs: 0, learningRate: 0 }]
     : [settings, evaluationEps(part.config)];
   const key = canonicalJson([data, network, part.sparsity, part.kind, about]);
   const found = known.get(key) ?? (await measure(engine, part, work));
@@ -89,7 +91,13 @@ async function measure(engine: Engine, part: Part, { graph, set }: Work): Promis
     sparsity > 0
       ? ((await random.decide({ model, sparsity, seed: 0 }, {})) as Masks)
       : new Map<string, Uint8Array>();
-  if (part.spec) return trainingRate(model, masks, part, set);
+  if (part.spec) {
+    const asking = { objective: part.spec.objective, training: [part.spec.training] };
+    const data = { set, train: set.train, held: set.test };
+    return withNetworks(engine, asking, data, async ({ networks }) =>
+      trainingRate(model, masks, part, { ...data, networks }),
+    );
+  }
   applyMasks(model, masks);
   return evaluationRate(model, part, set).finally(() => freeModel(model));
 }
@@ -98,13 +106,19 @@ const MOST_STEPS = 4;
 const ENOUGH_MS = 500;
 
 /** Seconds an image of training at full difficulty: the fastest of a few steps after the first. */
-function trainingRate(model: Model, masks: Masks, { config, spec }: Part, set: DataSet): number {
+function trainingRate(
+  model: Model,
+  masks: Masks,
+  { config, spec }: Part,
+  { set, networks }: Pick<TrainingData, 'set' | 'networks'>,
+): number {
   const size = Math.min(spec!.training.batch, set.train.count);
   const batch = batchOf(set, set.train, 0, size);
   const phase = startPhase(spec!, parameterise(model, parameterMap(model, masks)));
   const { name, ...options } = config.objective;
   const job = {
     ...{ model: phase.model, optimizer: phase.optimizer, options, seed: config.seed },
+    ...asked(config.objective, spec!.training, { networks }),
     ...{ objective: lookup(objectives, name, 'objective'), epoch: 0, epochs: 1, ramp: false },
     ...{ batches: 1, batch: () => batch, rate: () => 1e-6, after: async () => false },
   };

@@ -15,7 +15,7 @@ import { equalEpochs, lineage } from '../controls';
 import type { PhaseSpec } from '../phase-spec';
 import { phasesOfRun } from '../run-phases';
 import { sharedPhases } from '../take-over';
-import { TITLES } from '../training';
+import { replaysOf, TITLES } from '../training';
 import type { Job } from './plan';
 
 /** A part of a job with the title that its events have. */
@@ -61,7 +61,7 @@ function workOf({ kind, config, after }: Job, set: DataSet): Work {
   const images = Math.max(0, set.train.count - held);
   const all = phasesOfRun(config);
   const training = densities(all).map(({ spec, sparsity, epochs }): Part => {
-    const seen = images * epochs;
+    const seen = images * epochs * replaysOf(spec.objective);
     const operations = 3 * macs * (1 - sparsity) * seen;
     const title = TITLES[spec.name](spec);
     return { title, kind: 'train', config, spec, sparsity, images: seen, operations };

@@ -3,9 +3,8 @@ import * as v from 'valibot';
 import { wrongSamples } from '../../attack/attack';
 import { propagate } from '../../domain/domain';
 import { value } from '../../domain/value';
-import { mean } from '../../tensor/ops/core';
-import { crossEntropy } from '../../tensor/ops/loss';
 import { objective } from '../objective';
+import { labelLoss } from '../targets';
 
 export const benign = objective({
   name: 'benign',
@@ -13,9 +12,11 @@ export const benign = objective({
   options: v.strictObject({}),
   init: 'kaiming',
   isCrossEntropy: true,
-  loss({ model, x, labels, pass }) {
+  softLabels: true,
+  loss(context) {
+    const { model, x, pass } = context;
     const z = propagate(model.graph, model.params, value, x, { pass });
-    return { loss: mean(crossEntropy(z, labels)), metrics: {} };
+    return { loss: labelLoss(context, z), metrics: {} };
   },
   robust: ({ model, images, labels }) =>
     wrongSamples(model, images, labels).map((wrong) => 1 - wrong),
