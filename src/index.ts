@@ -185,7 +185,7 @@ export { snip } from './prune/strategies/snip';
 export { surgery } from './prune/strategies/surgery';
 export { synflow } from './prune/strategies/synflow';
 export {
-  type BetweenContext,
+  type BetweenBatchesContext,
   type Decision,
   type Masks,
   type PruneContext,

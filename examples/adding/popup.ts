@@ -20,7 +20,7 @@ export const popup = strategy({
   structured: false,
   phases: () => [
     {
-      ...{ name: 'prune', trained: 'scores', like: 'pretrain' },
+      ...{ name: 'prune', trained: 'scores', hyperparameters: 'pretrain' },
       ...{ decides: 'initial', start: 'initial' },
     },
     { name: 'finetune', decides: null },

@@ -7,9 +7,9 @@ import { freeModel } from '../nn/model';
 import { remasked } from '../nn/parameterised';
 import { denseModel, type ParameterMap } from '../nn/training-model';
 import { real, whole } from '../options';
-import { ownMasks, prunableData, sparsityNow } from './between';
+import { ownMasks, prunableData, sparsityNow } from './between-batches';
 import { countMasked } from './mask';
-import type { BetweenContext, Decision, PruneContext } from './strategy';
+import type { BetweenBatchesContext, Decision, PruneContext } from './strategy';
 
 /** Updates between two steps of a gradual phase, and the share of the phase after which it is done. */
 export const GRADUAL = v.strictObject({
@@ -20,7 +20,7 @@ export type Gradual = v.InferOutput<typeof GRADUAL>;
 
 /** Prunes on, by what `decide` says of the weights now, where the schedule asks for more zeros than there are. */
 export async function pruneOn(
-  context: BetweenContext,
+  context: BetweenBatchesContext,
   { end }: Gradual,
   decide: (context: PruneContext) => Promise<Decision>,
 ): Promise<ParameterMap | undefined> {

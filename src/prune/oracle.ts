@@ -14,15 +14,19 @@ export interface LossAnswer {
   readonly second: ReadonlyMap<string, Float32Array> | undefined;
 }
 
+export const SECOND_DERIVATIVES = ['gauss-newton', 'exact', 'fisher'] as const;
+export type SecondDerivatives = (typeof SECOND_DERIVATIVES)[number];
+
 export interface LossQuestion {
   /**
    * Which diagonal second derivatives to give; anything else is refused. `fisher`: of the empirical Fisher
    * matrix, the mean over the samples of the squared gradient of each sample's own loss, at the cost of a
    * backward pass a sample. `gauss-newton`: the same under every label instead of the sample's own, each
-   * weighted by its likelihood exp(-loss) (the true Fisher matrix; Martens 2020, section 9). It is the exact
-   * diagonal where the loss is cross entropy and the network linear in pieces.
+   * weighted by its likelihood exp(-loss) (the true Fisher matrix; Martens 2020, section 9). `exact`: the
+   * diagonal of the Hessian itself, which that is where the loss is cross entropy and the network, linear in
+   * pieces, is affine in each single weight; refused for any other.
    */
-  readonly second?: 'fisher' | 'gauss-newton';
+  readonly second?: SecondDerivatives;
   /** Position in the batch of a sample whose own loss alone is asked for, in inference mode. */
   readonly sample?: number;
 }

@@ -17,11 +17,11 @@ import { choice, real, whole } from '../options';
 import type { Engine } from '../runtime/engine';
 import { STREAMS, uniform } from '../tensor/philox';
 import { SCOPES } from './allocate';
-import { prunableData, spreadTensor } from './between';
+import { prunableData, spreadTensor } from './between-batches';
 import { countKept } from './mask';
 import { AT_INITIALISATION } from './scoring';
 import { largestOf, randomScore, selectMasks } from './select';
-import { type BetweenContext, strategy } from './strategy';
+import { type BetweenBatchesContext, strategy } from './strategy';
 
 /** What such strategies differ in. */
 interface Numbers {
@@ -52,7 +52,7 @@ export const regrowing = ({ name, about, share, end }: Numbers) =>
     needs: ['data'],
     phases: ({ every }) => [{ ...AT_INITIALISATION, every }],
     decide: (context, { scope }) => selectMasks(context, scope, randomScore(context.seed)),
-    between(context, o) {
+    betweenBatches(context, o) {
       const { step, steps } = context;
       const last = o.end * steps;
       if (step >= last) return undefined;
@@ -63,7 +63,7 @@ export const regrowing = ({ name, about, share, end }: Numbers) =>
 
 /** By parameter: how much a weight that is not there is worth. */
 function growth(
-  { model, oracle, step, seed }: BetweenContext,
+  { model, oracle, step, seed }: BetweenBatchesContext,
   grow: Grow,
 ): (name: string, size: number) => Float32Array {
   if (grow === 'random') {
@@ -84,7 +84,7 @@ function growth(
 
 /** In each layer the share of the weights of the smallest size go, and as many come, the largest in worth. */
 function regrow(
-  { model }: BetweenContext,
+  { model }: BetweenBatchesContext,
   share: number,
   worth: (name: string, size: number) => Float32Array,
 ): ParameterMap {

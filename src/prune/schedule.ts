@@ -5,12 +5,17 @@
 import { expect } from '../errors';
 
 /** Cubic, or geometric: the same share of what is left goes every time (Frankle and Carbin 2019). */
-export type Rise = 'cubic' | 'geometric';
+export type SparsitySchedule = 'cubic' | 'geometric';
 
 /** Sparsity at `share` in [0, 1] of the way from `start` to `end`, both in [0, 1), and exactly `end` at 1. */
-export function risen(rise: Rise, start: number, end: number, share: number): number {
+export function sparsityAt(
+  sparsitySchedule: SparsitySchedule,
+  start: number,
+  end: number,
+  share: number,
+): number {
   if (share >= 1) return end;
-  if (rise === 'geometric') return 1 - (1 - start) * ((1 - end) / (1 - start)) ** share;
+  if (sparsitySchedule === 'geometric') return 1 - (1 - start) * ((1 - end) / (1 - start)) ** share;
   return start + (end - start) * (1 - (1 - share) ** 3);
 }
 
@@ -19,11 +24,11 @@ export function sparsityAfter(
   round: number,
   rounds: number,
   final: number,
-  rise: Rise = 'cubic',
+  sparsitySchedule: SparsitySchedule = 'cubic',
 ): number {
   const inside = Number.isInteger(round) && round >= 1 && round <= rounds;
   expect(inside, 'prune.rounds', `a round in [1, ${rounds}]`, round);
-  return risen(rise, 0, final, round / rounds);
+  return sparsityAt(sparsitySchedule, 0, final, round / rounds);
 }
 
 /**
@@ -31,5 +36,6 @@ export function sparsityAfter(
  * `sparsity` of the `original` ones is gone; 0 where that is so already.
  */
 export function relativeSparsity(sparsity: number, original: number, current: number): number {
+  if (current === original) return sparsity;
   return Math.max(0, 1 - ((1 - sparsity) * original) / current);
 }

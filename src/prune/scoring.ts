@@ -9,7 +9,7 @@ import { choice } from '../options';
 import { SCOPES, type Scope } from './allocate';
 import { GRADUAL, pruneOn } from './gradual';
 import { checkPattern, groupOf, PATTERNS } from './patterns';
-import type { Rise } from './schedule';
+import type { SparsitySchedule } from './schedule';
 import { type Score, selectMasks } from './select';
 import {
   type Decision,
@@ -42,7 +42,7 @@ export interface Scoring<E extends v.ObjectEntries> {
   readonly scope: Scope;
   readonly options?: E;
   readonly needs?: readonly Need[];
-  readonly rise?: Rise;
+  readonly sparsitySchedule?: SparsitySchedule;
   /** The one phase of a round; left out: fine-tuning of the best weights, by which the strategy decides. */
   phase?(o: Shared & Own<E>): StrategyPhase;
   /** The larger, the better to keep. */
@@ -51,7 +51,7 @@ export interface Scoring<E extends v.ObjectEntries> {
 
 /** Decides by the initial weights and trains what is left of them as pre-training does. */
 export const AT_INITIALISATION: StrategyPhase = {
-  ...{ name: 'finetune', decides: 'initial', start: 'initial', like: 'pretrain' },
+  ...{ name: 'finetune', decides: 'initial', start: 'initial', hyperparameters: 'pretrain' },
 };
 
 /** Raises an error for sparsities and scopes that a pattern cannot have. */
@@ -63,7 +63,7 @@ function checkShared(sparsity: number, { scope, pattern }: Shared): void {
 
 /** The strategy that keeps the weights of the largest scores. */
 export function scoring<E extends v.ObjectEntries>(given: Scoring<E>): Strategy<Schema<E>> {
-  const { name, about, scope, needs, rise, phase } = given;
+  const { name, about, scope, needs, sparsitySchedule, phase } = given;
   const entries = { ...SHARED, scope: v.optional(choice(SCOPES), scope), ...given.options };
   const select = async (context: PruneContext, o: Shared & Own<E>): Promise<Decision> => {
     const score = await given.scores(context, o);
@@ -76,7 +76,7 @@ export function scoring<E extends v.ObjectEntries>(given: Scoring<E>): Strategy<
     options: v.strictObject(entries as typeof SHARED),
     structured: false,
     ...(needs && { needs }),
-    ...(rise && { rise }),
+    ...(sparsitySchedule && { sparsitySchedule }),
     check: ({ sparsity }, o) => checkShared(sparsity, o),
     phases(o) {
       const only = phase?.(o as Shared & Own<E>) ?? { name: 'finetune', decides: 'best' };
@@ -85,7 +85,7 @@ export function scoring<E extends v.ObjectEntries>(given: Scoring<E>): Strategy<
     // Of a gradual run the first zeros come with the updates.
     decide: (context, o) =>
       o.gradual ? (context.previous ?? new Map()) : select(context, o as Shared & Own<E>),
-    between: (context, o) =>
+    betweenBatches: (context, o) =>
       o.gradual
         ? pruneOn(context, o.gradual, (now) => select(now, o as Shared & Own<E>))
         : undefined,

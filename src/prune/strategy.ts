@@ -12,7 +12,7 @@ import type { Mask, ParameterData } from '../nn/parameterisation';
 import type { ParameterMap, Trained, TrainingModel } from '../nn/training-model';
 import { type Callable, completing, type Entry, type Given, type OptionsSchema } from '../options';
 import type { LossOracle } from './oracle';
-import type { Rise } from './schedule';
+import type { SparsitySchedule } from './schedule';
 
 /** By full parameter name; only prunable parameters. */
 export type Masks = ReadonlyMap<string, Mask>;
@@ -29,12 +29,14 @@ export interface PruneContext {
   readonly seed: number;
   /** Masks of an earlier round; weights they mask stay masked. */
   readonly previous?: Masks;
+  /** Arrays that the strategy kept in the phase before (`BetweenBatchesContext.state`). */
+  readonly state?: ReadonlyMap<string, Float32Array>;
   /** See `oracleOf` for strategies that cannot do without. */
   readonly oracle?: LossOracle;
 }
 
 /** All that a strategy is given between two batches. */
-export interface BetweenContext {
+export interface BetweenBatchesContext {
   /** Leaves may be written in place; masks change by what is returned. */
   readonly model: TrainingModel;
   /** That the phase aims at. */
@@ -43,11 +45,11 @@ export interface BetweenContext {
   /** Updates done in this phase, at least 1, and in all of it. */
   readonly step: number;
   readonly steps: number;
-  /** The learning rate of the last update. */
-  readonly rate: number;
+  /** Of the last update. */
+  readonly learningRate: number;
   readonly oracle: LossOracle;
   /** The strategy's own arrays, kept over the phase and in checkpoints. */
-  readonly memory: Map<string, Float32Array>;
+  readonly state: Map<string, Float32Array>;
 }
 
 /** From which weights a phase begins: those of the phase before, or of pre-training after so many epochs. */
@@ -63,9 +65,9 @@ export interface StrategyPhase {
   /** Default: weights. */
   readonly trained?: Trained;
   /** The section of the config that it is trained by, and what differs from it. */
-  readonly like?: 'pretrain' | 'finetune';
+  readonly hyperparameters?: 'pretrain' | 'finetune';
   readonly training?: Readonly<Record<string, unknown>>;
-  /** Updates from one call of `between` to the next; the last update is followed by one, too. */
+  /** Updates from one call of `betweenBatches` to the next; the last update is followed by one, too. */
   readonly every?: number;
 }
 
@@ -78,15 +80,15 @@ interface StrategyMethods<O> {
   readonly structured: boolean;
   readonly needs?: readonly Need[];
   /** How sparsity rises over the rounds; left out: cubic. */
-  readonly rise?: Rise;
+  readonly sparsitySchedule?: SparsitySchedule;
   /** Raises an error for options and sparsities that cannot be carried out, before anything is trained. */
   check?(context: PruneContext, o: O): void;
   decide(context: PruneContext, o: O): Decision | Promise<Decision>;
   /** The phases of a round. Left out: one, which fine-tunes what is left of the best weights. */
   phases?(o: O): readonly StrategyPhase[];
   /** New data of the parameters whose masks change; the others are left out. */
-  between?(
-    context: BetweenContext,
+  betweenBatches?(
+    context: BetweenBatchesContext,
     o: O,
   ): ParameterMap | undefined | Promise<ParameterMap | undefined>;
 }
@@ -100,7 +102,7 @@ export interface Strategy<S extends OptionsSchema = OptionsSchema>
 /** The strategy, which completes its options. */
 export const strategy = <S extends OptionsSchema>(
   entry: Entry<S> & StrategyMethods<v.InferOutput<S>>,
-): Strategy<S> => completing(entry, { decide: 1, phases: 0, between: 1, check: 1 });
+): Strategy<S> => completing(entry, { decide: 1, phases: 0, betweenBatches: 1, check: 1 });
 
 /** Whether what a strategy decides are scores, by which nothing goes before they are trained. */
 export const trainsScores = (entry: Strategy, options: object): boolean =>

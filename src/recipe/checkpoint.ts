@@ -8,11 +8,20 @@ import { expect } from '../errors';
 import { kindOf } from '../io/files';
 import { checkNetwork, type LoadedTensors, loadTensors, saveTensors } from '../io/model';
 import type { TensorInput } from '../io/safetensors';
+import { multiplyAdds } from '../measure/inspect';
 import type { ParameterData } from '../nn/parameterisation';
 import { parameterisations } from '../nn/parameterisations/registry';
-import { freeTraining, type ParameterMap, snapshot, trainingModelFrom } from '../nn/training-model';
+import {
+  freeTraining,
+  type ParameterMap,
+  snapshot,
+  type TrainingModel,
+  trainingModelFrom,
+} from '../nn/training-model';
 import { choice, parseOptions, real, whole } from '../options';
+import { ownMasks, prunableData } from '../prune/between-batches';
 import type { Engine } from '../runtime/engine';
+import { equalEpochs } from './controls';
 import type { PhaseSpec } from './phase-spec';
 import { type Phase, startPhase } from './training';
 
@@ -25,12 +34,14 @@ export interface RunState {
   /** Seconds computed so far. */
   seconds: number;
   readonly startedAt: string;
+  /** Multiply-adds an image, over all epochs of the phases that the pruned network comes from. */
+  operations: number;
   /** Prunable weights of the dense network: what sparsity refers to. */
   readonly weights: number;
 }
 
 /** Counts on when files of older versions can no longer be taken up. */
-const VERSION = 3;
+const VERSION = 4;
 
 const PARAMETERS = v.record(
   v.string(),
@@ -49,6 +60,7 @@ const SAVED = v.strictObject({
     overall: whole(),
     seconds: real(0),
     startedAt: v.string(),
+    operations: real(0),
     weights: whole(),
   }),
   state: v.strictObject({
@@ -73,12 +85,27 @@ export interface Checkpoint {
   readonly phase: Phase;
 }
 
+/** Multiply-adds an image of a model in training, over the entries that have leaves. */
+export const operationsOf = (model: TrainingModel): number =>
+  multiplyAdds(model.graph, ownMasks(prunableData(model)));
+
+/** A phase that lasts for as many operations as a run had, with its epochs. */
+export function ofEqualOperations(
+  spec: PhaseSpec,
+  { operations }: Pick<RunState, 'operations'>,
+  model: TrainingModel,
+): PhaseSpec {
+  if (!spec.equalOperations) return spec;
+  const epochs = equalEpochs(operations, operationsOf(model));
+  return { ...spec, training: { ...spec.training, epochs } };
+}
+
 export async function saveCheckpoint(
   path: string,
   hash: string,
   { run, phase }: Checkpoint,
 ): Promise<void> {
-  const { model, best, optimizer, memory, kept, state } = phase;
+  const { model, best, optimizer, strategyState, kept, state } = phase;
   const tensors = new Map<string, TensorInput>();
   const put = (name: string, data: Float32Array | Uint8Array): void => {
     const dtype = data instanceof Uint8Array ? 'U8' : 'F32';
@@ -97,7 +124,7 @@ export async function saveCheckpoint(
   };
   const saved = { model: putAll('model', snapshot(model)), best: putAll('best', best) };
   for (const [name, t] of optimizer.moments) put(`moment/${name}`, t.read());
-  for (const [name, values] of memory) put(`memory/${name}`, values);
+  for (const [name, values] of strategyState) put(`strategy/${name}`, values);
   for (const [name, values] of kept) put(`objective/${name}`, values);
   const { network } = model.graph;
   await saveTensors(path, tensors, { version: VERSION, network, hash, run, state, ...saved });
@@ -124,11 +151,12 @@ export async function loadCheckpoint(
   // The best ones are read now, and needed at the end of the phase.
   const bestParameters = parametersIn(file, 'best', best);
   freeTraining(trainingModelFrom(engine, checked, bestParameters, path));
-  const phase = startPhase(spec, trainingModelFrom(engine, checked, parameters, path), state);
+  const model = trainingModelFrom(engine, checked, parameters, path);
+  const phase = startPhase(ofEqualOperations(spec, run, model), model, state);
   phase.best = bestParameters;
   for (const [name, t] of phase.optimizer.moments) t.write(file.tensor(`moment/${name}`).values);
   for (const [prefix, map] of [
-    ['memory/', phase.memory],
+    ['strategy/', phase.strategyState],
     ['objective/', phase.kept],
   ] as const)
     for (const full of file.names.filter((name) => name.startsWith(prefix)))

@@ -17,20 +17,17 @@ interface Control {
 
 const CONTROLS: Readonly<Record<Exclude<Config['prune']['control'], 'none'>, Control>> = {
   'scratch-e': {
-    about: 'the pruned shape, drawn anew, for the epochs of pre-training',
+    about: 'the pruned shape, drawn anew, for all the epochs that the pruned network got',
     masks: 'same',
     start: () => 'fresh',
-    training: ({ pretrain }) => pretrain,
+    training: ({ pretrain }, phases) => ({ ...pretrain, epochs: epochsOf(lineage(phases)) }),
   },
   'scratch-b': {
-    about: 'the same for as many operations as pre-training, at most twice the epochs',
+    about: 'the same for as many multiply-adds, however many epochs that are',
     masks: 'same',
     start: () => 'fresh',
-    // Operations go by the weights that are left.
-    training: ({ pretrain, prune }) => ({
-      ...pretrain,
-      epochs: Math.round(pretrain.epochs * Math.min(2, 1 / (1 - prune.sparsity))),
-    }),
+    // `equalEpochs` says how many, once the masks are known.
+    training: ({ pretrain }) => pretrain,
   },
   'random-mask': {
     about: 'as many zeros (filters) in each layer, drawn by lot, trained as the strategy trains',
@@ -43,12 +40,28 @@ const CONTROLS: Readonly<Record<Exclude<Config['prune']['control'], 'none'>, Con
     about: 'the dense network, trained for all the epochs that the pruned one got',
     masks: 'none',
     start: () => 'dense',
-    training: (_, phases) => {
-      const epochs = phases.slice(1).reduce((sum, { training }) => sum + training.epochs, 0);
+    training: ({ pretrain }, phases) => {
+      const epochs = Math.max(0, epochsOf(lineage(phases)) - pretrain.epochs);
       return { ...phases.at(-1)!.training, epochs };
     },
   },
 };
+
+/** The phases that a pruned network comes from: what it begins and is judged by initially needs none before. */
+export function lineage(phases: readonly PhaseSpec[]): readonly PhaseSpec[] {
+  const isFirst = ({ round, start, decides }: PhaseSpec): boolean =>
+    round === 1 && isInitial(start) && isInitial(decides?.by);
+  return phases.slice(Math.max(0, phases.findIndex(isFirst)));
+}
+
+const isInitial = (start: AnyStart | undefined): boolean => start === 'initial' || start === 0;
+
+const epochsOf = (phases: readonly PhaseSpec[]): number =>
+  phases.reduce((sum, { training }) => sum + training.epochs, 0);
+
+/** Epochs, at `each` multiply-adds an image, that cost as much as `operations`; at least one. */
+export const equalEpochs = (operations: number, each: number): number =>
+  Math.max(1, Math.round(operations / each));
 
 /** The phases of a run under the control that its config names; those of the strategy itself under none. */
 export function controlled(config: Config, phases: readonly PhaseSpec[]): readonly PhaseSpec[] {
@@ -59,9 +72,15 @@ export function controlled(config: Config, phases: readonly PhaseSpec[]): readon
   const from = start(last);
   const control: PhaseSpec = {
     ...last,
-    ...{ name: 'control', round: rounds, draws: phases.length, start: from, masks },
-    ...{ trained: 'weights', decides: null, between: null, training: training(config, phases) },
+    ...{ name: 'control', round: rounds, seedOffset: phases.length, start: from, masks },
+    ...{
+      trained: 'weights',
+      decides: null,
+      betweenBatches: null,
+      training: training(config, phases),
+    },
     ramp: from !== 'dense',
+    equalOperations: name === 'scratch-b',
   };
   // Without masks it does not matter what the strategy would have done.
   return masks === 'none' ? [phases[0]!, control] : [...phases, control];

@@ -4,7 +4,7 @@ import { newPass, type Pass } from '../domain/domain';
 import { expect, lookup } from '../errors';
 import { type AnyModel, trainableNames } from '../nn/model';
 import type { PlugIn } from '../options';
-import type { LossAnswer, LossOracle } from '../prune/oracle';
+import { type LossAnswer, type LossOracle, SECOND_DERIVATIVES } from '../prune/oracle';
 import { isSparse } from '../sparse/weight';
 import { STREAMS } from '../tensor/philox';
 import { input, item, step } from '../tensor/tensor';
@@ -37,8 +37,10 @@ export function lossOracle({ objective, data, seed, batch: size }: OracleSource)
     ask(model, at, { second, sample } = {}) {
       const inside = Number.isInteger(at) && at >= 0 && at < order.length;
       expect(inside, 'loss oracle', `a batch in [0, ${order.length})`, at);
-      const known = second === undefined || second === 'fisher' || second === 'gauss-newton';
-      expect(known, 'loss oracle', 'second derivatives of kind fisher or gauss-newton', second);
+      const known = second === undefined || SECOND_DERIVATIVES.includes(second);
+      const kinds = SECOND_DERIVATIVES.join(', ');
+      expect(known, 'loss oracle', `second derivatives of kind ${kinds}`, second);
+      if (second === 'exact') checkExact(model, objective);
       const one = sample === undefined || (Number.isInteger(sample) && sample in order[at]!);
       expect(one, 'loss oracle', `a sample in [0, ${samples})`, sample);
       const drawn = batchAt(data, order[at]!);
@@ -53,6 +55,28 @@ export function lossOracle({ objective, data, seed, batch: size }: OracleSource)
       return { ...answer, second: meanSquares(singles, ownLoss, labels) };
     },
   };
+}
+
+/**
+ * Raises an error where the Gauss-Newton diagonal is not that of the Hessian: for losses other than cross
+ * entropy of clean images, and where a layer is not linear in pieces.
+ */
+function checkExact({ graph }: AnyModel, { name }: PlugIn): void {
+  const hint = 'Ask for gauss-newton, an approximation there.';
+  const { isCrossEntropy = false } = lookup(objectives, name, 'objective');
+  const who = 'exact second derivatives';
+  expect(isCrossEntropy, who, 'the cross entropy of clean images as the objective', name, hint);
+  const curved = graph.nodes.filter(
+    ({ layer }) => layer.role === 'pointwise' && !layer.breakpointSlopes,
+  );
+  const kinds = [...new Set(curved.map(({ kind }) => kind))].join(', ');
+  expect(
+    curved.length === 0,
+    who,
+    'activations with one breakpoint, linear beside it',
+    kinds,
+    hint,
+  );
 }
 
 function lossAndGradients(

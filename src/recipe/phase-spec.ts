@@ -14,8 +14,8 @@ export interface PhaseSpec {
   readonly name: 'pretrain' | StrategyPhase['name'] | 'control';
   /** Pruning round; 0 for pre-training. */
   readonly round: number;
-  /** Keys random draws: phases of a run differ in it. */
-  readonly draws: number;
+  /** Added, in units of 1 000 003, to the seed of all that the phase draws: phases of a run differ in it. */
+  readonly seedOffset: number;
   readonly start: AnyStart;
   /** Of the masks there are, which it begins with. */
   readonly masks: KeptMasks;
@@ -24,8 +24,10 @@ export interface PhaseSpec {
   readonly trained: Trained;
   readonly objective: PlugIn;
   readonly training: TrainingConfig;
+  /** Whether it lasts for as many multiply-adds as what the pruned network comes from, and not `epochs`. */
+  readonly equalOperations: boolean;
   /** Whether the objective's difficulty grows: where weights were not trained at the full one. */
   readonly ramp: boolean;
-  /** Updates from one call of the strategy's `between` to the next, which aims at a share of zeros. */
-  readonly between: { readonly every: number; readonly sparsity: number } | null;
+  /** Updates from one call of the strategy's `betweenBatches` to the next, which aims at a share of zeros. */
+  readonly betweenBatches: { readonly every: number; readonly sparsity: number } | null;
 }

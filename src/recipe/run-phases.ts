@@ -22,8 +22,8 @@ export function phasesOfRun(config: Config): readonly PhaseSpec[] {
   const first = {
     name: 'pretrain',
     round: 0,
-    draws: 0,
-    like: 'pretrain',
+    seedOffset: 0,
+    hyperparameters: 'pretrain',
     start: 'initial',
   } as const;
   const phases = [
@@ -37,25 +37,25 @@ export function phasesOfRun(config: Config): readonly PhaseSpec[] {
 
 /** Fine-tuning of the masks that a model has, outside of a run. */
 export const finetuning = (config: Config, round: number, changes: Options = {}): PhaseSpec =>
-  phase(config, { name: 'finetune', round, draws: round, training: changes });
+  phase(config, { name: 'finetune', round, seedOffset: round, training: changes });
 
-/** `before`: 0 for the last phase of a round, -1 for the one before it. */
+/** Phase of a round; `fromLast` is 0 for its last one, -1 for the one before that. */
 function roundPhase(
   config: Config,
   entry: Strategy,
   given: StrategyPhase,
   round: number,
-  before: number,
+  fromLast: number,
 ): PhaseSpec {
   const { sparsity: final, rounds } = config.prune;
   const { decides = given.name === 'finetune' ? 'best' : null, every } = given;
   const start = given.start ?? (given.name === 'finetune' ? config.finetune.start : 'best');
   checkStart(config, entry, { ...given, decides, start });
-  const sparsity = sparsityAfter(round, rounds, final, entry.rise);
+  const sparsity = sparsityAfter(round, rounds, final, entry.sparsitySchedule);
   return {
-    ...phase(config, { ...given, start, round, draws: round - before * rounds }),
+    ...phase(config, { ...given, start, round, seedOffset: round - fromLast * rounds }),
     decides: decides && { by: decides, sparsity },
-    between: every === undefined ? null : { every, sparsity },
+    betweenBatches: every === undefined ? null : { every, sparsity },
   };
 }
 
@@ -91,18 +91,26 @@ function checkLabels({ objective }: Config, { labelSmoothing, teacher }: Trainin
   expect(fits || (labelSmoothing === 0 && !teacher), `objective ${name}`, 'hard labels', got, hint);
 }
 
-type Given = Pick<StrategyPhase, 'like' | 'trained' | 'training'> &
-  Pick<PhaseSpec, 'name' | 'round' | 'draws'> & { readonly start?: Start };
+type Given = Pick<StrategyPhase, 'hyperparameters' | 'trained' | 'training'> &
+  Pick<PhaseSpec, 'name' | 'round' | 'seedOffset'> & { readonly start?: Start };
 
 function phase(config: Config, given: Given): PhaseSpec {
-  const { name, round, draws, trained = 'weights', like = 'finetune', start = 'best' } = given;
-  const { start: _, ...section } = { start: null, ...config[like] };
+  const {
+    name,
+    round,
+    seedOffset,
+    trained = 'weights',
+    hyperparameters = 'finetune',
+    start = 'best',
+  } = given;
+  const { start: _, ...section } = { start: null, ...config[hyperparameters] };
   const training = parseOptions(TRAINING, { ...section, ...given.training }, `the phase ${name}`);
   checkLabels(config, training);
   return {
-    ...{ name, round, draws, start, trained, training, masks: 'same' },
-    ...{ decides: null, between: null },
+    ...{ name, round, seedOffset, start, trained, training, masks: 'same' },
+    ...{ decides: null, betweenBatches: null },
     objective: config.objective,
     ramp: isEarly(start),
+    equalOperations: false,
   };
 }

@@ -32,8 +32,16 @@ import type { EpochRecord } from '../report/types';
 import type { Engine } from '../runtime/engine';
 import { permutation, STREAMS } from '../tensor/philox';
 import { objectives } from '../train/objectives/registry';
-import { type Checkpoint, loadCheckpoint, type RunState, saveCheckpoint } from './checkpoint';
+import {
+  type Checkpoint,
+  loadCheckpoint,
+  ofEqualOperations,
+  operationsOf,
+  type RunState,
+  saveCheckpoint,
+} from './checkpoint';
 import type { Config } from './config';
+import { lineage } from './controls';
 import { withNetworks } from './networks';
 import { lossOracle } from './oracle';
 import type { AnyStart, PhaseSpec } from './phase-spec';
@@ -101,7 +109,7 @@ async function begin(run: Run): Promise<Checkpoint> {
   const startedAt = new Date().toISOString();
   const weights = prunableWeights(model);
   const phase = startPhase(run.phases[0]!, parameterise(model));
-  return { run: { stage: 0, overall: 0, seconds: 0, startedAt, weights }, phase };
+  return { run: { stage: 0, overall: 0, seconds: 0, startedAt, operations: 0, weights }, phase };
 }
 
 /** The weights that pre-training begins with: the same whenever they are asked for. */
@@ -144,9 +152,10 @@ async function trainStage(run: Run, at: Checkpoint): Promise<void> {
     await saveCheckpoint(dir.paths.checkpoint, dir.hash, at);
   };
   const complete = await runPhase(phase, config, data, {
-    ...{ onEvent, signal, save, between: betweenOf(run, phase.spec) },
+    ...{ onEvent, signal, save, betweenBatches: betweenBatchesOf(run, phase, at.run.weights) },
     async epochEnd(record) {
       at.run.overall++;
+      if (isAncestor(run, at.run.stage)) at.run.operations += operationsOf(phase.model);
       await saveEarly(run, phase);
       const counted: EpochRecord = { ...record, overall: at.run.overall };
       await journal.append(counted);
@@ -155,11 +164,17 @@ async function trainStage(run: Run, at: Checkpoint): Promise<void> {
   });
   if (!complete)
     throw new Interrupted(`Everything so far is in ${dir.dir}: run the same command to go on.`);
-  const { name, between } = phase.spec;
-  if (between) checkPruned(phase, between.sparsity, config.prune.strategy.name);
+  const { name, betweenBatches } = phase.spec;
+  if (betweenBatches) checkPruned(phase, betweenBatches.sparsity, config.prune.strategy.name);
   if (name === 'prune') return;
   const path = name === 'pretrain' ? dir.paths.dense : dir.paths.pruned;
   await savedAs(path, run, modelFromParameters(run.engine, phase.model.graph.network, phase.best));
+}
+
+/** Whether the pruned network comes from the phase at a position, which then is no control. */
+function isAncestor({ phases }: Run, stage: number): boolean {
+  const own = phases.filter(({ name }) => name !== 'control');
+  return stage < own.length && lineage(own).includes(own[stage]!);
 }
 
 /** Says that a phase which prunes as it trains was too short for it. */
@@ -190,9 +205,9 @@ async function weightsAt(
   run: Run,
   { model, best }: Phase,
   start: AnyStart,
-  { draws, masks }: PhaseSpec,
+  { seedOffset, masks }: PhaseSpec,
 ): Promise<Model> {
-  const seed = drawSeed(run, draws);
+  const seed = drawSeed(run, seedOffset);
   if (start === 'best') return modelFromParameters(run.engine, model.graph.network, best);
   if (start === 'last') return denseModel(model);
   if (start === 'initial' || start === 0) return initialModel(run);
@@ -205,7 +220,8 @@ async function weightsAt(
 }
 
 /** The seed of what a phase draws, which none of another phase or run is near. */
-const drawSeed = ({ config }: Run, draws: number): number => config.seed + 1_000_003 * draws;
+const drawSeed = ({ config }: Run, seedOffset: number): number =>
+  config.seed + 1_000_003 * seedOffset;
 
 /** The dense network, which it frees, without filters drawn by lot, as many as the given shape lacks. */
 function inShape(dense: Model, shape: Graph, seed: number): Model {
@@ -241,7 +257,10 @@ async function nextPhase(run: Run, ended: Checkpoint, spec: PhaseSpec): Promise<
   const { model: before, best } = ended.phase;
   const masks = keptMasks(run, spec, masksIn(start === 'last' ? snapshot(before) : best));
   const weights = await weightsAt(run, ended.phase, start, spec);
-  if (!decides) return startPhase(spec, parameterise(weights, parameterMap(weights, masks)));
+  if (!decides) {
+    const model = parameterise(weights, parameterMap(weights, masks));
+    return startPhase(ofEqualOperations(spec, ended.run, model), model);
+  }
   const { entry, name, options } = strategyOf(run.config);
   const title = `prune ${name} to ${(100 * decides.sparsity).toFixed(1)} % zeros`;
   run.onEvent?.({ type: 'phase', phase: 'prune', title, total: 1, done: 0 });
@@ -251,6 +270,7 @@ async function nextPhase(run: Run, ended: Checkpoint, spec: PhaseSpec): Promise<
     sparsity: relativeSparsity(decides.sparsity, ended.run.weights, prunableWeights(judged)),
     seed: run.config.seed,
     oracle: oracleFor(run, spec),
+    state: ended.phase.strategyState,
     ...(masks.size > 0 && { previous: masks }),
   });
   // A structured decision makes a new model of the weights that it was taken by.
@@ -263,18 +283,23 @@ const oracleFor = ({ config, data }: Run, { objective, training }: PhaseSpec): L
   lossOracle({ objective, data, seed: config.seed, batch: training.batch });
 
 /** What the strategy does between batches of a phase. */
-function betweenOf(run: Run, spec: PhaseSpec): PhaseHooks['between'] {
-  const { between: when } = spec;
+function betweenBatchesOf(
+  run: Run,
+  { spec, model: { graph } }: Phase,
+  weights: number,
+): PhaseHooks['betweenBatches'] {
+  const { betweenBatches: when } = spec;
   const { entry, options } = strategyOf(run.config);
-  if (!when || !entry.between) return undefined;
+  if (!when || !entry.betweenBatches) return undefined;
   const oracle = oracleFor(run, spec);
-  return async ({ model, optimizer, memory }, steps, rate) => {
+  const weightsLeft = countMasked(graph, new Map()).total;
+  return async ({ model, optimizer, strategyState: state }, steps, learningRate) => {
     const step = optimizer.steps;
     if (step % when.every !== 0 && step !== steps) return undefined;
     const { seed } = run.config;
-    const { sparsity } = when;
-    return entry.between!(
-      { model, sparsity, seed, step, steps, rate, oracle, memory },
+    const sparsity = relativeSparsity(when.sparsity, weights, weightsLeft);
+    return entry.betweenBatches!(
+      { model, sparsity, seed, step, steps, learningRate, oracle, state },
       options as never,
     );
   };

@@ -56,8 +56,8 @@ export interface Phase {
   /** Parameters of the best epoch so far. */
   best: ParameterMap;
   readonly state: PhaseState;
-  /** Of the strategy, for its `between`. */
-  readonly memory: Map<string, Float32Array>;
+  /** Arrays that the strategy keeps from one call of `betweenBatches` to the next. */
+  readonly strategyState: Map<string, Float32Array>;
   /** Of the objective, from update to update. */
   readonly kept: Map<string, Float32Array>;
 }
@@ -69,8 +69,8 @@ export interface PhaseHooks {
    * Called after every batch with all updates of the phase and the rate of the last one; gives the
    * parameters whose masks change.
    */
-  readonly between?:
-    | ((phase: Phase, steps: number, rate: number) => Promise<ParameterMap | undefined>)
+  readonly betweenBatches?:
+    | ((phase: Phase, steps: number, learningRate: number) => Promise<ParameterMap | undefined>)
     | undefined;
   /** Called at the end of every epoch, with its record. */
   epochEnd?(record: EpochRecord): Promise<void>;
@@ -98,8 +98,8 @@ export function startPhase(
   const optimizer = createOptimizer(leavesOf(model, spec.trained), spec.training);
   optimizer.steps = state.updates;
   if (spec.training.average.name !== 'none') startAverages(model, optimizer);
-  const [memory, kept] = [new Map(), new Map()];
-  return { spec, model, optimizer, best: snapshot(model), state, memory, kept };
+  const [strategyState, kept] = [new Map(), new Map()];
+  return { spec, model, optimizer, best: snapshot(model), state, strategyState, kept };
 }
 
 /** Frees all tensors of a phase, its model's too. */
@@ -164,6 +164,7 @@ export async function runPhase(
     total,
     done: done(),
   });
+  await scoreStart(work);
   while (!isOver(phase)) {
     const started = performance.now() - 1000 * state.seconds;
     const complete = await trainEpoch(epochJob(work, started), state.progress);
@@ -176,6 +177,18 @@ export async function runPhase(
   }
   if (!state.best) phase.best = snapshot(phase.model);
   return true;
+}
+
+/**
+ * Scores the weights that a phase begins with as its epoch 0, so that training which makes all of them worse
+ * changes nothing; not where the objective's difficulty grows or zeros are still to come.
+ */
+async function scoreStart({ phase, config, data }: Work): Promise<void> {
+  const { model, state, spec } = phase;
+  const isFresh = state.epoch === 0 && state.progress.step === 0;
+  if (!isFresh || spec.ramp || spec.betweenBatches || spec.training.epochs === 0) return;
+  state.best = await scoreOf(phase, undefined, data, config.seed);
+  phase.best = snapshot(model);
 }
 
 /** Whether a phase has had its epochs, or so many in a row brought nothing better that it ends early. */
@@ -220,7 +233,7 @@ function epochJob(work: Work, started: number): EpochJob {
   const { model, optimizer, state, spec } = phase;
   const { epoch } = state;
   // Draws of later phases must not repeat those of earlier ones.
-  const seed = config.seed + 1_000_003 * spec.draws;
+  const seed = config.seed + 1_000_003 * spec.seedOffset;
   const shuffle = { seed, epoch, shuffle: true, dropLast: true };
   const order = epochBatches(data.train.count, batchSize, shuffle);
   const { crop, flip, cutout } = config.data.augment;
@@ -246,14 +259,14 @@ function epochJob(work: Work, started: number): EpochJob {
 /** What is done after every batch; its result says whether to stop. */
 function afterBatch({ phase, hooks, perEpoch, ...work }: Work, started: number): EpochJob['after'] {
   const { state, model, optimizer, spec } = phase;
-  const { onEvent, signal, save, between } = hooks;
+  const { onEvent, signal, save, betweenBatches } = hooks;
   const imagesBefore = state.progress.images;
   const resumedAt = performance.now();
   let [saved, yielded] = [resumedAt, resumedAt];
   return async (progress) => {
     state.updates = optimizer.steps;
     const last = work.rate(state.epoch + (progress.step - 1) / perEpoch);
-    const changes = await between?.(phase, perEpoch * spec.training.epochs, last);
+    const changes = await betweenBatches?.(phase, perEpoch * spec.training.epochs, last);
     if (changes) replaceParameters(model, optimizer, spec.trained, changes);
     const now = performance.now();
     state.seconds = (now - started) / 1000;
@@ -310,7 +323,7 @@ async function endEpoch(work: Work, started: number): Promise<void> {
   const score = await scoreOf(phase, judged, data, config.seed);
   const { epochs } = spec.training;
   const hard = !spec.ramp || objective.atFullDifficulty(epoch + 1, epochs, options);
-  const counts = hard && (!spec.between || isPruned(model, spec.between.sparsity));
+  const counts = hard && (!spec.betweenBatches || isPruned(model, spec.betweenBatches.sparsity));
   if (counts && (!state.best || better(score, state.best))) {
     state.best = score;
     phase.best = judged ?? snapshot(model);

@@ -47,6 +47,8 @@ export interface LossResult {
 /** What an objective with options O does. */
 interface ObjectiveMethods<O> {
   readonly init: Initialiser;
+  /** True where the loss is the mean cross entropy of the images as they are, and nothing else. */
+  readonly isCrossEntropy?: boolean;
   /** Whether the loss goes by `targets` where there are any. */
   readonly softLabels?: boolean;
   loss(context: LossContext, o: O): LossResult;

@@ -106,9 +106,12 @@ describe('commands on a model', () => {
         return inspection;
       };
       const model = file('m.safetensors');
-      const { code, stdout } = await run(['prune', model, '--scope', 'global', '--sparsity=.5'], {
-        prune,
-      });
+      const { code, stdout } = await run(
+        ['prune', model, '--set', 'scope=global', '--sparsity=.5'],
+        {
+          prune,
+        },
+      );
       expect(code).toBe(0);
       expect(seen).toMatchObject({
         model,

@@ -77,7 +77,14 @@ describe('wrong use', () => {
     ['prune m --sparsity 1', /--sparsity: expected a fraction in \[0, 1\)/],
     ['prune m --sparsity ninety', /--sparsity: expected a fraction in \[0, 1\)/],
     ['prune m --strategy magnitud', /--strategy: expected one of .*"magnitude"/],
-    ['prune m --strategy filter --scope erk', /--strategy: scope: expected one of layer, global/],
+    [
+      'prune m --strategy filter --set scope=erk',
+      /--strategy with --set: prune\.strategy\.scope: expected one of layer, global/,
+    ],
+    [
+      'prune m --strategy filter --set scores=l1',
+      /--strategy with --set: prune\.strategy\.scores: expected a known option.*score/,
+    ],
     ['evaluate m --eps -0.1', /--eps: expected a radius/],
     ['evaluate m --eps 0', /--eps: expected a radius/],
     ['evaluate m --eps 8/', /--eps: expected a radius/],

@@ -86,7 +86,11 @@ async function checkLine(line: string): Promise<void> {
     const sets = argv.filter((_, i) => argv[i - 1] === '--set');
     if (sets.some((set) => EXAMPLES.some((name) => set.includes(name)))) continue;
     const json = config ? JSON.parse(read(config)) : DEFAULT_CONFIG;
-    if (argv[0] === 'sweep') await parseSweep(json, line, sets);
+    if (argv[0] === 'prune') {
+      const strategy = argv[argv.indexOf('--strategy') + 1 || argv.length] ?? 'magnitude';
+      const own = sets.map((set) => `prune.strategy.${set}`);
+      applySet({ prune: { strategy } }, own, line);
+    } else if (argv[0] === 'sweep') await parseSweep(json, line, sets);
     else applySet(json, sets, line);
   }
 }

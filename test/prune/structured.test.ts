@@ -14,7 +14,7 @@ import { masksOf, prune } from '../../src/prune/prune';
 import { CHANNEL_SCOPES } from '../../src/prune/select-channels';
 import { filter } from '../../src/prune/strategies/filter';
 import { groupLasso } from '../../src/prune/strategies/group-lasso';
-import type { BetweenContext } from '../../src/prune/strategy';
+import type { BetweenBatchesContext } from '../../src/prune/strategy';
 import { type Engine, load } from '../../src/runtime/engine';
 import { input, step } from '../../src/tensor/tensor';
 import { sampler } from '../helpers/random';
@@ -185,9 +185,13 @@ describe('scores of channels', () => {
   });
 });
 
-/** A context of which `between` reads the model and the rate. */
-const contextOf = (model: BetweenContext['model'], rate: number, step = 1): BetweenContext =>
-  ({ model, rate, step, steps: 6, sparsity: 0.5, seed: 0, memory: new Map() }) as never;
+/** A context of which `betweenBatches` reads the model and the learning rate. */
+const contextOf = (
+  model: BetweenBatchesContext['model'],
+  learningRate: number,
+  step = 1,
+): BetweenBatchesContext =>
+  ({ model, learningRate, step, steps: 6, sparsity: 0.5, seed: 0, state: new Map() }) as never;
 
 describe('group-lasso', () => {
   const chain = sequential(
@@ -203,8 +207,8 @@ describe('group-lasso', () => {
     const amount = 0.4;
     const options = { lambda: 2, every: 4 };
     // Four updates, and at the end of the phase two: as much as one amount, in two steps that add up.
-    await groupLasso.between!(contextOf(training, amount / 12, 4), options);
-    await groupLasso.between!(contextOf(training, amount / 12, 6), options);
+    await groupLasso.betweenBatches!(contextOf(training, amount / 12, 4), options);
+    await groupLasso.betweenBatches!(contextOf(training, amount / 12, 6), options);
     const after = denseModel(training);
     let zeros = 0;
     for (const [layer, units, width] of [
@@ -239,13 +243,13 @@ describe('group-lasso', () => {
     const mask = Uint8Array.from(model.params.get(name)!.read(), (_, i) => i % 2);
     const before = new Map(Array.from(model.params, ([full, t]) => [full, t.read()]));
     const training = parameterise(model, new Map([[name, plainData(before.get(name)!, mask)]]));
-    await groupLasso.between!(contextOf(training, 0.1), { on: 'batch-norm', lambda: 1 });
+    await groupLasso.betweenBatches!(contextOf(training, 0.1), { on: 'batch-norm', lambda: 1 });
     const gains = denseModel(training);
     for (const [full, t] of gains.params) {
       const same = t.read().every((w, i) => w === before.get(full)![i] || mask[i] === 0);
       expect(same).toBe(!/(norm)\.weight$/.test(full));
     }
-    await groupLasso.between!(contextOf(training, 0.01), { on: 'weights', lambda: 1 });
+    await groupLasso.betweenBatches!(contextOf(training, 0.01), { on: 'weights', lambda: 1 });
     const weights = denseModel(training);
     expect(
       weights.params

@@ -72,6 +72,21 @@ describe('trainModel', () => {
     expect(used()).toBe(before);
   });
 
+  it('changes nothing where every epoch is worse than the start, and has a better one where there is', async () => {
+    const model = fresh();
+    await trainModel(
+      model,
+      tinyConfig({ finetune: { epochs: 4, batch: 16, learningRate: 0.01 } }),
+      {},
+    );
+    const trained = new Map(Array.from(model.params, ([name, t]) => [name, t.read()]));
+    // Too large a step to gain anything by.
+    const wild = { epochs: 1, batch: 16, learningRate: 3, optimizer: 'sgd', gradientClip: null };
+    await trainModel(model, tinyConfig({ finetune: wild }), {});
+    for (const [name, t] of model.params) expect(t.read()).toEqual(trained.get(name));
+    freeModel(model);
+  });
+
   it('frees what it took when interrupted, diverging, or given other data', async () => {
     const before = used();
     const model = fresh();

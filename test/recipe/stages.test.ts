@@ -49,11 +49,11 @@ const rigl = strategy({
   structured: false,
   phases: () => [{ name: 'finetune', decides: 'best', every: 5 }],
   decide: (context) => selectMasks(context, 'layer', (weight) => abs(weight)),
-  between({ model, step, steps, oracle, memory }) {
-    memory.set('calls', Float32Array.of((memory.get('calls')?.[0] ?? 0) + 1));
+  betweenBatches({ model, step, steps, oracle, state }) {
+    state.set('calls', Float32Array.of((state.get('calls')?.[0] ?? 0) + 1));
     if (step > 0.75 * steps) return undefined;
     const dense = denseModel(model);
-    const { gradients } = oracle.ask(dense, (memory.get('calls')![0]! - 1) % oracle.batches);
+    const { gradients } = oracle.ask(dense, (state.get('calls')![0]! - 1) % oracle.batches);
     const changes = prunableNames(model.graph).map((name) => {
       const data = dataOf(model.parameters.get(name)!);
       const mask = data.mask ?? new Uint8Array(dense.params.get(name)!.size).fill(1);
@@ -104,10 +104,12 @@ const prox = strategy({
     { name: 'finetune', decides: 'best' },
   ],
   decide: (context) => selectMasks(context, 'layer', (weight) => abs(weight)),
-  between({ model, rate }) {
+  betweenBatches({ model, learningRate }) {
     for (const name of prunableNames(model.graph)) {
       const { values } = model.parameters.get(name)!.tensors;
-      values!.write(values!.read().map((w) => Math.sign(w) * Math.max(0, Math.abs(w) - rate)));
+      values!.write(
+        values!.read().map((w) => Math.sign(w) * Math.max(0, Math.abs(w) - learningRate)),
+      );
     }
     return undefined;
   },
@@ -119,7 +121,9 @@ const snip = strategy({
   about: 'test: least |w g| at the beginning',
   options: v.strictObject({}),
   structured: false,
-  phases: () => [{ name: 'finetune', decides: 'initial', start: 'initial', like: 'pretrain' }],
+  phases: () => [
+    { name: 'finetune', decides: 'initial', start: 'initial', hyperparameters: 'pretrain' },
+  ],
   decide(context) {
     const { gradients } = oracleOf(context, 'snip').ask(context.model, 0);
     const names = [...context.model.params.keys()];
@@ -170,10 +174,17 @@ const MADE = { popup, regrow: rigl, saliency: obd, prox, sensitivity: snip };
 describe('the phases of a run', () => {
   it('are data, read off the config', () => {
     const brief = (config: ReturnType<typeof tinyConfig>) =>
-      phasesOfRun(config).map(({ name, round, draws, start, trained, ramp, decides }) =>
-        [name, round, draws, start, trained, ramp, decides?.by, decides?.sparsity.toFixed(2)].join(
-          ' ',
-        ),
+      phasesOfRun(config).map(({ name, round, seedOffset, start, trained, ramp, decides }) =>
+        [
+          name,
+          round,
+          seedOffset,
+          start,
+          trained,
+          ramp,
+          decides?.by,
+          decides?.sparsity.toFixed(2),
+        ].join(' '),
       );
     expect(brief(tinyConfig({ prune: { rounds: 2 } }))).toEqual([
       'pretrain 0 0 initial weights true  ',

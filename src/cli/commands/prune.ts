@@ -22,10 +22,10 @@ export const command: Command = {
       default: '0.9',
       description: 'share of prunable weights removed, in [0, 1)',
     },
-    scope: {
+    set: {
       type: 'string',
-      valueHint: 'scope',
-      description: 'layer, global or erk, where it has one',
+      valueHint: 'option=value',
+      description: 'an option of the strategy, such as scope=global; repeatable',
     },
     ...outFile,
     ...shared,
@@ -38,6 +38,10 @@ export const command: Command = {
       'half of the weights, by whole filters',
     ],
     [
+      'espalier prune dense.safetensors --strategy filter --set score=geometric-median --set scope=global',
+      'by another score, one threshold over all layers',
+    ],
+    [
       'espalier prune weights.pth --network cnn-small --input 1,28,28',
       'the state dict of a PyTorch network',
     ],
@@ -45,10 +49,10 @@ export const command: Command = {
   sections: async () => [await strategySection()],
   async run(context) {
     const { values, backend } = context;
-    const { parseSlot } = await import('../../recipe/config');
-    const scope = values.text('scope');
-    const named = { name: values.text('strategy'), ...(scope !== undefined && { scope }) };
-    const strategy = parseSlot('prune.strategy', named, '--strategy');
+    const { applySet, parseSlot } = await import('../../recipe/config');
+    const named = parseSlot('prune.strategy', values.text('strategy'), '--strategy');
+    const sets = values.all('set').map((set) => `prune.strategy.${set}`);
+    const { strategy } = applySet({ prune: { strategy: named.name } }, sets, '--strategy').prune;
     const removed = values.number('sparsity', sparsity())!;
     const model = values.text('model')!;
     const as = readOptions(values);

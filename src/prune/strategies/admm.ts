@@ -12,9 +12,9 @@ import * as v from 'valibot';
 import { choice, real, whole } from '../../options';
 import { abs } from '../../tensor/ops/elementwise';
 import { SCOPES, type Scope } from '../allocate';
-import { choose, entriesOf, ownMasks, prunableData, spreadTensor } from '../between';
+import { choose, entriesOf, ownMasks, prunableData, spreadTensor } from '../between-batches';
 import { selectMasks } from '../select';
-import { type BetweenContext, strategy } from '../strategy';
+import { type BetweenBatchesContext, strategy } from '../strategy';
 
 export const admm = strategy({
   name: 'admm',
@@ -34,12 +34,12 @@ export const admm = strategy({
     { name: 'finetune', decides: 'last', start: 'last' },
   ],
   decide: (context, { scope }) => selectMasks(context, scope, (weight) => abs(weight)),
-  between(context, { scope, rho, every }) {
-    const { model, step, rate, memory } = context;
+  betweenBatches(context, { scope, rho, every }) {
+    const { model, step, learningRate, state } = context;
     if ((step - 1) % every === 0) project(context, scope);
-    const pull = rate * rho;
+    const pull = learningRate * rho;
     for (const [name, data] of prunableData(model)) {
-      const [z, u] = ['z', 'u'].map((kind) => memory.get(`${kind}/${name}`)!);
+      const [z, u] = ['z', 'u'].map((kind) => state.get(`${kind}/${name}`)!);
       const target = entriesOf(
         data,
         z!.map((x, i) => x - u![i]!),
@@ -52,15 +52,15 @@ export const admm = strategy({
 });
 
 /** Z becomes the nearest to W + U that has the zeros, U grows by W - Z; at first U is 0. */
-function project(context: BetweenContext, scope: Scope): void {
-  const { model, sparsity, memory } = context;
+function project(context: BetweenBatchesContext, scope: Scope): void {
+  const { model, sparsity, state } = context;
   const data = prunableData(model);
   const weights = new Map(
     Array.from(data, ([name, own]) => [name, spreadTensor(own, 'values')] as const),
   );
   const sums = new Map(
     Array.from(weights, ([name, w]) => {
-      const u = memory.get(`u/${name}`);
+      const u = state.get(`u/${name}`);
       return [name, u ? w.map((x, i) => x + u[i]!) : w] as const;
     }),
   );
@@ -68,9 +68,9 @@ function project(context: BetweenContext, scope: Scope): void {
   const masks = choose(context, sparsity, scope, sizes, ownMasks(data));
   for (const [name, sum] of sums) {
     const mask = masks.get(name)!;
-    const isFirst = !memory.has(`u/${name}`);
+    const isFirst = !state.has(`u/${name}`);
     const z = sum.map((x, i) => (mask[i] === 1 ? x : 0));
-    memory.set(`z/${name}`, z);
-    memory.set(`u/${name}`, isFirst ? new Float32Array(z.length) : sum.map((x, i) => x - z[i]!));
+    state.set(`z/${name}`, z);
+    state.set(`u/${name}`, isFirst ? new Float32Array(z.length) : sum.map((x, i) => x - z[i]!));
   }
 }

@@ -20,7 +20,7 @@ import { choice, real, whole } from '../../options';
 import { type ChannelScores, channelScores, gainsOf, type Rows } from '../channel-scores';
 import { type Channels, channelsOf, dependencyOf } from '../channels';
 import { CHANNEL_SCOPES, selectChannels } from '../select-channels';
-import { type BetweenContext, strategy } from '../strategy';
+import { type BetweenBatchesContext, strategy } from '../strategy';
 
 export const groupLasso = strategy({
   name: 'group-lasso',
@@ -43,11 +43,16 @@ export const groupLasso = strategy({
     { name: 'finetune', decides: 'last', start: 'last' },
   ],
   decide: (context, { on, scope }) => selectChannels(context, scope, SCORES[on]),
-  between(context, { on, lambda, every }) {
+  betweenBatches(context, { on, lambda, every }) {
     const { graph } = context.model;
     const channels = channelsOf(graph);
     const updates = context.step % every || every;
-    shrinkGroups(context, channels, PARTS[on](graph, channels), context.rate * lambda * updates);
+    shrinkGroups(
+      context,
+      channels,
+      PARTS[on](graph, channels),
+      context.learningRate * lambda * updates,
+    );
     return undefined;
   },
 });
@@ -94,7 +99,7 @@ function groupsOf(
 
 /** The proximal step, which takes `amount` off the root mean square of every group that can go. */
 function shrinkGroups(
-  { model: { parameters } }: BetweenContext,
+  { model: { parameters } }: BetweenBatchesContext,
   channels: Channels,
   parts: readonly Rows[],
   amount: number,

@@ -14,7 +14,7 @@ import { choice, real, whole } from '../../options';
 import { abs } from '../../tensor/ops/elementwise';
 import { sizeOf } from '../../tensor/shape';
 import { allocate, SCOPES } from '../allocate';
-import { prunableData } from '../between';
+import { prunableData } from '../between-batches';
 import { magnitudeScores, SCORE_TRAINING, scorePhases } from '../scored';
 import { selectMasks } from '../select';
 import { strategy } from '../strategy';
@@ -45,7 +45,7 @@ export const harp = strategy({
       }),
     );
   },
-  between({ model, sparsity }) {
+  betweenBatches({ model, sparsity }) {
     const data = prunableData(model);
     const parts = Array.from(data, ([name, { tensors }]) => ({
       shape: model.parameters.get(name)!.shape,

@@ -17,8 +17,13 @@ export const lottery = scoring({
   about: 'smallest trained |w| go, the others are rewound to an early epoch',
   scope: 'global',
   needs: ['training'],
-  rise: 'geometric',
+  sparsitySchedule: 'geometric',
   options: { rewind: v.optional(whole(), 1) },
-  phase: ({ rewind }) => ({ name: 'finetune', decides: 'best', start: rewind, like: 'pretrain' }),
+  phase: ({ rewind }) => ({
+    name: 'finetune',
+    decides: 'best',
+    start: rewind,
+    hyperparameters: 'pretrain',
+  }),
   scores: () => (weight) => abs(weight),
 });

@@ -13,7 +13,7 @@ import type { ParameterData } from '../../nn/parameterisation';
 import { takeKept } from '../../nn/parameterisation';
 import { choice, real, whole } from '../../options';
 import { SCOPES } from '../allocate';
-import { choose, ownMasks, prunableData, sparsityNow, spreadTensor } from '../between';
+import { choose, ownMasks, prunableData, sparsityNow, spreadTensor } from '../between-batches';
 import { countKept } from '../mask';
 import { prunableParts } from '../select';
 import { strategy } from '../strategy';
@@ -47,7 +47,7 @@ export const movement = strategy({
         return [name, { kind: 'scored', mask, settings: { kept: cap, signed: 1 }, tensors }];
       }),
     ),
-  between(context, { scope, end }) {
+  betweenBatches(context, { scope, end }) {
     const data = prunableData(context.model);
     const masks = ownMasks(data);
     const scores = new Map(

@@ -2,15 +2,17 @@
  * Optimal brain damage (LeCun, Denker and Solla 1989): the weights of the trained network whose removal
  * raises the loss least go, by h w^2 / 2 with h the diagonal of the Hessian of the run's objective.
  *
- * `curvature` says which h: that of the Gauss-Newton matrix, which is exact for cross entropy and networks
- * that are linear in pieces, or of the empirical Fisher matrix, which is cheaper (prune/oracle.ts).
- * Deviation: they propagate second derivatives backwards and leave out those between units of a layer.
+ * `curvature` says which h: `gauss-newton`, that of the Gauss-Newton matrix; `exact`, the same where it is the
+ * Hessian's own diagonal, for cross entropy and networks that are linear in pieces, and refused elsewhere; or
+ * `fisher`, of the empirical Fisher matrix, which is cheaper (prune/oracle.ts).
+ * Deviation: they propagate second derivatives backwards and leave out those between units of a layer, so
+ * theirs are not exact where these are.
  * Cost: a forward and backward pass for each class of each sample of `batches` batches, or for each sample.
  */
 import * as v from 'valibot';
 import { prunableNames } from '../../nn/model';
 import { choice, whole } from '../../options';
-import { oracleOf } from '../oracle';
+import { oracleOf, SECOND_DERIVATIVES } from '../oracle';
 import { scoring } from '../scoring';
 import { scoresFrom } from '../select';
 
@@ -21,7 +23,7 @@ export const obd = scoring({
   needs: ['training', 'data'],
   options: {
     batches: v.optional(whole(1), 4),
-    curvature: v.optional(choice(['gauss-newton', 'fisher']), 'gauss-newton'),
+    curvature: v.optional(choice(SECOND_DERIVATIVES), 'gauss-newton'),
   },
   scores(context, { batches, curvature }) {
     const { model } = context;

@@ -2,6 +2,7 @@
 import type { Strategy } from '../strategy';
 import { admm } from './admm';
 import { block } from './block';
+import { compressorCritic } from './compressor-critic';
 import { filter } from './filter';
 import { fisher } from './fisher';
 import { flyingbird } from './flyingbird';
@@ -25,6 +26,7 @@ export const strategies: Readonly<Record<string, Strategy>> = {
   random,
   filter,
   'group-lasso': groupLasso,
+  'compressor-critic': compressorCritic,
   block,
   'n-m': nM,
   obd,

@@ -16,7 +16,14 @@ import { choice, real, whole } from '../../options';
 import { abs } from '../../tensor/ops/elementwise';
 import { STREAMS, uniform } from '../../tensor/philox';
 import { SCOPES } from '../allocate';
-import { choose, entriesOf, ownMasks, prunableData, sparsityNow, spreadTensor } from '../between';
+import {
+  choose,
+  entriesOf,
+  ownMasks,
+  prunableData,
+  sparsityNow,
+  spreadTensor,
+} from '../between-batches';
 import { selectMasks } from '../select';
 import { strategy } from '../strategy';
 
@@ -52,7 +59,7 @@ export const surgery = strategy({
       }),
     );
   },
-  between(context, { scope, gamma, power, every, rise, end }) {
+  betweenBatches(context, { scope, gamma, power, every, rise, end }) {
     const { step, steps, seed } = context;
     const last = every * Math.floor((end * steps) / every);
     const [lot = 1] = uniform(seed, STREAMS.prune, 2 ** 32 + step, 1);

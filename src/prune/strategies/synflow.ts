@@ -20,7 +20,7 @@ import { abs } from '../../tensor/ops/elementwise';
 import { gradients } from '../../tensor/tape';
 import { filled, input, step, type Tensor } from '../../tensor/tensor';
 import { countMasked } from '../mask';
-import { risen } from '../schedule';
+import { sparsityAt } from '../schedule';
 import { AT_INITIALISATION, scoring } from '../scoring';
 import { scoresFrom, selectMasks } from '../select';
 import type { Masks } from '../strategy';
@@ -46,7 +46,7 @@ export const synflow = scoring({
     let masks: Masks = context.previous ?? new Map();
     const { zeros, total } = countMasked(model.graph, masks);
     for (let round = 1; round < rounds; round++) {
-      const aim = risen('geometric', zeros / total, sparsity, round / rounds);
+      const aim = sparsityAt('geometric', zeros / total, sparsity, round / rounds);
       const now = { ...context, sparsity: Math.max(aim, zeros / total), previous: masks };
       masks = selectMasks(now, scope, scoresFrom(pathSums(model, masks), 'synflow'), pattern);
     }

@@ -13,6 +13,7 @@ import { compile, type Graph } from '../../nn/graph';
 import { buildNetwork } from '../../nn/zoo';
 import { listed, type PlugIn } from '../../options';
 import type { Config } from '../config';
+import { equalEpochs, lineage } from '../controls';
 import type { PhaseSpec } from '../phase-spec';
 import { phasesOfRun } from '../run-phases';
 import { sharedPhases } from '../take-over';
@@ -83,7 +84,7 @@ function workOf({ kind, config, after }: Job, set: DataSet): Work {
 /** Phases with the sparsity they train at. */
 function densities(phases: readonly PhaseSpec[]) {
   let gone = 0;
-  return phases.map((spec) => {
+  const found = phases.map((spec) => {
     gone = spec.decides && spec.trained === 'weights' ? spec.decides.sparsity : gone;
     const { epochs } = spec.training;
     if (spec.masks === 'none') gone = 0;
@@ -92,6 +93,13 @@ function densities(phases: readonly PhaseSpec[]) {
     if (spec.decides) gone = spec.decides.sparsity;
     return { spec, sparsity, epochs };
   });
+  const own = lineage(phases.filter(({ name }) => name !== 'control'));
+  const operations = found
+    .filter(({ spec }) => own.includes(spec))
+    .reduce((sum, { epochs, sparsity }) => sum + epochs * (1 - sparsity), 0);
+  return found.map((one) =>
+    one.spec.equalOperations ? { ...one, epochs: equalEpochs(operations, 1 - one.sparsity) } : one,
+  );
 }
 
 function evaluations(config: Config, set: DataSet, macs: number): Part[] {

@@ -11,6 +11,7 @@ export const benign = objective({
   about: 'cross entropy of clean images',
   options: v.strictObject({}),
   init: 'kaiming',
+  isCrossEntropy: true,
   softLabels: true,
   loss(context) {
     const { model, x, pass } = context;

@@ -5,9 +5,9 @@ import { dataOf } from '../nn/parameterised';
 import { denseModel, type TrainingModel } from '../nn/training-model';
 import type { Scope } from './allocate';
 import { countMasked } from './mask';
-import { risen } from './schedule';
+import { sparsityAt } from './schedule';
 import { scoresFrom, selectMasks } from './select';
-import type { BetweenContext, Masks } from './strategy';
+import type { BetweenBatchesContext, Masks } from './strategy';
 
 /** The prunable parameters of a model as data. */
 export const prunableData = ({ graph, parameters }: TrainingModel): Map<string, ParameterData> =>
@@ -31,7 +31,7 @@ export const entriesOf = ({ mask }: ParameterData, values: Float32Array): Float3
 
 /** Masks of the largest scores, as `selectMasks` makes them, among the entries that `previous` keeps. */
 export function choose(
-  { model, seed }: BetweenContext,
+  { model, seed }: BetweenBatchesContext,
   sparsity: number,
   scope: Scope,
   scores: ReadonlyMap<string, Float32Array>,
@@ -51,14 +51,14 @@ export function choose(
  * masks had when it was first asked.
  */
 export function sparsityNow(
-  { model, step, steps, sparsity, memory }: BetweenContext,
+  { model, step, steps, sparsity, state }: BetweenBatchesContext,
   end: number,
   masks: Masks,
 ): number {
-  if (!memory.has('start')) {
+  if (!state.has('start')) {
     const { zeros, total } = countMasked(model.graph, masks);
-    memory.set('start', Float32Array.of(zeros / total));
+    state.set('start', Float32Array.of(zeros / total));
   }
   const share = end > 0 ? Math.min(1, step / (end * steps)) : 1;
-  return risen('cubic', memory.get('start')![0]!, sparsity, share);
+  return sparsityAt('cubic', state.get('start')![0]!, sparsity, share);
 }

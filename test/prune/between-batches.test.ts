@@ -17,7 +17,7 @@ import { parseOptions } from '../../src/options';
 import { countKept, countMasked } from '../../src/prune/mask';
 import type { LossAnswer, LossOracle } from '../../src/prune/oracle';
 import { decide, masksOf, parameterMap } from '../../src/prune/prune';
-import { risen } from '../../src/prune/schedule';
+import { sparsityAt } from '../../src/prune/schedule';
 import { strategies } from '../../src/prune/strategies/registry';
 import { phasesOf } from '../../src/prune/strategy';
 import { type Engine, load } from '../../src/runtime/engine';
@@ -51,9 +51,9 @@ const noise: LossOracle = {
 
 interface Trial {
   readonly model: TrainingModel;
-  /** What `between` makes of the model after `step` updates, put to work. */
+  /** What `betweenBatches` makes of the model after `step` updates, put to work. */
   after(step: number): Promise<void>;
-  readonly memory: Map<string, Float32Array>;
+  readonly state: Map<string, Float32Array>;
   free(): void;
 }
 
@@ -71,14 +71,14 @@ async function tried(name: string, given: object = {}): Promise<Trial> {
   const trained = phase!.trained ?? 'weights';
   const sgd = { optimizer: 'sgd', weightDecay: 0, momentum: 0.9, gradientClip: null } as const;
   const optimizer = createOptimizer(leavesOf(training, trained), sgd);
-  const memory = new Map<string, Float32Array>();
+  const state = new Map<string, Float32Array>();
   return {
     model: training,
-    memory,
+    state,
     async after(step) {
-      const context = { model: training, sparsity: SPARSITY, seed: 1, oracle: noise, memory };
-      const changes = await entry.between!(
-        { ...context, step, steps: STEPS, rate: 0.1 },
+      const context = { model: training, sparsity: SPARSITY, seed: 1, oracle: noise, state };
+      const changes = await entry.betweenBatches!(
+        { ...context, step, steps: STEPS, learningRate: 0.1 },
         options as never,
       );
       if (changes) replaceParameters(training, optimizer, trained, changes);
@@ -217,7 +217,7 @@ describe('surgery', () => {
     expect(zerosOf(trial)).toBe(Math.round(SPARSITY * TOTAL));
     for (const step of [1, 10, 25, 40, 55]) {
       await trial.after(step);
-      const share = risen('cubic', 0, SPARSITY, Math.min(1, step / 40));
+      const share = sparsityAt('cubic', 0, SPARSITY, Math.min(1, step / 40));
       expect(zerosOf(trial)).toBe(Math.round(share * TOTAL));
     }
     trial.free();
@@ -288,7 +288,7 @@ describe('movement', () => {
     for (const [name, own] of scores) write(trial, name, 'scores', own);
     for (const step of [20, 40, 80, 100]) {
       await trial.after(step);
-      const sparsity = risen('cubic', 0, SPARSITY, Math.min(1, step / 80));
+      const sparsity = sparsityAt('cubic', 0, SPARSITY, Math.min(1, step / 80));
       expect(zerosOf(trial)).toBe(Math.round(sparsity * TOTAL));
       const all = [...scores.values()].flatMap((own) => [...own]).sort((a, b) => b - a);
       const border = all[TOTAL - zerosOf(trial) - 1]!;
@@ -378,7 +378,7 @@ describe('gradual magnitude', () => {
     let before = weightsOf(trial);
     for (const step of [10, 20, 40, 50, 60, 100]) {
       await trial.after(step);
-      const sparsity = risen('cubic', 0, SPARSITY, Math.min(1, step / 50));
+      const sparsity = sparsityAt('cubic', 0, SPARSITY, Math.min(1, step / 50));
       expect(zerosOf(trial)).toBe(Math.round(sparsity * TOTAL));
       const now = weightsOf(trial);
       for (const [name, w] of now)
@@ -405,10 +405,10 @@ describe('masks of an earlier round', () => {
     const goal = { sparsity: SPARSITY, seed: 1, oracle: noise, previous };
     const { decision } = await decide(model, entry, options, goal);
     const training = parameterise(model, parameterMap(model, decision));
-    const memory = new Map<string, Float32Array>();
-    const context = { model: training, sparsity: SPARSITY, seed: 1, oracle: noise, memory };
-    const changes = await entry.between!(
-      { ...context, step: 60, steps: STEPS, rate: 0.1 },
+    const state = new Map<string, Float32Array>();
+    const context = { model: training, sparsity: SPARSITY, seed: 1, oracle: noise, state };
+    const changes = await entry.betweenBatches!(
+      { ...context, step: 60, steps: STEPS, learningRate: 0.1 },
       options as never,
     );
     for (const [own, mask] of masksOf(changes!)) {
