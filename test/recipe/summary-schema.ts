@@ -39,6 +39,9 @@ export const SUMMARY = v.strictObject({
   imagesPerSecond: v.strictObject({ dense: positive, pruned: positive }),
   attack: method,
   verifier: method,
+  suspicions: v.optional(
+    v.array(v.strictObject({ kind: v.string(), images: positive, text: v.string() })),
+  ),
   provenance: v.strictObject({
     espalier: v.pipe(v.string(), v.regex(/^\d+\.\d+\.\d+/)),
     node: v.literal(process.version),

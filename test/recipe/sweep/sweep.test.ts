@@ -295,9 +295,9 @@ describe('estimates', () => {
     expect(titles).toEqual(['fine-tune 1', 'evaluate dense', 'evaluate pruned']);
     const last = (await count(scratch!)).parts[0]!;
     expect(last.title).toBe('train the control');
-    // Twice the epochs of pre-training, at half of the weights.
-    expect(last.images).toBe(6 * images);
-    expect(last.operations).toBe(parts[0]!.operations);
+    // Three epochs of all weights and one of half of them are seven of half of them.
+    expect(last.images).toBe(7 * images);
+    expect(last.operations).toBe((parts[0]!.operations * 7) / 6);
     const found = await estimateSweep(engine, plan, {});
     expect(found).toHaveLength(3);
     for (const { seconds, operations, error } of found) {
