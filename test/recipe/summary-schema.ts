@@ -39,7 +39,7 @@ export const SUMMARY = v.strictObject({
   imagesPerSecond: v.strictObject({ dense: positive, pruned: positive }),
   attack: method,
   verifier: method,
-  suspicions: v.optional(
+  suspicions: v.exactOptional(
     v.array(v.strictObject({ kind: v.string(), images: positive, text: v.string() })),
   ),
   provenance: v.strictObject({
