@@ -66,6 +66,7 @@ export function* branchAndBound(
   // `done`: least slack of leaves, proven or without a split left; `stuck`: how many of these are not proven.
   let [done, stuck] = [Number.POSITIVE_INFINITY, 0];
   let proven = Number.NEGATIVE_INFINITY;
+  let [examined, hasBounds] = [0, false];
   let nodes: Subproblem[] = rootsOf(problem, method !== options.method);
   for (let size = 2; ; size = Math.min(maxBatch, 2 * size)) {
     const work = budget.within(examine(search, nodes));
@@ -74,6 +75,8 @@ export function* branchAndBound(
     if (step.value === undefined) return { bound: proven, ...reasonToStop(budget) };
     const { bounded, splits, witness } = step.value;
     budget.spend(nodes.length);
+    examined += nodes.length;
+    hasBounds ||= bounded.some(({ slack }) => Number.isFinite(slack));
     let at = 0;
     for (const node of bounded) {
       const split = node.slack > 0 ? undefined : splits[at++];
@@ -85,6 +88,7 @@ export function* branchAndBound(
     }
     proven = Math.min(done, waiting.bound);
     if (witness) return { witness, bound: proven };
+    if (!hasBounds && examined >= ENDLESS) return { bound: proven };
     if (waiting.size === 0)
       return { bound: proven, ...(stuck > 0 && { reason: STUCK[branching.splits] }) };
     yield { bound: proven, open: waiting.size + stuck };
@@ -102,6 +106,9 @@ export function* branchAndBound(
 function* prepared(method: BoundMethod, problem: Problem): Parts<BoundMethod> {
   return method.prepare ? yield* method.prepare(problem) : method;
 }
+
+/** Parts without one bound that is a number, after which none is expected any more. */
+const ENDLESS = 64;
 
 const STUCK = {
   inputs: 'no float32 number is left between the ends of a box that is not proven',

@@ -4,6 +4,7 @@
  * none has a margin below what any verifier of the registry claims. The points are shared by the
  * binaries. One test a network (`-t NAME`), five minutes of one core in all.
  */
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runAttack } from '../../src/attack/attack';
 import { attacks } from '../../src/attack/attacks/registry';
@@ -19,6 +20,7 @@ import { boundsOf, images, MODELS, networkOf, PRESENT } from '../goldens/goldens
 import { openModel } from '../goldens/open';
 import { binaries } from '../helpers/engine';
 import { sampleBoxes } from '../helpers/sampling';
+import { fewNodes } from '../helpers/verifiers';
 
 const TOTAL = 10_000_000;
 /** Every network gets this many; the rest goes to those that are quick. */
@@ -48,7 +50,7 @@ interface Batch {
 function claims(model: Model, batch: Batch, eps: number): Float64Array {
   const best = new Float64Array(batch.labels.length).fill(Number.NEGATIVE_INFINITY);
   for (const [name, entry] of Object.entries(verifiers)) {
-    const options = parseOptions(entry.options, {}, name);
+    const options = parseOptions(entry.options, fewNodes(entry, 200), name);
     entry.verify({ model, ...batch, eps }, options).forEach(({ verdict, margin }, i) => {
       if (verdict !== 'falsified' && margin > best[i]!) best[i] = margin;
     });
@@ -66,7 +68,7 @@ function attacked(
   const { labels } = batch;
   const index = Int32Array.from(labels, (_, i) => i);
   for (const [name, entry] of Object.entries(attacks)) {
-    const options = parseOptions(entry.options, {}, name);
+    const options = parseOptions(entry.options, fewNodes(entry, 200), name);
     for (const seed of [0, 1, 2]) {
       const found = runAttack(entry, options, { model, ...batch, index, eps, seed });
       const z = step(model.engine, () => {

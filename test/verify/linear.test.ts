@@ -15,6 +15,7 @@ import { provenBounds } from '../../src/verify/prove';
 import type { Verdict, Verifier, VerifyJob } from '../../src/verify/verifier';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { sampler } from '../helpers/random';
+import { fewNodes } from '../helpers/verifiers';
 import { batchFrom, range, toySet, trainedToy } from '../train/toy';
 
 const COUNT = 40;
@@ -191,7 +192,7 @@ describe('verifiers by linear bounds', () => {
     const job = jobOf(model, 0.05);
     for (const name of NAMES) {
       const entry = verifiers[name]!;
-      const options = parseOptions(entry.options, {}, name) as never;
+      const options = parseOptions(entry.options, fewNodes(entry), name) as never;
       const { lo, hi, margins } = provenBounds(entry.method!(options), job);
       const box = step(engine, () => {
         const x = input(engine, job.images, [COUNT, ...model.graph.network.input]);

@@ -18,6 +18,7 @@ import { provenBounds } from '../../src/verify/prove';
 import { verifiers } from '../../src/verify/verifiers/registry';
 import { binaries } from '../helpers/engine';
 import { sampler } from '../helpers/random';
+import { fewNodes } from '../helpers/verifiers';
 import { batchFrom, range, toyJob, toySet } from '../train/toy';
 
 const COUNT = 40;
@@ -70,7 +71,7 @@ describe.each(binaries())('%s', (binary) => {
   });
 
   describe.each(Object.entries(verifiers))('%s', (name, entry) => {
-    const options = parseOptions(entry.options, {}, name) as never;
+    const options = parseOptions(entry.options, fewNodes(entry), name) as never;
 
     it('says what it says of the dense model', () => {
       const seen = new Set<string>();
