@@ -152,7 +152,7 @@ describe('evaluate --verify', () => {
   it.each([
     [
       '--verify interval,crown --attack fgsm --norm l2',
-      /--norm: expected an attack and verifiers for l2 balls, got attack fgsm\. There are: attack pgd, .*; verifier interval, crown-ibp, crown, fast-lin, alpha-crown, input-splitting\./,
+      /--norm: expected an attack and verifiers for l2 balls, got attack fgsm\. There are: attack pgd, .*; verifier interval, crown-ibp, crown, fast-lin, alpha-crown, input-splitting, branch-and-bound\./,
     ],
     ['--verifier crown --norm l3', /--norm: expected one of linf, l2, l1, got "l3"\./],
     ['--verify intervall', /--verify: expected one of .*Did you mean "interval"/],

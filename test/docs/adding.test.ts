@@ -529,7 +529,7 @@ describe('adding a branching rule', () => {
           'v',
         ) as never,
       );
-    expect(ask).toThrow(/branching: expected one of looseness, smear, triangle, got "triangel"/);
+    expect(ask).toThrow(/branching: expected one of .*triangle, got "triangel"/);
     freeModel(model);
   });
 });

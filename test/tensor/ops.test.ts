@@ -26,7 +26,7 @@ import { STRUCTURED } from './cases-structured';
 const CASES = [...ELEMENTWISE, ...STRUCTURED, ...MOVES, ...ROWS];
 /** Exports that are no operations on tensors, or are tested below, in random.test.ts, or as conv2d. */
 const OTHERS = [
-  ...['argmax', 'copyWalk', 'normal', 'poolShape', 'uniform', 'withNaN'],
+  ...['argmax', 'byRows', 'copyWalk', 'normal', 'poolShape', 'uniform', 'withNaN'],
   ...['convolution', 'convolutionInputGrad', 'convolutionWeightGrad'],
 ];
 const OPS = new URL('../../src/tensor/ops/', import.meta.url);
