@@ -82,7 +82,7 @@ describe('files that are damaged or of another run', () => {
         ),
         'another kind': Buffer.from(good.toString('latin1').replace('plain', 'plaim'), 'latin1'),
         'another version': Buffer.from(
-          good.toString('latin1').replace('"version":"2"', '"version":"1"'),
+          good.toString('latin1').replace(/"version":"\d+"/, '"version":"1"'),
           'latin1',
         ),
         'no best': Buffer.from(good.toString('latin1').replaceAll('best/', 'bust/'), 'latin1'),
