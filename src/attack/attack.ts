@@ -76,7 +76,7 @@ export interface AttackOutcome {
   /** 1 where the sample is misclassified somewhere in its ball (or without any attack). */
   readonly broken: Uint8Array;
   readonly images: Float32Array;
-  /** Of an attack made of several, which of them found each image; absent for others. */
+  /** The part that found each image, of an attack made of several; absent for others. */
   readonly by?: readonly (string | undefined)[];
 }
 

@@ -5,7 +5,7 @@ import { cleanLogits, type Found, foundAt, type Search, type Subject, stronger }
 
 export interface IterateOptions {
   readonly steps: number;
-  /** As a share of eps. */
+  /** Length of a step as a share of eps. */
   readonly stepSize: number;
   /** Weight of the gradients before; 0 is no momentum. */
   readonly decay: number;

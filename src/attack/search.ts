@@ -34,7 +34,7 @@ export type Slope = (z: Float32Array) => ArrayLike<number>;
 
 export interface Query {
   readonly image: Float32Array;
-  /** Of the loss whose gradient is wanted; without it only logits are. */
+  /** The slope of the loss whose gradient is wanted; without it only logits are. */
   readonly slope?: Slope;
 }
 

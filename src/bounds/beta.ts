@@ -32,7 +32,7 @@ export interface SplitRow {
   /** Coefficients [values of the node]. */
   readonly values: Float32Array;
   readonly phases: readonly Phase[];
-  /** Where the optimiser begins; of more phases than it has betas the others are 0. */
+  /** Multipliers that the optimiser begins with; phases beyond its betas begin with 0. */
   readonly start?: Multipliers | undefined;
   /** The optimiser is done with the row when its bound is above this. */
   readonly goal: number;

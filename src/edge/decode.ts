@@ -27,7 +27,7 @@ export class Decoder {
     return coding?.nonzero ?? size;
   }
 
-  /** Where the non-zero weights are, row-major and ascending. */
+  /** Writes where the non-zero weights are, row-major and ascending. */
   places(tensor: CompactTensor, to: Ptr): void {
     const { parts, size } = tensor;
     const nnz = this.count(tensor);

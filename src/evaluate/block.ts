@@ -45,7 +45,7 @@ export interface Block extends Task {
 export interface AttackRecord {
   readonly name: string;
   readonly broken: boolean;
-  /** Of an attack made of several, the one that broke the image. */
+  /** The part that broke the image, of an attack made of several. */
   readonly by?: string;
   /** Norms whose ball of radius eps holds the adversarial image; empty where none was found. */
   readonly inside: readonly Norm[];

@@ -23,7 +23,7 @@ import { keptTotal } from '../prune/allocate';
 import { countMasked } from '../prune/mask';
 import type { LossOracle } from '../prune/oracle';
 import { decide, parameterMap } from '../prune/prune';
-import { relativeSparsity } from '../prune/schedule';
+import { relativeSparsity, sparsityAfter } from '../prune/schedule';
 import { prunableParts } from '../prune/select';
 import { shuffledShape } from '../prune/shuffle';
 import { strategies } from '../prune/strategies/registry';
@@ -164,8 +164,8 @@ async function trainStage(run: Run, at: Checkpoint): Promise<void> {
   });
   if (!complete)
     throw new Interrupted(`Everything so far is in ${dir.dir}: run the same command to go on.`);
-  const { name, betweenBatches } = phase.spec;
-  if (betweenBatches) checkPruned(phase, betweenBatches.sparsity, config.prune.strategy.name);
+  const { name } = phase.spec;
+  if (name === 'finetune') checkPruned(phase, config);
   if (name === 'prune') return;
   const path = name === 'pretrain' ? dir.paths.dense : dir.paths.pruned;
   await savedAs(path, run, modelFromParameters(run.engine, phase.model.graph.network, phase.best));
@@ -177,13 +177,17 @@ function isAncestor({ phases }: Run, stage: number): boolean {
   return stage < own.length && lineage(own).includes(own[stage]!);
 }
 
-/** Says that a phase which prunes as it trains was too short for it. */
-function checkPruned({ spec, best, model }: Phase, wanted: number, strategy: string): void {
-  if (spec.name !== 'finetune') return;
+/** Says that the phases of a round, some of which prune as they train, were too short for it. */
+function checkPruned({ spec, best, model }: Phase, config: Config): void {
+  const { entry, name } = strategyOf(config);
+  if (entry.structured) return;
+  const { sparsity, rounds } = config.prune;
   const { zeros, total } = countMasked(model.graph, masksIn(best));
-  const goal = Math.round(wanted * total);
-  const hint = 'Give the phase more epochs.';
-  const who = `prune.strategy ${strategy}`;
+  const goal = Math.round(
+    sparsityAfter(spec.round, rounds, sparsity, entry.sparsitySchedule) * total,
+  );
+  const hint = 'Give the phases that prune more epochs.';
+  const who = `prune.strategy ${name}`;
   expect(zeros >= goal, who, `${goal} weights to go while training`, zeros, hint);
 }
 

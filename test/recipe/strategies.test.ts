@@ -145,6 +145,10 @@ describe('what cannot be done', () => {
       },
       /prune\.strategy magnitude: expected 288 weights to go while training, got 0\. Give/,
     ],
+    [
+      { prune: { strategy: { name: 'movement', epochs: 0 } } },
+      /prune\.strategy movement: expected 288 weights to go while training, got 0\. Give/,
+    ],
   ];
   it.each(refused)('%j', async (changes, words) => {
     await inTemporaryFolder(async (file) => {

@@ -19,7 +19,7 @@ import { type Options, parseOptions } from '../../src/options';
 import { type Engine, load } from '../../src/runtime/engine';
 import { gradients } from '../../src/tensor/tape';
 import { input, item, step } from '../../src/tensor/tensor';
-import { attackedPoint } from '../../src/train/certified/parts';
+import { attackedPoint } from '../../src/train/adversary';
 import type { LossContext } from '../../src/train/objective';
 import { objectives } from '../../src/train/objectives/registry';
 import {
@@ -290,7 +290,7 @@ describe.each(TABLE)('%s %j', (name, given, robust) => {
       );
       const radius = options.eps! * options.factor! * share * (options.attackFactor ?? 1);
       const steps = { steps: options.steps ?? 1, stepSize: null };
-      const attacked = attackedPoint(context(), radius, steps).read();
+      const attacked = attackedPoint(context(), { eps: radius, norm: 'linf' }, steps).read();
       return { loss: item(result.loss), gradients: g.map((t) => t.read()), attacked };
     });
     const samples = Array.from({ length: N }, (_, i): Sample => {

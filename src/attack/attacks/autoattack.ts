@@ -29,7 +29,7 @@ export const autoattack = attack({
   about: 'AutoAttack, standard: apgd-ce, apgd-t, fab-t, square in turn; norm, queries',
   options: v.strictObject({
     norm: v.optional(choice(TWO_NORMS), 'linf'),
-    /** Of Square, the greater part of the cost; other numbers are not the standard. */
+    /** Queries of Square, the greater part of the cost; other numbers are not the standard. */
     queries: v.optional(whole(1), QUERIES),
   }),
   describe: ({ norm, queries }, eps) => {

@@ -32,7 +32,7 @@ import {
 } from '../search';
 
 const options = v.strictObject({
-  /** Of Adam, for each c. */
+  /** Steps of Adam for each c. */
   steps: v.optional(whole(1), 1000),
   /** Values of c that are tried. */
   searches: v.optional(whole(1), 9),

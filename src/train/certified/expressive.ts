@@ -9,9 +9,10 @@ import * as v from 'valibot';
 import { ball } from '../../domain/interval';
 import { real, whole } from '../../options';
 import type { Tensor } from '../../tensor/tensor';
+import { attackedPoint } from '../adversary';
 import type { Objective } from '../objective';
 import { certified, certifiedOptions } from './family';
-import { attackedPoint, byIntervals, logitsAt } from './parts';
+import { byIntervals, logitsAt } from './parts';
 
 /** Options of objectives that attack. */
 export const attackOptions = {
@@ -49,7 +50,7 @@ export const expressive = ({
     ...{ name, about, options: optionsOf(alpha) },
     robust(context, o) {
       const { x, labels, radius } = context;
-      const at = attackedPoint(context, radius * o.attackFactor, o);
+      const at = attackedPoint(context, { eps: radius * o.attackFactor, norm: 'linf' }, o);
       const { margins, hidden } = byIntervals(context, ball(x, radius, { sound: false }));
       return { loss: combine(logitsAt(context, at), margins, labels, o.alpha), hidden };
     },

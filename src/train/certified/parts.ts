@@ -1,5 +1,4 @@
-/** Parts of robust losses: the worst point an attack finds, margins by intervals, and samples of a batch. */
-import { ascend, randomStart } from '../../attack/ascent';
+/** Parts of robust losses: margins by intervals, logits at a point, and samples of a batch. */
 import { newPass, type Pass, propagate } from '../../domain/domain';
 import type { Box } from '../../domain/interval';
 import { intervalMargins } from '../../domain/rows';
@@ -10,8 +9,7 @@ import { affine, mean, reshape } from '../../tensor/ops/core';
 import { crossEntropy } from '../../tensor/ops/loss';
 import { takeRows } from '../../tensor/ops/shape';
 import { STREAMS, uniform } from '../../tensor/philox';
-import { step, type Tensor } from '../../tensor/tensor';
-import { drawKey } from '../adversary';
+import type { Tensor } from '../../tensor/tensor';
 import type { LossContext } from '../objective';
 import type { RobustContext } from './family';
 import type { Hidden } from './terms';
@@ -32,27 +30,6 @@ export function byIntervals(
   const options = watch ? { sound: false, pass, observe } : { sound: false, pass };
   const margins = intervalMargins(model.graph, model.params, box, labels, options);
   return { margins, hidden };
-}
-
-export interface AttackSteps {
-  readonly steps: number;
-  /** Step length as a share of the radius; null is 1.25 for one step, else 2.5 / steps. */
-  readonly stepSize: number | null;
-}
-
-/** The point that PGD from a random start finds within `radius` of x; a constant of the loss. */
-export function attackedPoint(
-  context: LossContext,
-  radius: number,
-  { steps, stepSize }: AttackSteps,
-): Tensor {
-  const { model, x, labels, pass } = context;
-  const around = { x, eps: radius, norm: 'linf' } as const;
-  const length = radius * (stepSize ?? (steps === 1 ? 1.25 : 2.5 / steps));
-  let at = randomStart(around, drawKey(context));
-  for (let i = 0; i < steps; i++)
-    at = step(model.engine, () => ascend(model, around, at, labels, length, pass).next);
-  return at;
 }
 
 /** Logits at a point, with the batch statistics and dropout masks of the clean images. */

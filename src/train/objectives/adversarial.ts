@@ -12,15 +12,11 @@
  * three a step of the attack.
  */
 import * as v from 'valibot';
-import { ascend, randomStart } from '../../attack/ascent';
 import { propagate } from '../../domain/domain';
 import { value } from '../../domain/value';
 import { choice, eps, real, whole } from '../../options';
-import { STREAMS } from '../../tensor/philox';
-import { step } from '../../tensor/tensor';
-import { robustToPgd } from '../adversary';
+import { attackedPoint, robustToPgd, trainingRadius } from '../adversary';
 import { objective } from '../objective';
-import { rampTo } from '../schedules';
 import { labelLoss } from '../targets';
 
 export const adversarial = objective({
@@ -42,15 +38,9 @@ export const adversarial = objective({
   init: 'kaiming',
   softLabels: true,
   loss(context, o) {
-    const { model, x, labels, index, seed, epoch, epochs, ramp, pass } = context;
-    const full = o.eps * o.factor;
-    const radius = ramp ? rampTo(full, epoch, 0, o.rampShare * epochs) : full;
-    const length = radius * (o.stepSize ?? (o.steps === 1 ? 1.25 : 2.5 / o.steps));
-    const ball = { x, eps: radius, norm: o.norm };
-    const key = { seed: seed + Math.floor(epoch), stream: STREAMS.attack, index };
-    let at = randomStart(ball, key);
-    for (let i = 0; i < o.steps; i++)
-      at = step(model.engine, () => ascend(model, ball, at, labels, length, pass).next);
+    const { model, pass } = context;
+    const radius = trainingRadius(context, o);
+    const at = attackedPoint(context, { eps: radius, norm: o.norm }, o);
     const z = propagate(model.graph, model.params, value, at, { pass });
     return { loss: labelLoss(context, z), metrics: { eps: radius } };
   },

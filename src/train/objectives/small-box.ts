@@ -9,9 +9,10 @@ import * as v from 'valibot';
 import { project } from '../../attack/ascent';
 import { ball } from '../../domain/interval';
 import { real } from '../../options';
+import { attackedPoint } from '../adversary';
 import { attackOptions } from '../certified/expressive';
 import { certified, certifiedOptions } from '../certified/family';
-import { attackedPoint, byIntervals, worstLoss } from '../certified/parts';
+import { byIntervals, worstLoss } from '../certified/parts';
 
 const { steps, stepSize } = attackOptions;
 
@@ -28,7 +29,7 @@ export const smallBox = certified({
   robust(context, o) {
     const { x, labels, radius } = context;
     const inner = o.lambda * radius;
-    const found = attackedPoint(context, radius, o);
+    const found = attackedPoint(context, { eps: radius, norm: 'linf' }, o);
     const centre = project({ x, eps: radius - inner, norm: 'linf' }, found);
     const { margins, hidden } = byIntervals(context, ball(centre, inner, { sound: false }));
     return { loss: worstLoss(margins, labels), hidden };

@@ -16,9 +16,8 @@ import { add, lincomb, mean, sum } from '../../tensor/ops/core';
 import { argmax, softmax } from '../../tensor/ops/loss';
 import { normal } from '../../tensor/ops/random';
 import { step, type Tensor } from '../../tensor/tensor';
-import { climb, drawKey, robustToPgd } from '../adversary';
+import { climb, drawKey, robustToPgd, trainingRadius } from '../adversary';
 import { type LossContext, objective } from '../objective';
-import { rampTo } from '../schedules';
 import { divergence, labelLoss, softCrossEntropy } from '../targets';
 
 const options = v.strictObject({
@@ -45,9 +44,8 @@ export const trades = objective({
   init: 'kaiming',
   softLabels: true,
   loss(context, o) {
-    const { model, x, epoch, epochs, ramp, pass } = context;
-    const full = o.eps * o.factor;
-    const radius = ramp ? rampTo(full, epoch, 0, o.rampShare * epochs) : full;
+    const { model, x, pass } = context;
+    const radius = trainingRadius(context, o);
     const clean = propagate(model.graph, model.params, value, x, { pass });
     const natural = labelLoss(context, clean);
     if (radius === 0) return { loss: natural, metrics: { eps: 0 } };
